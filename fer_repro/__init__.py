@@ -1,0 +1,1 @@
+"""Reproduce papers on facial expression recognition, and believe the result."""

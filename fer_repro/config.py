@@ -1,0 +1,335 @@
+"""Typed configuration: ``load_config`` is the only reader of params.yaml.
+
+One road: params.yaml -> ``load_config`` -> frozen dataclasses -> plain arguments. No field has a default, so
+every number exists once, in params.yaml, where DVC sees it change.
+"""
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from fer_repro.errors import UserError, nearest
+from fer_repro.files import read_yaml
+
+STRICT = ConfigDict(extra="forbid", strict=True)
+T = TypeVar("T")
+
+PositiveInt = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class AugmentationConfig:
+    """Training and random test-time augmentation, applied after enlarging to ``image_size``."""
+
+    flip: Fraction
+    rotation: Annotated[
+        float, Field(ge=0, le=180)
+    ]  # degrees, uniform in [-rotation, rotation], black corners
+    shift: Fraction  # of the side, uniform in [-shift, shift] on both axes
+    scale: Annotated[float, Field(ge=0, lt=1)]  # factor uniform in [1 - scale, 1 + scale]
+
+
+@dataclass(frozen=True, config=STRICT)
+class OptimiserConfig:
+    """The optimiser: RAdam, AdamW or SGD, each with decoupled weight decay where it has one."""
+
+    name: Literal["radam", "adamw", "sgd"]
+    lr: Positive
+    weight_decay: NonNegative
+    momentum: Fraction  # SGD's momentum, or beta1 of the others
+
+
+@dataclass(frozen=True, config=STRICT)
+class ScheduleConfig:
+    """How the learning rate moves: on a plateau of the validation accuracy, in one cycle, or not at all."""
+
+    name: Literal["plateau", "one_cycle", "constant"]
+    factor: Fraction  # plateau: multiply the rate by this
+    patience: Count  # plateau: epochs without gain before the next one lowers the rate
+    floor: NonNegative  # plateau: never below this rate
+    warmup: Fraction  # one_cycle: share of all steps in which the rate rises
+
+
+@dataclass(frozen=True, config=STRICT)
+class RecipeConfig:
+    """Everything one training run depends on besides its data and seed."""
+
+    note: str  # said in every table where a result of this recipe stands
+    model: dict[str, bool | int | float | str]  # the method's own options, checked by the method
+    image_size: PositiveInt  # pixels; images are enlarged to this side
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    optimiser: OptimiserConfig
+    schedule: ScheduleConfig
+    early_stop: (
+        Count  # epochs without a better validation accuracy that are still allowed; 0 never stops early
+    )
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    augmentation: AugmentationConfig
+    tta_copies: PositiveInt
+
+
+@dataclass(frozen=True, config=STRICT)
+class DataConfig:
+    """What a data set is limited to before training; 0 keeps all samples of a split."""
+
+    max_train: Count
+    max_val: Count
+    max_test: Count
+
+
+@dataclass(frozen=True, config=STRICT)
+class EvaluationConfig:
+    """Intervals and batch sizes of the evaluation."""
+
+    batch_size: PositiveInt
+    confidence: Annotated[float, Field(gt=0.5, lt=1)]
+    bootstrap: PositiveInt
+    explained: PositiveInt
+
+
+@dataclass(frozen=True, config=STRICT)
+class RuntimeConfig:
+    """Where and how a run computes; numbers depend on the thread count, so it is fixed here."""
+
+    device: Literal["cpu", "cuda", "auto"]
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    threads: PositiveInt
+    checkpoint_seconds: NonNegative
+    compile: bool
+    channels_last: bool
+
+
+@dataclass(frozen=True, config=STRICT)
+class RunConfig:
+    """One arm of one method on one data set with one seed."""
+
+    method: str
+    arm: str
+    dataset: str
+    seed: Count
+    recipe_name: str
+    smoke: bool
+    data: DataConfig
+    recipe: RecipeConfig
+    evaluation: EvaluationConfig
+    runtime: RuntimeConfig
+
+    def as_json(self) -> str:
+        """Byte-stable JSON: sorted keys, two spaces."""
+        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+
+
+def read_section(kind: type[T], section: object, where: str) -> T:
+    """Check a mapping against a dataclass: unknown, missing and wrongly typed keys are one clear error.
+
+    Args:
+        kind: a pydantic dataclass with ``extra="forbid"``.
+        section: what stood in the file.
+        where: file and key for the message, e.g. ``params.yaml: methods.rmn.recipes.synthetic``.
+
+    Raises:
+        UserError: naming the key, the file and the nearest valid key, or the value and what was expected.
+    """
+    if not isinstance(section, Mapping):
+        raise UserError(f"{where}: expected a mapping of keys, found {section!r}")
+    try:
+        return TypeAdapter(kind).validate_json(
+            json.dumps(section)
+        )  # JSON mode: strict, yet nested mappings pass
+    except ValidationError as error:
+        raise UserError(
+            "; ".join(_explain(kind, section, item, where) for item in error.errors()[:3])
+        ) from None
+
+
+def _explain(kind: type, section: Mapping[str, Any], item: Any, where: str) -> str:  # noqa: ANN401 - pydantic's item
+    path = [str(part) for part in item["loc"]]
+    if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"{where}: unknown key '{'.'.join(path)}'; {nearest(path[-1], _fields_at(kind, path[:-1]))}"
+    if item["type"] in ("missing", "missing_argument"):
+        present: Any = section
+        for part in path[:-1]:
+            present = present[part]
+        odd = set(present) - set(_fields_at(kind, path[:-1]))
+        hint = (
+            f" (is '{difflib.get_close_matches(path[-1], odd, n=1, cutoff=0.5)[0]}' meant to be it?)"
+            if (difflib.get_close_matches(path[-1], odd, n=1, cutoff=0.5))
+            else ""
+        )
+        return f"{where}: key '{'.'.join(path)}' is missing{hint}"
+    return f"{where}: {'.'.join(path)} is {item['input']!r}: {item['msg'].lower()}"
+
+
+def _fields_at(kind: Any, path: list[str]) -> list[str]:  # noqa: ANN401 - walks into field types
+    for part in path:
+        kind = kind.__dataclass_fields__[part].type
+    return list(getattr(kind, "__dataclass_fields__", {}))
+
+
+TOP_LEVEL = ("data", "datasets", "evaluation", "methods", "pipeline_methods", "runtime", "seeds")
+
+
+def read_params(params_file: Path) -> dict[str, Any]:
+    """Read params.yaml and check its top level.
+
+    Raises:
+        UserError: an unknown or missing top-level key, or one of the wrong kind.
+    """
+    params = read_yaml(params_file)
+    for key in params:
+        if key not in TOP_LEVEL:
+            raise UserError(f"{params_file}: unknown key '{key}'; {nearest(str(key), TOP_LEVEL)}")
+    for key in TOP_LEVEL:
+        if key not in params:
+            raise UserError(f"{params_file}: key '{key}' is missing")
+    for key in ("seeds", "pipeline_methods"):
+        if not isinstance(params[key], list) or not params[key]:
+            raise UserError(
+                f"{params_file}: {key} is {params[key]!r}: expected a list with at least one entry"
+            )
+    for seed in params["seeds"]:
+        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+            raise UserError(f"{params_file}: seeds holds {seed!r}: expected whole numbers from 0")
+    for key in ("data", "datasets", "methods"):
+        if not isinstance(params[key], dict) or not params[key]:
+            raise UserError(
+                f"{params_file}: {key} is {params[key]!r}: expected a mapping with at least one entry"
+            )
+    for name in params["pipeline_methods"]:
+        if name not in params["methods"]:
+            raise UserError(
+                f"{params_file}: pipeline_methods names '{name}', which methods lacks; "
+                f"{nearest(str(name), params['methods'])}"
+            )
+    return params
+
+
+def method_arms(params_file: Path, method: str) -> tuple[str, ...]:
+    """The arms of ``method`` that the pipeline trains, in params.yaml's order.
+
+    Raises:
+        UserError: the method is unknown or lists no arms.
+    """
+    section = _choose(read_params(params_file)["methods"], method, f"{params_file}: methods")
+    arms = section.get("arms") if isinstance(section, dict) else None
+    if not isinstance(arms, list) or not arms or not all(isinstance(arm, str) for arm in arms):
+        raise UserError(f"{params_file}: methods.{method}.arms is {arms!r}: expected a list of arm names")
+    return tuple(arms)
+
+
+def load_config(
+    params_file: Path | str,
+    method: str,
+    dataset: str,
+    arm: str,
+    seed: int,
+    recipe: str = "",
+    overrides: Mapping[str, Any] | None = None,
+    smoke: bool = False,
+) -> RunConfig:
+    """Resolve the configuration of one run.
+
+    Args:
+        params_file: usually ``params.yaml``.
+        method: a key of ``methods``.
+        dataset: a key of ``data``.
+        arm: the arm to train; the method itself checks that it knows it.
+        seed: from 0.
+        recipe: a key of ``methods.<method>.recipes``; empty takes the recipe named like the data set.
+        overrides: dotted keys within the run's configuration, e.g. ``{"recipe.epochs": 3}``.
+        smoke: shrink everything to seconds (few samples, one epoch, CPU) through the same road.
+
+    Raises:
+        UserError: naming the key, the file and the nearest valid key.
+    """
+    path = Path(params_file)
+    params = read_params(path)
+    section = _choose(params["methods"], method, f"{path}: methods")
+    for key in section:
+        if key not in ("arms", "recipes"):
+            raise UserError(
+                f"{path}: methods.{method}: unknown key '{key}'; {nearest(str(key), ('arms', 'recipes'))}"
+            )
+    name = recipe or dataset
+    values = {
+        "method": method,
+        "arm": arm,
+        "dataset": dataset,
+        "seed": seed,
+        "recipe_name": name,
+        "smoke": smoke,
+        "data": _choose(params["data"], dataset, f"{path}: data"),
+        "recipe": _choose(section.get("recipes", {}), name, f"{path}: methods.{method}.recipes"),
+        "evaluation": params["evaluation"],
+        "runtime": params["runtime"],
+    }
+    values = json.loads(json.dumps(values))  # a private copy
+    _check_sections(values, path, name)
+    for key, value in {**(_SMOKE if smoke else {}), **(overrides or {})}.items():
+        _override(values, str(key), value)
+    return read_section(RunConfig, values, f"{path} (with overrides)" if overrides else str(path))
+
+
+# smoke: true keeps the road and shrinks the load
+_SMOKE: dict[str, Any] = {
+    "data.max_train": 24,
+    "data.max_val": 8,
+    "data.max_test": 8,
+    "recipe.epochs": 1,
+    "recipe.batch_size": 8,
+    "recipe.tta_copies": 2,
+    "recipe.image_size": 64,
+    "recipe.model.width": 4,
+    "evaluation.batch_size": 8,
+    "evaluation.bootstrap": 50,
+    "evaluation.explained": 2,
+    "runtime.device": "cpu",
+    "runtime.precision": "32-true",
+    "runtime.compile": False,
+}
+
+
+def _check_sections(values: dict[str, Any], path: Path, recipe: str) -> None:
+    where = f"methods.{values['method']}.recipes.{recipe}"
+    read_section(DataConfig, values["data"], f"{path}: data.{values['dataset']}")
+    read_section(RecipeConfig, values["recipe"], f"{path}: {where}")
+    read_section(EvaluationConfig, values["evaluation"], f"{path}: evaluation")
+    read_section(RuntimeConfig, values["runtime"], f"{path}: runtime")
+
+
+def _choose(section: Any, name: str, where: str) -> Any:  # noqa: ANN401 - untyped YAML
+    if not isinstance(section, dict):
+        raise UserError(f"{where}: expected a mapping, found {section!r}")
+    if name not in section:
+        raise UserError(f"{where} has no '{name}'; {nearest(name, section)}")
+    return section[name]
+
+
+def _override(values: dict[str, Any], key: str, value: object) -> None:
+    *parents, last = key.split(".")
+    section: Any = values
+    for parent in parents:
+        section = _choose(section, parent, f"overrides: '{key}'")
+    if not isinstance(section, dict) or last not in section:
+        choices = section if isinstance(section, dict) else ()
+        raise UserError(f"overrides: unknown key '{key}'; {nearest(last, choices)}")
+    section[last] = value
+
+
+def run_folder(root: Path | str, dataset: str, method: str, seed: int, arm: str = "") -> Path:
+    """Where one run lives below ``root`` (runs, ckpt or timings).
+
+    The seed stands above the arm because a stage trains all arms of a seed, and its output is one folder.
+    """
+    return Path(root) / dataset / method / str(seed) / arm
