@@ -1,0 +1,119 @@
+"""params.yaml is read by one strict road."""
+
+from pathlib import Path
+
+import pytest
+
+from fer_repro.config import load_config, method_arms, read_params, run_folder
+from fer_repro.errors import UserError
+
+PARAMS = Path(__file__).parent.parent / "params.yaml"
+
+
+@pytest.fixture
+def params(tmp_path):
+    """A copy of the project's params.yaml that a test may spoil."""
+    text = PARAMS.read_text()
+
+    def spoil(old: str, new: str) -> Path:
+        assert old in text, f"params.yaml no longer holds {old!r}"
+        path = tmp_path / "params.yaml"
+        path.write_text(text.replace(old, new, 1))
+        return path
+
+    return spoil
+
+
+def resolve(path, **changes):
+    return load_config(
+        path, **{"method": "rmn", "dataset": "synthetic", "arm": "masked", "seed": 0, **changes}
+    )
+
+
+def test_every_recipe_of_every_method_resolves():
+    methods = read_params(PARAMS)["methods"]
+    for method in methods:
+        for recipe in methods[method]["recipes"]:
+            arm = method_arms(PARAMS, method)[0]
+            config = resolve(PARAMS, method=method, arm=arm, recipe=recipe)
+            assert config.recipe_name == recipe
+
+
+def test_numbers_mean_what_they_look_like(params):
+    config = resolve(params("lr: 3e-3", "lr: 1e-3"))
+    assert config.recipe.optimiser.lr == 0.001
+    assert config.runtime.compile is False
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("epochs: 6 ", "epoch: 6 ", ["epoch", "did you mean 'epochs'?", "methods.rmn.recipes.synthetic"]),
+        ("epochs: 6 ", "epochs: six ", ["recipe", "epochs", "'six'", "integer"]),
+        ("epochs: 6 ", "epochs: 6.5 ", ["epochs", "6.5"]),
+        ("epochs: 6 ", "epochs: 0 ", ["epochs", "greater than or equal to 1"]),
+        ("lr: 3e-3", "lr: yes", ["optimiser.lr", "'yes'", "number"]),
+        ("lr: 3e-3", "learning_rate: 3e-3", ["optimiser", "learning_rate"]),
+        ("name: radam", "name: adam", ["optimiser.name", "'adam'", "radam"]),
+        ("pipeline_methods: [rmn]", "pipeline_methods: [rnn]", ["rnn", "did you mean 'rmn'?"]),
+        ("pipeline_methods: [rmn]", "pipeline_methods: rmn", ["pipeline_methods", "list"]),
+        ("seeds: [0, 1, 2]", "seeds: [0, '1']", ["seeds", "'1'"]),
+        ("seeds: [0, 1, 2]", "sedes: [0, 1, 2]", ["sedes", "did you mean 'seeds'?"]),
+        ("seeds: [0, 1, 2]", "seeds: [0, 1", ["not readable as YAML", "line"]),
+        ("confidence: 0.95", "confidence: 95", ["evaluation", "confidence", "95"]),
+        ("compile: false", "compile: no", ["runtime", "compile", "'no'"]),
+        ("seeds: [0, 1, 2]", "seeds: [0]\nseeds: [1]", ["seeds", "repeats"]),
+    ],
+)
+def test_a_mistake_is_one_clear_error(params, old, new, said):
+    path = params(old, new)
+    with pytest.raises(UserError) as error:
+        resolve(path)
+    message = str(error.value)
+    assert "params.yaml" in message
+    assert "\n" not in message
+    for part in said:
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"method": "rnm"}, "did you mean 'rmn'?"),
+        ({"dataset": "fer2031"}, "did you mean 'fer2013'?"),
+        ({"recipe": "papers"}, "did you mean 'paper'?"),
+        ({"overrides": {"recipe.epoch": 3}}, "did you mean 'epochs'?"),
+        ({"overrides": {"recipe.optimizer.lr": 3}}, "did you mean 'optimiser'?"),
+        ({"overrides": {"recipe.epochs": "3"}}, "integer"),
+    ],
+)
+def test_unknown_names_point_to_the_nearest(changes, said):
+    with pytest.raises(UserError, match=said.replace("?", r"\?")):
+        resolve(PARAMS, **changes)
+
+
+def test_missing_file_says_what_to_do(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        resolve(tmp_path / "params.yaml")
+
+
+def test_overrides_and_smoke_take_the_same_road():
+    config = resolve(PARAMS, overrides={"recipe.optimiser.lr": 0.5}, smoke=True)
+    assert config.recipe.optimiser.lr == 0.5
+    assert config.recipe.epochs == 1
+    assert config.smoke
+
+
+def test_overrides_leave_no_trace():
+    resolve(PARAMS, overrides={"recipe.epochs": 99})
+    assert resolve(PARAMS).recipe.epochs != 99
+
+
+def test_json_is_stable_and_complete():
+    config = resolve(PARAMS)
+    assert config.as_json() == resolve(PARAMS).as_json()
+    assert '"lr": 0.003' in config.as_json()
+
+
+def test_run_folder_is_the_documented_layout():
+    assert run_folder("runs", "synthetic", "rmn", 0, "masked").as_posix() == "runs/synthetic/rmn/0/masked"
