@@ -55,6 +55,20 @@ _Yaml12Loader.add_constructor("tag:yaml.org,2002:int", _yaml_int)
 _Yaml12Loader.add_constructor("tag:yaml.org,2002:map", _no_duplicate_keys)
 
 
+def parse_yaml(text: str, where: str) -> Any:  # noqa: ANN401 - whatever the text holds
+    """Read one YAML 1.2 value from ``text``; ``where`` names its source in messages.
+
+    Raises:
+        UserError: the text is no YAML, or repeats a key.
+    """
+    try:
+        loader = _Yaml12Loader(text)
+        loader.name = where
+        return loader.get_single_data()
+    except yaml.YAMLError as error:
+        raise UserError(f"{where}: not readable as YAML: {' '.join(str(error).split())}") from None
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read one YAML mapping as YAML 1.2: ``1e-3`` is a number, ``no`` is a word, repeated keys are errors.
 
@@ -62,11 +76,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: the file is missing, is no YAML or no mapping.
     """
     try:
-        with path.open(encoding="utf-8") as file:
-            loaded = yaml.load(file, Loader=_Yaml12Loader)  # noqa: S506 - derives from SafeLoader
+        loaded = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; start in the project's root or pass params_file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(loaded, dict):
         raise UserError(f"{path}: expected a mapping of keys at the top, found {type(loaded).__name__}")
