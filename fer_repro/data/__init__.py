@@ -1,0 +1,1 @@
+"""Every data set as one sample table beside one array of images."""

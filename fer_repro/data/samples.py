@@ -1,0 +1,122 @@
+"""The one sample table every data set becomes: image row, label, subject, clip, split, and any factors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fer_repro.errors import UserError, nearest
+
+SPLITS = ("train", "val", "test")
+REQUIRED = ("image", "label", "subject", "clip", "split")
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What an adapter hands over after it has passed on all images.
+
+    Attributes:
+        samples: the sample table, ``image`` counting the images in the order they were passed on.
+        source: file name -> sha256 of what was read.
+        note: what a reader of the results must know about how the set was read, or "".
+    """
+
+    samples: pd.DataFrame
+    source: dict[str, str]
+    note: str = ""
+
+
+def check_samples(samples: pd.DataFrame, classes: Sequence[str], images: int, where: str) -> pd.DataFrame:
+    """Check a sample table and bring it into its one form: required columns first, then the factors by name.
+
+    Several samples may share one image.
+
+    Args:
+        samples: columns ``image`` (row of the image array), ``label`` (index into ``classes``), ``subject``
+            and ``clip`` (text, "" if unknown or a still), ``split`` (train, val or test); others are
+            factors.
+        classes: the class names in label order.
+        images: how many images there are.
+        where: the file for the message.
+
+    Raises:
+        UserError: a column is missing or a value is not allowed; names the row (from 0) and its line.
+    """
+    for column in REQUIRED:
+        if column not in samples.columns:
+            raise UserError(
+                f"{where}: column '{column}' is missing; expected {', '.join(REQUIRED)}, "
+                f"found {', '.join(map(str, samples.columns))}"
+            )
+    if samples.columns.has_duplicates:
+        raise UserError(
+            f"{where}: two columns are called '{samples.columns[samples.columns.duplicated()][0]}'"
+        )
+    if samples.empty:
+        raise UserError(f"{where}: no samples; expected at least one row below the header")
+    labels = f"0 to {len(classes) - 1} ({', '.join(classes)})"
+    table = {
+        "image": _whole_numbers(samples["image"], images, f"0 to {images - 1}, a row of the images", where),
+        "label": _whole_numbers(samples["label"], len(classes), labels, where),
+    }
+    for column in ("subject", "clip", "split"):
+        bad = ~samples[column].map(lambda value: isinstance(value, str)).to_numpy(bool)
+        _refuse(samples[column], bad, 'text ("" if unknown)', where)
+        table[column] = samples[column].astype(str).to_numpy(object)
+    bad = ~samples["split"].isin(SPLITS).to_numpy()
+    if bad.any():
+        row = int(np.argmax(bad))
+        value = samples["split"].iloc[row]
+        raise UserError(f"{where}: {place(row)}: split is {value!r}; {nearest(value, SPLITS)}")
+    factors = sorted(set(samples.columns) - set(REQUIRED))
+    for column in factors:
+        _refuse(samples[column], samples[column].isna().to_numpy(bool), "a value in every row", where)
+    checked = pd.DataFrame(table).astype(dict.fromkeys(("subject", "clip", "split"), "str"))
+    return pd.concat([checked, samples[factors].reset_index(drop=True)], axis=1)
+
+
+def place(row: int) -> str:
+    """Name a row of a table with one header line: the row from 0, and the line an editor shows."""
+    return f"row {row} (line {row + 2})"
+
+
+def samples_csv(samples: pd.DataFrame) -> bytes:
+    """The table as byte-stable CSV: line feeds, factors as ``%.9g``, no index."""
+    return samples.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode()
+
+
+def read_samples(path: Path, classes: Sequence[str], images: int) -> pd.DataFrame:
+    """Read and check ``samples.csv``; subject, clip and split stay text ("007" and "" included).
+
+    Raises:
+        UserError: the file is missing, is no CSV, or holds a value that is not allowed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        table = pd.read_csv(
+            StringIO(text), dtype=dict.fromkeys(REQUIRED, str), keep_default_na=False, low_memory=False
+        )
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise UserError(f"{path}: not readable as CSV: {' '.join(str(error).split())}") from None
+    return check_samples(table, classes, images, str(path))
+
+
+def _whole_numbers(column: pd.Series, below: int, expected: str, where: str) -> np.ndarray:
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(float, na_value=np.nan)
+    with np.errstate(invalid="ignore"):
+        good = (numbers >= 0) & (numbers < below) & (numbers == np.floor(numbers))
+    _refuse(column, ~good, expected, where)
+    return numbers.astype(np.int64)
+
+
+def _refuse(column: pd.Series, bad: np.ndarray, expected: str, where: str) -> None:
+    if bad.any():
+        row = int(np.argmax(bad))
+        value = column.iloc[row]
+        value = value.item() if isinstance(value, np.generic) else value
+        raise UserError(f"{where}: {place(row)}: {column.name} is {value!r}: expected {expected}")
