@@ -1,0 +1,62 @@
+"""Random numbers by counter: pure functions of their key, whatever the batches, workers or restarts.
+
+SplitMix64's output function (Steele, Lea, Flood, OOPSLA 2014, Fig. 16) is chained over the parts of the key.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Stream(IntEnum):
+    """What a number is drawn for; the streams never share numbers."""
+
+    ORDER = 1  # the order of an epoch
+    TRAINING = 2  # training augmentation; the counter is the epoch
+    COPIES = 3  # test-time augmentation; the counter is the copy
+    SUBSET = 4  # which samples a limited split keeps
+
+
+def hashes(seed: int, stream: Stream, counter: int, samples: np.ndarray) -> np.ndarray:
+    """Hash the key (seed, stream, counter, sample) for each sample.
+
+    Args:
+        seed: the run's seed, from 0.
+        stream: what is drawn.
+        counter: the epoch or the copy, from 0.
+        samples: (N,) integer sample ids.
+
+    Returns:
+        (N,) uint64, uniform over all 64 bits.
+    """
+    key = np.zeros(1, np.uint64)
+    for part in (seed, int(stream), counter):
+        key = _mix(key ^ _mix(np.full(1, part, np.uint64)))
+    return _mix(key ^ _mix(samples.astype(np.uint64)))
+
+
+def uniforms(seed: int, stream: Stream, counter: int, samples: np.ndarray, draws: int) -> np.ndarray:
+    """Draw ``draws`` numbers in [0, 1) for each sample.
+
+    Args:
+        seed: the run's seed, from 0.
+        stream: what is drawn.
+        counter: the epoch or the copy, from 0.
+        samples: (N,) integer sample ids.
+        draws: how many numbers per sample.
+
+    Returns:
+        (N, draws) float64, multiples of 2^-53.
+    """
+    keys = hashes(seed, stream, counter, samples)[:, None]
+    numbers = _mix(keys + np.arange(1, draws + 1, dtype=np.uint64) * _GAMMA)
+    return (numbers >> np.uint64(11)) * 2.0**-53
+
+
+def _mix(values: np.ndarray) -> np.ndarray:
+    values = values + _GAMMA
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
