@@ -1,0 +1,102 @@
+"""Residual blocks and stages in torchvision's layout and key names (He et al. 2016, arXiv:1512.03385).
+
+Networks are put together from these in each method's file, so that their keys stay ``conv1``, ``bn1``,
+``layer1.0.conv1`` ... and ImageNet weights fit without a mapping.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut, ReLU after the sum (arXiv:1512.03385, Fig. 5 left).
+
+    The shortcut is the identity, or a 1x1 convolution with batch normalisation where shapes differ.
+
+    Args:
+        in_channels: channels of the input.
+        channels: channels of both convolutions and of the output.
+        stride: of the first convolution and of the shortcut.
+    """
+
+    expansion = 1
+
+    def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.downsample = _shortcut(in_channels, channels, stride)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (N, in_channels, h, w) to (N, channels, h / stride, w / stride)."""
+        shortcut = features if self.downsample is None else self.downsample(features)
+        features = F.relu(self.bn1(self.conv1(features)))
+        return F.relu(self.bn2(self.conv2(features)) + shortcut)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions and a shortcut (arXiv:1512.03385, Fig. 5 right).
+
+    Args:
+        in_channels: channels of the input.
+        channels: channels of the inner convolutions; the output has ``expansion`` times as many.
+        stride: of the 3x3 convolution, as torchvision has it, and of the shortcut.
+    """
+
+    expansion = 4
+
+    def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
+        super().__init__()
+        wide = channels * self.expansion
+        self.conv1 = nn.Conv2d(in_channels, channels, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.conv3 = nn.Conv2d(channels, wide, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(wide)
+        self.downsample = _shortcut(in_channels, wide, stride)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (N, in_channels, h, w) to (N, 4 channels, h / stride, w / stride)."""
+        shortcut = features if self.downsample is None else self.downsample(features)
+        features = F.relu(self.bn1(self.conv1(features)))
+        features = F.relu(self.bn2(self.conv2(features)))
+        return F.relu(self.bn3(self.conv3(features)) + shortcut)
+
+
+def _shortcut(in_channels: int, channels: int, stride: int) -> nn.Sequential | None:
+    if stride == 1 and in_channels == channels:
+        return None
+    return nn.Sequential(nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+
+
+def stage(
+    block: type[BasicBlock] | type[Bottleneck], in_channels: int, channels: int, count: int, stride: int
+) -> nn.Sequential:
+    """Chain ``count`` blocks of one resolution; the first one carries the stride.
+
+    Args:
+        block: ``BasicBlock`` (ResNet-18, 34) or ``Bottleneck`` (ResNet-50 and deeper).
+        in_channels: channels of the input.
+        channels: as the block counts them; the output has ``channels * block.expansion``.
+        count: number of blocks.
+        stride: of the first block.
+    """
+    wide = channels * block.expansion
+    first = block(in_channels, channels, stride)
+    return nn.Sequential(first, *(block(wide, channels) for _ in range(count - 1)))
+
+
+def initialise_kaiming(module: nn.Module) -> None:
+    """Start convolutions Kaiming-normal (fan-out, ReLU gain) and batch normalisations as 1 and 0.
+
+    Transposed convolutions and linear layers keep the framework's start.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(part, nn.BatchNorm2d):
+            nn.init.ones_(part.weight)
+            nn.init.zeros_(part.bias)

@@ -1,0 +1,211 @@
+"""The contract every method fulfils, how methods are found, and the import of official checkpoints."""
+
+import functools
+import importlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from fer_repro.errors import UserError, nearest
+
+_SHOWN = 5  # keys named in an error; the rest is counted
+
+
+class BuildModel(Protocol):
+    """Build the network of an arm, in training mode, with its start weights."""
+
+    def __call__(self, arm: str, options: Any, classes: int, pretrained: bool = True) -> nn.Module:  # noqa: ANN401
+        """Build ``arm``; ``pretrained=False`` skips start weights that a checkpoint will replace."""
+
+
+class BuildLoss(Protocol):
+    """Build the loss as a module: the optimiser and the checkpoint see what it holds."""
+
+    def __call__(self, options: Any, label_smoothing: float = 0.0) -> nn.Module:  # noqa: ANN401
+        """Build the loss: called with what the model returned (or its ``.logits``) and targets (N,)."""
+
+
+def _same_key(key: str) -> str:
+    return key
+
+
+@dataclass(frozen=True)
+class OfficialLayout:
+    """How one class of a paper's own code is rebuilt and how its state dict is read.
+
+    Attributes:
+        repository: owner and name, e.g. ``phamquiluan/ResidualMaskingNetwork``.
+        build: makes our module from the official constructor's arguments. It runs on the meta device.
+        constructor: names of the official constructor's arguments that are understood.
+        ignored: pattern of official keys that carry nothing new, such as aliases of shared tensors.
+        rename: official key -> our key.
+    """
+
+    repository: str
+    build: Callable[[Mapping[str, Any]], nn.Module]
+    constructor: tuple[str, ...] = ()
+    ignored: str = r"(?!)"
+    rename: Callable[[str], str] = _same_key
+
+
+@dataclass(frozen=True)
+class Method:
+    """One paper: what it is called, which arms it has, and how its parts are built.
+
+    Attributes:
+        name: the file's name, and the key below ``methods`` in params.yaml.
+        title: of the paper.
+        paper: arXiv identifier.
+        task: what is predicted.
+        inputs: what one sample is: images (N, 3, H, W), frames (N, T, 3, H, W) or regions (N, R, 3, H, W).
+        headline: the arm the paper stands for.
+        control: the arm without the paper's idea.
+        arms: arm -> one sentence.
+        options: pydantic dataclass of a recipe's ``model`` section.
+        build_model: builds an arm's network, which returns logits (N, K) or a named tuple with ``logits``.
+        build_loss: builds the loss.
+        pretraining_name: what the network starts from, as tables print it.
+        explain: the tensors the paper draws, each with the batch first; None where an arm has none.
+        official: identifier in the authors' code -> layout.
+    """
+
+    name: str
+    title: str
+    paper: str
+    task: Literal["expression"]
+    inputs: Literal["images", "frames", "regions"]
+    headline: str
+    control: str
+    arms: Mapping[str, str]
+    options: type[Any]
+    build_model: BuildModel
+    build_loss: BuildLoss
+    pretraining_name: Callable[[Any], str]
+    explain: Callable[[nn.Module, Tensor], dict[str, Tensor] | None] | None = None
+    official: Mapping[str, OfficialLayout] = field(default_factory=dict)
+
+    def check_arm(self, arm: str) -> None:
+        """Refuse an arm this method does not have.
+
+        Raises:
+            UserError: naming the nearest arm.
+        """
+        if arm not in self.arms:
+            raise UserError(f"method {self.name} has no arm '{arm}'; {nearest(arm, self.arms)}")
+
+
+def method_names() -> tuple[str, ...]:
+    """Name every file of this folder that defines ``METHOD``, sorted."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    defines = re.compile(r"^METHOD\b", re.MULTILINE)
+    return tuple(file.stem for file in files if defines.search(file.read_text(encoding="utf-8")))
+
+
+def load_method(name: str) -> Method:
+    """Import ``fer_repro.methods.<name>`` and hand out its ``METHOD``.
+
+    Raises:
+        UserError: there is no such method; names the nearest.
+    """
+    names = method_names()
+    if name not in names:
+        raise UserError(f"there is no method '{name}'; {nearest(name, names)}")
+    method: Method = importlib.import_module(f"fer_repro.methods.{name}").METHOD
+    return method
+
+
+def load_official(official: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> nn.Module:
+    """Rebuild a network of a paper's own code and load its weights, strictly.
+
+    The network is built without memory for its weights and then takes over the given tensors: they are
+    shared, not copied, unless their floating types differ among themselves (then all become the widest).
+
+    Args:
+        official: ``repo``; ``class``, whose beginning is the official identifier, e.g.
+            ``models.resmasking.resmasking_dropout1 (ResMasking)``; ``constructor``, its arguments by name.
+        state_dict: official key -> tensor, aliases of shared tensors allowed.
+
+    Returns:
+        The module in evaluation mode, in the floating type and on the device of the given tensors.
+
+    Raises:
+        UserError: the class or an argument is unknown, or keys are missing, unexpected, reshaped or mistyped:
+            one error names the first of each kind and counts all.
+    """
+    identifier, layout = _find_layout(official)
+    constructor = official.get("constructor") or {}
+    for argument in constructor:
+        if argument not in layout.constructor:
+            raise UserError(
+                f"{identifier}: unknown constructor argument '{argument}'; "
+                f"{nearest(str(argument), layout.constructor)}"
+            )
+    with torch.device("meta"):
+        module = layout.build(constructor)
+    ignored = re.compile(layout.ignored)
+    given = {layout.rename(k): v for k, v in state_dict.items() if not ignored.fullmatch(str(k))}
+    module.load_state_dict(_fitted(given, module.state_dict(), identifier), strict=True, assign=True)
+    return module.eval()
+
+
+def _find_layout(official: Mapping[str, Any]) -> tuple[str, OfficialLayout]:
+    for key in ("repo", "class"):
+        if not isinstance(official.get(key), str):
+            raise UserError(f"official: '{key}' is {official.get(key)!r}: expected a text")
+    layouts = {
+        f"{layout.repository} {identifier}": (identifier, layout)
+        for name in method_names()
+        for identifier, layout in load_method(name).official.items()
+    }
+    wanted = f"{official['repo'].split(' ')[0]} {official['class']}"
+    fitting = [key for key in layouts if f"{wanted} ".startswith(f"{key} ")]
+    if not fitting:
+        raise UserError(f"no method knows the official class '{wanted}'; {nearest(wanted, layouts)}")
+    return layouts[max(fitting, key=len)]
+
+
+def _fitted(given: dict[str, Any], expected: dict[str, Tensor], identifier: str) -> dict[str, Tensor]:
+    """Compare keys, shapes and types with what the module expects; unify the floating type."""
+    wrong = [
+        f"{key} ({_kind(value)} instead of {_kind(expected[key])})"
+        for key, value in given.items()
+        if key in expected and not _fits(value, expected[key])
+    ]
+    groups = {
+        "missing": [key for key in expected if key not in given],
+        "unexpected": [key for key in given if key not in expected],
+        "reshaped or mistyped": wrong,
+    }
+    if any(groups.values()):
+        found = "; ".join(
+            f"{len(keys)} {word}: {', '.join(keys[:_SHOWN])}{' ...' if len(keys) > _SHOWN else ''}"
+            for word, keys in groups.items()
+            if keys
+        )
+        raise UserError(f"the state dict does not fit {identifier} ({len(expected)} tensors): {found}")
+    floating = functools.reduce(
+        torch.promote_types, (value.dtype for value in given.values() if value.is_floating_point())
+    )
+    return {
+        key: value.detach().to(floating if expected[key].is_floating_point() else expected[key].dtype)
+        for key, value in given.items()
+    }
+
+
+def _fits(value: object, expected: Tensor) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.shape == expected.shape
+        and (value.is_floating_point() or not expected.is_floating_point())
+    )
+
+
+def _kind(value: object) -> str:
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
