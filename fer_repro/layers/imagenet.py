@@ -20,8 +20,8 @@ def imagenet_weights(trunk: Trunk) -> dict[str, Tensor]:
         The state dict without the classifier, in torchvision's key names.
 
     Raises:
-        UserError: the weights are not in the cache and cannot be fetched (it says where to put the file), or the
-            file in the cache is damaged.
+        UserError: the weights are not in the cache and cannot be fetched (it says where to put the file),
+            or the file in the cache is damaged.
     """
     from torchvision.models import get_model_weights  # slow to import, and only this start needs it
 

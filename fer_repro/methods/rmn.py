@@ -2,29 +2,31 @@
 
 Luan Pham, The Huynh Vu, Tuan Anh Tran, ICPR 2020, arXiv:2603.05937.
 
-After each of the four stages of a ResNet-34 a small U-shaped network, the masking block, looks at the stage's
-feature map F and predicts a mask M of the same shape. The map is refined to F * (1 + M): the mask raises what
-matters for the expression, the residual path keeps the rest. The refined map feeds the next stage; the last one
-is pooled and classified.
+After each of the four stages of a ResNet-34 a small U-shaped network, the masking block, looks at the
+stage's feature map F and predicts a mask M of the same shape. The map is refined to F * (1 + M): the mask
+raises what matters for the expression, the residual path keeps the rest. The refined map feeds the next
+stage; the last one is pooled and classified.
 
-Differences from the paper. Where its text, its figures and the authors' code disagree, the default arm follows
-the code, because the published weights and numbers come from it.
+Differences from the paper. Where its text, its figures and the authors' code disagree, the default arm
+follows the code, because the published weights and numbers come from it.
 
-1. Mask: Fig. 2 draws a 1x1 convolution and a sigmoid. The code ends a masking block with a residual unit and a
-   softmax over the channels, so that a mask of C channels averages exactly 1/C. The arm ``sigmoid_mask`` puts the
-   sigmoid in the softmax's place; the unit before it ends with a ReLU, so that mask lies in [0.5, 1].
+1. Mask: Fig. 2 draws a 1x1 convolution and a sigmoid. The code ends a masking block with a residual unit
+   and a softmax over the channels, so that a mask of C channels averages exactly 1/C. The arm
+   ``sigmoid_mask`` puts the sigmoid in the softmax's place; the unit before it ends with a ReLU, so that
+   mask lies in [0.5, 1].
 2. Stem: the text says a 3x3 convolution and a 2x2 pooling; Table I and the code have 7x7 and 3x3.
-3. Up-sampling: Fig. 2 leaves it open. As in the code it is a transposed 2x2 convolution, batch normalisation and
-   ReLU, and the up-sampled map stands before the skip in the concatenation.
+3. Up-sampling: Fig. 2 leaves it open. As in the code it is a transposed 2x2 convolution, batch
+   normalisation and ReLU, and the up-sampled map stands before the skip in the concatenation.
 4. Head: the paper names no dropout; the code that produced 74.14 has 0.4 before the linear layer.
 5. Input: the paper names no mean or deviation; the code divides by 255 and no more.
-6. Parameters: Table III says 142.9 M; the code's state dict holds every shortcut of the masks twice. Counted once
-   they are 137.8 M.
-7. Start: the paper says ImageNet, the present code no longer loads it. Here the option ``pretraining`` says it.
-8. Class count and width are arguments here (the code has 7 and 64). Heads with hidden layers keep the code's 512
-   and 128 units and its dropout of 0.5 at every width.
-9. ``no_mask`` builds no masks, whereas the code's control carries them unused. Only the import of that control's
-   checkpoint builds them; those tensors (``mask1.*`` ... ``mask4.*``) do not require gradients.
+6. Parameters: Table III says 142.9 M; the code's state dict holds every shortcut of the masks twice.
+   Counted once they are 137.8 M.
+7. Start: the paper says ImageNet, the present code no longer loads it. Here the option ``pretraining``
+   says it.
+8. Class count and width are arguments here (the code has 7 and 64). Heads with hidden layers keep the
+   code's 512 and 128 units and its dropout of 0.5 at every width.
+9. ``no_mask`` builds no masks, whereas the code's control carries them unused. Only the import of that
+   control's checkpoint builds them; those tensors (``mask1.*`` ... ``mask4.*``) do not require gradients.
 """
 
 from collections.abc import Mapping
@@ -60,9 +62,10 @@ class RMNOptions:
 class MaskingBlock(nn.Module):
     """A U-shaped network that predicts a mask for its input (Fig. 2).
 
-    Going down, units 1 ... d double the channels, with a 2x2 max-pooling before each but the first. Going up, the
-    map is enlarged twice, joined with the map of its size from the way down, and halved in channels by units
-    d + 1 ... 2d - 1; unit 2d returns to C channels. All units are residual blocks, named as in the authors' code.
+    Going down, units 1 ... d double the channels, with a 2x2 max-pooling before each but the first. Going
+    up, the map is enlarged twice, joined with the map of its size from the way down, and halved in
+    channels by units d + 1 ... 2d - 1; unit 2d returns to C channels. All units are residual blocks,
+    named as in the authors' code.
 
     Args:
         channels: C, of input and mask.
@@ -234,8 +237,8 @@ def mask_statistics(explained: Mapping[str, Tensor]) -> dict[str, dict[str, floa
     """Summarise each mask of ``explain``: how far F * (1 + M) can be from F.
 
     Returns:
-        mask name -> ``mean`` (1/C under the softmax), ``minimum``, ``maximum`` and ``deviation`` over all values,
-        and ``peak``, the mean over positions of the largest channel.
+        mask name -> ``mean`` (1/C under the softmax), ``minimum``, ``maximum`` and ``deviation`` over all
+        values, and ``peak``, the mean over positions of the largest channel.
     """
     return {
         name: {
