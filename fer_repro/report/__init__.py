@@ -1,0 +1,1 @@
+"""Tables, figures and the page people read: made from files, without torch."""

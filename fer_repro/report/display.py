@@ -1,0 +1,55 @@
+"""What notebooks show: figures and tables with captions, readable in Jupyter and in the report alike."""
+
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fer_repro.report.style import png_bytes, save_figure
+from fer_repro.report.tables import Column, Kind, as_html, columns_of
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A piece of HTML that Jupyter displays as the value of a cell."""
+
+    markup: str
+
+    def _repr_html_(self) -> str:
+        return self.markup
+
+
+def figure_html(figure: Figure, caption: str, alt: str) -> str:
+    """Write a figure with its caption and a text for those who cannot see it, all inside the HTML."""
+    data = base64.b64encode(png_bytes(figure)).decode("ascii")
+    image = f'<img alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{data}">'
+    words = f"<figcaption>{html.escape(caption)}</figcaption>"
+    return f'<figure class="plot"><div class="paper">{image}</div>{words}</figure>\n'
+
+
+def show_figure(figure: Figure, caption: str, alt: str, path: Path | str | None = None) -> Shown:
+    """Show a figure with its caption, and save it as PNG and SVG where ``path`` (no suffix) says.
+
+    Args:
+        figure: what a function of this package drew.
+        caption: what to see in it; the report puts a number before it.
+        alt: what the figure shows, for readers who cannot see it.
+        path: without suffix; None saves nothing.
+    """
+    if path is not None:
+        save_figure(figure, path)
+    return Shown(figure_html(figure, caption, alt))
+
+
+def show_table(
+    frame: pd.DataFrame,
+    caption: str,
+    columns: Sequence[Column] | None = None,
+    kinds: dict[str, Kind] | None = None,
+) -> Shown:
+    """Show a table with its caption; without ``columns`` every column appears under its own name."""
+    return Shown(as_html(frame, columns or columns_of(frame, kinds), caption))

@@ -1,0 +1,313 @@
+"""Figures every method shares: data, learning curves, confusion, recalls, intervals, errors.
+
+Functions take tables or arrays and return a matplotlib figure; nothing here reads a file.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from fer_repro.report.style import (
+    COLOURS,
+    INK,
+    PAPER,
+    QUIET,
+    RATES,
+    arm_colours,
+    arm_markers,
+    bare,
+    new_figure,
+    plain,
+)
+
+Array = np.ndarray
+
+
+def class_balance(samples: pd.DataFrame, classes: Sequence[str]) -> Figure:
+    """Draw the images per class, one panel per split.
+
+    Args:
+        samples: columns ``split`` and ``label`` (class index).
+        classes: class names in index order.
+    """
+    splits = [name for name in ("train", "val", "test") if (samples["split"] == name).any()]
+    figure = new_figure(7.6, 0.32 * len(classes) + 1.1)
+    panels = figure.subplots(1, max(len(splits), 1), sharey=True, squeeze=False)[0]
+    for axes, split in zip(panels, splits, strict=False):
+        labels = samples.loc[samples["split"] == split, "label"]
+        counts = np.bincount(labels.to_numpy(dtype=int), minlength=len(classes))[: len(classes)]
+        positions = np.arange(len(classes))
+        axes.barh(positions, counts, color=COLOURS[0], height=0.68)
+        for y, count in zip(positions, counts, strict=True):
+            share = count / max(counts.sum(), 1)
+            axes.annotate(
+                f"{count:,}  ({share:.0%})", (count, y), (4, 0), textcoords="offset points", va="center",
+                fontsize=8, color=QUIET,
+            )  # fmt: skip
+        axes.set_title(f"{split}  ({counts.sum():,} images)")
+        axes.set_xlim(0, max(counts.max(), 1) * 1.62)
+        axes.spines["bottom"].set_visible(False)
+        axes.set_xticks([])
+        axes.tick_params(left=False)
+    panels[0].set_yticks(np.arange(len(classes)), [plain(name) for name in classes])
+    panels[0].invert_yaxis()
+    return figure
+
+
+def contact_sheet(images: Array, titles: Sequence[str], columns: int = 8) -> Figure:
+    """Draw a sheet of faces with a line of text above each.
+
+    Args:
+        images: (N, H, W) or (N, H, W, 3), uint8 or floats in [0, 1].
+        titles: N lines.
+        columns: faces per row.
+    """
+    rows = max(1, -(-len(images) // columns))
+    figure = new_figure(7.6, rows * 7.6 / columns * 1.2 + 0.1)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in panels:
+        bare(axes)
+    for axes, image, title in zip(panels, images, titles, strict=False):
+        show_face(axes, image)
+        axes.set_title(plain(title), fontsize=8, fontweight="normal", pad=3, loc="center")
+    return figure
+
+
+def show_face(axes: Axes, image: Array) -> None:
+    """Draw one face, grey or colour, uint8 or in [0, 1], without frame."""
+    top = 255 if image.dtype == np.uint8 else 1.0
+    axes.imshow(image, cmap="gray", vmin=0, vmax=top, interpolation="nearest")
+    bare(axes)
+
+
+def factor_distributions(samples: pd.DataFrame, factors: Sequence[str]) -> Figure:
+    """Draw how each factor of a data set is spread: bars for names, a histogram for numbers.
+
+    Args:
+        samples: sample table.
+        factors: its columns to draw.
+    """
+    columns = min(4, max(len(factors), 1))
+    rows = max(1, -(-len(factors) // columns))
+    figure = new_figure(7.6, 1.6 * rows + 0.2)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in panels[len(factors) :]:
+        axes.set_visible(False)
+    for axes, factor in zip(panels, factors, strict=False):
+        values = samples[factor]
+        if pd.api.types.is_numeric_dtype(values) and values.nunique() > 8:
+            axes.hist(values.to_numpy(dtype=float), bins=24, color=COLOURS[0])
+        else:
+            shares = values.astype(str).value_counts(normalize=True).sort_index()
+            axes.bar(range(len(shares)), shares.to_numpy(), color=COLOURS[0], width=0.7)
+            turned = 35 if len(shares) > 3 else 0
+            names = [plain(name) for name in shares.index]
+            axes.set_xticks(
+                range(len(shares)), names, fontsize=7.5, rotation=turned, ha="right" if turned else "center"
+            )
+        axes.set_title(plain(factor), fontsize=9)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(labelsize=8)
+    return figure
+
+
+def learning_curves(history: pd.DataFrame, arms: Sequence[str] | None = None) -> Figure:
+    """Draw loss and accuracy over epochs: the mean over seeds as a line, their range as a band.
+
+    Args:
+        history: columns ``arm``, ``seed``, ``epoch``, ``train_loss``, ``train_accuracy``, ``val_loss``,
+            ``val_accuracy`` (accuracies as fractions).
+        arms: order and choice of arms; all in order of appearance when None.
+    """
+    chosen = list(dict.fromkeys(history["arm"])) if arms is None else list(arms)
+    colours, markers = arm_colours(chosen), arm_markers(chosen)
+    figure = new_figure(7.6, 3.3)
+    panels = figure.subplots(1, 2)
+    for axes, quantity in zip(panels, ("loss", "accuracy"), strict=True):
+        for arm in chosen:
+            runs = history[history["arm"] == arm]
+            for part, dashes in (("train", (0, (3, 2))), ("val", "solid")):
+                grouped = runs.groupby("epoch")[f"{part}_{quantity}"]
+                mean, low, high = grouped.mean(), grouped.min(), grouped.max()
+                epochs = mean.index.to_numpy()
+                marker = markers[arm] if part == "val" else None
+                axes.plot(
+                    epochs, mean, color=colours[arm], linestyle=dashes, marker=marker, linewidth=1.8,
+                    alpha=1 if part == "val" else 0.75, label=f"{plain(arm)}, {part}",
+                    markevery=max(1, len(epochs) // 12),
+                )  # fmt: skip
+                axes.fill_between(epochs, low, high, color=colours[arm], alpha=0.14, linewidth=0)
+        axes.set_title({"loss": "Loss", "accuracy": "Accuracy"}[quantity])
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+        axes.grid(axis="y")
+    panels[1].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+    return figure
+
+
+def confusion_matrices(counts: Mapping[str, Array], classes: Sequence[str]) -> Figure:
+    """Draw one confusion matrix per arm: colour and large number are row rates, small numbers are counts.
+
+    Args:
+        counts: arm -> (K, K) whole numbers or means over seeds; row true class, column predicted class.
+        classes: K names.
+    """
+    names = [plain(name) for name in classes]
+    side = 3.75 if len(counts) > 1 else 4.6
+    figure = new_figure(max(7.6, side * len(counts)) if len(counts) > 1 else 5.6, side + 0.35)
+    panels = figure.subplots(1, len(counts), squeeze=False, sharey=True)[0]
+    for axes, (arm, matrix) in zip(panels, counts.items(), strict=True):
+        rates = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+        drawn = axes.imshow(rates, cmap=RATES, vmin=0, vmax=1)
+        for (row, column), rate in np.ndenumerate(rates):
+            colour = PAPER if rate > 0.5 else INK
+            weight = "bold" if row == column else "normal"
+            axes.text(column, row - 0.1, f"{100 * rate:.0f}", ha="center", va="center", color=colour,
+                      fontsize=9, fontweight=weight)  # fmt: skip
+            axes.text(column, row + 0.28, f"{matrix[row, column]:.0f}", ha="center", va="center",
+                      color=colour if rate > 0.5 else QUIET, fontsize=5.8)  # fmt: skip
+        axes.set_title(plain(arm))
+        axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(names)), names)
+        axes.tick_params(length=0)
+        axes.set_xlabel("predicted")
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+    panels[0].set_ylabel("true")
+    bar = figure.colorbar(drawn, ax=list(panels), shrink=0.7, aspect=26, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    bar.set_label("share of the true class", fontsize=8.5)
+    return figure
+
+
+def recall_bars(recalls: pd.DataFrame) -> Figure:
+    """Draw the recall of each class with its interval, arms side by side.
+
+    Args:
+        recalls: columns ``arm``, ``class``, ``value``, ``low``, ``high``, all fractions.
+    """
+    arms, classes = list(dict.fromkeys(recalls["arm"])), list(dict.fromkeys(recalls["class"]))
+    colours = arm_colours(arms)
+    figure = new_figure(7.6, 3.1)
+    axes = figure.subplots()
+    width = 0.8 / len(arms)
+    for i, arm in enumerate(arms):
+        rows = recalls[recalls["arm"] == arm].set_index("class").reindex(classes)
+        centres = np.arange(len(classes)) + (i - (len(arms) - 1) / 2) * width
+        axes.bar(centres, rows["value"], width * 0.92, color=colours[arm], label=plain(arm))
+        spread = np.abs(rows[["low", "high"]].to_numpy(dtype=float).T - rows["value"].to_numpy(dtype=float))
+        axes.errorbar(centres, rows["value"], spread, fmt="none", ecolor=INK, elinewidth=1, capsize=2)
+    axes.set_xticks(range(len(classes)), [plain(name) for name in classes])
+    axes.tick_params(axis="x", length=0)
+    axes.set_ylim(0, 1)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.grid(axis="y")
+    axes.set_title("Recall per class")
+    figure.legend(loc="outside lower center", ncols=len(arms))
+    return figure
+
+
+def gap_plot(results: pd.DataFrame) -> Figure:
+    """Draw each measured accuracy with its interval beside the published one, where one may be compared.
+
+    Args:
+        results: columns ``label``, ``measured``, ``low``, ``high``, ``published`` in percent; ``published``
+            is missing where the paper has no number for the same data set.
+    """
+    figure = new_figure(7.6, 0.46 * len(results) + 1.15)
+    axes = figure.subplots()
+    positions = np.arange(len(results))
+    values = results[["measured", "low", "high", "published"]].to_numpy(dtype=float)
+    for y, (measured, low, high, published) in zip(positions, values, strict=True):
+        axes.plot([low, high], [y, y], color=COLOURS[0], linewidth=5, alpha=0.28, solid_capstyle="round")
+        axes.plot([measured], [y], "o", color=COLOURS[0], markersize=7)
+        text = f"{measured:.1f}"
+        if np.isfinite(published):
+            axes.plot(
+                [measured, published], [y, y], color=QUIET, linewidth=0.9, linestyle=(0, (2, 2)), zorder=0
+            )
+            axes.plot([published], [y], "D", color=COLOURS[1], markersize=6.5)
+            text += f"  (gap {measured - published:+.1f})"
+        end = np.nanmax([measured, high, published])
+        axes.annotate(text, (end, y), (9, 0), textcoords="offset points", va="center", fontsize=8.5)
+    axes.set_yticks(positions, [plain(label) for label in results["label"]])
+    axes.set_ylim(len(results) - 0.4, -0.6)
+    low_end, high_end = np.nanmin(values), np.nanmax(values)
+    margin = max(high_end - low_end, 2.0)
+    axes.set_xlim(low_end - 0.08 * margin, high_end + 0.3 * margin)
+    axes.set_xlabel("accuracy (%)")
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.plot([], [], "o", color=COLOURS[0], label="measured, with interval")
+    if np.isfinite(values[:, 3]).any():
+        axes.plot([], [], "D", color=COLOURS[1], label="published")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def paired_seeds(values: pd.DataFrame, headline: str, control: str) -> Figure:
+    """Draw the claim: both arms of each seed joined by a line, and the differences with their mean.
+
+    Args:
+        values: columns ``arm``, ``seed``, ``value`` (percent).
+        headline: the arm the paper is about.
+        control: the arm it is compared with.
+    """
+    table = values.pivot_table(index="seed", columns="arm", values="value")[[control, headline]].dropna()
+    gain = table[headline] - table[control]
+    figure = new_figure(7.6, 2.9)
+    left, right = figure.subplots(1, 2, width_ratios=[1.0, 1.25])
+    for _, pair in table.iterrows():
+        left.plot([0, 1], pair.to_numpy(), color=QUIET, linewidth=1.2, zorder=1)
+    for x, arm in enumerate((control, headline)):
+        left.scatter(np.full(len(table), x), table[arm], color=COLOURS[1 - x], s=46, zorder=2)
+    left.set_xticks([0, 1], [plain(control), plain(headline)])
+    left.set_xlim(-0.35, 1.35)
+    left.set_ylabel("accuracy (%)")
+    left.set_title("One line per seed")
+    left.grid(axis="y")
+    right.axvline(0, color=INK, linewidth=1)
+    right.hlines(range(len(gain)), 0, gain, color=COLOURS[0], linewidth=2)
+    right.plot(gain.to_numpy(), range(len(gain)), "o", color=COLOURS[0], markersize=7)
+    if len(gain):
+        right.axvline(gain.mean(), color=COLOURS[0], linestyle=(0, (3, 2)), linewidth=1.4,
+                      label=f"mean {gain.mean():+.2f}")  # fmt: skip
+        right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    right.set_yticks(range(len(gain)), [f"seed {seed}" for seed in gain.index])
+    right.set_ylim(len(gain) - 0.5, -0.5)
+    reach = max(float(gain.abs().max()) if len(gain) else 1.0, 0.5) * 1.25
+    right.set_xlim(-reach, reach)
+    right.set_title(f"{plain(headline)} minus {plain(control)} (points)")
+    right.spines["left"].set_visible(False)
+    right.tick_params(axis="y", length=0)
+    return figure
+
+
+def error_gallery(images: Array, errors: pd.DataFrame, columns: int = 6) -> Figure:
+    """Draw the most confident mistakes: what each face is, and what the network said.
+
+    Args:
+        images: (N, H, W) or (N, H, W, 3).
+        errors: N rows with ``target``, ``predicted`` (names) and ``probability`` of the predicted class.
+        columns: faces per row.
+    """
+    rows = max(1, -(-len(errors) // columns))
+    figure = new_figure(7.6, rows * 7.6 / columns * 1.42 + 0.1)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in panels:
+        bare(axes)
+    for axes, image, (_, row) in zip(panels, images, errors.iterrows(), strict=False):
+        show_face(axes, image)
+        axes.set_title(f"is {plain(row['target'])}", fontsize=8.5, pad=3, loc="left", fontweight="normal")
+        axes.set_xlabel(f"said {plain(row['predicted'])}, {row['probability']:.0%}", fontsize=8.5,
+                        color=COLOURS[1], loc="left")  # fmt: skip
+    return figure

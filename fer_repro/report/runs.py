@@ -1,0 +1,160 @@
+"""Reading what runs left behind: histories, explained tensors, predictions and result rows."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fer_repro.config import run_folder
+from fer_repro.errors import UserError
+
+EMPTY_ROWS = [
+    "method", "arm", "paper", "table", "dataset", "protocol", "split", "metric", "unit", "value",
+    "pretraining", "tta", "source", "note", "seed", "deviation", "runs",
+]  # fmt: skip
+TEXT = {name: str for name in EMPTY_ROWS if name not in ("value", "deviation", "runs")}
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """Read result rows, published or measured; empty text stays empty text.
+
+    Raises:
+        UserError: the file is missing or is no table of result rows.
+    """
+    try:
+        rows = pd.read_csv(
+            path, dtype=TEXT, keep_default_na=False, na_values={"value": "", "deviation": "", "runs": ""}
+        )
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; the evaluate stage writes it") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError) as error:
+        raise UserError(f"{path}: not readable as a table of result rows: {error}") from None
+    missing = [name for name in EMPTY_ROWS[:14] if name not in rows]
+    if missing:
+        raise UserError(f"{path}: column '{missing[0]}' is missing")
+    return rows
+
+
+def read_all_rows(results: Path, datasets: Sequence[str], methods: Sequence[str]) -> pd.DataFrame:
+    """Read the rows of every data set and method that has any; an empty table when none has."""
+    files = [results / dataset / method / "rows.csv" for dataset in datasets for method in methods]
+    tables = [read_rows(file) for file in files if file.is_file()]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=EMPTY_ROWS)
+
+
+def run_folders(root: Path | str, dataset: str, method: str) -> list[tuple[int, str, Path]]:
+    """List the runs of one method on one data set: seed, arm and folder, by seed and arm."""
+    top = run_folder(root, dataset, method, 0).parent
+    found = [
+        (int(folder.parent.name), folder.name, folder)
+        for folder in top.glob("*/*")
+        if folder.is_dir() and folder.parent.name.isdecimal()
+    ]
+    return sorted(found)
+
+
+def read_history(root: Path | str, dataset: str, method: str) -> pd.DataFrame:
+    """Read the learning curves of all arms and seeds of one method on one data set.
+
+    Returns:
+        The columns of history.csv after ``arm`` and ``seed``; empty when there is no run.
+    """
+    tables = []
+    for seed, arm, folder in run_folders(root, dataset, method):
+        if (folder / "history.csv").is_file():
+            table = pd.read_csv(folder / "history.csv")
+            table.insert(0, "seed", seed)
+            table.insert(0, "arm", arm)
+            tables.append(table)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["arm", "seed", "epoch"])
+
+
+def read_explained(folder: Path | str) -> dict[str, np.ndarray]:
+    """Read the tensors that ``explain`` gave for a run's explained images.
+
+    Raises:
+        UserError: the run kept none.
+    """
+    path = Path(folder) / "explained.npz"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; the train stage writes it for methods that can explain")
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in sorted(file.files)}
+
+
+def stages(explained: dict[str, np.ndarray], kind: str) -> list[np.ndarray]:
+    """Pick the arrays whose names begin with ``kind``, in the order of the number that ends their names.
+
+    >>> [a.shape for a in stages({"mask2": np.zeros((1, 4, 2, 2)), "mask1": np.zeros((1, 2, 4, 4))}, "mask")]
+    [(1, 2, 4, 4), (1, 4, 2, 2)]
+    """
+    names = [name for name in explained if name.startswith(kind) and name[-1].isdigit()]
+    order = sorted(names, key=lambda name: int("".join(c for c in name if c.isdigit())))
+    return [explained[name] for name in order]
+
+
+def read_predictions(folder: Path | str) -> pd.DataFrame:
+    """Read a run's predictions.csv.
+
+    Raises:
+        UserError: the file is missing.
+    """
+    path = Path(folder) / "predictions.csv"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; the train stage writes it")
+    return pd.read_csv(path)
+
+
+def worst_errors(predictions: pd.DataFrame, classes: Sequence[str], count: int) -> pd.DataFrame:
+    """Pick the most confident mistakes among the test rows.
+
+    Args:
+        predictions: columns ``sample``, ``split``, ``target`` and ``logit_<class>``.
+        classes: names in index order.
+        count: at most so many.
+
+    Returns:
+        ``sample``, ``target``, ``predicted`` (names) and ``probability``, most confident first.
+    """
+    rows = predictions[predictions["split"] == "test"]
+    logits = rows[[f"logit_{name}" for name in classes]].to_numpy(dtype=float)
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities = shifted / shifted.sum(axis=1, keepdims=True)
+    chosen, targets = probabilities.argmax(axis=1), rows["target"].to_numpy(dtype=int)
+    table = pd.DataFrame(
+        {
+            "sample": rows["sample"].to_numpy(),
+            "target": [classes[i] for i in targets],
+            "predicted": [classes[i] for i in chosen],
+            "probability": probabilities.max(axis=1),
+        }
+    )
+    wrong = table[chosen != targets]
+    return (
+        wrong.sort_values(["probability", "sample"], ascending=[False, True])
+        .head(count)
+        .reset_index(drop=True)
+    )
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
+    """Read a JSON file, or give an empty dictionary where there is none."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def flat_config(folder: Path | str) -> pd.DataFrame:
+    """Read a run's config.json as a table of dotted keys and values."""
+    rows: list[dict[str, str]] = []
+
+    def walk(prefix: str, value: object) -> None:
+        if isinstance(value, dict):
+            for key in sorted(value):
+                walk(f"{prefix}.{key}" if prefix else key, value[key])
+        else:
+            rows.append({"setting": prefix, "value": str(value)})
+
+    walk("", read_json(Path(folder) / "config.json"))
+    return pd.DataFrame(rows, columns=["setting", "value"])

@@ -1,0 +1,287 @@
+"""Tables of results: measured beside published, from one table of numbers to HTML, Markdown, LaTeX and CSV.
+
+Numbers stay numbers until they are written; every format prints the same text.
+"""
+
+import html
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+from fer_repro.errors import UserError, nearest
+
+Kind = Literal["text", "percent", "points", "count", "number"]
+GROUP = ["method", "arm", "dataset", "protocol", "split", "metric", "tta"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table: where its values stand, what it is called, and how they are printed."""
+
+    name: str
+    heading: str
+    kind: Kind = "text"
+
+
+RESULTS = (
+    Column("method", "Method"),
+    Column("arm", "Arm"),
+    Column("dataset", "Data set"),
+    Column("protocol", "Protocol"),
+    Column("metric", "Metric"),
+    Column("tta", "Test-time aug."),
+    Column("value", "Measured (%)", "percent"),
+    Column("low", "from", "percent"),
+    Column("high", "to", "percent"),
+    Column("runs", "Seeds", "count"),
+    Column("published", "Published (%)", "percent"),
+    Column("gap", "Gap (points)", "points"),
+    Column("note", "Budget and data"),
+)
+
+
+def print_value(value: object, kind: Kind) -> str:
+    """Print one value: percents and points with two decimals, points with a sign, missing ones as a dash.
+
+    >>> print_value(-1.5, "points"), print_value(float("nan"), "percent")
+    ('−1.50', '–')
+    """
+    if value is None or (isinstance(value, float) and not np.isfinite(value)) or str(value) in ("", "nan"):
+        return "–"
+    if kind == "text":
+        return str(value)
+    number = float(str(value))
+    texts: dict[str, Callable[[float], str]] = {
+        "percent": lambda x: f"{x:.2f}",
+        "points": lambda x: f"{x:+.2f}".replace("-", "−"),
+        "count": lambda x: f"{x:,.0f}",
+        "number": lambda x: f"{x:.4g}",
+    }
+    return texts[kind](number)
+
+
+def in_percent(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows whose ``value`` and ``deviation`` are percent, whatever their unit was.
+
+    Raises:
+        UserError: a unit that is neither ``%`` nor ``fraction``, or a missing column.
+    """
+    for column in ("unit", "value", *GROUP):
+        if column not in rows:
+            raise UserError(f"result rows: column '{column}' is missing; {nearest(column, rows.columns)}")
+    odd = sorted(set(rows["unit"]) - {"%", "percent", "fraction", "points"})
+    if odd:
+        raise UserError(f"result rows: unit '{odd[0]}': expected %, points or fraction")
+    factor = np.where(rows["unit"] == "fraction", 100.0, 1.0)
+    scaled = rows.assign(value=pd.to_numeric(rows["value"]) * factor)
+    if "deviation" in rows:
+        scaled = scaled.assign(deviation=pd.to_numeric(rows["deviation"], errors="coerce") * factor)
+    unit = np.where(rows["unit"] == "points", "points", "%")
+    return scaled.assign(unit=unit)
+
+
+def mean_interval(values: Sequence[float], confidence: float) -> tuple[float, float, float, float]:
+    """Mean, standard deviation over runs (n - 1) and Student's t interval of the mean.
+
+    Args:
+        values: one number per seed.
+        confidence: such as 0.95.
+
+    Returns:
+        mean, deviation, low, high; all but the mean are NaN for one value.
+    """
+    numbers = np.asarray(values, dtype=float)
+    mean = float(numbers.mean())
+    if len(numbers) < 2:
+        return mean, float("nan"), float("nan"), float("nan")
+    deviation = float(numbers.std(ddof=1))
+    reach = float(student.ppf((1 + confidence) / 2, len(numbers) - 1)) * deviation / np.sqrt(len(numbers))
+    return mean, deviation, mean - reach, mean + reach
+
+
+def over_seeds(measured: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """Gather the rows of single seeds into one row per result, with deviation, interval and number of seeds.
+
+    Rows with an empty ``seed`` that already are means are used only where no row of a single seed stands.
+
+    Args:
+        measured: result rows in percent, with ``seed``, ``deviation`` and ``runs``.
+        confidence: such as 0.95.
+
+    Returns:
+        The columns of ``GROUP``, then ``value``, ``deviation``, ``low``, ``high``, ``runs``,
+        ``pretraining`` and ``note``.
+    """
+    measured = measured.assign(**{name: measured[name].fillna("") for name in GROUP})
+    seeds = measured["seed"].fillna("").astype(str)
+    gathered = []
+    for key, rows in measured.groupby(GROUP, sort=False):
+        single = rows[seeds[rows.index] != ""]
+        if len(single):
+            numbers = mean_interval(single["value"].tolist(), confidence)
+            runs = single["seed"].nunique()
+        else:
+            first = rows.iloc[0]
+            mean, deviation, runs = float(first["value"]), float(first["deviation"]), int(first["runs"])
+            reach = (
+                float(student.ppf((1 + confidence) / 2, runs - 1)) * deviation / np.sqrt(runs)
+                if runs > 1
+                else np.nan
+            )
+            numbers = (mean, deviation, mean - reach, mean + reach)
+        rest = {name: rows.iloc[0].get(name, "") for name in ("pretraining", "note")}
+        gathered.append(
+            {
+                **dict(zip(GROUP, key, strict=True)),
+                **dict(zip(("value", "deviation", "low", "high"), numbers, strict=True)),
+                "runs": runs,
+                **rest,
+            }
+        )
+    columns = [*GROUP, "value", "deviation", "low", "high", "runs", "pretraining", "note"]
+    return pd.DataFrame(gathered, columns=columns)
+
+
+def beside_published(measured: pd.DataFrame, published: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """Put each measured result beside the published one of the same method, arm, data set and metric.
+
+    A published number stands beside a measured one only where the data set is the same, the protocol is the
+    same where both name one, and both use test-time augmentation or both do not, where the paper says.
+
+    Args:
+        measured: result rows of any number of seeds.
+        published: rows of published/results.csv.
+        confidence: such as 0.95.
+
+    Returns:
+        ``over_seeds`` of the measured rows with ``published``, ``gap`` (percentage points) and ``source``.
+    """
+    table = over_seeds(in_percent(measured), confidence)
+    known = in_percent(published) if len(published) else published
+    found = [_find_published(row, known) for _, row in table.iterrows()]
+    table["published"] = [float(row["value"]) if row is not None else np.nan for row in found]
+    table["source"] = [_source(row) if row is not None else "" for row in found]
+    table["gap"] = table["value"] - table["published"]
+    return table
+
+
+def _find_published(row: pd.Series, published: pd.DataFrame) -> pd.Series | None:
+    for _, known in published.iterrows():
+        same = all(_same(row[name], known[name]) for name in ("method", "arm", "dataset", "metric"))
+        protocol = _text(known["protocol"])
+        if not same or (protocol and _text(row["protocol"]) and not _same(row["protocol"], protocol)):
+            continue
+        if not _text(known["tta"]) or uses_tta(row["tta"]) == uses_tta(known["tta"]):
+            return known
+    return None
+
+
+def _text(value: object) -> str:
+    return "" if value is None or (isinstance(value, float) and np.isnan(value)) else str(value).strip()
+
+
+def _same(first: object, second: object) -> bool:
+    return _text(first).casefold() == _text(second).casefold()
+
+
+def _source(row: pd.Series) -> str:
+    return ", ".join(part for part in (_text(row.get("paper")), _text(row.get("table"))) if part)
+
+
+def uses_tta(value: object) -> bool:
+    """Whether a row's ``tta`` says that test-time augmentation was used: not empty, none, 0, no or false."""
+    return _text(value).casefold() not in ("", "none", "0", "0.0", "no", "false")
+
+
+def difference_sentence(difference: float, low: float, high: float, headline: str, control: str) -> str:
+    """Say in words what an interval of a difference allows to say, and no more."""
+    if not np.isfinite(low) or not np.isfinite(high):
+        return "One seed only: no interval, so no verdict."
+    if low > 0:
+        return f"{headline} is ahead of {control} here: the whole interval lies above 0."
+    if high < 0:
+        return f"{control} is ahead of {headline} here: the whole interval lies below 0."
+    lean = headline if difference > 0 else control
+    return f"Direction uncertain: the interval spans 0 (the mean leans to {lean})."
+
+
+def columns_of(frame: pd.DataFrame, kinds: dict[str, Kind] | None = None) -> tuple[Column, ...]:
+    """Give every column of ``frame`` its own name as heading, with the kinds named."""
+    return tuple(Column(str(name), str(name), (kinds or {}).get(str(name), "text")) for name in frame.columns)
+
+
+def as_html(frame: pd.DataFrame, columns: Sequence[Column], caption: str = "") -> str:
+    """Write a sortable HTML table; names from the user's data are escaped.
+
+    Args:
+        frame: one row per result.
+        columns: what to show, in order.
+        caption: said above the table.
+    """
+    head = "".join(f'<th scope="col"{_align(c)}>{html.escape(c.heading)}</th>' for c in columns)
+    body = []
+    for _, row in frame.iterrows():
+        cells = []
+        for i, column in enumerate(columns):
+            text = html.escape(print_value(row[column.name], column.kind))
+            tag, scope = ("th", ' scope="row"') if i == 0 else ("td", "")
+            cells.append(f"<{tag}{scope}{_align(column)}>{text}</{tag}>")
+        body.append(f"<tr>{''.join(cells)}</tr>")
+    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    rows = "\n".join(body)
+    return f'<table class="sortable">{title}<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table>\n'
+
+
+def _align(column: Column) -> str:
+    return "" if column.kind == "text" else ' class="number"'
+
+
+def as_markdown(frame: pd.DataFrame, columns: Sequence[Column], caption: str = "") -> str:
+    """Write a GitHub table."""
+    lines = [f"{caption}\n"] if caption else []
+    lines.append("| " + " | ".join(_cell(c.heading) for c in columns) + " |")
+    lines.append("|" + "|".join("---" if c.kind == "text" else "---:" for c in columns) + "|")
+    lines += ["| " + " | ".join(_cell(text) for text in texts) + " |" for texts in _printed(frame, columns)]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def as_latex(frame: pd.DataFrame, columns: Sequence[Column], caption: str = "") -> str:
+    """Write a booktabs table."""
+    align = "".join("l" if c.kind == "text" else "r" for c in columns)
+    lines = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{align}}}", r"\toprule"]
+    if caption:
+        lines.insert(2, rf"\caption{{{_latex(caption)}}}")
+    lines += [" & ".join(_latex(c.heading) for c in columns) + r" \\", r"\midrule"]
+    lines += [" & ".join(_latex(text) for text in texts) + r" \\" for texts in _printed(frame, columns)]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "−": "$-$",
+    "–": "--",
+}
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(c, rf"\{c}" if c in "&%$#_{}" else c) for c in text)
+
+
+def as_csv(frame: pd.DataFrame, columns: Sequence[Column]) -> str:
+    """Write the numbers themselves, to six decimals, under their short names."""
+    return frame[[c.name for c in columns]].to_csv(index=False, float_format="%.6f", lineterminator="\n")
+
+
+def _printed(frame: pd.DataFrame, columns: Sequence[Column]) -> Iterable[list[str]]:
+    for _, row in frame.iterrows():
+        yield [print_value(row[c.name], c.kind) for c in columns]
