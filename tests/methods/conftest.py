@@ -1,0 +1,73 @@
+"""Outputs of the authors' code on weights that key and shape alone determine (tests/goldens/fill.py)."""
+
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+GOLDENS = Path(__file__).parent.parent / "goldens"
+
+
+def _fill_module():
+    spec = importlib.util.spec_from_file_location("goldens_fill", GOLDENS / "fill.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+FILL = _fill_module()
+
+
+@dataclass(frozen=True)
+class Golden:
+    official: dict
+    shapes: dict[str, tuple[int, ...]]  # official key -> shape
+    aliases: dict[str, str]  # overwritten key -> effective key
+    inputs: dict[str, torch.Tensor]
+    outputs: dict[str, torch.Tensor]
+
+    def state_dict(self, prefix=""):
+        """The filled tensors whose keys begin with ``prefix``, float64; aliases share their twin's tensor."""
+        keys = [key for key in self.shapes if key.startswith(prefix)]
+        filled = {
+            key: torch.from_numpy(np.asarray(FILL.fill(key, self.shapes[key])))
+            for key in keys
+            if key not in self.aliases
+        }
+        return {key: filled[self.aliases.get(key, key)] for key in keys}
+
+    def meta(self):
+        """Tensors without memory, for tests of keys and shapes alone."""
+        return {
+            key: torch.empty(
+                shape, device="meta", dtype=torch.int64 if key.endswith("tracked") else torch.float32
+            )
+            for key, shape in self.shapes.items()
+        }
+
+
+def read_golden(name):
+    described = json.loads((GOLDENS / f"{name}.json").read_text())
+    with np.load(GOLDENS / f"{name}.npz") as arrays:
+        outputs = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
+    return Golden(
+        official=described["official"],
+        shapes={key: tuple(shape) for key, shape in described["state_dict"]},
+        aliases=dict(described.get("aliases", [])),
+        inputs={key: torch.from_numpy(FILL.image(key, shape)) for key, shape in described["inputs"].items()},
+        outputs=outputs,
+    )
+
+
+@pytest.fixture(scope="session")
+def rmn_golden():
+    return read_golden("rmn_resmasking_dropout1")
+
+
+@pytest.fixture(scope="session")
+def blocks_golden():
+    return read_golden("rmn_masking_blocks_c8")

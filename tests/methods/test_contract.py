@@ -1,0 +1,146 @@
+"""What every method promises, whichever it is: found by its file, built from params.yaml."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+
+from fer_repro.config import load_config, read_params, read_section
+from fer_repro.methods.method import load_method, method_names
+
+PARAMS = Path(__file__).parent.parent.parent / "params.yaml"
+CLASSES = 7
+CASES = [(name, arm) for name in method_names() for arm in load_method(name).arms]
+LENGTHS = {"images": (), "frames": (3,), "regions": (6,)}
+
+
+def build(name, arm, seed=0, classes=CLASSES):
+    method = load_method(name)
+    config = load_config(PARAMS, method=name, dataset="synthetic", arm=arm, seed=seed, smoke=True)
+    options = read_section(method.options, config.recipe.model, "params.yaml")
+    torch.manual_seed(seed)
+    return method, options, method.build_model(arm, options, classes), config.recipe.image_size
+
+
+def samples(method, count, side, seed=1):
+    shape = (count, *LENGTHS[method.inputs], 3, side, side)
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def logits_of(result):
+    return getattr(result, "logits", result)
+
+
+@pytest.fixture(params=CASES, ids=lambda case: "-".join(case))
+def case(request):
+    return build(*request.param)
+
+
+def test_params_know_the_method_and_its_arms():
+    for name in method_names():
+        section = read_params(PARAMS)["methods"][name]
+        method = load_method(name)
+        assert {method.headline, method.control} <= set(section["arms"]) <= set(method.arms)
+        for recipe, content in section["recipes"].items():
+            options = read_section(method.options, content["model"], f"methods.{name}.recipes.{recipe}")
+            assert method.pretraining_name(options)
+
+
+def test_logits_have_one_column_per_class_at_two_sizes(case):
+    method, _, model, side = case
+    model.eval()
+    for larger in (side, side + 32):
+        with torch.no_grad():
+            assert logits_of(model(samples(method, 2, larger))).shape == (2, CLASSES)
+
+
+def test_the_number_of_classes_is_free(case):
+    method, _, model, side = build(case[0].name, next(iter(case[0].arms)), classes=3)
+    with torch.no_grad():
+        assert logits_of(model.eval()(samples(method, 2, side))).shape == (2, 3)
+
+
+def test_every_trainable_parameter_gets_a_gradient(case):
+    method, options, model, side = case
+    loss_module = method.build_loss(options)
+    targets = torch.tensor([0, 3, 6, 1])
+    result = model.train()(samples(method, 4, side))
+    loss = loss_module(logits_of(result), targets)
+    assert torch.isfinite(loss)
+    loss.backward()
+    for name, parameter in itertools.chain(model.named_parameters(), loss_module.named_parameters()):
+        if parameter.requires_grad:
+            assert parameter.grad is not None, name
+            assert torch.isfinite(parameter.grad).all(), name
+        else:
+            assert parameter.grad is None, name
+
+
+def test_every_trainable_parameter_matters(case):
+    """Away from zero-initialised scales, and with fixed statistics, no gradient vanishes exactly."""
+    method, options, model, side = case
+    model.double().eval()  # float64: the softmax masks of RMN receive small gradients
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    logits = logits_of(model(samples(method, 4, side).double()))
+    method.build_loss(options)(logits, torch.tensor([0, 3, 6, 1])).backward()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad.norm() > 0, name
+
+
+def test_evaluation_repeats_and_ignores_batch_mates(case):
+    method, _, model, side = case
+    model.double().eval()
+    batch = samples(method, 3, side).double()
+    with torch.no_grad():
+        together = logits_of(model(batch))
+        torch.testing.assert_close(logits_of(model(batch)), together, rtol=0, atol=0)
+        alone = logits_of(model(batch[1:2]))
+    torch.testing.assert_close(alone[0], together[1], rtol=1e-9, atol=1e-12)
+
+
+def test_one_seed_builds_one_network(case):
+    method = case[0]
+    arm = next(iter(method.arms))
+    twins = [build(method.name, arm)[2].state_dict() for _ in range(2)]
+    assert all(torch.equal(twins[0][key], twins[1][key]) for key in twins[0])
+
+
+def test_the_state_dict_makes_the_round_trip(request, case):
+    method, options, model, side = case
+    arm = request.node.callspec.params["case"][1]
+    model.train()(samples(method, 4, side))  # moves the running statistics
+    torch.manual_seed(99)
+    twin = method.build_model(arm, options, CLASSES, pretrained=False)
+    twin.load_state_dict(model.state_dict(), strict=True)
+    batch = samples(method, 2, side)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            logits_of(twin.eval()(batch)), logits_of(model.eval()(batch)), rtol=0, atol=0
+        )
+
+
+def test_bfloat16_stays_finite(case):
+    method, _, model, side = case
+    with torch.no_grad():
+        logits = logits_of(model.bfloat16().eval()(samples(method, 2, side).bfloat16()))
+    assert logits.dtype == torch.bfloat16
+    assert torch.isfinite(logits).all()
+
+
+def test_explained_tensors_have_the_batch_first(case):
+    method, _, model, side = case
+    if method.explain is None:
+        pytest.skip("this method draws nothing")
+    model.train()
+    statistics = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    explained = method.explain(model, samples(method, 2, side))
+    assert model.training, "explain leaves the mode as it found it"
+    assert all(torch.equal(buffer, statistics[name]) for name, buffer in model.named_buffers())
+    for name, tensor in (explained or {}).items():
+        assert tensor.shape[0] == 2, name
+        assert not tensor.requires_grad, name
+        assert torch.isfinite(tensor).all(), name
