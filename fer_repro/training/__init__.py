@@ -1,0 +1,1 @@
+"""Fitting a network: seeds, optimiser, checkpoints and the loop."""

@@ -1,0 +1,82 @@
+"""Seeds, determinism and the record of the environment that numbers depend on."""
+
+import os
+import platform
+import random
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fer_repro.config import RuntimeConfig
+from fer_repro.errors import UserError
+
+PACKAGES = ("torch", "torchvision", "lightning", "numpy", "pandas", "scipy", "safetensors")
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and PyTorch on all devices.
+
+    Args:
+        seed: from 0.
+    """
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - for libraries that draw from the global state
+    torch.manual_seed(seed)
+
+
+def make_deterministic(runtime: RuntimeConfig) -> None:
+    """Let equal runs give equal bits: deterministic algorithms and a fixed number of threads.
+
+    Args:
+        runtime: gives the thread count.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # PyTorch's reproducibility notes
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    torch.set_num_threads(runtime.threads)
+
+
+def choose_device(runtime: RuntimeConfig) -> str:
+    """Resolve ``auto`` to cuda where there is one, else cpu.
+
+    Raises:
+        UserError: cuda is asked for and absent.
+    """
+    if runtime.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("runtime.device is 'cuda', but PyTorch finds none; set it to 'auto' or 'cpu'")
+    if runtime.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return runtime.device
+
+
+def environment(runtime: RuntimeConfig) -> dict[str, Any]:
+    """Record what the numbers of a run depend on besides its configuration.
+
+    Returns:
+        Python, packages, system, processor, threads, device and its name.
+    """
+    device = choose_device(runtime)
+    return {
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": runtime.threads,
+        "device": device,
+        "accelerator": torch.cuda.get_device_name() if device == "cuda" else None,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -1,0 +1,197 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny_run
+import torch
+from tiny_run import make_config, make_split, run, validate_on
+from torch import nn
+
+from fer_repro.errors import UserError
+from fer_repro.training.checkpoint import Checkpoint
+
+STEPS = 6  # 45 samples in batches of 8
+
+
+class Stop(Exception):  # noqa: N818
+    """Stands for a kill."""
+
+
+class StoppingCheckpoint(Checkpoint):
+    """Saves after every step and dies at a chosen one."""
+
+    def __init__(self, path, stamp, last):
+        super().__init__(path, stamp)
+        self.last, self.count = last, 0
+
+    def save(self, state):
+        super().save(state)
+        self.count += 1
+        if self.count == self.last:
+            raise Stop
+
+
+def same(first, second):
+    return first.history == second.history and all(
+        torch.equal(tensor, second.weights[name]) for name, tensor in first.weights.items()
+    )
+
+
+def test_equal_runs_are_bit_identical_and_seeds_differ(tmp_path):
+    first = run(make_config(), Checkpoint(tmp_path / "a", "x"))
+    second = run(make_config(), Checkpoint(tmp_path / "b", "x"))
+    assert same(first, second)
+    assert len(first.history) == 3
+    assert first.images == 3 * 45
+    assert list(first.weights) == list(tiny_run.TinyNet().state_dict())
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "plateau"])
+@pytest.mark.parametrize("last", [1, 5, 6, 7, 8, 13, 20])
+def test_a_run_stopped_at_any_step_resumes_bit_identically(tmp_path, schedule, last):
+    config = make_config(schedule)
+    whole = run(config, Checkpoint(tmp_path / "whole", "x"))
+    with pytest.raises(Stop):
+        run(config, StoppingCheckpoint(tmp_path / "state", "x", last))
+    torch.manual_seed(99)
+    resumed = run(config, Checkpoint(tmp_path / "state", "x"))
+    assert same(whole, resumed)
+    assert resumed.images < whole.images
+
+
+@pytest.mark.parametrize("name", ["radam", "adamw", "sgd"])
+def test_every_optimiser_resumes(tmp_path, name):
+    config = make_config()
+    optimiser = type(config.recipe.optimiser)(name, 0.01, 0.001, 0.9)
+    config = make_config(optimiser=optimiser)
+    whole = run(config, Checkpoint(tmp_path / "whole", "x"))
+    with pytest.raises(Stop):
+        run(config, StoppingCheckpoint(tmp_path / "state", "x", 10))
+    assert same(whole, run(config, Checkpoint(tmp_path / "state", "x")))
+
+
+def test_a_killed_process_resumes_bit_identically(tmp_path):
+    def start(state, result, pause):
+        command = [sys.executable, tiny_run.__file__, str(state), str(result), str(pause)]
+        root = Path(tiny_run.__file__).parents[2]
+        return subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL)
+
+    state, result = tmp_path / "state.pt", tmp_path / "result.pt"
+    process = start(state, result, 0.2)
+    until = time.monotonic() + 60
+    while not state.exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert state.exists()
+    assert not result.exists()
+    resumed_from = torch.load(state, weights_only=True)["state"]
+    assert 0 < resumed_from["epoch"] * STEPS + resumed_from["step"] < 3 * STEPS
+    assert start(state, result, 0.001).wait() == 0
+    found = torch.load(result, weights_only=True)
+    whole = run(make_config(), Checkpoint(tmp_path / "whole", "x"))
+    assert found["history"] == whole.history
+    assert all(torch.equal(found["weights"][name], tensor) for name, tensor in whole.weights.items())
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    first = run(make_config(), Checkpoint(tmp_path / "s", "x"))
+    second = run(
+        make_config(), Checkpoint(tmp_path / "s", "x"), validate=lambda network: pytest.fail("trained")
+    )
+    assert same(first, second)
+    assert second.images == 0
+
+
+def scripted(accuracies):
+    """A validation that gives these accuracies in turn."""
+    left = iter(accuracies)
+    return lambda network: (1.0, next(left))
+
+
+def test_selection_keeps_the_first_of_equal_epochs(tmp_path):
+    fitted = run(make_config(epochs=4), Checkpoint(tmp_path / "s", "x"), scripted([0.1, 0.5, 0.5, 0.4]))
+    assert fitted.best_epoch == 2
+    assert fitted.best_accuracy == 0.5
+    assert [record["best"] for record in fitted.history] == [1, 1, 0, 0]
+
+
+def test_early_stop_allows_that_many_epochs_without_gain(tmp_path):
+    accuracies = [0.1, 0.5, 0.4, 0.5, 0.3, 0.9]
+    fitted = run(make_config(epochs=6, early_stop=2), Checkpoint(tmp_path / "s", "x"), scripted(accuracies))
+    assert len(fitted.history) == 5  # the third epoch in a row without gain stops
+
+
+def test_epoch_accuracy_is_the_mean_over_samples(tmp_path):
+    """Frozen weights, no augmentation effect: recomputed with a naive loop over single samples."""
+    config = make_config(epochs=1)
+    records = []
+    outputs = []
+
+    class Spy(nn.CrossEntropyLoss):
+        def forward(self, logits, targets):
+            outputs.append((logits.detach(), targets))
+            return super().forward(logits, targets)
+
+    run(config, Checkpoint(tmp_path / "s", "x"), log=records.append, loss=Spy())
+    right, total, count = 0, 0.0, 0
+    for logits, targets in outputs:
+        for row, target in zip(logits, targets, strict=True):
+            right += int(row.argmax() == target)
+            total += float(nn.functional.cross_entropy(row[None].double(), target[None]))
+            count += 1
+    assert count == 45
+    assert records[0]["train_accuracy"] == right / 45
+    assert records[0]["train_loss"] == pytest.approx(total / 45, rel=1e-6)
+
+
+def test_parameters_of_the_loss_are_trained_and_kept(tmp_path):
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, logits, targets):
+            return nn.functional.cross_entropy(logits * self.scale, targets)
+
+    loss = Scaled()
+    run(make_config(), Checkpoint(tmp_path / "s", "x"), loss=loss)
+    assert loss.scale.item() != 1
+    again = Scaled()
+    run(make_config(), Checkpoint(tmp_path / "s", "x"), loss=again)
+    assert again.scale.item() == loss.scale.item()
+
+
+def test_a_diverged_run_names_the_rate(tmp_path):
+    class Diverging(nn.CrossEntropyLoss):
+        def forward(self, logits, targets):
+            return super().forward(logits, targets) * float("nan")
+
+    with pytest.raises(UserError, match=r"loss is nan in epoch 1; try a lower recipe.optimiser.lr"):
+        run(make_config(), Checkpoint(tmp_path / "s", "x"), loss=Diverging())
+
+
+def test_the_tiny_run_learns(tmp_path):
+    fitted = run(
+        make_config(epochs=12),
+        Checkpoint(
+            tmp_path / "s",
+            "x",
+        ),
+        validate_on(make_split()),
+    )
+    assert fitted.best_accuracy > 0.6
+
+
+def test_the_log_tells_of_every_epoch(tmp_path, capsys):
+    run(make_config(epochs=2), Checkpoint(tmp_path / "s", "x"))
+    lines = [line for line in capsys.readouterr().err.splitlines() if "epoch" in line]
+    assert len(lines) == 2
+    assert lines[0].startswith("synthetic/rmn/1/masked  epoch 1/2  loss ")
+    assert "images/s" in lines[0]
+    assert lines[1].endswith("00:00 left")

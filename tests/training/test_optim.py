@@ -1,0 +1,90 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny_run import make_config
+from torch import nn
+
+from fer_repro.config import OptimiserConfig
+from fer_repro.training.optim import Schedule, make_optimiser
+
+
+def parameter():
+    return nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
+
+
+def gradients(step):
+    return torch.tensor([math.sin(step), 0.3 * step], dtype=torch.float64)
+
+
+def test_radam_decays_decoupled_as_in_the_paper():
+    """Liu et al., ICLR 2020, Algorithm 2, with decay p <- p - lr * wd * p before the step."""
+    lr, decay, beta1, beta2 = 0.01, 0.1, 0.9, 0.999
+    tensor = parameter()
+    optimiser = make_optimiser([tensor], OptimiserConfig("radam", lr, decay, beta1))
+    values, first, second = [1.0, -2.0], [0.0, 0.0], [0.0, 0.0]
+    longest = 2 / (1 - beta2) - 1
+    for step in range(1, 30):
+        tensor.grad = gradients(step)
+        optimiser.step()
+        length = longest - 2 * step * beta2**step / (1 - beta2**step)
+        for i, gradient in enumerate(gradients(step).tolist()):
+            values[i] -= lr * decay * values[i]
+            first[i] = beta1 * first[i] + (1 - beta1) * gradient
+            second[i] = beta2 * second[i] + (1 - beta2) * gradient**2
+            mean = first[i] / (1 - beta1**step)
+            if length > 5:
+                rise = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
+                values[i] -= lr * math.sqrt(rise) * mean / (math.sqrt(second[i] / (1 - beta2**step)) + 1e-8)
+            else:
+                values[i] -= lr * mean
+        assert tensor.tolist() == pytest.approx(values, rel=1e-6)
+
+
+def test_frozen_parameters_are_left_out():
+    frozen = nn.Parameter(torch.ones(1), requires_grad=False)
+    optimiser = make_optimiser([parameter(), frozen], OptimiserConfig("sgd", 0.1, 0.0, 0.9))
+    assert len(optimiser.param_groups[0]["params"]) == 1
+
+
+def schedule(name, epochs=6, steps=4, **values):
+    config = replace(make_config(name).recipe.schedule, **values)
+    optimiser = make_optimiser([parameter()], OptimiserConfig("sgd", 0.1, 0.0, 0.0))
+    return optimiser, Schedule(optimiser, config, epochs, steps)
+
+
+def test_plateau_drops_after_the_third_epoch_without_gain():
+    _, rates = schedule("plateau", patience=2, factor=0.1, floor=0.002)
+    found = []
+    for accuracy in [0.5, 0.6, 0.6, 0.59, 0.6, 0.6, 0.6, 0.6, 0.6]:
+        rates.after_epoch(accuracy)
+        found.append(rates.rate)
+    assert found == pytest.approx([0.1] * 4 + [0.01] * 3 + [0.002] * 2)
+
+
+def test_one_cycle_rises_and_falls_over_all_steps():
+    optimiser, rates = schedule("one_cycle", warmup=0.25)
+    found = []
+    for _ in range(24):
+        found.append(rates.rate)
+        optimiser.step()
+        rates.after_step()
+    assert max(found) == pytest.approx(0.1)
+    assert found.index(max(found)) == 5  # 0.25 * 24 - 1
+    assert found[0] == pytest.approx(0.1 / 25)
+    assert found[-1] < 1e-5
+
+
+def test_one_cycle_survives_a_run_of_one_step():
+    optimiser, rates = schedule("one_cycle", epochs=1, steps=1)
+    optimiser.step()
+    rates.after_step()
+    assert rates.rate > 0
+
+
+def test_constant_stays():
+    _, rates = schedule("constant")
+    rates.after_step()
+    rates.after_epoch(0.1)
+    assert rates.rate == 0.1
