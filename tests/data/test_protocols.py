@@ -1,0 +1,83 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fer_repro.data.protocols import check_subjects, limit, protocol_rows, stratified
+from fer_repro.errors import UserError
+
+
+def table(**columns):
+    base = {
+        "image": range(6),
+        "label": 0,
+        "subject": "",
+        "clip": "",
+        "split": ["train", "val"] + ["test"] * 4,
+    }
+    return pd.DataFrame({**base, **columns})
+
+
+def test_official_and_clean():
+    samples = table(
+        in_training=[False, True, True, False, True, False],
+        in_public=[False, False, False, True, True, False],
+    )
+    assert protocol_rows(samples, "test", "official").tolist() == [2, 3, 4, 5]
+    assert protocol_rows(samples, "test", "clean").tolist() == [5]
+    assert protocol_rows(samples, "val", "clean").tolist() == []
+
+
+def test_unknown_names_and_missing_columns():
+    with pytest.raises(UserError, match="protocol is 'offical'; did you mean 'official'"):
+        protocol_rows(table(), "test", "offical")
+    with pytest.raises(UserError, match="split is 'tset'; did you mean 'test'"):
+        protocol_rows(table(), "tset", "official")
+    with pytest.raises(UserError, match="'clean' needs the column 'in_training'"):
+        protocol_rows(table(), "test", "clean")
+
+
+def test_subjects():
+    check_subjects(table(subject=["a", "b", "c", "c", "", "d"]), "set")
+    check_subjects(table(), "set")
+    with pytest.raises(
+        UserError, match="set: subject 'a' stands in train and test: expected every person in one"
+    ):
+        check_subjects(table(subject=["a", "b", "c", "c", "", "a"]), "set")
+
+
+def test_limit_by_hand():
+    samples = pd.DataFrame({"label": [0] * 80 + [1] * 20, "split": "train"})
+    kept = limit(samples, 10, 0, 0)
+    assert kept["label"].value_counts().to_dict() == {0: 8, 1: 2}
+    assert limit(samples, 0, 5, 5).equals(samples)
+    assert limit(samples, 10, 0, 0).equals(kept)
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=120), st.integers(0, 130))
+def test_stratified_properties(labels, maximum):
+    labels = np.array(labels)
+    rows = np.flatnonzero(labels >= 0)
+    chosen = stratified(labels, rows, maximum)
+    assert len(chosen) == (min(maximum, len(rows)) if maximum else len(rows))
+    assert np.array_equal(chosen, np.unique(chosen))
+    classes = np.unique(labels)
+    if maximum >= len(classes):
+        assert np.array_equal(np.unique(labels[chosen]), classes)
+    for number in classes:
+        share = (labels == number).mean() * len(chosen)
+        found = (labels[chosen] == number).sum()
+        assert found <= max(np.ceil(share), 1)
+        assert found >= min(np.floor(share) - len(classes), share)
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40))
+def test_limit_touches_each_split_alone(train, val, test):
+    rng = np.random.default_rng(0)
+    samples = pd.DataFrame({"label": rng.integers(0, 3, 90), "split": ["train", "val", "test"] * 30})
+    kept = limit(samples, train, val, test)
+    assert kept.index.is_monotonic_increasing
+    for split, maximum in (("train", train), ("val", val), ("test", test)):
+        assert (kept["split"] == split).sum() == (min(maximum, 30) or 30)
+    pd.testing.assert_frame_equal(kept, samples.loc[kept.index])
