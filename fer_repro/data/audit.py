@@ -1,0 +1,233 @@
+"""The data doctor: counts against the published ones, label map, duplicates, blank images, leakage."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from fer_repro.data.protocols import crossing_subjects
+from fer_repro.data.samples import SPLITS
+
+
+@dataclass(frozen=True)
+class Official:
+    """What the publisher, or a careful count of the original, says about a data set.
+
+    Attributes:
+        counts: split -> samples per class, in class order.
+        facts: some of ``Audit.facts``.
+        fingerprint: ``Audit.fingerprint`` of the original, or "" if unknown.
+    """
+
+    counts: dict[str, tuple[int, ...]]
+    facts: dict[str, int]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the doctor found.
+
+    Attributes:
+        name: the data set.
+        classes: class names in label order.
+        counts: split -> samples per class, in class order.
+        facts: ``distinct_images``; ``duplicate_groups`` and the ``duplicate_samples`` in them (same pixels);
+            ``conflicting_groups`` (same pixels, different labels); ``constant_images`` (one value all over);
+            ``val_in_train``, ``test_in_train``, ``test_in_val`` (samples whose pixels also stand there);
+            ``subjects_known`` (samples with a subject) and ``subjects_crossing`` (subjects in two splits).
+        fingerprint: sha256 over the sorted (split, label, pixels): the same for any order of the rows.
+        constant: rows of the sample table whose image is blank.
+        crossing: subjects that stand in more than one split.
+        official: the published counts, or None.
+        differences: each deviation from the official set, in words.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    counts: dict[str, tuple[int, ...]]
+    facts: dict[str, int]
+    fingerprint: str
+    constant: tuple[int, ...]
+    crossing: tuple[str, ...]
+    official: dict[str, tuple[int, ...]] | None = None
+    differences: tuple[str, ...] = field(default=())
+
+    def as_json(self) -> str:
+        """Byte-stable JSON: sorted keys, two spaces."""
+        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+
+    def count_table(self) -> pd.DataFrame:
+        """Samples per split (rows) and class (columns), with totals; official rows beneath where known."""
+        rows = dict(self.counts)
+        if self.official is not None:
+            for split in SPLITS:
+                rows[f"{split}, official"] = self.official.get(split, (0,) * len(self.classes))
+        table = pd.DataFrame.from_dict(rows, orient="index", columns=list(self.classes))
+        return table.assign(total=table.sum(axis=1))
+
+    def text(self) -> str:
+        """The whole finding for people to read."""
+        lines = [
+            f"{self.name}: {sum(map(sum, self.counts.values()))} samples",
+            "labels: " + ", ".join(f"{number} {name}" for number, name in enumerate(self.classes)),
+            "",
+            self.count_table().to_string(),
+            "",
+            *self._facts_in_words(),
+        ]
+        if self.official is not None:
+            lines += ["", *(self.differences or ("Everything is as in the official set.",))]
+        return "\n".join(lines)
+
+    def _facts_in_words(self) -> list[str]:
+        facts = self.facts
+        lines = [
+            f"{facts['distinct_images']} distinct images; {facts['duplicate_groups']} groups of identical "
+            f"images ({facts['duplicate_samples']} samples), {facts['conflicting_groups']} of them with "
+            "conflicting labels",
+            f"{facts['constant_images']} blank images (one value everywhere)",
+            f"identical images across splits: {facts['val_in_train']} val samples also in train, "
+            f"{facts['test_in_train']} test samples also in train, {facts['test_in_val']} also in val",
+        ]
+        if facts["subjects_known"]:
+            named = f" ({', '.join(self.crossing[:5])})" if self.crossing else ""
+            lines.append(f"subjects in more than one split: {facts['subjects_crossing']}{named}")
+        else:
+            lines.append("subjects are unknown: nobody can say whether a person stands in two splits")
+        return lines
+
+
+def pixel_digests(images: np.ndarray) -> np.ndarray:
+    """One digest per image, (N,) of 32 hexadecimal digits; equal digests mean equal pixels.
+
+    Args:
+        images: (N, H, W) or (N, H, W, 3) uint8, read image by image so that a memory map stays on disk.
+    """
+    return np.array(
+        [hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).hexdigest() for image in images],
+        "S32",
+    )
+
+
+def mark_overlap(samples: pd.DataFrame, digests: np.ndarray) -> pd.DataFrame:
+    """Add ``in_training`` and ``in_public``: the same pixels also stand in an earlier split.
+
+    Args:
+        samples: the sample table.
+        digests: (N,) one per image, from ``pixel_digests``.
+
+    Returns:
+        The table with two more columns: ``in_training`` is true for val and test samples whose pixels occur
+        in train, ``in_public`` for test samples whose pixels occur in val (FER2013's PublicTest).
+    """
+    pixels = pd.Series(_groups(samples, digests), index=samples.index)
+    split = samples["split"]
+    in_train = pixels.isin(pixels[split == "train"]) & (split != "train")
+    in_val = pixels.isin(pixels[split == "val"]) & (split == "test")
+    return samples.assign(in_training=in_train, in_public=in_val)
+
+
+def audit(
+    name: str,
+    classes: Sequence[str],
+    images: np.ndarray,
+    samples: pd.DataFrame,
+    official: Official | None = None,
+    digests: np.ndarray | None = None,
+) -> Audit:
+    """Examine a data set.
+
+    Args:
+        name: the data set.
+        classes: class names in label order.
+        images: (N, H, W) or (N, H, W, 3) uint8.
+        samples: the sample table.
+        official: what to compare with, if anything is published.
+        digests: ``pixel_digests(images)`` if they are known already.
+    """
+    digests = pixel_digests(images) if digests is None else digests
+    pixels = _groups(samples, digests)
+    sizes = samples.groupby(pixels)["label"].agg(["size", "nunique"])
+    repeated = sizes["size"] > 1
+    marked = mark_overlap(samples, digests)
+    constant = _constant_rows(images, samples)
+    crossing = crossing_subjects(samples)
+    counts = {
+        split: tuple(
+            np.bincount(samples.loc[samples["split"] == split, "label"], minlength=len(classes)).tolist()
+        )
+        for split in SPLITS
+    }
+    test = marked["split"] == "test"
+    facts = {
+        "distinct_images": len(sizes),
+        "duplicate_groups": int(repeated.sum()),
+        "duplicate_samples": int(sizes.loc[repeated, "size"].sum()),
+        "conflicting_groups": int((sizes["nunique"] > 1).sum()),
+        "constant_images": len(constant),
+        "val_in_train": int((marked["in_training"] & ~test).sum()),
+        "test_in_train": int((marked["in_training"] & test).sum()),
+        "test_in_val": int(marked["in_public"].sum()),
+        "subjects_known": int((samples["subject"] != "").sum()),
+        "subjects_crossing": len(crossing),
+    }
+    fingerprint = _fingerprint(samples, digests)
+    return Audit(
+        name=name,
+        classes=tuple(classes),
+        counts=counts,
+        facts=facts,
+        fingerprint=fingerprint,
+        constant=constant,
+        crossing=crossing,
+        official=official.counts if official else None,
+        differences=_differences(classes, counts, facts, fingerprint, official) if official else (),
+    )
+
+
+def _groups(samples: pd.DataFrame, digests: np.ndarray) -> np.ndarray:
+    """Per sample, the number of its group of identical images."""
+    _, groups = np.unique(digests, return_inverse=True)
+    return groups[samples["image"].to_numpy()]
+
+
+def _constant_rows(images: np.ndarray, samples: pd.DataFrame) -> tuple[int, ...]:
+    blank = np.array([bool((image == image.flat[0]).all()) for image in images])
+    return tuple(np.flatnonzero(blank[samples["image"].to_numpy()]).tolist())
+
+
+def _fingerprint(samples: pd.DataFrame, digests: np.ndarray) -> str:
+    entries = sorted(
+        f"{split} {label} ".encode() + bytes(digests[image])
+        for image, label, split in samples[["image", "label", "split"]].itertuples(index=False)
+    )
+    return hashlib.sha256(b"\n".join(entries)).hexdigest()
+
+
+def _differences(
+    classes: Sequence[str],
+    counts: dict[str, tuple[int, ...]],
+    facts: dict[str, int],
+    fingerprint: str,
+    official: Official,
+) -> tuple[str, ...]:
+    lines = [
+        f"{split} {name}: {found} samples, official {expected} ({found - expected:+d})"
+        for split in SPLITS
+        for name, found, expected in zip(classes, counts[split], official.counts[split], strict=True)
+        if found != expected
+    ]
+    lines += [
+        f"{key.replace('_', ' ')}: {facts[key]}, official {expected} ({facts[key] - expected:+d})"
+        for key, expected in official.facts.items()
+        if facts[key] != expected
+    ]
+    if official.fingerprint and fingerprint != official.fingerprint:
+        lines.append(
+            "the pixels, labels or splits are not those of the original file (JPEG copies differ, too)"
+        )
+    return tuple(lines)
