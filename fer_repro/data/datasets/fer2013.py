@@ -1,0 +1,325 @@
+"""FER2013: 35,887 grey faces of 48 x 48 pixels, seven expressions, split by the ICML 2013 contest.
+
+Goodfellow et al., "Challenges in Representation Learning: A report on three machine learning contests",
+arXiv:1307.0414. Read from the contest's ``fer2013.csv``, from ``icml_face_data.csv`` (the same rows, other
+columns), or from folders ``train/<class>/`` and ``test/<class>/`` as they go round on Kaggle.
+"""
+
+import csv
+import hashlib
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from fer_repro.data.audit import Official
+from fer_repro.data.samples import Converted, place
+from fer_repro.errors import UserError, nearest
+
+CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # the csv's own numbers
+SIDE = 48
+USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
+OFFICIAL = Official(
+    counts={
+        "train": (3995, 436, 4097, 7215, 4830, 3171, 4965),
+        "val": (467, 56, 496, 895, 653, 415, 607),
+        "test": (491, 55, 528, 879, 594, 416, 626),
+    },
+    facts={
+        "distinct_images": 34034,
+        "duplicate_groups": 1516,
+        "duplicate_samples": 3369,
+        "conflicting_groups": 57,
+        "constant_images": 12,
+        "val_in_train": 280,
+        "test_in_train": 288,
+    },
+    fingerprint="eff1c13d6e8a819b2009750e13913bbe4452ac40a1629bef759c21c6424b4dfd",
+)
+TERMS = "FER2013's faces come from the web: use them for research, do not publish them again."
+
+CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
+ALIASES = {
+    "anger": "angry",
+    "disgusted": "disgust",
+    "fearful": "fear",
+    "afraid": "fear",
+    "happiness": "happy",
+    "sadness": "sad",
+    "surprised": "surprise",
+}
+FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "publictest": "val",
+    "test": "test",
+    "privatetest": "test",
+}
+_CHUNK = 1024  # images per piece handed on
+_SHARE = 8  # without a validation part, one training image in eight: the official ratio, 3589 to 28709
+
+
+def convert(path: Path, append: Callable[[np.ndarray], None], expect: Callable[[int], None]) -> Converted:
+    """Read FER2013 as its publisher or Kaggle lays it out.
+
+    Args:
+        path: ``fer2013.csv``, ``icml_face_data.csv``, a folder with one of them, or a folder with ``train/``
+            and ``test/``.
+        append: takes the images in order, (n, 48, 48) uint8.
+        expect: is told once how many images will come.
+
+    Raises:
+        UserError: naming the file, the row and what was expected there.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder; expected fer2013.csv or the folder that holds it")
+    if path.is_file():
+        return _convert_csv(path, append, expect)
+    for folder in (path, path / "fer2013"):
+        for name in CSV_NAMES:
+            if (folder / name).is_file():
+                return _convert_csv(folder / name, append, expect)
+    return _convert_folders(path, append, expect)
+
+
+# The csv: one row per image, its 2304 pixels as text
+
+
+def _convert_csv(
+    path: Path, append: Callable[[np.ndarray], None], expect: Callable[[int], None]
+) -> Converted:
+    digest, lines = _scan(path)
+    expect(lines)
+    labels: list[int] = []
+    splits: list[str] = []
+    rows = _read_rows(path)
+    while chunk := list(islice(rows, _CHUNK)):
+        labels += [label for label, _, _ in chunk]
+        splits += [split for _, split, _ in chunk]
+        append(np.stack([image for _, _, image in chunk]).reshape(-1, SIDE, SIDE))
+    if not labels:
+        raise UserError(f"{path}: no rows below the header; expected 35887")
+    return Converted(_table(labels, splits), {path.name: digest})
+
+
+def _scan(path: Path) -> tuple[str, int]:
+    """Sha256 of a file and how many lines it has below its first."""
+    hasher, lines, last = hashlib.sha256(), 0, b"\n"
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            hasher.update(piece)
+            lines += piece.count(b"\n")
+            last = piece[-1:]
+    if last == b"\n" and lines == 0:
+        raise UserError(f"{path}: the file is empty; expected the columns emotion, pixels, Usage")
+    return hasher.hexdigest(), lines - (last == b"\n")
+
+
+def _read_rows(path: Path) -> Iterator[tuple[int, str, np.ndarray]]:
+    row = -1
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = csv.reader(file)
+            header = [name.strip() for name in next(lines)]
+            columns = _columns(path, header)
+            for row, fields in enumerate(lines):
+                if fields:
+                    yield _read_row(path, row, fields, columns, len(header))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(
+            f"{path}: {place(row + 1)} or soon after is no UTF-8 text ({error}); "
+            "expected the csv itself, unpacked and unchanged"
+        ) from None
+
+
+def _columns(path: Path, header: list[str]) -> tuple[int, int, int]:
+    names = [name.lower() for name in header]
+    for name in ("emotion", "pixels", "Usage"):
+        if name.lower() not in names:
+            shown = ", ".join(repr(found[:30]) for found in header[:6])
+            raise UserError(
+                f"{path}: line 1: column '{name}' is missing; expected emotion, pixels, Usage in any order, "
+                f"found {shown}"
+            )
+    return names.index("emotion"), names.index("pixels"), names.index("usage")
+
+
+def _read_row(
+    path: Path, row: int, fields: list[str], columns: tuple[int, int, int], width: int
+) -> tuple[int, str, np.ndarray]:
+    where = f"{path}: {place(row)}"
+    if len(fields) != width:
+        raise UserError(f"{where}: {len(fields)} columns: expected {width}; is the file cut off here?")
+    emotion, pixels, usage = (fields[column].strip() for column in columns)
+    if not (len(emotion) == 1 and emotion in "0123456"):
+        meaning = ", ".join(f"{number} {name}" for number, name in enumerate(CLASSES))
+        raise UserError(f"{where}: emotion is {emotion[:30]!r}: expected 0 to 6 ({meaning})")
+    image = _fast_pixels(pixels)
+    if image is None:
+        image = _careful_pixels(pixels, where)
+    if usage not in USAGES:
+        raise UserError(f"{where}: Usage is {usage[:30]!r}; {nearest(usage, USAGES)}")
+    return int(emotion), USAGES[usage], image
+
+
+def _fast_pixels(text: str) -> np.ndarray | None:
+    """The pixels of a flawless row, (2304,) uint8; None sends the row to the careful reader.
+
+    Digits are weighed by their distance to the end of their number, for all numbers at once.
+    """
+    if not text.isascii():
+        return None
+    characters = np.frombuffer(text.encode(), np.uint8)
+    spaces = np.flatnonzero(characters == 32)
+    if len(spaces) != SIDE * SIDE - 1:
+        return None
+    ends = np.append(spaces, len(characters))
+    lengths = np.diff(ends, prepend=-1) - 1
+    digits = characters - np.uint8(48)  # anything but a digit becomes 10 or more, a space 240
+    if lengths.min() < 1 or lengths.max() > 3 or np.count_nonzero(digits > 9) != len(spaces):
+        return None
+    values = digits[ends - 1].astype(np.int16)
+    for place_value, length in ((10, 2), (100, 3)):
+        long = lengths >= length
+        values[long] += place_value * digits[ends[long] - length].astype(np.int16)
+    return values.astype(np.uint8) if values.max() < 256 else None
+
+
+def _careful_pixels(text: str, where: str) -> np.ndarray:
+    tokens = text.split()
+    for number, token in enumerate(tokens):
+        if not (token.isascii() and token.isdigit() and int(token[:9]) < 256):
+            raise UserError(
+                f"{where}: pixel {number} is {token[:30]!r}: expected a whole number from 0 to 255"
+            )
+    if len(tokens) != SIDE * SIDE:
+        raise UserError(f"{where}: {len(tokens)} pixels: expected {SIDE * SIDE}; is the file cut off here?")
+    return np.array(tokens, np.int64).astype(np.uint8)
+
+
+# The folders: one file per image
+
+
+def _convert_folders(
+    path: Path, append: Callable[[np.ndarray], None], expect: Callable[[int], None]
+) -> Converted:
+    files = _find_files(path)
+    expect(len(files))
+    named = any(_usage(file) for file, _, _ in files)
+    labels: list[int] = []
+    splits: list[str] = []
+    hasher = hashlib.sha256()
+    share = not named and "val" not in {split for _, split, _ in files}
+    for start in range(0, len(files), _CHUNK):
+        images = []
+        for file, split, label in files[start : start + _CHUNK]:
+            content = file.read_bytes()
+            image = _read_image(file)
+            hasher.update(
+                f"{file.relative_to(path).as_posix()}\0{hashlib.sha256(content).hexdigest()}\n".encode()
+            )
+            labels.append(label)
+            splits.append(_split(file, split, image, named, share))
+            images.append(image)
+        append(np.stack(images))
+    samples = _table(labels, splits).assign(file=[file.relative_to(path).as_posix() for file, _, _ in files])
+    return Converted(samples, {f"{len(files)} image files": hasher.hexdigest()}, _note(files, named, share))
+
+
+def _find_files(path: Path) -> list[tuple[Path, str, int]]:
+    """All image files with the split and label that their folders say, in one fixed order."""
+    parts = _visible_folders(path)
+    for name in ("train", "test"):
+        if name not in {FOLDERS.get(part.name.lower()) for part in parts}:
+            found = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
+            raise UserError(
+                f"{path}: expected {' or '.join(CSV_NAMES)}, or folders train/ and test/; "
+                f"'{name}' is missing, found {found}"
+            )
+    files = []
+    for part in parts:
+        if part.name.lower() not in FOLDERS:
+            raise UserError(f"{part}: unknown part of the data; {nearest(part.name.lower(), FOLDERS)}")
+        for folder in _visible_folders(part):
+            name = ALIASES.get(folder.name.lower(), folder.name.lower())
+            if name not in CLASSES:
+                raise UserError(f"{folder}: unknown class; {nearest(name, (*CLASSES, *ALIASES))}")
+            files += [
+                (file, FOLDERS[part.name.lower()], CLASSES.index(name))
+                for file in folder.iterdir()
+                if not _hidden(file)
+            ]
+    if not files:
+        raise UserError(f"{path}: no images below train/<class>/ and test/<class>/; expected 35887")
+    order = list(dict.fromkeys(FOLDERS.values()))
+    return sorted(files, key=lambda item: (order.index(item[1]), item[2], item[0].name, str(item[0])))
+
+
+def _visible_folders(path: Path) -> list[Path]:
+    return sorted(entry for entry in path.iterdir() if entry.is_dir() and not _hidden(entry))
+
+
+def _hidden(path: Path) -> bool:
+    return path.name.startswith((".", "__")) or path.name.lower() in ("thumbs.db", "desktop.ini")
+
+
+def _usage(file: Path) -> str | None:
+    prefix = file.name.partition("_")[0]
+    return prefix if prefix in USAGES else None
+
+
+def _split(file: Path, split: str, image: np.ndarray, named: bool, share: bool) -> str:
+    usage = _usage(file)
+    if usage is not None:
+        return USAGES[usage]
+    if named:
+        raise UserError(
+            f"{file}: the name says no split, though others do; expected it to begin with "
+            f"{', '.join(f'{name}_' for name in USAGES)}"
+        )
+    if share and split == "train" and hashlib.sha256(image.tobytes()).digest()[0] % _SHARE == 0:
+        return "val"  # by its pixels, so that identical images stay in one part
+    return split
+
+
+def _read_image(file: Path) -> np.ndarray:
+    try:
+        with Image.open(file) as image:
+            if image.size != (SIDE, SIDE):
+                raise UserError(
+                    f"{file}: {image.width} x {image.height} pixels: expected the original {SIDE} x {SIDE}"
+                )
+            if image.mode not in ("L", "RGB", "RGBA", "LA", "P"):
+                raise UserError(f"{file}: pixel type {image.mode!r}: expected 8-bit grey")
+            return np.asarray(image.convert("L"))
+    except UserError:
+        raise
+    except Exception as error:  # Pillow's decoders raise many kinds for a damaged file
+        raise UserError(f"{file}: not readable as an image ({error}): expected PNG or JPEG") from None
+
+
+def _note(files: list[tuple[Path, str, int]], named: bool, share: bool) -> str:
+    notes = []
+    if share:
+        notes.append(
+            "The file names do not say which test images are PublicTest and which PrivateTest: all of test/ "
+            f"is test, and one in {_SHARE} of train/ (chosen by the sha256 of its pixels) is val. Results on "
+            "this split do not compare with published ones."
+        )
+    elif not named:
+        notes.append("The split is the folders'; the file names do not confirm it.")
+    if any(file.suffix.lower() in (".jpg", ".jpeg") for file, _, _ in files):
+        notes.append("The images are JPEG copies: their pixels differ slightly from fer2013.csv.")
+    return " ".join(notes)
+
+
+def _table(labels: list[int], splits: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"image": range(len(labels)), "label": labels, "subject": "", "clip": "", "split": splits}
+    )
