@@ -1,0 +1,107 @@
+import json
+import sys
+import types
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer_repro.data.adding import add_dataset, dataset_names, open_added
+from fer_repro.data.prepare import prepare_dataset, read_audit
+from fer_repro.data.protocols import protocol_rows
+from fer_repro.data.store import open_store
+from fer_repro.errors import UserError
+
+
+@pytest.fixture
+def project(tmp_path, csv_file):
+    add_dataset("fer2013", csv_file, tmp_path / "stores")
+    return tmp_path
+
+
+def prepare(project):
+    return prepare_dataset(
+        "fer2013", project / "stores" / "fer2013" / "manifest.json", project / "prepared" / "fer2013"
+    )
+
+
+def test_a_prepared_added_set_holds_no_image(project):
+    store = prepare(project)
+    files = sorted(path.name for path in (project / "prepared" / "fer2013").iterdir())
+    assert files == ["audit.json", "manifest.json", "samples.csv"]
+    assert store.manifest.images.file == "../../stores/fer2013/images.npy"
+    assert store.images.shape == (35, 48, 48)
+    assert store.samples["in_training"].tolist() == [False] * 21 + [True] + [False] * 6 + [True] + [False] * 6
+    assert store.samples["in_public"].sum() == 1
+    assert protocol_rows(store.samples, "test", "clean").tolist() == list(range(29, 35))
+    assert read_audit(store.folder)["facts"]["test_in_train"] == 1
+
+
+def test_preparing_twice_gives_the_same_bytes(project):
+    folder = prepare(project).folder
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    prepare(project)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert str(project) not in before["manifest.json"].decode()
+
+
+def test_missing_and_unknown_sets(tmp_path):
+    with pytest.raises(UserError, match="was not added yet, run: fer-repro data add fer2013 PATH"):
+        prepare(tmp_path)
+    with pytest.raises(UserError, match="'fer2031' is unknown; did you mean 'fer2013'"):
+        prepare_dataset("fer2031", "x", "y")
+    with pytest.raises(UserError, match="dvc pull"):
+        prepare_dataset("synthetic", tmp_path / "manifest.json", tmp_path / "out")
+    with pytest.raises(UserError, match=r"audit.json: no such file"):
+        read_audit(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_changed_image_is_found_before_training(project):
+    path = project / "stores" / "fer2013" / "images.npy"
+    pixels = bytearray(path.read_bytes())
+    pixels[-1] ^= 1
+    path.write_bytes(pixels)
+    with pytest.raises(UserError, match="sha256 is"):
+        prepare(project)
+    assert not (project / "prepared" / "fer2013").exists()
+
+
+def test_another_set_under_the_name(project):
+    manifest = project / "stores" / "fer2013" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"name": "fer2013"', '"name": "ferplus"'))
+    with pytest.raises(UserError, match="holds data set 'ferplus': expected 'fer2013'"):
+        open_added("fer2013", project / "stores")
+
+
+def test_synthetic_faces_bring_their_images(tmp_path, monkeypatch):
+    """The reader of the raw faces is replaced: here only the road counts."""
+    images = np.arange(4 * 48 * 48, dtype=np.uint32).astype(np.uint8).reshape(4, 48, 48)
+    samples = pd.DataFrame(
+        {
+            "image": range(4),
+            "label": 0,
+            "subject": list("abcd"),
+            "clip": "",
+            "split": ["train", "train", "val", "test"],
+        }
+    )
+    reader = types.ModuleType("fer_repro.data.synthetic.stills")
+    reader.read_stills = lambda folder: (
+        images,
+        samples,
+        {"classes": ["angry", "happy"], "files": {"x": "00"}},
+    )
+    monkeypatch.setitem(sys.modules, "fer_repro.data.synthetic.stills", reader)
+    (tmp_path / "manifest.json").write_text("{}")
+    store = prepare_dataset("synthetic", tmp_path / "manifest.json", tmp_path / "prepared" / "synthetic")
+    assert np.array_equal(store.images, images)
+    assert json.loads((store.folder / "audit.json").read_text())["facts"]["subjects_known"] == 4
+    assert "in_training" in open_store(store.folder).samples
+    samples["subject"] = "a"
+    with pytest.raises(UserError, match="subject 'a' stands in train and val and test"):
+        prepare_dataset("synthetic", tmp_path / "manifest.json", tmp_path / "prepared" / "synthetic")
+
+
+def test_names_come_from_the_files():
+    assert "fer2013" in dataset_names()
