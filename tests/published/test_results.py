@@ -1,0 +1,117 @@
+"""Every published number says what it is, where it stands and which paper it is from."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fer_repro.data.protocols import PROTOCOLS
+from fer_repro.files import read_yaml
+from fer_repro.methods.method import load_method, method_names
+from fer_repro.report.tables import in_percent
+
+FOLDER = Path(__file__).parent.parent.parent / "published"
+COLUMNS = [
+    "method", "arm", "paper", "table", "dataset", "protocol", "split", "metric", "unit", "value",
+    "pretraining", "tta", "source", "note",
+]  # fmt: skip
+KEY = ["method", "arm", "table", "dataset", "protocol", "split", "metric"]
+METRICS = {"accuracy", "top5_accuracy"}
+SPLITS = {"fer2013": {"test"}, "vemo": {"test"}, "imagenet": {"val"}}
+LITERATURE = {"human", "dl_svm", "cnn_sift", "cnns_bovw_svm", "cnn_ensemble_8"}
+CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+
+
+def read(name):
+    return pd.read_csv(FOLDER / name, dtype=str, keep_default_na=False)
+
+
+@pytest.fixture(scope="module")
+def results():
+    return read("results.csv")
+
+
+def test_the_columns_are_the_agreed_ones(results):
+    assert list(results.columns) == COLUMNS
+
+
+def test_every_cell_is_of_a_known_kind(results):
+    assert set(results["method"]) <= set(method_names()) | LITERATURE
+    assert set(results["dataset"]) <= set(SPLITS)
+    assert set(results["protocol"]) <= set(PROTOCOLS)
+    assert set(results["metric"]) <= METRICS
+    assert set(results["unit"]) == {"%"}
+    assert all(row.split in SPLITS[row.dataset] for row in results.itertuples())
+    assert results["arm"].str.fullmatch(r"[a-z0-9_]+").all()
+    for column in ("table", "source", "pretraining"):
+        assert (results[column] != "").all(), column
+    assert not results.map(lambda cell: cell != cell.strip() or "\n" in cell).to_numpy().any()
+
+
+def test_every_value_is_a_percentage(results):
+    values = pd.to_numeric(results["value"])
+    assert values.between(0, 100).all()
+    assert (values > 1).all(), "a fraction among percentages"
+    in_percent(results.assign(value=values))
+
+
+def test_no_number_stands_twice(results):
+    assert not results[results.duplicated(KEY, keep=False)].to_dict("records")
+
+
+def test_every_method_publishes_its_headline_and_control(results):
+    papers = read_yaml(FOLDER / "papers.yaml")
+    for name in method_names():
+        method = load_method(name)
+        rows = results[results["method"] == name]
+        assert {method.headline, method.control} <= set(rows["arm"])
+        assert set(rows["paper"]) == {method.paper} == {papers[name]["arxiv"]}
+        assert papers[name]["title"] == method.title
+
+
+def test_papers_are_complete():
+    for name, paper in read_yaml(FOLDER / "papers.yaml").items():
+        assert set(paper) == {
+            "title", "authors", "year", "venue", "arxiv", "repository", "commit", "licence"
+        }, name  # fmt: skip
+        assert isinstance(paper["authors"], list)
+        assert isinstance(paper["arxiv"], str)
+        assert set(paper["licence"]) == {"code", "weights"}
+
+
+def number(results, arm, dataset="fer2013", metric="accuracy"):
+    rows = results[(results["method"] == "rmn") & (results["arm"] == arm)]
+    return float(rows[(rows["dataset"] == dataset) & (rows["metric"] == metric)].iloc[0]["value"])
+
+
+def test_the_gains_of_rmn_over_its_backbone(results):
+    gains = {
+        dataset: round(number(results, "masked", dataset) - number(results, "no_mask", dataset), 2)
+        for dataset in ("fer2013", "vemo", "imagenet")
+    }
+    assert gains == {"fer2013": 1.72, "vemo": 1.10, "imagenet": 1.57}
+    assert round(74.14 / 100 * 3589) == 2661
+    assert number(results, "ensemble_7") == 76.82
+
+
+def test_confusion_matrices_are_whole():
+    table = read("confusions.csv")
+    assert not table.duplicated(["method", "arm", "dataset", "target", "predicted"]).any()
+    for (_, arm, dataset), cells in table.groupby(["method", "arm", "dataset"]):
+        matrix = cells.assign(value=cells["value"].astype(float)).pivot_table(
+            index="target", columns="predicted", values="value"
+        )
+        matrix = matrix.loc[CLASSES, CLASSES]
+        assert matrix.shape == (7, 7)
+        assert matrix.sum(axis=1).between(0.965, 1.035).all(), (arm, dataset)  # seven cells, each rounded
+
+
+def test_the_printed_matrix_agrees_with_the_printed_accuracy():
+    """Weighted with the images per class of PrivateTest, within rounding."""
+    table = read("confusions.csv")
+    rows = table[
+        (table["arm"] == "masked") & (table["dataset"] == "fer2013") & (table["target"] == table["predicted"])
+    ]
+    recalls = rows.set_index("target")["value"].astype(float)
+    counts = pd.Series(dict(zip(CLASSES, (491, 55, 528, 879, 594, 416, 626), strict=True)))
+    assert 100 * (recalls * counts).sum() / counts.sum() == pytest.approx(74.14, abs=0.5)
