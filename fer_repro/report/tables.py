@@ -14,7 +14,7 @@ from scipy.stats import t as student
 
 from fer_repro.errors import UserError, nearest
 
-Kind = Literal["text", "percent", "points", "count", "number"]
+Kind = Literal["text", "range", "percent", "points", "count", "number"]
 GROUP = ["method", "arm", "dataset", "protocol", "split", "metric", "tta"]
 
 
@@ -27,21 +27,26 @@ class Column:
     kind: Kind = "text"
 
 
-RESULTS = (
+RESULTS = (  # for people
     Column("method", "Method"),
     Column("arm", "Arm"),
-    Column("dataset", "Data set"),
-    Column("protocol", "Protocol"),
-    Column("metric", "Metric"),
-    Column("tta", "Test-time aug."),
-    Column("value", "Measured (%)", "percent"),
-    Column("low", "from", "percent"),
-    Column("high", "to", "percent"),
+    Column("data", "Data"),
+    Column("words", "Metric"),
+    Column("augmented", "TTA"),
+    Column("value", "Measured", "percent"),
+    Column("interval", "Interval", "range"),
     Column("runs", "Seeds", "count"),
-    Column("published", "Published (%)", "percent"),
-    Column("gap", "Gap (points)", "points"),
-    Column("note", "Budget and data"),
+    Column("published", "Published", "percent"),
+    Column("gap", "Gap", "points"),
+    Column("note", "Budget"),
 )
+NUMBERS = tuple(  # for programs
+    Column(name, name)
+    for name in (
+        "method", "arm", "dataset", "protocol", "split", "metric", "tta", "value", "deviation", "low", "high",
+        "runs", "published", "gap", "source", "pretraining", "note",
+    )
+)  # fmt: skip
 
 
 def print_value(value: object, kind: Kind) -> str:
@@ -52,7 +57,7 @@ def print_value(value: object, kind: Kind) -> str:
     """
     if value is None or (isinstance(value, float) and not np.isfinite(value)) or str(value) in ("", "nan"):
         return "–"
-    if kind == "text":
+    if kind in ("text", "range"):
         return str(value)
     number = float(str(value))
     texts: dict[str, Callable[[float], str]] = {
@@ -158,7 +163,8 @@ def beside_published(measured: pd.DataFrame, published: pd.DataFrame, confidence
         confidence: such as 0.95.
 
     Returns:
-        ``over_seeds`` of the measured rows with ``published``, ``gap`` (percentage points) and ``source``.
+        ``over_seeds`` of the measured rows with ``published``, ``gap`` (percentage points), ``source`` and
+        the words that ``RESULTS`` prints.
     """
     table = over_seeds(in_percent(measured), confidence)
     known = in_percent(published) if len(published) else published
@@ -166,7 +172,26 @@ def beside_published(measured: pd.DataFrame, published: pd.DataFrame, confidence
     table["published"] = [float(row["value"]) if row is not None else np.nan for row in found]
     table["source"] = [_source(row) if row is not None else "" for row in found]
     table["gap"] = table["value"] - table["published"]
-    return table
+    return _with_words(table)
+
+
+def _with_words(table: pd.DataFrame) -> pd.DataFrame:
+    """Add what people read: data set with an unusual protocol, metric in words, TTA yes or no, interval."""
+    interval = [
+        f"{low:.2f} to {high:.2f}" if np.isfinite(low) and np.isfinite(high) else ""
+        for low, high in zip(table["low"], table["high"], strict=True)
+    ]
+    return table.assign(
+        data=[
+            f"{row['dataset']}, {row['protocol']}"
+            if row["protocol"] not in ("", "official")
+            else row["dataset"]
+            for _, row in table.iterrows()
+        ],
+        words=[str(name).replace("_", " ") for name in table["metric"]],
+        augmented=["yes" if uses_tta(value) else "no" for value in table["tta"]],
+        interval=interval,
+    )
 
 
 def _find_published(row: pd.Series, published: pd.DataFrame) -> pd.Series | None:

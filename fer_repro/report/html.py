@@ -1,0 +1,73 @@
+"""Write the report: ``python -m fer_repro.report.html [--out reports/index.html]``.
+
+One file that asks nothing of any network: styles, script and pictures stand inside. It reads well without the
+script, too.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bs4 import BeautifulSoup
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from fer_repro.errors import UserError
+from fer_repro.files import atomic_write
+from fer_repro.report.page import Page, gather
+from fer_repro.report.story import box_tables, number_captions
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_LARGEST = 15_000_000  # bytes: it is to pass as an attachment
+
+
+def render(page: Page) -> str:
+    """Write the page's HTML; the same page gives the same text."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    css = (_TEMPLATES / "page.css").read_text(encoding="utf-8")
+    script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
+    text = environment.get_template("page.html.j2").render(page=page, css=css, script=script)
+    soup = BeautifulSoup(text, "html.parser")
+    box_tables(soup)
+    number_captions(soup)
+    return soup.decode(formatter="minimal")
+
+
+def write_report(root: Path, out: Path) -> int:
+    """Gather the project below ``root`` and write the page to ``out``, whole or not at all.
+
+    Returns:
+        The size of the page in bytes.
+
+    Raises:
+        UserError: params.yaml or a found file is not readable, or the page is too large to be mailed.
+    """
+    text = render(gather(root)).encode("utf-8")
+    if len(text) > _LARGEST:
+        raise UserError(
+            f"{out}: the page is {len(text) / 1e6:.0f} MB: expected at most {_LARGEST / 1e6:.0f} MB"
+        )
+    with atomic_write(out) as temporary:
+        temporary.write_bytes(text)
+    return len(text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the command line, write the page, say where it is."""
+    parser = argparse.ArgumentParser(prog="python -m fer_repro.report.html", description="Write the report.")
+    parser.add_argument("--out", type=Path, default=Path("reports/index.html"), help="the page to write")
+    parser.add_argument("--root", type=Path, default=Path(), help="the project's folder")
+    options = parser.parse_args(arguments)
+    try:
+        size = write_report(options.root, options.out)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{options.out} ({size / 1e6:.1f} MB)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

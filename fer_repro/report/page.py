@@ -1,0 +1,305 @@
+"""Gather what the page shows from the files of the project; what is missing is named, never an error."""
+
+import hashlib
+import os
+import platform
+import subprocess
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fer_repro.config import method_arms, read_params, run_folder
+from fer_repro.report.claims import CLAIM_COLUMNS, gauge, headline_claim
+from fer_repro.report.display import figure_html
+from fer_repro.report.figures import gap_plot, learning_curves
+from fer_repro.report.runs import EMPTY_ROWS, read_all_rows, read_history, read_json, read_rows, run_folders
+from fer_repro.report.story import Story, read_story
+from fer_repro.report.tables import (
+    RESULTS,
+    Column,
+    as_html,
+    beside_published,
+    difference_sentence,
+    print_value,
+    uses_tta,
+)
+
+_PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "numpy", "scipy", "pandas", "matplotlib",
+             "dvc", "papermill", "nbconvert")  # fmt: skip
+
+
+@dataclass
+class Page:
+    """Everything the template prints."""
+
+    datasets: list[str]
+    methods: list[str]
+    seeds: list[int]
+    arms: dict[str, list[str]]
+    confidence: float
+    claims: list[dict[str, Any]] = field(default_factory=list)
+    results: str = ""
+    gap_figure: str = ""
+    stories: list[Story] = field(default_factory=list)
+    comparison: Story | None = None
+    data: list[Story] = field(default_factory=list)
+    audits: list[tuple[str, str]] = field(default_factory=list)
+    training: list[tuple[str, str]] = field(default_factory=list)
+    provenance: str = ""
+    commands: str = ""
+    params: str = ""
+    missing: list[tuple[str, str]] = field(default_factory=list)
+
+
+def gather(root: Path) -> Page:
+    """Read the project below ``root``.
+
+    Args:
+        root: the folder that holds params.yaml, results/, executed/, runs/ and so on.
+
+    Raises:
+        UserError: params.yaml is missing or wrong; everything else may be missing.
+    """
+    params_file = root / "params.yaml"
+    params = read_params(params_file)
+    page = Page(
+        datasets=[str(name) for name in params["datasets"]],
+        methods=[str(name) for name in params["pipeline_methods"]],
+        seeds=list(params["seeds"]),
+        arms={str(name): list(method_arms(params_file, name)) for name in params["pipeline_methods"]},
+        confidence=float(params["evaluation"]["confidence"]),
+        params=params_file.read_text(encoding="utf-8"),
+    )
+    _add_results(page, root)
+    _add_claims(page, root)
+    _add_stories(page, root)
+    _add_training(page, root)
+    page.provenance = as_html(_provenance(root, page), _PAIR, "Where and with what this page was made")
+    page.commands = as_html(_commands(page), _COMMANDS, "How to run each number again")
+    return page
+
+
+_PAIR = (Column("what", "What"), Column("value", "Value"))
+_COMMANDS = (Column("what", "Number"), Column("command", "Command"))
+
+
+def _attempt(page: Page, path: Path, root: Path, how: str) -> bool:
+    """Note a file that is not there, with the command that makes it."""
+    if not path.is_file():
+        page.missing.append((path.relative_to(root).as_posix(), how))
+    return path.is_file()
+
+
+def _add_results(page: Page, root: Path) -> None:
+    for dataset in page.datasets:
+        for method in page.methods:
+            file = root / "results" / dataset / method / "rows.csv"
+            _attempt(page, file, root, f"dvc repro evaluate@{dataset}-{method}")
+    measured = read_all_rows(root / "results", page.datasets, page.methods)
+    published_file = root / "published" / "results.csv"
+    known = _attempt(page, published_file, root, "part of the repository: git checkout published/")
+    published = read_rows(published_file) if known else pd.DataFrame(columns=EMPTY_ROWS[:14])
+    if measured.empty:
+        return
+    table = beside_published(measured, published, page.confidence)
+    percent = round(100 * page.confidence)
+    caption = (
+        f"Measured beside published, in percent; the interval is that of the mean over seeds ({percent} %, "
+        "Student's t), the gap in points. TTA: test-time augmentation. A published number stands only beside "
+        "the same data set, protocol and use of TTA; the budget says how the measured number was made."
+    )
+    page.results = as_html(table, RESULTS, caption)
+    accuracies = table[table["metric"] == "accuracy"].assign(measured=lambda rows: rows["value"])
+    if len(accuracies):
+        labels = [_label(row) for _, row in accuracies.iterrows()]
+        alt = "; ".join(
+            f"{label}: {row['value']:.2f} %"
+            for label, (_, row) in zip(labels, accuracies.iterrows(), strict=True)
+        )
+        words = "Accuracy of every arm with the interval of its mean over seeds, and the published number where one may be compared."  # noqa: E501
+        page.gap_figure = figure_html(gap_plot(accuracies.assign(label=labels)), words, f"Accuracies. {alt}")
+
+
+def _label(row: pd.Series) -> str:
+    extra = ", with TTA" if uses_tta(row["tta"]) else ""
+    protocol = f" ({row['protocol']})" if row["protocol"] not in ("", "official") else ""
+    return f"{row['method']} {row['arm']}, {row['dataset']}{protocol}{extra}"
+
+
+def _add_claims(page: Page, root: Path) -> None:
+    file = root / "comparison" / "claims.csv"
+    if not _attempt(page, file, root, "dvc repro compare"):
+        return
+    claims = pd.read_csv(file, keep_default_na=False, na_values=dict.fromkeys(CLAIM_COLUMNS[7:14], ""))
+    for (method, dataset), rows in claims.groupby(["method", "dataset"], sort=False):
+        claim = headline_claim(rows)
+        if claim is None or method not in page.methods or dataset not in page.datasets:
+            continue
+        points = {
+            name: print_value(claim[name], "points") for name in ("difference", "low", "high", "published")
+        }
+        page.claims.append(
+            {
+                **{name: claim[name] for name in CLAIM_COLUMNS},
+                "points": points,
+                "gauge": gauge(claim),
+                "percent": round(100 * float(claim["confidence"])),
+                "comparable": str(claim["published_dataset"]) == str(dataset),
+                "tta_words": "with" if uses_tta(claim["tta"]) else "without",
+                "sentence": difference_sentence(
+                    float(claim["difference"]), float(claim["low"]), float(claim["high"]),
+                    str(claim["headline"]), str(claim["control"]),
+                ),
+            }
+        )  # fmt: skip
+
+
+def _add_stories(page: Page, root: Path) -> None:
+    executed = root / "executed"
+    for dataset in page.datasets:
+        for method in page.methods:
+            path = executed / f"{method}-{dataset}.ipynb"
+            if _attempt(page, path, root, f"dvc repro evaluate@{dataset}-{method}"):
+                page.stories.append(read_story(path))
+        path = executed / f"data-{dataset}.ipynb"
+        if _attempt(page, path, root, f"dvc repro prepare@{dataset}"):
+            page.data.append(read_story(path))
+        elif audit := read_json(root / "prepared" / dataset / "audit.json"):
+            rows = pd.DataFrame([{"what": str(key), "value": str(audit[key])} for key in sorted(audit)])
+            page.audits.append((dataset, as_html(rows, _PAIR, f"Findings of the data doctor on {dataset}")))
+    path = executed / "comparison.ipynb"
+    if _attempt(page, path, root, "dvc repro compare"):
+        page.comparison = read_story(path)
+
+
+def _add_training(page: Page, root: Path) -> None:
+    for dataset in page.datasets:
+        for method in page.methods:
+            history = read_history(root / "runs", dataset, method)
+            for seed in page.seeds:
+                _attempt_run(page, root, dataset, method, seed)
+            if history.empty:
+                continue
+            arms = [arm for arm in page.arms[method] if (history["arm"] == arm).any()]
+            count = history["seed"].nunique()
+            words = (
+                f"Learning curves of {method} on {dataset}: mean over {count} seeds, their range as a band."
+            )
+            figure = figure_html(
+                learning_curves(history, arms),
+                words,
+                f"Loss and accuracy over epochs for {', '.join(arms)}; the table below has the values.",
+            )
+            table = as_html(
+                _run_table(root, dataset, method, history),
+                _RUNS,
+                f"Runs of {method} on {dataset}; accuracies at the best epoch",
+            )
+            page.training.append((f"{method} on {dataset}", figure + table))
+
+
+def _attempt_run(page: Page, root: Path, dataset: str, method: str, seed: int) -> None:
+    for arm in page.arms[method]:
+        file = run_folder(root / "runs", dataset, method, seed, arm) / "history.csv"
+        _attempt(page, file, root, f"dvc repro train@{dataset}-{method}-{seed}")
+
+
+_RUNS = (
+    Column("arm", "Arm"),
+    Column("seed", "Seed", "count"),
+    Column("epochs", "Epochs", "count"),
+    Column("best", "Best epoch", "count"),
+    Column("val", "Validation accuracy (%)", "percent"),
+    Column("train", "Training accuracy (%)", "percent"),
+    Column("seconds", "Training time (s)", "number"),
+)
+
+
+def _run_table(root: Path, dataset: str, method: str, history: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for seed, arm, _ in run_folders(root / "runs", dataset, method):
+        run = history[(history["arm"] == arm) & (history["seed"] == seed)]
+        if run.empty:
+            continue
+        best = run.iloc[int(run["val_accuracy"].argmax())]
+        timing = read_json(run_folder(root / "timings", dataset, method, seed, arm).with_suffix(".json"))
+        rows.append(
+            {
+                "arm": arm, "seed": seed, "epochs": len(run), "best": best["epoch"],
+                "val": 100 * best["val_accuracy"], "train": 100 * best["train_accuracy"],
+                "seconds": _seconds(timing),
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _seconds(timing: Any) -> float:  # noqa: ANN401 - whatever the file holds
+    if isinstance(timing, dict):
+        for key in ("train_seconds", "seconds", "train"):
+            if isinstance(timing.get(key), int | float):
+                return float(timing[key])
+    return float("nan")
+
+
+def _provenance(root: Path, page: Page) -> pd.DataFrame:
+    inputs = [root / "params.yaml", root / "published" / "results.csv"]
+    inputs += [root / "prepared" / dataset / "manifest.json" for dataset in page.datasets]
+    inputs += [root / "results" / d / m / "rows.csv" for d in page.datasets for m in page.methods]
+    rows = [
+        ("commit", _commit(root)),
+        ("machine", f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"),
+        ("Python", platform.python_version()),
+        *((name, _version(name)) for name in _PACKAGES),
+        *(
+            (f"sha256 of {file.relative_to(root).as_posix()}", _digest(file))
+            for file in inputs
+            if file.is_file()
+        ),
+    ]
+    return pd.DataFrame(rows, columns=["what", "value"])
+
+
+def _commit(root: Path) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "not in a git repository"
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "processor unknown"
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else "processor unknown"
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _commands(page: Page) -> pd.DataFrame:
+    rows: list[tuple[str, str]] = [("everything, from the embedded data", "make reproduce")]
+    for dataset in page.datasets:
+        rows.append((f"data set {dataset}", f"dvc repro -f -s prepare@{dataset}"))
+        for method in page.methods:
+            for seed in page.seeds:
+                stage = f"train@{dataset}-{method}-{seed}"
+                rows.append((f"{method} on {dataset}, seed {seed}, all arms", f"dvc repro -f -s {stage}"))
+            rows.append((f"rows of {method} on {dataset}", f"dvc repro -f -s evaluate@{dataset}-{method}"))
+    rows += [("comparison and claims", "dvc repro -f -s compare"), ("this page", "dvc repro -f -s report")]
+    return pd.DataFrame(rows, columns=["what", "command"])

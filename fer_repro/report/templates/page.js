@@ -1,0 +1,82 @@
+(function () {
+  "use strict";
+  var root = document.documentElement;
+  function kept(key, value) {
+    try {
+      if (value === undefined) { return window.localStorage.getItem(key); }
+      window.localStorage.setItem(key, value);
+    } catch (error) { /* storage may be switched off */ }
+    return null;
+  }
+
+  var theme = document.getElementById("theme-toggle");
+  var system = window.matchMedia("(prefers-color-scheme: dark)");
+  function isDark() { return root.dataset.theme ? root.dataset.theme === "dark" : system.matches; }
+  function nameTheme() { theme.textContent = isDark() ? "Light" : "Dark"; }
+  if (kept("theme")) { root.dataset.theme = kept("theme"); }
+  theme.hidden = false;
+  nameTheme();
+  system.addEventListener("change", nameTheme);
+  theme.addEventListener("click", function () {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    kept("theme", root.dataset.theme);
+    nameTheme();
+  });
+
+  var code = document.getElementById("code-toggle");
+  var cells = document.querySelectorAll("details.code");
+  code.hidden = cells.length === 0;
+  code.addEventListener("click", function () {
+    var show = code.getAttribute("aria-pressed") !== "true";
+    cells.forEach(function (cell) { cell.open = show; });
+    code.setAttribute("aria-pressed", String(show));
+    code.textContent = show ? "Hide code" : "Show code";
+  });
+
+  var contents = document.querySelector(".toc details");
+  var wide = window.matchMedia("(min-width: 1100px)");
+  function fold() { contents.open = wide.matches; }
+  wide.addEventListener("change", fold);
+  fold();
+
+  function number(text) { return parseFloat(text.replace(/\u2212/g, "-").replace(/,/g, "")); }
+  document.querySelectorAll("table.sortable").forEach(function (table) {
+    var heads = Array.prototype.slice.call(table.tHead ? table.tHead.rows[0].cells : []);
+    heads.forEach(function (head, column) {
+      var button = document.createElement("button");
+      button.type = "button";
+      while (head.firstChild) { button.appendChild(head.firstChild); }
+      head.appendChild(button);
+      button.addEventListener("click", function () {
+        var up = head.getAttribute("aria-sort") !== "ascending";
+        heads.forEach(function (other) { other.removeAttribute("aria-sort"); });
+        head.setAttribute("aria-sort", up ? "ascending" : "descending");
+        var body = table.tBodies[0];
+        var numeric = head.classList.contains("number");
+        Array.prototype.slice.call(body.rows).map(function (row, place) {
+          return { row: row, place: place, text: row.cells[column].textContent };
+        }).sort(function (a, b) {
+          var order = numeric ? number(a.text) - number(b.text) : a.text.localeCompare(b.text);
+          if (numeric && isNaN(order)) { return isNaN(number(a.text)) - isNaN(number(b.text)); }
+          return (up ? order : -order) || a.place - b.place;
+        }).forEach(function (item) { body.appendChild(item.row); });
+      });
+    });
+  });
+
+  if ("IntersectionObserver" in window) {
+    var links = {};
+    document.querySelectorAll(".toc a").forEach(function (link) { links[link.hash.slice(1)] = link; });
+    var watcher = new IntersectionObserver(function (entries) {
+      entries.forEach(function (entry) {
+        if (!entry.isIntersecting) { return; }
+        Object.keys(links).forEach(function (id) { links[id].removeAttribute("aria-current"); });
+        links[entry.target.id].setAttribute("aria-current", "true");
+      });
+    }, { rootMargin: "-5% 0px -80% 0px" });
+    Object.keys(links).forEach(function (id) {
+      var target = document.getElementById(id);
+      if (target) { watcher.observe(target); }
+    });
+  }
+})();
