@@ -1,0 +1,119 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fer_repro.config import AugmentationConfig, load_config
+from fer_repro.data.augmentation import augmented_copy, clean_images
+from fer_repro.data.loading import Split
+from fer_repro.errors import UserError
+from fer_repro.evaluation.predict import Predictions, predict, read_predictions, validation, write_predictions
+from fer_repro.training.loop import make_fabric
+
+AUGMENTATION = AugmentationConfig(flip=0.5, rotation=30.0, shift=0.0, scale=0.0)
+
+
+@pytest.fixture
+def split():
+    rng = np.random.default_rng(0)
+    ids = np.arange(5, 28)
+    images = rng.integers(0, 256, (40, 10, 10)).astype(np.uint8)
+    return Split(images, ids, ids + 2, rng.integers(0, 3, 23))
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 3)
+    )
+
+
+@pytest.fixture
+def fabric():
+    return make_fabric(load_config("params.yaml", "rmn", "synthetic", "masked", 0).runtime)
+
+
+def test_predictions_follow_the_naive_loop(split, network, fabric):
+    logits, means = predict(network, split, fabric, 16, 10, AUGMENTATION, 3, seed=4)
+    network.eval()
+    for i in range(23):
+        image = torch.from_numpy(split.images[split.image_rows[i]])[None, None]
+        with torch.no_grad():
+            clean = network(clean_images(image, 16))[0]
+            expected = sum(
+                network(augmented_copy(image, split.samples[i : i + 1], 16, AUGMENTATION, 4, c))[0].softmax(0)
+                for c in range(3)
+            )
+        assert np.allclose(logits[i], clean.numpy(), atol=1e-5)
+        assert np.allclose(means[i], expected.numpy() / 3, atol=1e-6)
+
+
+def test_validation_is_the_mean_over_samples(split, network, fabric):
+    loss, accuracy = validation(split, fabric, 16, 10)(network)
+    logits = torch.from_numpy(predict(network, split, fabric, 16, 10, AUGMENTATION, 0, 0)[0])
+    targets = torch.from_numpy(split.targets)
+    assert loss == pytest.approx(nn.functional.cross_entropy(logits.double(), targets).item())
+    assert accuracy == (logits.argmax(1) == targets).double().mean().item()
+
+
+def test_named_tuples_give_their_logits(split, fabric):
+    class Named(nn.Module):
+        def forward(self, images):
+            return SimpleNamespace(logits=images.mean((2, 3)))
+
+    assert predict(Named(), split, fabric, 16, 10, AUGMENTATION, 1, 0)[0].shape == (23, 3)
+
+
+def some_predictions():
+    rng = np.random.default_rng(1)
+    logits = rng.normal(0, 5, (6, 2)).astype(np.float32).astype(np.float64)
+    splits = np.array(["val"] * 2 + ["test"] * 4)
+    return Predictions(
+        ("sad", "a b"), np.arange(3, 9), splits, np.array([0, 1] * 3), logits, rng.dirichlet([1, 1], 6)
+    )
+
+
+def test_files_come_back_and_are_byte_stable(tmp_path):
+    written = some_predictions()
+    write_predictions(tmp_path / "p.csv", written)
+    read = read_predictions(tmp_path / "p.csv")
+    assert read.classes == written.classes
+    assert (read.logits == written.logits).all()
+    assert np.allclose(read.probabilities, written.probabilities, atol=1e-9)
+    assert (read.splits == written.splits).all()
+    assert len(read.of_split("test").samples) == 4
+    write_predictions(tmp_path / "q.csv", read)
+    assert (tmp_path / "p.csv").read_bytes() == (tmp_path / "q.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("\n4,val,1", "\n4,val,2", r"p.csv: row 2 .*expected target a class index from 0 to 1"),
+        ("\n5,test", "\n5,tset", r"row 3 .*expected split one of val, test"),
+        ("\n6,test", "\n5,test", r"row 4 .*expected every sample once"),
+        ("\n6,test", "\n6.5,test", r"row 4 .*expected sample a whole number"),
+        ("\n7,test,0,", "\n7,test,0,nan", r"row 5 .*expected a number"),
+        ("tta_sad", "tta_mad", r"the columns are sample, .*with the same classes"),
+        ("sample,", "image,", r"expected sample, split"),
+    ],
+)
+def test_a_damaged_file_names_file_and_row(tmp_path, old, new, message):
+    path = tmp_path / "p.csv"
+    write_predictions(path, some_predictions())
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(UserError, match=message):
+        read_predictions(path)
+
+
+def test_a_missing_or_empty_file_is_named(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        read_predictions(tmp_path / "p.csv")
+    (tmp_path / "p.csv").write_text("")
+    with pytest.raises(UserError, match="not readable as CSV"):
+        read_predictions(tmp_path / "p.csv")
