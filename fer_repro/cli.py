@@ -1,0 +1,122 @@
+"""The ``fer-repro`` command. It stays thin: each command imports what it needs when it runs."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fer_repro.errors import UserError
+
+app = typer.Typer(
+    name="fer-repro",
+    help="Reproduce papers on facial expression recognition, and believe the result.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data = typer.Typer(no_args_is_help=True)
+app.add_typer(data, name="data", help="Add data sets of your own, and have them examined.")
+
+Stores = Annotated[
+    Path, typer.Option("--store", help="Folder of the added sets; git and DVC ignore stores/.")
+]
+Params = Annotated[Path, typer.Option("--params", help="The project's params.yaml.")]
+DatasetName = Annotated[str, typer.Argument(help="The data set, e.g. fer2013.", metavar="NAME")]
+
+
+@data.command("add")
+def data_add(
+    name: DatasetName,
+    path: Annotated[Path, typer.Argument(help="The publisher's file or folder.", metavar="PATH")],
+    store: Stores = Path("stores"),
+    force: Annotated[bool, typer.Option("--force", help="Replace the set if it is there.")] = False,
+    params: Params = Path("params.yaml"),
+) -> None:
+    """Check a data set and convert it into stores/NAME, whole or not at all.
+
+    fer2013 is read from fer2013.csv, icml_face_data.csv, or folders train/CLASS and test/CLASS.
+
+    Example: fer-repro data add fer2013 ~/Downloads/fer2013.csv
+    """
+    from fer_repro.data.adding import add_dataset, examine, load_adapter
+
+    added = add_dataset(name, path, store, force)
+    typer.echo(examine(added).text())
+    if added.manifest.note:
+        typer.echo(f"\nNote: {added.manifest.note}")
+    typer.echo(f"\n{load_adapter(name).TERMS}\nWritten: {added.folder}")
+    typer.echo(_next_step(name, added.folder / "manifest.json", params))
+
+
+@data.command("doctor")
+def data_doctor(
+    name: DatasetName,
+    store: Stores = Path("stores"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Examine an added set: counts, labels, duplicates, blank images, leakage between splits.
+
+    Exit code 0: everything is as in the official set. 1: something differs. 2: the set cannot be read.
+
+    Example: fer-repro data doctor fer2013
+    """
+    from fer_repro.data.adding import examine, open_added
+
+    found = examine(open_added(name, store, verify=True))
+    typer.echo(found.as_json().rstrip() if as_json else found.text())
+    raise typer.Exit(1 if found.differences else 0)
+
+
+@data.command("list")
+def data_list(store: Stores = Path("stores"), params: Params = Path("params.yaml")) -> None:
+    """List the data sets: which can be added, which are there, which the pipeline uses.
+
+    Example: fer-repro data list
+    """
+    from fer_repro.data.adding import dataset_names, open_added
+
+    used = _pipeline_sets(params)
+    for name in sorted({*dataset_names(), *used}):
+        if name not in dataset_names():
+            state = f"part of the project, {used[name]}"
+        elif not (store / name).exists():
+            state = f"not added yet: fer-repro data add {name} PATH"
+        else:
+            try:
+                state = f"{len(open_added(name, store).samples)} samples in {store / name}"
+            except UserError as error:
+                state = f"damaged: {error}"
+        typer.echo(f"{name:12}{'in the pipeline' if name in used else '':17}{state}")
+
+
+def _pipeline_sets(params: Path) -> dict[str, str]:
+    from fer_repro.config import read_params
+
+    return {name: str(path) for name, path in read_params(params)["datasets"].items()}
+
+
+def _next_step(name: str, manifest: Path, params: Path) -> str:
+    if params.exists() and name in _pipeline_sets(params):
+        return "Next: dvc repro"
+    line = f"{name}: {manifest.as_posix()}"
+    return f"Next: add this line under 'datasets:' in {params}, then run dvc repro:\n  {line}"
+
+
+def main() -> None:
+    """Run the command; a user's mistake is one line on stderr and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"fer-repro: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:  # no permission, no room: nothing the program can mend
+        print(f"fer-repro: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()

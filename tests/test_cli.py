@@ -1,0 +1,197 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_repro import cli
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "data"))
+from miniature_fer2013 import make_rows, write_csv  # noqa: E402
+
+
+@pytest.fixture
+def fer(monkeypatch, capsys):
+    """Runs the command in this process: (exit code, stdout, stderr)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["fer-repro", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        out = capsys.readouterr()
+        return exit_.value.code or 0, out.out, out.err
+
+    return call
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with the project's params.yaml and a miniature fer2013.csv beside it."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    write_csv(tmp_path / "raw" / "fer2013.csv", make_rows())
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def files_below(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_add_doctor_list(fer, project):
+    code, out, err = fer("data", "add", "fer2013", "../raw/fer2013.csv")
+    assert code == 0
+    assert "labels: 0 angry, 1 disgust, 2 fear, 3 happy, 4 sad, 5 surprise, 6 neutral" in out
+    assert "train angry: 3 samples, official 3995 (-3992)" in out
+    assert "do not publish them again" in out
+    assert "35 of 35 images" in err
+    code, out, err = fer("data", "doctor", "fer2013")
+    assert (code, err) == (1, "")
+    assert "distinct images: 33, official 34034" in out
+    code, out, err = fer("data", "doctor", "fer2013", "--json")
+    assert code == 1
+    assert json.loads(out)["counts"]["val"] == [1] * 7
+    code, out, err = fer("data", "list")
+    assert code == 0
+    assert "35 samples in stores/fer2013" in out
+    assert "synthetic" in out
+
+
+def test_the_next_step_fits_params_yaml(fer, project):
+    params = project / "params.yaml"
+    without = "".join(
+        line for line in params.read_text().splitlines(True) if "stores/fer2013/manifest.json" not in line
+    )
+    params.write_text(without)
+    _, out, _ = fer("data", "add", "fer2013", "../raw/fer2013.csv")
+    line = out.rstrip().splitlines()[-1]
+    assert line == "  fer2013: stores/fer2013/manifest.json"
+    params.write_text(without.replace("datasets:\n", f"datasets:\n{line}\n"))
+    _, out, _ = fer("data", "add", "fer2013", "../raw/fer2013.csv", "--force")
+    assert out.rstrip().splitlines()[-1] == "Next: dvc repro"
+    _, out, _ = fer("data", "list")
+    assert "fer2013     in the pipeline" in out
+
+
+def test_doctor_is_content_with_an_official_set(fer, project, monkeypatch):
+    from fer_repro.data import adding
+    from fer_repro.data.audit import Official
+
+    fer("data", "add", "fer2013", "../raw/fer2013.csv")
+    found = adding.examine(adding.open_added("fer2013", Path("stores")))
+    adapter = adding.load_adapter("fer2013")
+    monkeypatch.setattr(adapter, "OFFICIAL", Official(found.counts, found.facts, found.fingerprint))
+    code, out, _ = fer("data", "doctor", "fer2013")
+    assert code == 0
+    assert "Everything is as in the official set." in out
+
+
+def cut(text):
+    return text[:-4000]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (cut, "row 34 (line 36): 2 columns: expected 3; is the file cut off here?"),
+        (lambda text: text.replace("PublicTest", "PublikTest", 1), "row 21 (line 23): Usage is 'PublikTest'"),
+        (lambda text: "", "the file is empty"),
+    ],
+)
+@pytest.mark.parametrize("force", [False, True])
+def test_bad_input_is_one_line_and_changes_nothing(fer, project, damage, message, force):
+    if force:
+        fer("data", "add", "fer2013", "../raw/fer2013.csv")
+    before = files_below(project)
+    raw = project.parent / "raw" / "fer2013.csv"
+    raw.write_text(damage(raw.read_text()))
+    code, out, err = fer("data", "add", "fer2013", raw, *(["--force"] if force else []))
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert "Traceback" not in err
+    assert files_below(project) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("data", "add", "fer2014", "x"), "data set 'fer2014' is unknown; did you mean 'fer2013'?"),
+        (("data", "add", "fer2013", "x"), "x: no such file or folder; expected fer2013.csv"),
+        (("data", "doctor", "fer2013"), "was not added yet, run: fer-repro data add fer2013 PATH"),
+        (("data", "list", "--params", "none.yaml"), "none.yaml: no such file"),
+        (("data", "ad"), "No such command 'ad'"),
+        (("data", "add", "fer2013"), "Missing argument"),
+    ],
+)
+def test_mistakes_exit_with_2(fer, project, arguments, message):
+    code, out, err = fer(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_an_existing_set_stays(fer, project):
+    fer("data", "add", "fer2013", "../raw/fer2013.csv")
+    before = files_below(project)
+    code, _, err = fer("data", "add", "fer2013", "../raw/fer2013.csv")
+    assert code == 2
+    assert "stores/fer2013 exists already; nothing was changed (--force replaces it)" in err
+    assert files_below(project) == before
+
+
+def test_a_damaged_set_is_reported(fer, project):
+    fer("data", "add", "fer2013", "../raw/fer2013.csv")
+    path = project / "stores" / "fer2013" / "images.npy"
+    np.save(path, np.zeros((35, 48, 48), np.uint8))
+    code, _, err = fer("data", "doctor", "fer2013")
+    assert code == 2
+    assert "images.npy: sha256 is" in err
+    path.unlink()
+    code, out, _ = fer("data", "list")
+    assert code == 0
+    assert "damaged: " in out
+
+
+def test_ctrl_c_exits_with_130_and_leaves_nothing(fer, project, monkeypatch):
+    from fer_repro.data.store import StoreWriter
+
+    def interrupt(self, images):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(StoreWriter, "append", interrupt)
+    code, _, err = fer("data", "add", "fer2013", "../raw/fer2013.csv")
+    assert code == 130
+    assert "Traceback" not in err
+    assert not any((project / "stores").iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="permissions bind neither Windows nor root")
+def test_no_permission_is_one_line(fer, project):
+    project.chmod(0o500)
+    code, _, err = fer("data", "add", "fer2013", "../raw/fer2013.csv")
+    project.chmod(0o700)
+    assert code == 2
+    assert "Permission denied" in err
+
+
+@pytest.mark.parametrize("arguments", [(), ("data",), ("data", "add"), ("data", "doctor"), ("data", "list")])
+def test_help_teaches(fer, arguments):
+    code, out, _ = fer(*arguments, "--help")
+    assert code == 0
+    assert "Usage: fer-repro" in out
+    if len(arguments) == 2:
+        assert f"Example: fer-repro data {arguments[1]}" in out
+
+
+def test_help_and_the_package_load_nothing_heavy():
+    """What keeps `fer-repro --help` below half a second and `import fer_repro` below a fifth."""
+    code = "import sys, fer_repro, fer_repro.cli; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    heavy = {"torch", "numpy", "pandas", "pydantic", "PIL", "matplotlib", "lightning", "yaml"}
+    assert not heavy & set(loaded.split())
