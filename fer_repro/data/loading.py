@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fer_repro.data.draws import Stream, hashes
+from fer_repro.data.protocols import stratified
 from fer_repro.data.store import Store
 from fer_repro.errors import UserError
 
@@ -54,7 +55,7 @@ def open_split(store: Store, name: str, limit: int = 0) -> Split:
     Args:
         store: the data set.
         name: ``train``, ``val`` or ``test``.
-        limit: at most so many samples, the same for every seed and arm; 0 keeps all.
+        limit: at most so many samples, in the classes' proportions, the same for every seed and arm; 0 keeps all.
 
     Raises:
         UserError: the split is empty.
@@ -62,9 +63,7 @@ def open_split(store: Store, name: str, limit: int = 0) -> Split:
     samples = np.flatnonzero((store.samples["split"] == name).to_numpy())
     if not len(samples):
         raise UserError(f"{store.folder / 'samples.csv'}: no row of split '{name}'; expected at least one")
-    if 0 < limit < len(samples):
-        chosen = np.argsort(hashes(0, Stream.SUBSET, 0, samples), kind="stable")[:limit]
-        samples = samples[np.sort(chosen)]
+    samples = stratified(store.samples["label"].to_numpy(), samples, limit)
     rows = store.samples["image"].to_numpy(np.int64)[samples]
     targets = store.samples["label"].to_numpy(np.int64)[samples]
     return Split(store.images, samples, rows, targets)

@@ -48,8 +48,8 @@ def sample_interval(
     """Percentile bootstrap over test samples of accuracy, or of mean class accuracy.
 
     Args:
-        correct: (N,) hits of one run, or (S, N) of several seeds, whose mean is the estimate; only samples are
-            resampled, the same for all seeds.
+        correct: (N,) hits of one run, or (S, N) of several seeds, whose mean is the estimate; only samples
+            are resampled, the same for all seeds.
         confidence: e.g. 0.95.
         resamples: how many.
         targets: (N,) class indices for mean class accuracy; None for accuracy.
@@ -90,8 +90,8 @@ def paired_difference(
 ) -> Interval:
     """Difference of two arms with the same seeds and samples: paired bootstrap over seeds and samples.
 
-    Each resample draws seeds and samples with replacement, the same for both arms, so it holds the variation of
-    both; one seed alone is not resampled, and the interval then says nothing about other seeds.
+    Each resample draws seeds and samples with replacement, the same for both arms, so it holds the variation
+    of both; one seed alone is not resampled, and the interval then says nothing about other seeds.
 
     Args:
         first: (S, N) hits of the arm.

@@ -26,6 +26,7 @@ TRAINING_CODE = (
     "data/augmentation.py",
     "data/draws.py",
     "data/loading.py",
+    "data/protocols.py",
 )
 
 

@@ -81,7 +81,7 @@ def test_files_come_back_and_are_byte_stable(tmp_path):
     write_predictions(tmp_path / "p.csv", written)
     read = read_predictions(tmp_path / "p.csv")
     assert read.classes == written.classes
-    assert (read.logits == written.logits).all()
+    assert (read.logits.astype(np.float32) == written.logits).all()
     assert np.allclose(read.probabilities, written.probabilities, atol=1e-9)
     assert (read.splits == written.splits).all()
     assert len(read.of_split("test").samples) == 4
