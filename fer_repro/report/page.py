@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from fer_repro.config import method_arms, read_params, run_folder
+from fer_repro.files import read_yaml
 from fer_repro.report.claims import CLAIM_COLUMNS, gauge, headline_claim
 from fer_repro.report.display import figure_html
 from fer_repro.report.figures import gap_plot, learning_curves
@@ -119,7 +120,12 @@ def _add_results(page: Page, root: Path) -> None:
             f"{label}: {row['value']:.2f} %"
             for label, (_, row) in zip(labels, accuracies.iterrows(), strict=True)
         )
-        words = "Accuracy of every arm with the interval of its mean over seeds, and the published number where one may be compared."  # noqa: E501
+        budgets = "; ".join(dict.fromkeys(str(note) for note in accuracies["note"] if note))
+        words = (
+            "Accuracy of every arm with the interval of its mean over seeds, and the published number where "
+            "data set, protocol and use of TTA are the same. Budget of the measured ones: "
+            f"{budgets or 'not stated'}."
+        )
         page.gap_figure = figure_html(gap_plot(accuracies.assign(label=labels)), words, f"Accuracies. {alt}")
 
 
@@ -144,6 +150,7 @@ def _add_claims(page: Page, root: Path) -> None:
         page.claims.append(
             {
                 **{name: claim[name] for name in CLAIM_COLUMNS},
+                "paper": _paper(root, str(method)),
                 "points": points,
                 "gauge": gauge(claim),
                 "percent": round(100 * float(claim["confidence"])),
@@ -155,6 +162,13 @@ def _add_claims(page: Page, root: Path) -> None:
                 ),
             }
         )  # fmt: skip
+
+
+def _paper(root: Path, method: str) -> str:
+    """Name the paper of a method as published/papers.yaml has it, or nothing."""
+    file = root / "published" / "papers.yaml"
+    paper = read_yaml(file).get(method, {}) if file.is_file() else {}
+    return ", ".join(str(paper[key]) for key in ("title", "venue") if key in paper)
 
 
 def _add_stories(page: Page, root: Path) -> None:

@@ -121,11 +121,11 @@ def over_seeds(measured: pd.DataFrame, confidence: float) -> pd.DataFrame:
         The columns of ``GROUP``, then ``value``, ``deviation``, ``low``, ``high``, ``runs``,
         ``pretraining`` and ``note``.
     """
-    measured = measured.assign(**{name: measured[name].fillna("") for name in GROUP})
-    seeds = measured["seed"].fillna("").astype(str)
+    filled = {name: measured[name].fillna("") for name in GROUP}
+    measured = measured.assign(**filled, seed=measured["seed"].fillna("").astype(str))
     gathered = []
     for key, rows in measured.groupby(GROUP, sort=False):
-        single = rows[seeds[rows.index] != ""]
+        single = rows[rows["seed"] != ""]
         if len(single):
             numbers = mean_interval(single["value"].tolist(), confidence)
             runs = single["seed"].nunique()

@@ -1,0 +1,94 @@
+"""A finished project, small, whose class names and notebooks try to do harm."""
+
+import nbformat
+import numpy as np
+import pandas as pd
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from fer_repro.report.claims import claim_table
+from fer_repro.report.display import show_figure, show_table
+from fer_repro.report.figures import contact_sheet
+from fer_repro.report.runs import read_rows
+
+NOTE = "synthetic faces, width 1/8"
+ACCURACIES = {"masked": (81.0, 80.0, 82.0), "no_mask": (80.0, 80.5, 79.5)}
+
+
+def result_rows(dataset="synthetic", tta="none", metric="accuracy"):
+    return pd.DataFrame(
+        [
+            {
+                "method": "rmn", "arm": arm, "paper": "2603.05937", "table": "", "dataset": dataset,
+                "protocol": "official", "split": "test", "metric": metric, "unit": "%", "value": value,
+                "pretraining": "none", "tta": tta, "source": "", "note": NOTE, "seed": str(seed),
+                "deviation": np.nan, "runs": 1,
+            }
+            for arm, values in ACCURACIES.items()
+            for seed, value in enumerate(values)
+        ]
+    )  # fmt: skip
+
+
+def published_rows():
+    return pd.DataFrame(
+        [
+            {
+                "method": "rmn", "arm": arm, "paper": "2603.05937", "table": table, "dataset": "fer2013",
+                "protocol": "official", "split": "test", "metric": "accuracy", "unit": "%", "value": value,
+                "pretraining": "imagenet", "tta": "random, 8 copies", "source": "paper", "note": "",
+            }
+            for arm, value, table in (("masked", 74.14, "Table III"), ("no_mask", 72.42, "README"))
+        ]
+    )  # fmt: skip
+
+
+def shown(piece):
+    return new_output("execute_result", data={"text/html": piece.markup, "text/plain": "Shown"})
+
+
+PARAMS = """
+datasets: {synthetic: data/synthetic/manifest.json}
+pipeline_methods: [rmn]
+seeds: [0, 1, 2]
+data: {synthetic: {max_train: 0, max_val: 0, max_test: 0}}
+methods: {rmn: {arms: [masked, no_mask], recipes: {}}}
+evaluation: {batch_size: 64, confidence: 0.95, bootstrap: 2000, explained: 16}
+runtime: {device: cpu}
+"""
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def make_project(tmp_path):
+    write(tmp_path / "params.yaml", PARAMS)
+    rows = pd.concat([result_rows(), result_rows(tta="random, 8 copies")])
+    write(tmp_path / "results/synthetic/rmn/rows.csv", rows.to_csv(index=False))
+    write(tmp_path / "published/results.csv", published_rows().to_csv(index=False))
+    known = read_rows(tmp_path / "published/results.csv")
+    claims = claim_table(rows, known, "rmn", "masked", "no_mask", 0.95)
+    write(tmp_path / "comparison/claims.csv", claims.to_csv(index=False))
+    for seed in range(3):
+        for arm in ACCURACIES:
+            lines = "".join(f"{e},0.1,{2 / e},{0.3 * e},{2 / e},{0.2 * e},0\n" for e in (1, 2, 3))
+            head = "epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy,best\n"
+            write(tmp_path / f"runs/synthetic/rmn/{seed}/{arm}/history.csv", head + lines)
+    evil = "<script>alert(1)</script>"
+    table = pd.DataFrame({"class": [evil], "count": [3]})
+    sheet = contact_sheet(np.zeros((2, 8, 8), np.uint8), ["a$b", "$\\bad$"])
+    cells = [
+        new_markdown_cell("# Story\n\nSee [the end](#The-end) and ![far](https://example.org/far.png)."),
+        new_code_cell("seed = 0", metadata={"tags": ["parameters"]}),
+        new_markdown_cell("## The idea\n\n## The idea"),
+        new_code_cell("x", outputs=[shown(show_table(table, "Counts")), new_output("stream", text=evil)]),
+        new_code_cell("y", outputs=[shown(show_figure(sheet, evil, f'"{evil}'))]),
+        new_code_cell("z", outputs=[new_output("display_data", data={"image/png": "AAAA"})]),
+        new_code_cell("z", outputs=[new_output("display_data", data={"text/html": f"<p id='p'>{evil}</p>"})]),
+        new_markdown_cell("## The end"),
+    ]
+    for name in ("rmn-synthetic", "data-synthetic", "comparison"):
+        (tmp_path / "executed").mkdir(exist_ok=True)
+        nbformat.write(new_notebook(cells=cells), tmp_path / "executed" / f"{name}.ipynb")
+    return tmp_path

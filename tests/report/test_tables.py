@@ -1,0 +1,122 @@
+import numpy as np
+import pandas as pd
+import pytest
+from finished_project import NOTE, result_rows
+
+from fer_repro.errors import UserError
+from fer_repro.report.tables import (
+    NUMBERS,
+    RESULTS,
+    Column,
+    as_csv,
+    as_html,
+    as_latex,
+    as_markdown,
+    beside_published,
+    difference_sentence,
+    mean_interval,
+    print_value,
+    uses_tta,
+)
+
+
+def test_mean_and_interval_by_hand():
+    mean, deviation, low, high = mean_interval([81.0, 80.0, 82.0], 0.95)
+    assert (mean, deviation) == (81.0, 1.0)
+    reach = 4.302652729911275 / np.sqrt(3)  # t(0.975, 2) of any table: 4.3027
+    np.testing.assert_allclose([low, high], [81 - reach, 81 + reach])
+
+
+def test_one_seed_has_no_interval():
+    mean, *rest = mean_interval([70.0], 0.95)
+    assert mean == 70.0
+    assert np.isnan(rest).all()
+
+
+def test_other_data_is_never_compared(measured, published):
+    table = beside_published(measured, published, 0.95)
+    assert table["published"].isna().all()
+    assert table["gap"].isna().all()
+    assert set(table["note"]) == {NOTE}
+    assert list(table["runs"]) == [3, 3]
+
+
+def test_the_gap_on_the_same_data(published):
+    table = beside_published(result_rows("fer2013", tta="random, 8 copies"), published, 0.95)
+    assert table.set_index("arm")["gap"].round(2).to_dict() == {"masked": 6.86, "no_mask": 7.58}
+    assert table["source"].iloc[0] == "2603.05937, Table III"
+
+
+@pytest.mark.parametrize(
+    "change", [{"tta": "none"}, {"protocol": "clean"}, {"metric": "uar"}, {"arm": "other"}]
+)
+def test_another_setting_is_not_compared(published, change):
+    rows = result_rows("fer2013", tta="random, 8 copies").assign(**change)
+    assert beside_published(rows, published, 0.95)["gap"].isna().all()
+
+
+def test_a_paper_silent_about_tta_stands_beside_both(published):
+    rows = pd.concat([result_rows("fer2013"), result_rows("fer2013", tta="random")])
+    assert beside_published(rows, published.assign(tta=""), 0.95)["gap"].notna().all()
+
+
+def test_fractions_become_percent(published):
+    rows = result_rows("fer2013", tta="yes")
+    scaled = rows.assign(value=rows["value"] / 100, unit="fraction")
+    first, second = (beside_published(r, published, 0.95) for r in (rows, scaled))
+    np.testing.assert_allclose(first["gap"], second["gap"])
+    np.testing.assert_allclose(first["low"], second["low"])
+
+
+def test_means_of_earlier_work_keep_their_deviation(published):
+    row = result_rows().head(1).assign(seed="", value=81.0, deviation=1.0, runs=3)
+    table = beside_published(row, published, 0.95)
+    np.testing.assert_allclose(table["high"], 81 + 4.302652729911275 / np.sqrt(3))
+
+
+def test_unknown_units_and_missing_columns_are_named(measured, published):
+    with pytest.raises(UserError, match="unit 'permille'"):
+        beside_published(measured.assign(unit="permille"), published, 0.95)
+    with pytest.raises(UserError, match="'metric' is missing"):
+        beside_published(measured.drop(columns="metric"), published, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "text"),
+    [
+        (81.0, "percent", "81.00"), (-1.5, "points", "−1.50"), (0.734, "points", "+0.73"), (3, "count", "3"),
+        (np.nan, "percent", "–"), ("", "text", "–"), (None, "points", "–"), (28709, "count", "28,709"),
+    ],
+)  # fmt: skip
+def test_printing(value, kind, text):
+    assert print_value(value, kind) == text
+
+
+def test_every_format_prints_the_same_numbers(published):
+    table = beside_published(result_rows("fer2013", tta="random"), published, 0.95)
+    texts = [as_html(table, RESULTS), as_markdown(table, RESULTS), as_latex(table, RESULTS)]
+    for number in ("81.00", "78.52 to 83.48", "74.14"):
+        assert all(number in text for text in texts)
+    assert "+6.86" in texts[0]
+    assert "81.000000" in as_csv(table, NUMBERS)
+
+
+def test_names_are_escaped():
+    frame = pd.DataFrame({"name": ["<b>a|b_c & 5%</b>"]})
+    column = [Column("name", "Na<me")]
+    assert "&lt;b&gt;a|b_c &amp; 5%&lt;/b&gt;" in as_html(frame, column)
+    assert "Na&lt;me" in as_html(frame, column)
+    assert "a\\|b_c" in as_markdown(frame, column)
+    assert r"a|b\_c \& 5\%" in as_latex(frame, column)
+
+
+def test_sentences_say_no_more_than_the_interval():
+    assert "ahead" in difference_sentence(1, 0.5, 1.5, "masked", "no_mask")
+    assert difference_sentence(-1, -1.5, -0.5, "masked", "no_mask").startswith("no_mask is ahead")
+    assert "uncertain" in difference_sentence(1, -0.5, 2.5, "masked", "no_mask")
+    assert "no verdict" in difference_sentence(1, np.nan, np.nan, "masked", "no_mask")
+
+
+def test_what_counts_as_augmentation():
+    assert uses_tta("random, 8 copies")
+    assert not any(uses_tta(word) for word in ("", "none", "None", "0", "no", np.nan))
