@@ -1,0 +1,181 @@
+"""The head as a solid: rays through the picture meet a rounded body with a nose on it.
+
+The body is the level set x^2 / W(y)^2 + z^2 / D^2 + T(y) = 1, where T grows from 0 at the widest height to 1
+at crown and chin; every pixel's ray is intersected with it, so a turned head hides its far side and is never
+a sheared picture.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from fer_repro.data.synthetic.drawing import Array, soft
+from fer_repro.data.synthetic.factors import Actions, Identity, View
+
+NEWTON_STEPS = 6  # the solid is convex along a ray, so a few steps from outside settle
+NOSE_STEPS = 9  # each covers NOSE_SHARE of what is left to the surface
+NOSE_SHARE = 0.55  # below 1 / (1 + slope of the nose's side times tan(yaw)), so that no step passes the nose
+JAW_DROP = 0.16  # how far a dropped jaw takes the chin, face units
+
+
+@dataclass(frozen=True)
+class Rays:
+    """Orthographic rays in head coordinates: point + distance * direction; P rays."""
+
+    x: Array
+    y: Array
+    z: Array
+    direction: tuple[float, float, float]
+
+    def at(self, distance: Array) -> tuple[Array, Array, Array]:
+        """Points at ``distance`` (P,) along the rays."""
+        dx, dy, dz = self.direction
+        return self.x + distance * dx, self.y + distance * dy, self.z + distance * dz
+
+    def only(self, keep: np.ndarray) -> "Rays":
+        """The rays at the given indices."""
+        return Rays(self.x[keep], self.y[keep], self.z[keep], self.direction)
+
+
+@dataclass(frozen=True)
+class Solid:
+    """A rounded body around the vertical axis; lengths in face units."""
+
+    middle: float  # height of the widest section
+    width: float
+    front: float
+    back: float
+    top: float  # from the middle up
+    bottom: float  # from the middle down
+    square_top: float
+    square_bottom: float
+    taper: float
+
+    def section(self, y: Array) -> tuple[Array, Array, Array, Array]:
+        """T(y), its slope, W(y) and its slope, each (P,)."""
+        away = y - self.middle
+        up = np.maximum(away, 0.0) * (1.0 / self.top)
+        down = np.minimum(away, 0.0) * (1.0 / self.bottom)
+        up2, down2 = up * up, down * down
+        flat_up, flat_down = 1.0 - self.square_top, 1.0 - self.square_bottom
+        level = up2 * (flat_up + self.square_top * up2) + down2 * (flat_down + self.square_bottom * down2)
+        slope = up * (flat_up + (2.0 * self.square_top) * up2) * (2.0 / self.top)
+        slope += down * (flat_down + (2.0 * self.square_bottom) * down2) * (2.0 / self.bottom)
+        width = self.width - (self.width * self.taper) * np.minimum(down2, 1.3)
+        return level, slope, width, down * (-2.0 * self.width * self.taper / self.bottom)
+
+    def gradient(self, x: Array, y: Array, z: Array) -> tuple[Array, Array, Array, Array]:
+        """Value minus 1 (negative inside) and gradient of the level function, each (P,)."""
+        level, slope, width, narrowing = self.section(y)
+        inverse = 1.0 / width
+        across = x * inverse
+        deep = np.maximum(z, 0.0) * (1 / self.front**2) + np.minimum(z, 0.0) * (1 / self.back**2)
+        value = across * across + z * deep + level - 1.0
+        gx = 2.0 * across * inverse
+        return value, gx, slope - gx * across * narrowing, 2.0 * deep
+
+    def meet(self, rays: Rays) -> tuple[Array, np.ndarray]:
+        """Distance (P,) of the first meeting from the viewer's side, and where there is one (P,) bool."""
+        dx, dy, dz = rays.direction
+        reach = max(self.front, self.back, self.width) + 0.15
+        distance = np.full_like(rays.x, reach)
+        value = distance
+        for _ in range(NEWTON_STEPS):
+            value, gx, gy, gz = self.gradient(*rays.at(distance))
+            rate = gx * dx + gy * dy + gz * dz
+            distance = distance - np.clip(value / np.maximum(rate, 0.25), -0.5, 0.6)
+        return distance, value < 0.03
+
+    def height(self, x: Array, y: Array) -> Array:
+        """The front surface's z over (x, y), 0 beyond the outline."""
+        level, _, width, _ = self.section(y)
+        across = x / width
+        return self.front * np.sqrt(np.maximum(1.0 - level - across * across, 0.0))
+
+
+def head_solid(person: Identity, actions: Actions) -> Solid:
+    """The head without hair; the chin follows the jaw."""
+    middle = 0.16
+    chin = person.chin + JAW_DROP * actions.jaw_drop - 0.02 * actions.chin_raise
+    return Solid(
+        middle=middle,
+        width=person.head_width,
+        front=person.head_depth,
+        back=person.head_depth * 1.2,
+        top=person.head_top - middle,
+        bottom=chin + middle,
+        square_top=0.35,
+        square_bottom=0.25 + 0.6 * person.jaw_square,
+        taper=person.jaw_taper,
+    )
+
+
+def rotation(view: View) -> np.ndarray:
+    """Matrix (3, 3) from head to picture coordinates: yaw first, then pitch, then roll."""
+    yaw, pitch, roll = (math.radians(angle) for angle in (view.yaw, view.pitch, -view.roll))
+    turn = [[math.cos(yaw), 0, math.sin(yaw)], [0, 1, 0], [-math.sin(yaw), 0, math.cos(yaw)]]
+    nod = [[1, 0, 0], [0, math.cos(pitch), math.sin(pitch)], [0, -math.sin(pitch), math.cos(pitch)]]
+    lean = [[math.cos(roll), -math.sin(roll), 0], [math.sin(roll), math.cos(roll), 0], [0, 0, 1]]
+    return np.array(lean) @ np.array(nod) @ np.array(turn)
+
+
+def cast(x: Array, y: Array, turn: np.ndarray) -> Rays:
+    """Rays of picture points (P,) in head coordinates."""
+    (a, d, g), (b, e, h), (c, f, i) = turn.T.tolist()[0], turn.T.tolist()[1], turn.T.tolist()[2]
+    return Rays(a * x + d * y, b * x + e * y, c * x + f * y, (g, h, i))
+
+
+@dataclass(frozen=True)
+class Nose:
+    """The nose's relief over the face."""
+
+    root: float  # height where it starts
+    tip: float  # height of the tip
+    base: float  # height where it ends
+    stand: float  # relief of the tip
+    ridge: float  # half width of the ridge at the root
+    wing: float  # half width at the wings
+
+    def height(self, x: Array, y: Array) -> Array:
+        """Relief (P,) in face units."""
+        run = np.clip((self.root - y) * (1.0 / (self.root - self.tip)), 0.0, 1.15)
+        rise = self.stand * run * (0.45 + 0.55 * run)
+        under = soft(y - 0.5 * (self.tip + self.base) + 0.01, 0.75 * (self.tip - self.base))
+        width = self.ridge + (0.52 * self.wing - self.ridge) * run * run
+        across = x / width
+        body = rise * under / (1.0 + across * across * (0.6 + 0.4 * across * across))
+        side = (np.abs(x) - 0.66 * self.wing) * (1.0 / (0.36 * self.wing))
+        up = (y - self.base - 0.06) * (1.0 / 0.062)
+        wings = 0.38 * self.stand * np.exp(-(side * side + up * up))
+        return body + wings
+
+
+def nose_of(person: Identity, actions: Actions) -> Nose:
+    """The nose; wrinkling lifts and widens its wings."""
+    root = 0.17
+    tip = root - person.nose_length + 0.02 * actions.nose_wrinkle
+    return Nose(
+        root=root,
+        tip=tip,
+        base=tip - 0.11,
+        stand=person.nose_height,
+        ridge=person.nose_bridge,
+        wing=person.nose_width * (1.0 + 0.14 * actions.nose_wrinkle + 0.08 * actions.corner_pull),
+    )
+
+
+def climb_nose(solid: Solid, nose: Nose, rays: Rays, distance: Array) -> Array:
+    """Move distances (P,) on the bare head out to where the rays first meet the nose."""
+    x, y, _ = rays.at(distance)
+    near = np.flatnonzero((np.abs(x) < 0.62) & (y < nose.root + 0.15) & (y > nose.base - 0.25))
+    if not near.size:
+        return distance
+    part = rays.only(near)
+    reach = distance[near] + 1.15 * nose.stand
+    for _ in range(NOSE_STEPS):
+        x, y, z = part.at(reach)
+        reach = reach - NOSE_SHARE * (z - solid.height(x, y) - nose.height(x, y))
+    distance = distance.copy()
+    distance[near] = reach
+    return distance
