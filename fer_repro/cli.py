@@ -64,8 +64,11 @@ def data_doctor(
     """
     from fer_repro.data.adding import examine, open_added
 
-    found = examine(open_added(name, store, verify=True))
+    opened = open_added(name, store, verify=True)
+    found = examine(opened)
     typer.echo(found.as_json().rstrip() if as_json else found.text())
+    if opened.manifest.note and not as_json:
+        typer.echo(f"\nNote: {opened.manifest.note}")
     raise typer.Exit(1 if found.differences else 0)
 
 

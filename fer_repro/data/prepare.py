@@ -49,16 +49,14 @@ def read_audit(folder: Path | str) -> dict[str, object]:
 
 
 def _prepare_synthetic(name: str, manifest_path: Path, out: Path) -> None:
-    if not manifest_path.exists():
-        raise UserError(f"{manifest_path}: no such file; fetch the project's data with: dvc pull data.dvc")
-    from fer_repro.data.synthetic.stills import read_stills  # a set that was added needs no renderer
+    from fer_repro.data.synthetic.strips import read_stills  # a set that was added needs no renderer
 
     images, table, manifest = read_stills(manifest_path.parent)
     check_subjects(table, str(manifest_path.parent))
     digests = pixel_digests(images)
     with store_writer(out, name, manifest["classes"], force=True) as writer:
         writer.append(images)
-        writer.finish(mark_overlap(table, digests), manifest["files"])
+        writer.finish(mark_overlap(table, digests), manifest["files"], manifest["note"])
         found = audit(name, manifest["classes"], images, table, digests=digests)
         (writer.folder / AUDIT).write_text(found.as_json(), encoding="utf-8")
 
