@@ -1,0 +1,75 @@
+# `make help` lists the targets. Everything runs from one environment, .venv, with the exact pins of requirements.lock.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+# the first Python that fits, unless PYTHON says which
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+ifeq ($(origin PYTHON), undefined)
+PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	$$p -c '$(FITS)' >/dev/null 2>&1 && { command -v $$p; break; }; done)
+endif
+LOCKING := uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-index-url --no-header --no-annotate
+
+# stages are started by a shell: they must find this environment's programs
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+export DVC_NO_ANALYTICS := 1
+unexport PYTHONPATH
+unexport PYTHONHOME
+
+.PHONY: help install reproduce test verify lab lint lock data clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+install: $(STAMP) ## make the environment: .venv with the exact pins (done by the others when missing or stale)
+
+$(STAMP): requirements.lock pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then echo "error: needs Python 3.11, 3.12 or 3.13; none found (make PYTHON=/path/to/python3.12 ...)" >&2; exit 1; fi
+	@"$(PYTHON)" -c '$(FITS)' || { echo "error: $(PYTHON) is not Python 3.11, 3.12 or 3.13" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { echo "error: $(PYTHON) lacks venv (Debian: package python3-venv)" >&2; exit 1; }
+	@$(BIN)/python -c '$(FITS)' 2>/dev/null || "$(PYTHON)" -m venv --clear $(VENV)
+	@echo "installing the pinned packages into $(VENV) (3 GB to fetch the first time, minutes) ..."
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+reproduce: $(STAMP) ## train and evaluate everything from the raw data, write reports/index.html
+	@dvc pull data.dvc
+	@dvc repro
+	@python -m fer_repro.pipeline.verify summary
+
+test: $(STAMP) ## run the tests
+	@python -m pytest -q -m "not slow and not gpu"
+
+verify: $(STAMP) ## check the results in git against dvc.lock, and fresh ones against those in git
+	@python -m fer_repro.pipeline.verify
+
+lab: $(STAMP) ## open JupyterLab on the notebooks (this machine only, with a token)
+	@jupyter lab --ServerApp.ip=127.0.0.1 $$([ "$$(id -u)" = 0 ] && echo --allow-root) notebooks
+
+lint: $(STAMP) ## check format, style, layers and types
+	@ruff format --check .
+	@ruff check .
+	@lint-imports
+	@mypy fer_repro
+
+lock: ## resolve pyproject.toml anew, keeping the pins that still fit (needs uv); writes requirements.lock and requirements.txt
+	@$(LOCKING) --generate-hashes pyproject.toml -o requirements.lock
+	@sed -e '/^    --hash/d' -e 's/ *\\$$//' requirements.lock > requirements.txt
+
+data: $(STAMP) ## maintainers: after data/ has changed, track it and put it into the embedded store, in this order
+	@dvc add data
+	@dvc push data.dvc
+	@git add data.dvc dvcstore .gitignore
+	@echo "now: make reproduce, then commit data.dvc, dvcstore, dvc.lock and results together"
+
+clean: ## delete what stages made and caches; keeps .venv, stores/, ckpt/, data/ and what git knows
+	@rm -rf runs executed reports prepared dvc_plots .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find fer_repro tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
