@@ -55,7 +55,7 @@ def open_split(store: Store, name: str, limit: int = 0) -> Split:
     Args:
         store: the data set.
         name: ``train``, ``val`` or ``test``.
-        limit: at most so many samples, in the classes' proportions, the same for every seed and arm; 0 keeps all.
+        limit: at most so many, in the classes' proportions, the same for every seed and arm; 0 keeps all.
 
     Raises:
         UserError: the split is empty.
