@@ -2,7 +2,7 @@
 
 import importlib.util
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,14 @@ class Golden:
     aliases: dict[str, str]  # overwritten key -> effective key
     inputs: dict[str, torch.Tensor]
     outputs: dict[str, torch.Tensor]
+    overrides: dict[str, float] = field(default_factory=dict)  # official key -> value of the whole tensor
+    feed: dict[str, float] = field(default_factory=dict)  # repeat: of every pixel, gain: afterwards
+
+    def fed(self, name):
+        """An input (N, C, h, w, ...) as the note says it was fed: pixels repeated, then scaled."""
+        repeat = self.feed["repeat"]
+        enlarged = self.inputs[name].repeat_interleave(repeat, 2).repeat_interleave(repeat, 3)
+        return enlarged * self.feed["gain"]
 
     def state_dict(self, prefix=""):
         """The filled tensors whose keys begin with ``prefix``, float64; aliases share their twin's tensor."""
@@ -38,6 +46,8 @@ class Golden:
             for key in keys
             if key not in self.aliases
         }
+        for key in filled.keys() & self.overrides.keys():
+            filled[key] = torch.full_like(filled[key], self.overrides[key])
         return {key: filled[self.aliases.get(key, key)] for key in keys}
 
     def meta(self):
@@ -60,6 +70,8 @@ def read_golden(name):
         aliases=dict(described.get("aliases", [])),
         inputs={key: torch.from_numpy(FILL.image(key, shape)) for key, shape in described["inputs"].items()},
         outputs=outputs,
+        overrides=described.get("overrides", {}),
+        feed=described.get("feed", {}),
     )
 
 
@@ -71,3 +83,13 @@ def rmn_golden():
 @pytest.fixture(scope="session")
 def blocks_golden():
     return read_golden("rmn_masking_blocks_c8")
+
+
+@pytest.fixture(scope="session")
+def fan_golden():
+    return read_golden("fan_resnet18_self_relation")
+
+
+@pytest.fixture(scope="session")
+def ran_golden():
+    return read_golden("ran_resnet18_6regions")
