@@ -1,0 +1,39 @@
+import torch
+from torch import nn
+
+from fer_repro.layers.stages import stage_costs
+from fer_repro.methods.method import load_method
+
+
+def test_counts_by_hand():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(4, 3)  # registered first, runs last
+            self.conv = nn.Conv2d(3, 4, 3, padding=1, bias=False)
+            self.norm = nn.BatchNorm2d(4)
+            self.mask1 = nn.Conv2d(4, 4, 1)
+
+        def forward(self, images):
+            features = self.norm(self.conv(images))
+            return self.head((features * self.mask1(features)).mean(dim=(2, 3)))
+
+    network = Net()
+    table = stage_costs(network, torch.zeros(1, 3, 8, 8))
+    assert network.training
+    assert table.to_numpy().tolist() == [
+        ["conv", "4 × 8 × 8", 108 + 8, 108 * 64, False],
+        ["mask1", "4 × 8 × 8", 20, 16 * 64, True],
+        ["head", "3", 15, 12, False],
+    ]
+
+
+def test_rmn_costs_what_its_sheet_says():
+    method = load_method("rmn")
+    with torch.device("meta"):
+        network = method.build_model("masked", method.options(64, 0.4, "none"), 7)
+        table = stage_costs(network, torch.zeros(1, 3, 224, 224))
+    assert table["parameters"].sum() == 137_796_423
+    assert round(table["macs"].sum() / 1e9, 2) == 21.90
+    assert table.set_index("stage")["parameters"]["mask1"] == 32_366_080
+    assert round(table.loc[table["mask"], "macs"].sum() / table["macs"].sum(), 2) == 0.83
