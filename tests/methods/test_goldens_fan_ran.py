@@ -156,7 +156,7 @@ def test_the_region_biased_loss_equals_the_authors(ran_golden, margin):
     )
     loss = RegionBiasedLoss(margin)(largest, whole)
     loss.backward()
-    terms = [RegionBiasedLoss(margin)(*pair).detach() for pair in zip(largest, whole, strict=True)]
+    terms = [RegionBiasedLoss(margin)(*pair).detach().reshape(1) for pair in zip(largest, whole, strict=True)]
     name = f"rank_loss_margin_{margin}"
     golden = ran_golden.outputs[name]
     assert distance(summed_in_single(terms), golden) < TOLERANCE
