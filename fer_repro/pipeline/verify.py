@@ -1,0 +1,207 @@
+"""Are the results in git those of this code, and do fresh ones agree with them?
+
+``python -m fer_repro.pipeline.verify`` asks DVC whether every stage's inputs and results are as dvc.lock says
+and compares each measured row here with the same row in git. ``... verify summary`` prints the main results.
+"""
+
+import argparse
+import csv
+import io
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fer_repro.errors import UserError
+
+RESULTS = Path("results")
+REPORT = Path("reports/index.html")
+_NUMBERS = ("value", "deviation")
+_KEY = (
+    "method",
+    "arm",
+    "dataset",
+    "protocol",
+    "split",
+    "metric",
+    "unit",
+    "pretraining",
+    "tta",
+    "seed",
+    "runs",
+)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One row whose value differs from the one in git, in the row's unit."""
+
+    row: str
+    here: float | None  # None: the row is missing
+    committed: float | None
+    allowed: float  # the deviation over seeds that stands in git; 0 where there is none
+
+    @property
+    def is_within(self) -> bool:
+        """Whether the difference is at most the deviation between seeds."""
+        if self.here is None or self.committed is None:
+            return False
+        return abs(self.here - self.committed) <= self.allowed
+
+    def __str__(self) -> str:
+        if self.here is None:
+            return f"{self.row}: in git, not here"
+        if self.committed is None:
+            return f"{self.row}: here, not in git"
+        verdict = "within" if self.is_within else "MORE than"
+        gap = self.here - self.committed
+        return (
+            f"{self.row}: {self.here:g} here, {self.committed:g} in git: {gap:+.3g}, "
+            f"{verdict} the deviation {self.allowed:g}"
+        )
+
+
+def compare_rows(here: str, committed: str) -> list[Difference]:
+    """Compare two result tables, given as CSV text, row by row.
+
+    Rows of a single seed are allowed the deviation of the mean they belong to, as it stands in git.
+    """
+    fresh, known = _by_key(here), _by_key(committed)
+    spread = {_group(row): _number(row, "deviation") for row in known.values() if not row.get("seed")}
+    differences = []
+    for key in sorted(fresh.keys() | known.keys()):
+        ours, theirs = fresh.get(key), known.get(key)
+        if ours and theirs and all(ours.get(name) == theirs.get(name) for name in _NUMBERS):
+            continue
+        allowed = spread.get(_group(theirs), _number(theirs, "deviation")) if theirs else 0.0
+        label = " ".join(part for part in key if part)
+        values = [_number(row, "value") if row else None for row in (ours, theirs)]
+        differences.append(Difference(label, values[0], values[1], allowed))
+    return differences
+
+
+def _by_key(text: str) -> dict[tuple[str, ...], dict[str, str]]:
+    rows = csv.DictReader(io.StringIO(text))
+    return {tuple(row.get(name) or "" for name in _KEY): row for row in rows}
+
+
+def _group(row: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(row.get(name) or "" for name in _KEY if name not in ("seed", "runs"))
+
+
+def _number(row: Mapping[str, str], name: str) -> float:
+    try:
+        return float(row.get(name) or 0)
+    except ValueError:
+        raise UserError(f"{RESULTS}: {name} is {row[name]!r}: expected a number") from None
+
+
+def outdated_stages() -> list[str]:
+    """Stages whose code, parameters, data or results are not as dvc.lock says; absent products do not count.
+
+    Raises:
+        UserError: DVC cannot tell.
+    """
+    command = [sys.executable, "-m", "dvc", "repro", "--dry", "--pull", "--allow-missing"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("Running stage '")]
+    if (
+        done.returncode and not lines
+    ):  # behind a stage that would run, a dry run may stumble over absent files
+        raise UserError(f"dvc cannot check the pipeline:\n{done.stderr.strip()}")
+    return [line.split("'")[1] for line in lines]
+
+
+def _committed(path: Path) -> str | None:
+    done = subprocess.run(
+        ["git", "show", f"HEAD:./{path.as_posix()}"], capture_output=True, text=True, check=False
+    )
+    return done.stdout if done.returncode == 0 else None
+
+
+def _committed_tables() -> set[Path]:
+    done = subprocess.run(
+        ["git", "ls-tree", "-r", "--name-only", "HEAD", "--", f"{RESULTS}/"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {Path(line) for line in done.stdout.splitlines() if line.endswith("/rows.csv")}
+
+
+def verify() -> int:
+    """Print what was checked and every difference.
+
+    Returns:
+        0 when all agrees, differences within the deviation between seeds included; 1 otherwise.
+    """
+    failures = 0
+    stages = outdated_stages()
+    for stage in stages:
+        print(f"stage {stage}: its code, parameters, data or results are not those of dvc.lock")
+    failures += len(stages)
+    tables = sorted(_committed_tables() | set(RESULTS.glob("*/*/rows.csv")))
+    if not tables:
+        print(f"no results yet: neither {RESULTS}/*/*/rows.csv nor any in git")
+        return 1
+    for path in tables:
+        failures += _verify_table(path)
+    print("verified" if not failures else f"NOT verified: {failures} of the checks above failed")
+    return int(failures > 0)
+
+
+def _verify_table(path: Path) -> int:
+    committed = _committed(path)
+    if committed is None:
+        print(f"{path}: not in git, nothing to compare with")
+        return 0
+    if not path.exists():
+        print(f"{path}: in git, missing here (git checkout -- {path})")
+        return 1
+    differences = compare_rows(path.read_text(encoding="utf-8"), committed)
+    outside = [difference for difference in differences if not difference.is_within]
+    count = len(_by_key(committed))
+    print(f"{path}: {count} rows, {len(differences)} differ, {len(outside)} by more than allowed")
+    for difference in differences:
+        print(f"  {difference}")
+    return len(outside)
+
+
+def main_lines(tables: Iterable[Path]) -> list[str]:
+    """One line per arm and test protocol: mean accuracy with its deviation over runs."""
+    lines = []
+    for path in tables:
+        for row in _by_key(path.read_text(encoding="utf-8")).values():
+            if row.get("seed") or row.get("metric") != "accuracy" or row.get("split") != "test":
+                continue
+            tta = f", tta {row['tta']}" if row.get("tta") not in (None, "", "none") else ""
+            lines.append(
+                f"{row['dataset']} {row['protocol']}{tta}: {row['method']} {row['arm']} "
+                f"accuracy {_number(row, 'value'):.4g} {row['unit']} "
+                f"± {_number(row, 'deviation'):.2g} over {row['runs']} runs"
+            )
+    return lines
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; the exit code is 2 when nothing could be checked."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fer_repro.pipeline.verify", description="Check the results."
+    )
+    parser.add_argument("what", nargs="?", choices=("check", "summary"), default="check")
+    chosen = parser.parse_args(arguments)
+    try:
+        if chosen.what == "check":
+            return verify()
+        for line in main_lines(sorted(RESULTS.glob("*/*/rows.csv"))):
+            print(line)
+        print(f"report: {REPORT}" if REPORT.is_file() else f"no report: {REPORT} is missing")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
