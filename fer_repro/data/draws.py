@@ -17,6 +17,8 @@ class Stream(IntEnum):
     TRAINING = 2  # training augmentation; the counter is the epoch
     COPIES = 3  # test-time augmentation; the counter is the copy
     SUBSET = 4  # which samples a limited split keeps
+    FRAMES = 5  # which frames of a clip are trained on; the counter is the epoch
+    REGIONS = 6  # where random crops of a face lie; the counter is the epoch
 
 
 def hashes(seed: int, stream: Stream, counter: int, samples: np.ndarray) -> np.ndarray:
