@@ -93,3 +93,8 @@ def fan_golden():
 @pytest.fixture(scope="session")
 def ran_golden():
     return read_golden("ran_resnet18_6regions")
+
+
+@pytest.fixture(scope="session")
+def fill():
+    return FILL.fill

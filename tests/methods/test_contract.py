@@ -66,7 +66,7 @@ def test_every_trainable_parameter_gets_a_gradient(case):
     loss_module = method.build_loss(options)
     targets = torch.tensor([0, 3, 6, 1])
     result = model.train()(samples(method, 4, side))
-    loss = loss_module(logits_of(result), targets)
+    loss = loss_module(result, targets)
     assert torch.isfinite(loss)
     loss.backward()
     for name, parameter in itertools.chain(model.named_parameters(), loss_module.named_parameters()):
@@ -84,8 +84,8 @@ def test_every_trainable_parameter_matters(case):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
-    logits = logits_of(model(samples(method, 4, side).double()))
-    method.build_loss(options)(logits, torch.tensor([0, 3, 6, 1])).backward()
+    result = model(samples(method, 4, side).double())
+    method.build_loss(options)(result, torch.tensor([0, 3, 6, 1])).backward()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             assert parameter.grad.norm() > 0, name
