@@ -36,8 +36,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { echo "error: $(PYTHON) lacks venv (Debian: package python3-venv)" >&2; exit 1; }
 	@$(BIN)/python -c '$(FITS)' 2>/dev/null || "$(PYTHON)" -m venv --clear $(VENV)
 	@echo "installing the pinned packages into $(VENV) (3 GB to fetch the first time, minutes) ..."
-	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install -qq --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
 	@touch $@
 
 reproduce: $(STAMP) ## train and evaluate everything from the raw data, write reports/index.html
@@ -52,7 +52,7 @@ verify: $(STAMP) ## check the results in git against dvc.lock, and fresh ones ag
 	@python -m fer_repro.pipeline.verify
 
 lab: $(STAMP) ## open JupyterLab on the notebooks (this machine only, with a token)
-	@jupyter lab --ServerApp.ip=127.0.0.1 $$([ "$$(id -u)" = 0 ] && echo --allow-root) notebooks
+	@jupyter lab --ServerApp.ip=127.0.0.1 $$([ "$$(id -u)" = 0 ] && echo --allow-root) --LabApp.default_url=/lab/tree/notebooks
 
 lint: $(STAMP) ## check format, style, layers and types
 	@ruff format --check .
