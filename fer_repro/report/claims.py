@@ -1,9 +1,21 @@
 """What a paper claims, as a paired difference of two arms over seeds, with its interval."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
-from fer_repro.report.tables import Column, in_percent, mean_interval, uses_tta
+from fer_repro.files import atomic_write
+from fer_repro.report.display import Shown, say
+from fer_repro.report.tables import (
+    Column,
+    difference_sentence,
+    in_percent,
+    mean_interval,
+    print_value,
+    uses_tta,
+)
 
 CLAIM_COLUMNS = [
     "method", "dataset", "protocol", "metric", "tta", "headline", "control", "difference", "deviation", "low",
@@ -52,7 +64,7 @@ def claim_table(
     """
     rows = in_percent(measured)
     rows = rows[(rows["method"] == method) & (rows["metric"] == metric)]
-    rows = rows[rows["seed"].fillna("").astype(str) != ""]
+    rows = rows[(rows["seed"].fillna("").astype(str) != "") & (rows["unit"] == "%")]
     claims = []
     for (dataset, protocol, tta), group in rows.groupby(
         ["dataset", "protocol", "tta"], sort=False, dropna=False
@@ -91,6 +103,61 @@ def _published_difference(
         return float("nan"), ""
     name = dataset if dataset in found else next(iter(found))
     return found[name], name
+
+
+def claim_tables(
+    measured: pd.DataFrame,
+    published: pd.DataFrame,
+    arms: Mapping[str, tuple[str, str]],
+    confidence: float,
+) -> pd.DataFrame:
+    """Put the claims of several methods under each other.
+
+    Args:
+        measured: result rows.
+        published: rows of published/results.csv.
+        arms: method -> its headline and its control.
+        confidence: of the intervals.
+    """
+    tables = [claim_table(measured, published, name, *pair, confidence) for name, pair in arms.items()]
+    filled = [table for table in tables if not table.empty]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=CLAIM_COLUMNS)
+
+
+def write_claims(claims: pd.DataFrame, folder: Path) -> Path:
+    """Write ``claims.csv``, which the report's opening view reads."""
+    path = folder / "claims.csv"
+    with atomic_write(path) as temporary:
+        claims.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
+    return path
+
+
+def claim_sentences(claims: pd.DataFrame) -> Shown:
+    """Show each method's and data set's claim as a sentence."""
+    chosen = [headline_claim(rows) for _, rows in claims.groupby(["method", "dataset"], sort=False)]
+    return Shown("".join(say(claim_sentence(claim)).markup for claim in chosen if claim is not None))
+
+
+def claim_sentence(claim: pd.Series) -> str:
+    """Say one claim in words: difference, interval, seeds, budget, and what may be concluded."""
+    numbers = {
+        name: print_value(claim[name], "points") for name in ("difference", "low", "high", "published")
+    }
+    tta = "with" if uses_tta(claim["tta"]) else "without"
+    verdict = difference_sentence(
+        float(claim["difference"]), float(claim["low"]), float(claim["high"]), str(claim["headline"]),
+        str(claim["control"]),
+    )  # fmt: skip
+    paper = ""
+    if claim["published_dataset"]:
+        elsewhere = "" if claim["published_dataset"] == claim["dataset"] else ", on other data and budget"
+        paper = f" The paper has {numbers['published']} on {claim['published_dataset']}{elsewhere}."
+    percent = f"{100 * float(claim['confidence']):g} %"
+    return (
+        f"{claim['headline']} minus {claim['control']} on {claim['dataset']}, {tta} test-time augmentation: "
+        f"{numbers['difference']} points ({percent} interval {numbers['low']} to {numbers['high']}, "
+        f"{int(claim['runs'])} seeds; {claim['note']}). {verdict}{paper}"
+    )
 
 
 def headline_claim(claims: pd.DataFrame) -> pd.Series | None:

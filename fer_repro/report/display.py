@@ -2,6 +2,7 @@
 
 import base64
 import html
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,30 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from fer_repro.errors import UserError
 from fer_repro.report.style import png_bytes, save_figure
 from fer_repro.report.tables import Column, Kind, as_html, columns_of
+
+
+def enter_project() -> Path:
+    """Make the project's root the working folder, so that a notebook opened from notebooks/ finds its files.
+
+    Raises:
+        UserError: no folder from here upwards holds params.yaml.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "params.yaml").is_file():
+            os.chdir(folder)
+            return folder
+    raise UserError(f"{here}: no params.yaml here or above; open the notebook inside the project")
+
+
+def file_table(folder: Path | str, about: dict[str, str] | None = None) -> pd.DataFrame:
+    """List the files below ``folder``, with what each holds where ``about`` says it by file name."""
+    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    rows = [(path.as_posix(), (about or {}).get(path.name, "")) for path in files]
+    return pd.DataFrame(rows, columns=["file", "holds"])
 
 
 @dataclass(frozen=True)
@@ -21,6 +44,11 @@ class Shown:
 
     def _repr_html_(self) -> str:
         return self.markup
+
+
+def say(text: str) -> Shown:
+    """Show a sentence that was made from numbers, as a paragraph."""
+    return Shown(f'<p class="said">{html.escape(text)}</p>\n')
 
 
 def figure_html(figure: Figure, caption: str, alt: str) -> str:

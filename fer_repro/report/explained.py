@@ -1,6 +1,6 @@
 """Figures of what a network looks at: masks on faces, mask values, and the network itself."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
+from fer_repro.report.display import Shown, say, show_figure
 from fer_repro.report.figures import show_face
+from fer_repro.report.runs import Faces, stages
 from fer_repro.report.style import COLOURS, HEAT, INK, PAPER, QUIET, bare, new_figure, plain
 
 Array = np.ndarray
@@ -62,12 +64,12 @@ def _stage_columns(images: Array, maps: Maps, titles: Sequence[str], word: str) 
     return figure
 
 
-def mask_statistics(masks: Maps, names: Sequence[str] | None = None, uniform: bool = True) -> Figure:
+def mask_statistics(masks: Maps, scores: Maps | None = None, uniform: bool = True) -> Figure:
     """Draw how the mask values m of each stage are spread, on a logarithmic axis, with the line 1/C.
 
     Args:
         masks: one (N, C, h, w) array per stage.
-        names: one name per stage.
+        scores: before the activation, alike; if given, the masks a sigmoid would make of them stand beside.
         uniform: draw 1/C, the mean that a softmax over C channels forces.
     """
     figure = new_figure(7.6, 2.9)
@@ -76,24 +78,64 @@ def mask_statistics(masks: Maps, names: Sequence[str] | None = None, uniform: bo
     edges = np.logspace(np.log10(floor), 0, 61)
     for i, (axes, values) in enumerate(zip(panels, masks, strict=True)):
         flat = np.clip(values.ravel().astype(float), floor, 1.0)
-        axes.hist(flat, bins=edges, weights=np.full(flat.size, 1 / flat.size), color=COLOURS[0], alpha=0.85)
+        weights = np.full(flat.size, 1 / flat.size)
+        axes.hist(flat, bins=edges, weights=weights, color=COLOURS[0], alpha=0.85, label="m")
+        if scores is not None:
+            other = 1 / (1 + np.exp(-scores[i].ravel().astype(float)))
+            axes.hist(
+                other, bins=edges, weights=weights, color=COLOURS[2], alpha=0.85, label="sigmoid instead"
+            )
         axes.set_xscale("log")
         axes.set_xticks([1e-6, 1e-4, 1e-2, 1])
         axes.minorticks_off()
         channels = values.shape[1]
-        axes.set_title(f"{names[i] if names else f'stage {i + 1}'}, C = {channels}", fontsize=9.5)
+        axes.set_title(f"stage {i + 1}, C = {channels}", fontsize=9.5)
         if uniform:
             axes.axvline(1 / channels, color=COLOURS[1], linewidth=1.6, linestyle=(0, (3, 2)))
         axes.text(0.03, 0.97, f"median {np.median(values):.2g}\n99 % below {np.quantile(values, 0.99):.2g}",
                   transform=axes.transAxes, va="top", fontsize=7.8, color=QUIET)  # fmt: skip
         axes.set_xlabel("m")
     panels[0].set_ylabel("share of mask values")
-    top = panels[0].get_ylim()[1]
-    panels[0].set_ylim(0, top * 1.3)
+    panels[0].set_ylim(0, panels[0].get_ylim()[1] * 1.3)
     if uniform:
         panels[-1].plot([], [], color=COLOURS[1], linestyle=(0, (3, 2)), label="1/C: every channel alike")
-        figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside lower center")
+    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
+
+
+def mask_table(masks: Maps) -> pd.DataFrame:
+    """Put the mask values of each stage into numbers: how far can F · (1 + M) be from F?
+
+    Args:
+        masks: one (N, C, h, w) array per stage.
+    """
+    rows = []
+    for i, values in enumerate(masks, start=1):
+        m = values.astype(float)
+        rows.append(
+            {
+                "stage": i, "channels": m.shape[1], "1/C": 1 / m.shape[1], "mean of m": m.mean(),
+                "median of m": np.median(m), "99 % below": np.quantile(m, 0.99), "largest m": m.max(),
+                "changed by > 10 %": f"{(m > 0.1).mean():.1%}",
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def show_explained(explained: Mapping[str, Array], faces: Faces) -> Shown:
+    """Show what a run's network looked at, or say that it kept nothing that can be laid over a face.
+
+    Args:
+        explained: tensors of ``read_explained``.
+        faces: those of its images to draw.
+    """
+    masks = [mask[faces.chosen] for mask in stages(dict(explained), "mask")]
+    if not masks:
+        return say("This arm explains nothing that can be laid over a face.")
+    figure = mask_overlay(faces.images, masks, faces.titles, "max")
+    return show_figure(
+        figure, "Largest channel of 1 + m, per stage, over test faces.", "Masks over test faces."
+    )
 
 
 def mask_by_channel(mask: Array, image: Array, channels: int = 8) -> Figure:

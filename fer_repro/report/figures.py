@@ -93,7 +93,7 @@ def factor_distributions(samples: pd.DataFrame, factors: Sequence[str]) -> Figur
     """
     columns = min(4, max(len(factors), 1))
     rows = max(1, -(-len(factors) // columns))
-    figure = new_figure(7.6, 1.6 * rows + 0.2)
+    figure = new_figure(7.6, 1.75 * rows + 0.2)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in panels[len(factors) :]:
         axes.set_visible(False)
@@ -289,6 +289,35 @@ def paired_seeds(values: pd.DataFrame, headline: str, control: str) -> Figure:
     right.set_title(f"{plain(headline)} minus {plain(control)} (points)")
     right.spines["left"].set_visible(False)
     right.tick_params(axis="y", length=0)
+    return figure
+
+
+def difference_plot(claims: pd.DataFrame) -> Figure:
+    """Draw each claim's difference with its interval around zero, and the published one beside it.
+
+    Args:
+        claims: rows of ``fer_repro.report.claims.claim_tables``.
+    """
+    figure = new_figure(7.6, 0.5 * max(len(claims), 1) + 1.1)
+    axes = figure.subplots()
+    axes.axvline(0, color=INK, linewidth=1)
+    for y, (_, row) in enumerate(claims.iterrows()):
+        axes.plot([row["low"], row["high"]], [y, y], color=COLOURS[0], linewidth=5, alpha=0.28)
+        axes.plot([row["difference"]], [y], "o", color=COLOURS[0], markersize=7)
+        axes.plot([row["published"]], [y], "D", color=COLOURS[1], markersize=6, fillstyle="none")
+    names = [
+        plain(f"{row['method']}, {row['dataset']} ({row['protocol']})\nTTA: {row['tta']}")
+        for _, row in claims.iterrows()
+    ]
+    axes.set_yticks(range(len(names)), names, fontsize=8.5)
+    axes.set_ylim(max(len(claims), 1) - 0.4, -0.6)
+    axes.set_xlabel("headline minus control (percentage points)")
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.plot([], [], "o", color=COLOURS[0], label="measured, with interval")
+    axes.plot([], [], "D", color=COLOURS[1], fillstyle="none", label="published")
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 

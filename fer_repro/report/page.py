@@ -21,6 +21,7 @@ from fer_repro.report.story import Story, read_story
 from fer_repro.report.tables import (
     RESULTS,
     Column,
+    accuracy_labels,
     as_html,
     beside_published,
     difference_sentence,
@@ -113,26 +114,17 @@ def _add_results(page: Page, root: Path) -> None:
         "the same data set, protocol and use of TTA; the budget says how the measured number was made."
     )
     page.results = as_html(table, RESULTS, caption)
-    accuracies = table[table["metric"] == "accuracy"].assign(measured=lambda rows: rows["value"])
+    accuracies = accuracy_labels(table)
     if len(accuracies):
-        labels = [_label(row) for _, row in accuracies.iterrows()]
-        alt = "; ".join(
-            f"{label}: {row['value']:.2f} %"
-            for label, (_, row) in zip(labels, accuracies.iterrows(), strict=True)
-        )
+        numbers = zip(accuracies["label"], accuracies["value"], strict=True)
+        alt = "; ".join(f"{label}: {value:.2f} %" for label, value in numbers)
         budgets = "; ".join(dict.fromkeys(str(note) for note in accuracies["note"] if note))
         words = (
             "Accuracy of every arm with the interval of its mean over seeds, and the published number where "
             "data set, protocol and use of TTA are the same. Budget of the measured ones: "
             f"{budgets or 'not stated'}."
         )
-        page.gap_figure = figure_html(gap_plot(accuracies.assign(label=labels)), words, f"Accuracies. {alt}")
-
-
-def _label(row: pd.Series) -> str:
-    extra = ", with TTA" if uses_tta(row["tta"]) else ""
-    protocol = f" ({row['protocol']})" if row["protocol"] not in ("", "official") else ""
-    return f"{row['method']} {row['arm']}, {row['dataset']}{protocol}{extra}"
+        page.gap_figure = figure_html(gap_plot(accuracies), words, f"Accuracies. {alt}")
 
 
 def _add_claims(page: Page, root: Path) -> None:

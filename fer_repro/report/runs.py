@@ -1,12 +1,14 @@
 """Reading what runs left behind: histories, explained tensors, predictions and result rows."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from fer_repro.config import run_folder
 from fer_repro.errors import UserError
@@ -96,6 +98,83 @@ def stages(explained: dict[str, np.ndarray], kind: str) -> list[np.ndarray]:
     return [explained[name] for name in order]
 
 
+@dataclass(frozen=True)
+class Faces:
+    """Some explained images: which (positions among the explained ones), their pixels and their labels."""
+
+    chosen: np.ndarray
+    images: np.ndarray
+    titles: list[str]
+
+
+def choose_explained(
+    explained: dict[str, np.ndarray],
+    images: np.ndarray,
+    samples: pd.DataFrame,
+    classes: Sequence[str],
+    count: int,
+) -> Faces:
+    """Choose ``count`` explained images of as many classes as possible.
+
+    Args:
+        explained: from ``read_explained``; ``samples`` names the rows of the sample table.
+        images: all images of the data set.
+        samples: its sample table.
+        classes: names in index order.
+        count: at most so many.
+    """
+    rows = samples.iloc[explained.get("samples", np.zeros(0, dtype=int))]
+    repeat = rows.groupby("label").cumcount().to_numpy()
+    chosen = np.sort(np.argsort(repeat, kind="stable")[:count])
+    titles = [str(classes[label]) for label in rows["label"].iloc[chosen]]
+    return Faces(chosen, np.asarray(images[rows["image"].iloc[chosen]]), titles)
+
+
+def recall_table(
+    counts: Mapping[str, np.ndarray], classes: Sequence[str], seeds: int, confidence: float
+) -> pd.DataFrame:
+    """Recall of each class, over seeds, with Wilson's interval for the number of test images of one seed.
+
+    Wilson, JASA 22 (1927). All seeds see the same test images, so the interval counts these once.
+
+    Args:
+        counts: arm -> (K, K) counts summed over seeds, row = true class.
+        classes: names in index order.
+        seeds: how many were summed.
+        confidence: such as 0.95.
+
+    Returns:
+        ``arm``, ``class``, ``value``, ``low``, ``high``, all in [0, 1].
+    """
+    rows = []
+    for arm, matrix in counts.items():
+        for name, right, total in zip(classes, np.diag(matrix) / seeds, matrix.sum(1) / seeds, strict=True):
+            low, high = wilson_interval(right, total, confidence)
+            value = right / total if total else np.nan
+            rows.append({"arm": arm, "class": name, "value": value, "low": low, "high": high})
+    return pd.DataFrame(rows, columns=["arm", "class", "value", "low", "high"])
+
+
+def wilson_interval(right: float, total: float, confidence: float) -> tuple[float, float]:
+    """Interval of a share, after Wilson: it stays within [0, 1]; NaN where nothing was counted.
+
+    >>> [round(bound, 4) for bound in wilson_interval(8, 10, 0.95)]
+    [0.4902, 0.9433]
+    """
+    if not total:
+        return float("nan"), float("nan")
+    z, rate = float(norm.ppf((1 + confidence) / 2)), right / total
+    scale = 1 + z * z / total
+    centre = (rate + z * z / (2 * total)) / scale
+    half = z * float(np.sqrt(rate * (1 - rate) / total + (z / (2 * total)) ** 2)) / scale
+    return centre - half, centre + half
+
+
+def mean_counts(counts: Mapping[str, np.ndarray], seeds: int) -> dict[str, np.ndarray]:
+    """Divide counts that were summed over seeds by their number."""
+    return {arm: matrix / seeds for arm, matrix in counts.items()}
+
+
 def read_predictions(folder: Path | str) -> pd.DataFrame:
     """Read a run's predictions.csv.
 
@@ -145,8 +224,13 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def flat_config(folder: Path | str) -> pd.DataFrame:
-    """Read a run's config.json as a table of dotted keys and values."""
+def explained_or_nothing(folder: Path | str) -> dict[str, np.ndarray]:
+    """Read a run's explained tensors, or nothing where its method keeps none."""
+    return read_explained(folder) if (Path(folder) / "explained.npz").is_file() else {}
+
+
+def settings_table(text: str) -> pd.DataFrame:
+    """Lay out a configuration (JSON) as dotted keys and values."""
     rows: list[dict[str, str]] = []
 
     def walk(prefix: str, value: object) -> None:
@@ -156,5 +240,5 @@ def flat_config(folder: Path | str) -> pd.DataFrame:
         else:
             rows.append({"setting": prefix, "value": str(value)})
 
-    walk("", read_json(Path(folder) / "config.json"))
+    walk("", json.loads(text))
     return pd.DataFrame(rows, columns=["setting", "value"])

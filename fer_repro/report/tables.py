@@ -6,6 +6,7 @@ Numbers stay numbers until they are written; every format prints the same text.
 import html
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ import pandas as pd
 from scipy.stats import t as student
 
 from fer_repro.errors import UserError, nearest
+from fer_repro.files import atomic_write
 
 Kind = Literal["text", "range", "percent", "points", "count", "number"]
 GROUP = ["method", "arm", "dataset", "protocol", "split", "metric", "tta"]
@@ -166,7 +168,10 @@ def beside_published(measured: pd.DataFrame, published: pd.DataFrame, confidence
         ``over_seeds`` of the measured rows with ``published``, ``gap`` (percentage points), ``source`` and
         the words that ``RESULTS`` prints.
     """
-    table = over_seeds(in_percent(measured), confidence)
+    scaled = in_percent(measured)
+    table = over_seeds(
+        scaled[scaled["unit"] == "%"], confidence
+    )  # differences of arms stand among the claims
     known = in_percent(published) if len(published) else published
     found = [_find_published(row, known) for _, row in table.iterrows()]
     table["published"] = [float(row["value"]) if row is not None else np.nan for row in found]
@@ -232,6 +237,36 @@ def difference_sentence(difference: float, low: float, high: float, headline: st
         return f"{control} is ahead of {headline} here: the whole interval lies below 0."
     lean = headline if difference > 0 else control
     return f"Direction uncertain: the interval spans 0 (the mean leans to {lean})."
+
+
+def accuracy_labels(table: pd.DataFrame) -> pd.DataFrame:
+    """Choose the accuracies of ``beside_published`` and name each as ``gap_plot`` prints it."""
+    rows = table[table["metric"] == "accuracy"]
+    labels = [
+        f"{row['method']} {row['arm']}, {row['data']}{', with TTA' if uses_tta(row['tta']) else ''}"
+        for _, row in rows.iterrows()
+    ]
+    return rows.assign(label=labels, measured=rows["value"])
+
+
+def write_table(table: pd.DataFrame, folder: Path, caption: str) -> tuple[Path, ...]:
+    """Write ``table.csv`` (numbers), ``table.md``, ``table.tex`` and ``table.html`` (as printed).
+
+    Args:
+        table: from ``beside_published``.
+        folder: where.
+        caption: said with the table.
+    """
+    texts = {
+        "table.csv": as_csv(table, NUMBERS),
+        "table.md": as_markdown(table, RESULTS, caption),
+        "table.tex": as_latex(table, RESULTS, caption),
+        "table.html": as_html(table, RESULTS, caption),
+    }
+    for name, text in texts.items():
+        with atomic_write(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return tuple(folder / name for name in texts)
 
 
 def columns_of(frame: pd.DataFrame, kinds: dict[str, Kind] | None = None) -> tuple[Column, ...]:

@@ -5,11 +5,13 @@ from finished_project import write
 
 from fer_repro.errors import UserError
 from fer_repro.report.runs import (
-    flat_config,
+    choose_explained,
     read_explained,
     read_history,
     read_rows,
+    recall_table,
     run_folders,
+    settings_table,
     stages,
     worst_errors,
 )
@@ -52,13 +54,33 @@ def test_explained_tensors_come_by_stage(tmp_path):
         read_explained(tmp_path / "nowhere")
 
 
-def test_configuration_as_dotted_keys(tmp_path):
-    write(tmp_path / "config.json", '{"recipe": {"epochs": 6, "model": {"width": 8}}, "arm": "masked"}')
-    assert flat_config(tmp_path).to_numpy().tolist() == [
+def test_configuration_as_dotted_keys():
+    assert settings_table(
+        '{"recipe": {"epochs": 6, "model": {"width": 8}}, "arm": "masked"}'
+    ).to_numpy().tolist() == [
         ["arm", "masked"],
         ["recipe.epochs", "6"],
         ["recipe.model.width", "8"],
     ]
+
+
+def test_recalls_keep_the_interval_of_one_seeds_images():
+    counts = {"masked": np.array([[24, 6], [0, 0]])}  # three seeds of the same ten images
+    table = recall_table(counts, ["a", "b"], 3, 0.95)
+    np.testing.assert_allclose(
+        table.iloc[0][["value", "low", "high"]].astype(float), [0.8, 0.4902, 0.9433], atol=1e-4
+    )
+    assert table.iloc[1][["value", "low", "high"]].isna().all()
+
+
+def test_explained_faces_show_as_many_classes_as_possible():
+    samples = pd.DataFrame({"label": [0, 0, 1, 1, 2], "image": [4, 3, 2, 1, 0]})
+    explained = {"samples": np.array([0, 1, 2, 3, 4])}
+    faces = choose_explained(explained, np.arange(5)[:, None, None] * np.ones((5, 2, 2)), samples, "abc", 3)
+    assert faces.chosen.tolist() == [0, 2, 4]
+    assert faces.titles == ["a", "b", "c"]
+    assert faces.images[:, 0, 0].tolist() == [4, 2, 0]
+    assert len(choose_explained({}, np.zeros((5, 2, 2)), samples, "abc", 3).images) == 0
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", 'x"\n"'])
