@@ -306,3 +306,16 @@ def test_long_clips_are_embedded_in_parts():
     model.conv1.register_forward_hook(lambda _module, inputs, _output: seen.append(len(inputs[0])))
     model(frames)
     assert seen == [256, 44]
+
+
+@pytest.mark.parametrize("arm", METHOD.arms)
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_mixed_precision_takes_padded_clips(arm, half):
+    frames, mask = padded()
+    model = network(arm).float().train()
+    with torch.autocast("cpu", dtype=half):
+        output = model(frames.float(), mask)
+        loss = FANLoss()(output, torch.tensor([2, 5]))
+    loss.backward()
+    assert torch.isfinite(output.logits).all()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
