@@ -12,7 +12,7 @@ from fer_repro.methods.method import load_method, method_names
 PARAMS = Path(__file__).parent.parent.parent / "params.yaml"
 CLASSES = 7
 CASES = [(name, arm) for name in method_names() for arm in load_method(name).arms]
-LENGTHS = {"images": (), "frames": (3,), "regions": (6,)}
+LENGTHS = {"images": ((), ()), "frames": ((3,), (5,)), "regions": ((6,), (8,))}  # per sample
 
 
 def build(name, arm, seed=0, classes=CLASSES):
@@ -23,8 +23,8 @@ def build(name, arm, seed=0, classes=CLASSES):
     return method, options, method.build_model(arm, options, classes), config.recipe.image_size
 
 
-def samples(method, count, side, seed=1):
-    shape = (count, *LENGTHS[method.inputs], 3, side, side)
+def samples(method, count, side, seed=1, other=False):
+    shape = (count, *LENGTHS[method.inputs][other], 3, side, side)
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
@@ -47,12 +47,13 @@ def test_params_know_the_method_and_its_arms():
             assert method.pretraining_name(options)
 
 
-def test_logits_have_one_column_per_class_at_two_sizes(case):
+def test_logits_have_one_column_per_class_at_two_sizes_and_lengths(case):
     method, _, model, side = case
     model.eval()
-    for larger in (side, side + 32):
+    for larger in (False, True):
+        batch = samples(method, 2, side + 32 * larger, other=larger)
         with torch.no_grad():
-            assert logits_of(model(samples(method, 2, larger))).shape == (2, CLASSES)
+            assert logits_of(model(batch)).shape == (2, CLASSES)
 
 
 def test_the_number_of_classes_is_free(case):
