@@ -169,18 +169,17 @@ def _verify_table(path: Path) -> int:
 
 
 def main_lines(tables: Iterable[Path]) -> list[str]:
-    """One line per arm and test protocol: mean accuracy with its deviation over runs."""
+    """One line per arm: mean test accuracy by the table's first protocol, without test-time augmentation."""
     lines = []
     for path in tables:
-        for row in _by_key(path.read_text(encoding="utf-8")).values():
-            if row.get("seed") or row.get("metric") != "accuracy" or row.get("split") != "test":
+        rows = list(_by_key(path.read_text(encoding="utf-8")).values())
+        for row in rows:
+            main = (row["protocol"], row["metric"], row["split"]) == (rows[0]["protocol"], "accuracy", "test")
+            if not main or row["seed"] or row["tta"] not in ("", "none"):
                 continue
-            tta = f", tta {row['tta']}" if row.get("tta") not in (None, "", "none") else ""
-            lines.append(
-                f"{row['dataset']} {row['protocol']}{tta}: {row['method']} {row['arm']} "
-                f"accuracy {_number(row, 'value'):.4g} {row['unit']} "
-                f"± {_number(row, 'deviation'):.2g} over {row['runs']} runs"
-            )
+            spread = f" ± {_number(row, 'deviation'):.2g} over {row['runs']} runs" if row["deviation"] else ""
+            value = f"{_number(row, 'value'):.4g} {row['unit']}"
+            lines.append(f"{row['dataset']} {row['method']} {row['arm']}: {value}{spread}")
     return lines
 
 
@@ -194,6 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if chosen.what == "check":
             return verify()
+        print("test accuracy, mean and deviation:")
         for line in main_lines(sorted(RESULTS.glob("*/*/rows.csv"))):
             print(line)
         print(f"report: {REPORT}" if REPORT.is_file() else f"no report: {REPORT} is missing")

@@ -74,5 +74,5 @@ def test_a_missing_table_and_an_outdated_stage_fail(project, capsys, monkeypatch
 def test_the_summary_gives_the_mean_and_says_where_the_report_is(project, capsys):
     assert verify.main(["summary"]) == 0
     shown = capsys.readouterr().out
-    assert "synthetic official: rmn masked accuracy 72 % ± 2 over 3 runs" in shown
+    assert "\nsynthetic rmn masked: 72 % ± 2 over 3 runs\n" in shown
     assert "no report" in shown
