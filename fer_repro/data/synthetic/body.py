@@ -1,8 +1,10 @@
 """What is around the face: backdrop, neck, shirt and ears."""
 
+import math
+
 import numpy as np
 
-from fer_repro.data.synthetic.drawing import Array, blend, hue, soft
+from fer_repro.data.synthetic.drawing import Array, blend, hue, limit, soft
 from fer_repro.data.synthetic.factors import Identity, View
 from fer_repro.data.synthetic.head import Rays, Solid
 
@@ -27,10 +29,10 @@ def neck_and_shirt(
     """Paint neck and shirt over ``canvas`` (3, P); they stay upright while the head turns."""
     foot_x, foot_y, _ = (turn @ np.array([0.0, -0.75, -0.25])).tolist()
     half = 0.40 + 0.05 * (1.0 - person.femininity)
-    lean = foot_x * np.clip((y + 1.9) * (1.0 / (foot_y + 1.9)), 0.0, 1.0)
+    lean = foot_x * limit((y + 1.9) * (1.0 / (foot_y + 1.9)), 0.0, 1.0)
     across = (x - lean) * (1.0 / (half + 0.16 * np.maximum(-1.05 - y, 0.0)))
     cover = soft(1.0 - np.abs(across), 0.03) * soft(foot_y + 0.15 - y, 0.2)
-    side = np.sin(np.radians(view.light_azimuth)) * across
+    side = math.sin(math.radians(view.light_azimuth)) * across
     light = view.light_ambient * 0.78 + 0.55 * view.light_strength * (
         0.62 + 0.38 * side - 0.25 * across * across
     )

@@ -27,15 +27,15 @@ class Cut:
 
 
 CUTS: dict[str, Cut] = {
-    "buzz": Cut(0.018, 0.012, -0.45, 0.02, 0.93, 0.02, 0.55, 0.02, 0.005),
-    "short": Cut(0.10, 0.035, -0.50, -0.08, 0.92, 0.00, 0.60, 0.05, 0.02),
-    "quiff": Cut(0.19, 0.03, -0.50, -0.05, 0.92, 0.02, 0.70, 0.10, 0.03),
-    "curly": Cut(0.20, 0.16, -0.55, -0.15, 0.90, -0.02, 0.35, 0.5, 0.06),
-    "fringe": Cut(0.11, 0.10, -0.85, -0.85, 0.84, -0.24, 0.85, 0.03, 0.02),
-    "bob": Cut(0.11, 0.16, -0.88, -0.88, 0.84, 0.00, 0.25, 0.06, 0.02),
-    "long": Cut(0.10, 0.15, -3.0, -3.0, 0.84, 0.00, 0.20, 0.08, 0.02),
-    "wavy": Cut(0.13, 0.22, -3.0, -3.0, 0.83, 0.00, 0.25, 0.28, 0.05),
-    "bun": Cut(0.05, 0.02, -0.50, 0.00, 0.93, 0.02, 0.30, 0.03, 0.01),
+    "buzz": Cut(0.018, 0.012, -0.10, 0.02, 0.93, 0.02, 0.55, 0.02, 0.005),
+    "short": Cut(0.10, 0.035, -0.18, -0.08, 0.92, 0.00, 0.60, 0.05, 0.02),
+    "quiff": Cut(0.19, 0.03, -0.18, -0.05, 0.92, 0.02, 0.70, 0.10, 0.03),
+    "curly": Cut(0.20, 0.16, -0.22, -0.15, 0.90, -0.02, 0.35, 0.5, 0.06),
+    "fringe": Cut(0.11, 0.10, -0.85, -0.85, 0.88, -0.22, 0.85, 0.03, 0.02),
+    "bob": Cut(0.11, 0.16, -0.88, -0.88, 0.90, 0.00, 0.25, 0.06, 0.02),
+    "long": Cut(0.10, 0.15, -3.0, -3.0, 0.90, 0.00, 0.20, 0.08, 0.02),
+    "wavy": Cut(0.13, 0.22, -3.0, -3.0, 0.89, 0.00, 0.25, 0.28, 0.05),
+    "bun": Cut(0.05, 0.02, -0.10, 0.00, 0.93, 0.02, 0.30, 0.03, 0.01),
     "scarf": Cut(0.09, 0.10, -3.0, -3.0, 0.83, -0.02, 0.15, 0.0, 0.0),
 }
 
@@ -51,7 +51,7 @@ def hair_solid(person: Identity, head: Solid) -> Solid:
         front=head.front + 0.5 * cut.side * volume + 0.02,
         back=head.back + cut.side * volume + 0.02,
         top=head.top + cut.top * volume,
-        bottom=1.75 if long else head.bottom + 0.1,
+        bottom=1.75 if long else (0.82 if person.hair_style == "curly" else 0.86) * head.bottom,
         square_top=head.square_top + (0.1 if cut.top > 0.15 else 0.0),
         square_bottom=0.85 if long else head.square_bottom,
         taper=0.02 if long else head.taper,
@@ -68,11 +68,13 @@ def cover(person: Identity, x: Array, y: Array, z: Array, edge: float) -> Array:
     streak = strands(x * 1.3, y * 0.4, person.texture, cut.curl)
     middle = -0.02
     across = x * (1.0 / (cut.open_width * person.head_width))
+    if cut.end < -0.6:  # long hair falls outwards past the cheeks
+        across = across * (1.0 - 0.12 * soft(-0.40 - y, 0.40))
     up = np.maximum(y - middle, 0.0) / (line - middle)
     a2, b2 = across * across, up * up
     level = (1.0 - cut.square) * (a2 + b2) + cut.square * (a2 * a2 + b2 * b2)
     if person.hair_style == "fringe":
-        level = np.maximum(a2 * a2, b2 * b2)
+        level = a2 * a2 * a2 + b2 * b2 * b2
     rough = 0.05 if cut.burn > -0.6 or person.hair_style == "fringe" else 0.015
     rough = 0.0 if person.hair_style == "scarf" else rough
     opening = soft(1.0 - level + rough * streak, 0.035 + 2.0 * edge) * soft(z + 0.02, 0.06)
@@ -97,11 +99,20 @@ def tint(person: Identity, x: Array, y: Array, z: Array) -> tuple[Array, Array]:
     else:
         flow = angle * 1.5 + 0.12 * z
         relief = strands(flow, y + 0.5 * z, person.texture, cut.curl)
-        share = 1.0 + 0.24 * relief
+        if person.hair_style == "curly":
+            relief = curls(x, y + 0.6 * z, person.texture) + 0.3 * relief
+        share = 1.0 + 0.17 * relief
     colour = np.empty((3, x.size), np.float32)
     for channel, value in enumerate(base):
         colour[channel] = value * share
     return colour, relief
+
+
+def curls(x: Array, y: Array, texture: float) -> Array:
+    """Relief (P,) in [-1, 1] of small curls."""
+    bent_x = x * 27.0 + 2.2 * np.sin(y * 19.0 + 30.0 * texture)
+    bent_y = y * 25.0 + 2.2 * np.sin(x * 21.0 + 70.0 * texture)
+    return np.sin(bent_x) * np.sin(bent_y)
 
 
 def cloth(person: Identity) -> Colour:

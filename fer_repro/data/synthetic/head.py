@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fer_repro.data.synthetic.drawing import Array, soft
+from fer_repro.data.synthetic.drawing import Array, limit, soft
 from fer_repro.data.synthetic.factors import Actions, Identity, View
 
-NEWTON_STEPS = 6  # the solid is convex along a ray, so a few steps from outside settle
-NOSE_STEPS = 9  # each covers NOSE_SHARE of what is left to the surface
+NEWTON_STEPS = 4  # the solid is convex along a ray, so a few steps from outside settle
+NOSE_STEPS = 7  # each covers NOSE_SHARE of what is left to the surface
 NOSE_SHARE = 0.55  # below 1 / (1 + slope of the nose's side times tan(yaw)), so that no step passes the nose
 JAW_DROP = 0.16  # how far a dropped jaw takes the chin, face units
 
@@ -78,13 +78,17 @@ class Solid:
     def meet(self, rays: Rays) -> tuple[Array, np.ndarray]:
         """Distance (P,) of the first meeting from the viewer's side, and where there is one (P,) bool."""
         dx, dy, dz = rays.direction
-        reach = max(self.front, self.back, self.width) + 0.15
-        distance = np.full_like(rays.x, reach)
+        wide, high, deep = 1 / self.width, 1 / max(self.top, self.bottom), 1 / max(self.front, self.back)
+        square = (dx * wide) ** 2 + (dy * high) ** 2 + (dz * deep) ** 2
+        px, py, pz = rays.x * wide, (rays.y - self.middle) * high, rays.z * deep
+        linear = px * (dx * wide) + py * (dy * high) + pz * (dz * deep)
+        inside = linear * linear - square * (px * px + py * py + pz * pz - 1.2)
+        distance = (np.sqrt(np.maximum(inside, 0.0)) - linear) * (1 / square)  # on an ellipsoid around it
         value = distance
         for _ in range(NEWTON_STEPS):
             value, gx, gy, gz = self.gradient(*rays.at(distance))
             rate = gx * dx + gy * dy + gz * dz
-            distance = distance - np.clip(value / np.maximum(rate, 0.25), -0.5, 0.6)
+            distance = distance - limit(value / np.maximum(rate, 0.25), -0.5, 0.6)
         return distance, value < 0.03
 
     def height(self, x: Array, y: Array) -> Array:
@@ -139,7 +143,7 @@ class Nose:
 
     def height(self, x: Array, y: Array) -> Array:
         """Relief (P,) in face units."""
-        run = np.clip((self.root - y) * (1.0 / (self.root - self.tip)), 0.0, 1.15)
+        run = limit((self.root - y) * (1.0 / (self.root - self.tip)), 0.0, 1.15)
         rise = self.stand * run * (0.45 + 0.55 * run)
         under = soft(y - 0.5 * (self.tip + self.base) + 0.01, 0.75 * (self.tip - self.base))
         width = self.ridge + (0.52 * self.wing - self.ridge) * run * run
@@ -168,7 +172,7 @@ def nose_of(person: Identity, actions: Actions) -> Nose:
 def climb_nose(solid: Solid, nose: Nose, rays: Rays, distance: Array) -> Array:
     """Move distances (P,) on the bare head out to where the rays first meet the nose."""
     x, y, _ = rays.at(distance)
-    near = np.flatnonzero((np.abs(x) < 0.62) & (y < nose.root + 0.15) & (y > nose.base - 0.25))
+    near = np.flatnonzero((np.abs(x) < 0.5) & (y < nose.root + 0.12) & (y > nose.base - 0.18))
     if not near.size:
         return distance
     part = rays.only(near)

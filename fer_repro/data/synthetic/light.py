@@ -71,7 +71,7 @@ def nose_shadow(x: Array, y: Array, nose: Nose, view: View, turn: np.ndarray) ->
     """Share (P,) of the lamp's light that passes the nose on its way to points (x, y) of the face."""
     lx, ly, lz = (turn.T @ np.array(lamp(view))).tolist()
     lit = np.ones_like(x)
-    near = np.flatnonzero((np.abs(x) < 0.5) & (y < nose.root + 0.05) & (y > nose.base - 0.3))
+    near = np.flatnonzero((np.abs(x) < 0.42) & (y < nose.root) & (y > nose.base - 0.22))
     if not near.size:
         return lit
     px, py = x[near], y[near]

@@ -34,7 +34,13 @@ def paint_mouth(surface: Surface, person: Identity, actions: Actions) -> None:
 def _paint(surface: Surface, person: Identity, actions: Actions) -> None:
     a, edge = actions, surface.edge
     x, y = surface.x, surface.y
-    wide = 1.0 + 0.34 * a.corner_pull + 0.30 * a.stretch - 0.20 * a.jaw_drop - 0.10 * a.chin_raise
+    wide = (
+        1.0
+        + 0.34 * a.corner_pull
+        + 0.30 * a.stretch
+        - 0.30 * a.jaw_drop * (1.0 - 0.8 * a.corner_pull)
+        - 0.10 * a.chin_raise
+    )
     wide += 0.06 * a.lip_raise - 0.08 * a.press - 0.04 * a.corner_drop
     half = person.mouth_width * max(wide, 0.5)
     q = x * (1.0 / half)
@@ -78,8 +84,8 @@ def _paint(surface: Surface, person: Identity, actions: Actions) -> None:
         inside[channel] = value
     tongue = spot(x, y, (0.0, middle - 0.86 * gap - 0.04), (half * 0.62, 0.10)) * (0.85 * min(1.0, 3 * gap))
     mix(inside, TONGUE, np.minimum(tongue, 1.0))
-    show = max(0.55 * a.corner_pull, 0.75 * a.lip_raise, 0.42 * a.stretch, 0.12 + 0.12 * a.jaw_drop)
-    _paint_teeth(inside, (x, y, q), inner_top, 0.06 + 0.075 * show, edge)
+    show = max(0.55 * a.corner_pull, 0.75 * a.lip_raise, 0.42 * a.stretch, 0.10)
+    _paint_teeth(inside, (x, y, q), inner_top, 0.035 + 0.10 * show, edge)
     _paint_teeth(inside, (x, -y, q), -inner_low, 0.012 + 0.075 * max(a.lip_drop, 0.75 * a.stretch), edge)
     shade = 1.0 - 0.45 * np.minimum(q2, 1.0) - 0.25 * bell(y - inner_top, 0.018)
     surface.albedo += hole * (inside * shade - surface.albedo)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fer_repro.data.synthetic.drawing import Array, Colour, bell, blend, hue, mix, soft, strands
+from fer_repro.data.synthetic.drawing import Array, Colour, bell, blend, hue, limit, mix, soft, strands
 from fer_repro.data.synthetic.factors import Identity, View
 from fer_repro.data.synthetic.head import Rays, Solid
 from fer_repro.data.synthetic.light import shade, to_picture
@@ -204,7 +204,7 @@ def _capsule(
     """Opacity, unit normals and place along the axis (0 to 1) of a rounded stick, each (P,)."""
     ax, ay = end[0] - start[0], end[1] - start[1]
     along = ((u - start[0]) * ax + (v - start[1]) * ay) * (1.0 / (ax * ax + ay * ay))
-    held = np.clip(along, 0.0, 1.0)
+    held = limit(along, 0.0, 1.0)
     du, dv = u - start[0] - held * ax, v - start[1] - held * ay
     far2 = (du * du + dv * dv) * (1.0 / radius**2)
     nz = np.sqrt(np.maximum(1.0 - 0.96 * far2, 0.03))
@@ -219,7 +219,7 @@ def _lock(canvas: Array, scene: Scene) -> Array:
     side = 1.0 if view.occluder_x >= 0 else -1.0
     down = 0.95 - y
     middle = view.occluder_x + side * (0.10 - 0.32 * down + 0.26 * down * down)
-    width = (0.19 + 0.12 * view.occluder_size) * (1.0 - 0.35 * np.clip(down / 1.7, 0.0, 1.0))
+    width = (0.19 + 0.12 * view.occluder_size) * (1.0 - 0.35 * limit(down / 1.7, 0.0, 1.0))
     across = (x - middle) * side
     streak = strands(across * 1.6, y, person.texture, 0.02)
     cover = soft(width - np.abs(across) + 0.05 * streak, 0.02 + 0.5 * scene.step)
@@ -228,7 +228,7 @@ def _lock(canvas: Array, scene: Scene) -> Array:
     albedo = np.empty_like(canvas)
     for channel, value in zip(albedo, hair_colour(person), strict=True):
         channel[:] = value * (1.0 + 0.25 * streak)
-    bend = np.clip(across / width, -1.0, 1.0) * side
+    bend = limit(across / width, -1.0, 1.0) * side
     normal = to_picture((bend * 0.8 + 0.1 * streak, 0.2 + 0.0 * bend, 1.0 + 0.0 * bend), scene.turn)
     lighted = shade(albedo, normal, view, 0.4 + 0.4 * streak)
     canvas += cover * (lighted - canvas)

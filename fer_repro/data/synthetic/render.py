@@ -23,7 +23,7 @@ from fer_repro.data.synthetic.occlusion import Scene, occlude
 from fer_repro.errors import UserError
 
 VIEW_HALF = 1.16  # half side of the picture in face units at zoom 1
-CENTRE = (0.0, 0.02, 0.40)  # the point of the head, in head coordinates, that the crop is centred on
+CENTRE = (0.0, -0.06, 0.40)  # the point of the head, in head coordinates, that the crop is centred on
 SUPERSAMPLE = 2  # rays per pixel and axis; averaging them smooths the edges
 MAX_SIZE = 1024
 
@@ -186,7 +186,7 @@ def _paint_face(surface: skin.Surface, person: Identity, actions: Actions, view:
 
 def _slope(nose: Nose, x: Array, y: Array) -> tuple[Array, Array]:
     slope_x, slope_y = np.zeros_like(x), np.zeros_like(x)
-    near = np.flatnonzero((np.abs(x) < 0.5) & (np.abs(y + 0.1) < 0.5))
+    near = np.flatnonzero((np.abs(x) < 0.36) & (y < nose.root + 0.03) & (y > nose.base - 0.16))
     px, py = x[near], y[near]
     step = 0.012
     here = nose.height(px, py)

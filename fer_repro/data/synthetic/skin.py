@@ -11,6 +11,7 @@ from fer_repro.data.synthetic.drawing import (
     bell,
     blend,
     darken,
+    limit,
     mix,
     soft,
     spot,
@@ -73,7 +74,7 @@ class Surface:
         folded = np.abs(self.x)
         across, up = (folded - centre[0]) * (1 / size[0]), (self.y - centre[1]) * (1 / size[1])
         hill = np.exp(-(across * across + up * up)) * (-2.0 * height)
-        self.slope_x += hill * across * np.clip(self.x * 12.0, -1.0, 1.0) * (1 / size[0])
+        self.slope_x += hill * across * limit(self.x * 12.0, -1.0, 1.0) * (1 / size[0])
         self.slope_y += hill * up * (1 / size[1])
 
 
@@ -141,7 +142,7 @@ def paint_skin(surface: Surface, person: Identity, actions: Actions, nose: Nose)
             y * 67 + 4 * np.sin(x * 43 + 50 * person.texture)
         )
         place = spot(folded, y, (0.22, -0.12), (0.30, 0.15))
-        darken(surface.albedo, soft(grain - 0.45, 0.25) * place * (0.35 * person.freckles), (0.6, 1.0, 1.1))
+        darken(surface.albedo, soft(grain - 0.45, 0.3) * place * (0.20 * person.freckles), (0.6, 1.0, 1.1))
 
 
 def paint_folds(surface: Surface, person: Identity, actions: Actions, nose: Nose) -> None:
@@ -166,7 +167,7 @@ def paint_folds(surface: Surface, person: Identity, actions: Actions, nose: Nose
     puff = (bell(offset - 0.05, 0.05) - bell(offset, 0.03)) * along_fold
     surface.slope_x -= np.sign(x) * puff * (0.35 * fold)
     marionette = bell(folded - person.mouth_width - 0.05, 0.02) * window(y, mouth - 0.20, mouth - 0.04, 0.06)
-    crease = crease * 0.62 + marionette * (0.22 * old + 0.28 * actions.corner_drop)
+    crease = crease * 0.52 + marionette * (0.22 * old + 0.28 * actions.corner_drop)
 
     raised = max(actions.inner_raise, actions.outer_raise) * (1.0 - 0.5 * actions.brow_lower)
     lines = np.zeros_like(x)
@@ -195,18 +196,18 @@ def paint_brows(surface: Surface, person: Identity, actions: Actions) -> None:
     inner = person.eye_spacing - 0.235 - 0.035 * lowered
     for side in (-1.0, 1.0):
         away = side * surface.x - inner
-        s = np.clip(away * (1.0 / person.brow_length), -0.2, 1.2)
+        s = limit(away * (1.0 / person.brow_length), -0.2, 1.2)
         arch = person.brow_arch * (1.0 - 2.2 * (s - 0.62) ** 2) + person.brow_slant * s
         height = person.brow_level + arch
         height = height + actions.inner_raise * (0.115 * np.maximum(1.0 - s, 0.0) - 0.01)
-        height = height + actions.outer_raise * 0.12 * (0.55 + 0.45 * np.sin(np.clip(s, 0, 1) * 3.1416))
+        height = height + actions.outer_raise * 0.12 * (0.55 + 0.45 * np.sin(limit(s, 0, 1) * 3.1416))
         height = height - lowered * (0.105 - 0.075 * s) - actions.nose_wrinkle * 0.035
         body = thick * (1.0 - 0.72 * np.maximum(s, 0.0) ** 2) * (0.85 + 0.15 * soft(s, 0.3))
         distance = surface.y - height
         cover = soft(body - np.abs(distance), 0.35 * thick + surface.edge)
         cover = cover * soft(away + 0.005, 0.035) * soft(person.brow_length - away, 0.05)
         hairs = 1.0 + 0.22 * strands(away * 1.5 - distance * 1.6, distance, person.texture, 0.02)
-        mix(surface.albedo, colour, np.clip(cover * hairs * person.brow_density, 0.0, 0.97))
+        mix(surface.albedo, colour, limit(cover * hairs * person.brow_density, 0.0, 0.97))
 
 
 def paint_beard(surface: Surface, person: Identity, actions: Actions) -> None:
@@ -223,5 +224,5 @@ def paint_beard(surface: Surface, person: Identity, actions: Actions) -> None:
     moustache = bell(y - mouth - 0.115 + 0.22 * folded * folded * 4, 0.05)
     moustache = moustache * soft(person.mouth_width + 0.06 - folded, 0.05)
     cover = np.maximum(jaw * person.beard, moustache * person.moustache) * streaks
-    mix(surface.albedo, colour, np.clip(cover * 0.92, 0.0, 0.93))
-    surface.gloss *= 1.0 - np.clip(cover, 0.0, 1.0)
+    mix(surface.albedo, colour, limit(cover * 0.92, 0.0, 0.93))
+    surface.gloss *= 1.0 - limit(cover, 0.0, 1.0)

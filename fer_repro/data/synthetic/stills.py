@@ -22,7 +22,7 @@ FACES_PER_CLASS = 2  # per subject
 SIZE = 48  # pixels, FER2013's size
 STILLS_COLUMNS = ("image", "label", "subject", "clip", "split", "intensity", *FACTOR_COLUMNS)
 
-INTENSITY = (0.35, 1.0)  # weak expressions are what makes neighbours hard to tell apart
+INTENSITY = (0.50, 1.0)  # weak expressions are what makes neighbours hard to tell apart
 YAW = 30.0  # degrees; uniform in +-
 PITCH = 15.0
 ROLL = 10.0
@@ -30,11 +30,12 @@ LIGHT_AZIMUTH = 65.0  # degrees; uniform in +-
 LIGHT_ELEVATION = (-5.0, 60.0)
 LIGHT_STRENGTH = (0.30, 0.80)
 LIGHT_AMBIENT = (0.28, 0.58)
+EXPOSURE = 0.55  # how much more light the darkest skin gets than the fairest
 OCCLUDED = {"glasses": 0.09, "sunglasses": 0.02, "mask": 0.03, "hand": 0.05, "hair": 0.03, "block": 0.04}
-ZOOM = (1.0, 1.22)
+ZOOM = (1.15, 1.40)
 JITTER = 0.035  # share of the side; uniform in +-
-BLUR = (0.0, 1.0)  # pixels
-NOISE = (0.0, 5.0)  # grey levels
+BLUR = (0.0, 0.6)  # pixels
+NOISE = (0.0, 2.5)  # grey levels
 JPEG_SHARE = 0.5  # share of faces that went through JPEG
 JPEG = (45, 95)  # quality
 
@@ -80,14 +81,20 @@ def sample_stills(
             }
             row |= {"intensity": intensity} | {str(name): value for name, value in person.items()}
             row |= sample_actions(generator, label, intensity)
-            row |= sample_view(generator)
+            row |= sample_view(generator, float(person["skin_tone"]))
             rows.append(row)
     return pd.DataFrame(rows, columns=list(STILLS_COLUMNS)).round(3)
 
 
-def sample_view(generator: np.random.Generator) -> dict[str, Any]:
-    """Draw pose, light, occluder and camera of one picture: the columns of ``View``."""
+def sample_view(generator: np.random.Generator, skin_tone: float) -> dict[str, Any]:
+    """Draw pose, light, occluder and camera of one picture: the columns of ``View``.
+
+    Args:
+        generator: source of chance.
+        skin_tone: of the person shown; the light follows it a little, as an automatic exposure does.
+    """
     uniform = generator.uniform
+    exposure = 1.0 + EXPOSURE * skin_tone
     row: dict[str, Any] = {
         "yaw": uniform(-YAW, YAW),
         "pitch": uniform(-PITCH, PITCH),
@@ -96,8 +103,8 @@ def sample_view(generator: np.random.Generator) -> dict[str, Any]:
         "gaze_y": float(np.clip(generator.normal(0.0, 0.25), -1, 1)),
         "light_azimuth": uniform(-LIGHT_AZIMUTH, LIGHT_AZIMUTH),
         "light_elevation": uniform(*LIGHT_ELEVATION),
-        "light_strength": uniform(*LIGHT_STRENGTH),
-        "light_ambient": uniform(*LIGHT_AMBIENT),
+        "light_strength": exposure * uniform(*LIGHT_STRENGTH),
+        "light_ambient": exposure * uniform(*LIGHT_AMBIENT),
         "backdrop": uniform(0.10, 0.90),
         "backdrop_hue": uniform(),
         "shirt": uniform(),

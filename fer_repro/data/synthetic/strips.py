@@ -51,7 +51,7 @@ def write_strips(folder: Path, images: NDArray[np.uint8], table: pd.DataFrame, s
         strip = images[start : start + PER_STRIP].reshape(-1, width)
         Image.fromarray(strip).save(folder / name, optimize=True)
         files[name] = _sha256(folder / name)
-    table.to_csv(folder / TABLE, index=False, float_format="%.3f", lineterminator="\n")
+    table.to_csv(folder / TABLE, index=False, float_format="%g", lineterminator="\n")
     files[TABLE] = _sha256(folder / TABLE)
     manifest = {
         "name": "synthetic",
