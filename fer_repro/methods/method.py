@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from fer_repro.errors import UserError, nearest
 
+Task = Literal["expression", "verification", "manipulation"]
+
 _SHOWN = 5  # keys named in an error; the rest is counted
 
 
@@ -27,7 +29,7 @@ class BuildLoss(Protocol):
     """Build the loss as a module: the optimiser and the checkpoint see what it holds."""
 
     def __call__(self, options: Any, label_smoothing: float = 0.0) -> nn.Module:  # noqa: ANN401
-        """Build the loss: called with what the model returned (or its ``.logits``) and targets (N,)."""
+        """Build the loss: called with all that the model returned and targets (N,)."""
 
 
 def _same_key(key: str) -> str:
@@ -44,6 +46,8 @@ class OfficialLayout:
         constructor: names of the official constructor's arguments that are understood.
         ignored: pattern of official keys that carry nothing new, such as aliases of shared tensors.
         rename: official key -> our key.
+        described: entries of ``official`` besides the constructor that ``build`` is given with its arguments.
+        container: the entry under which a training checkpoint keeps the state dict beside other things.
     """
 
     repository: str
@@ -51,6 +55,8 @@ class OfficialLayout:
     constructor: tuple[str, ...] = ()
     ignored: str = r"(?!)"
     rename: Callable[[str], str] = _same_key
+    described: tuple[str, ...] = ()
+    container: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,8 @@ class Method:
         name: the file's name, and the key below ``methods`` in params.yaml.
         title: of the paper.
         paper: arXiv identifier.
-        task: what is predicted.
+        task: what is predicted; under ``manipulation`` class 0 is real and class 1 is manipulated.
+        further_tasks: what else the method is for, from what its models return besides logits.
         inputs: what one sample is: images (N, 3, H, W), frames (N, T, 3, H, W) or regions (N, R, 3, H, W).
         headline: the arm the paper stands for.
         control: the arm without the paper's idea.
@@ -77,7 +84,7 @@ class Method:
     name: str
     title: str
     paper: str
-    task: Literal["expression"]
+    task: Task
     inputs: Literal["images", "frames", "regions"]
     headline: str
     control: str
@@ -88,6 +95,7 @@ class Method:
     pretraining_name: Callable[[Any], str]
     explain: Callable[[nn.Module, Tensor], dict[str, Tensor] | None] | None = None
     official: Mapping[str, OfficialLayout] = field(default_factory=dict)
+    further_tasks: tuple[Task, ...] = ()
 
     def check_arm(self, arm: str) -> None:
         """Refuse an arm this method does not have.
@@ -128,7 +136,8 @@ def load_official(official: Mapping[str, Any], state_dict: Mapping[str, Tensor])
     Args:
         official: ``repo``; ``class``, whose beginning is the official identifier, e.g.
             ``models.resmasking.resmasking_dropout1 (ResMasking)``; ``constructor``, its arguments by name.
-        state_dict: official key -> tensor, aliases of shared tensors allowed.
+        state_dict: official key -> tensor, aliases of shared tensors allowed; or a training checkpoint that
+            holds it.
 
     Returns:
         The module in evaluation mode, in the floating type and on the device of the given tensors.
@@ -146,7 +155,10 @@ def load_official(official: Mapping[str, Any], state_dict: Mapping[str, Tensor])
                 f"{nearest(str(argument), layout.constructor)}"
             )
     with torch.device("meta"):
-        module = layout.build(constructor)
+        described = {key: official[key] for key in layout.described if key in official}
+        module = layout.build({**described, **constructor})
+    held = state_dict.get(layout.container)
+    state_dict = held if isinstance(held, Mapping) else state_dict
     ignored = re.compile(layout.ignored)
     given = {layout.rename(k): v for k, v in state_dict.items() if not ignored.fullmatch(str(k))}
     module.load_state_dict(_fitted(given, module.state_dict(), identifier), strict=True, assign=True)

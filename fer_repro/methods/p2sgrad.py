@@ -187,4 +187,5 @@ METHOD = Method(
     build_loss=build_loss,
     pretraining_name=pretraining_name,
     explain=explain_angles,
+    further_tasks=("verification",),  # from the embeddings
 )

@@ -95,6 +95,12 @@ def ran_golden():
     return read_golden("ran_resnet18_6regions")
 
 
+@pytest.fixture(scope="session", name="read_golden")
+def reader_of_goldens():
+    """``read_golden`` for tests that choose a golden by name."""
+    return read_golden
+
+
 @pytest.fixture(scope="session")
 def fill():
     return FILL.fill

@@ -1,0 +1,192 @@
+"""EfficientNet trunks of any width with each padding that efficientnet_pytorch ever had, as timm modules.
+
+B4 has five layers of stride 2, and the padding there decides everything: three releases of
+efficientnet_pytorch compute three different networks from the same weights. Keys and numbers: fact sheet of
+arXiv:2004.07676, sections 1 and 2.
+"""
+
+import re
+from functools import partial
+from typing import Literal, cast, get_args
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fer_repro.errors import UserError
+
+Trunk = Literal["b0", "b4"]
+Padding = Literal["same", "static380-v063", "static380-v071", "symmetric"]
+
+# B0's stages, depthwise-separable (ds) or inverted residual (ir): repeats r, kernel k, stride s, expansion e,
+# channels c, squeeze-and-excitation ratio se
+_STAGES = [
+    ["ds_r1_k3_s1_e1_c16_se0.25"],
+    ["ir_r2_k3_s2_e6_c24_se0.25"],
+    ["ir_r2_k5_s2_e6_c40_se0.25"],
+    ["ir_r3_k3_s2_e6_c80_se0.25"],
+    ["ir_r3_k5_s1_e6_c112_se0.25"],
+    ["ir_r4_k5_s2_e6_c192_se0.25"],
+    ["ir_r1_k3_s1_e6_c320_se0.25"],
+]
+_SCALES = {"b0": (1.0, 1.0, 224), "b4": (1.4, 1.8, 380)}  # width, depth, side it was made for
+B4_BLOCKS = (0, 2, 6, 10, 16, 22, 30)  # index of each stage's first block in B4
+
+
+def efficientnet(
+    trunk: Trunk,
+    width: int = 32,
+    padding: Padding = "same",
+    drop_connect: float = 0.2,
+    norm_momentum: float = 0.01,
+) -> nn.Module:
+    """Build a trunk without classifier: timm's ``tf_efficientnet_b0`` or ``_b4`` where width is 32.
+
+    Args:
+        trunk: which pair of width and depth multipliers.
+        width: channels that the width multiplier is applied to, in B0 the stem's; 32 in the paper.
+        padding: ``same`` pads from each map's size, as TensorFlow does. The others pad by fixed amounts,
+            whatever the input: those of efficientnet_pytorch up to 0.6.3, of 0.7.1, and of 0.7.0
+            (``symmetric``).
+        drop_connect: probability of dropping a block times its place in the network, in training only.
+        norm_momentum: of the running statistics; 0.01 in efficientnet_pytorch.
+    """
+    from timm.models._efficientnet_builder import decode_arch_def, round_channels
+    from timm.models.efficientnet import EfficientNet
+
+    wider, deeper, side = _SCALES[trunk]
+    scaled = partial(round_channels, multiplier=wider * width / 32)
+    network = EfficientNet(
+        decode_arch_def(_STAGES, deeper),
+        num_classes=0,
+        num_features=scaled(1280),
+        pad_type="same" if padding == "same" else "",
+        act_layer=nn.SiLU,
+        norm_layer=partial(nn.BatchNorm2d, eps=1e-3, momentum=norm_momentum),
+        round_chs_fn=scaled,
+        drop_path_rate=drop_connect,
+    )
+    if padding.startswith("static"):
+        _freeze_paddings(network, side, padding)
+    return network
+
+
+class FrozenPadConv2d(nn.Conv2d):
+    """A convolution that pads ``before`` and ``after`` on both axes, whatever the size of its input.
+
+    Args:
+        conv: whose weight and stride it takes over; square, without bias.
+        before: zeros above and to the left.
+        after: zeros below and to the right.
+    """
+
+    def __init__(self, conv: nn.Conv2d, before: int, after: int) -> None:
+        super().__init__(
+            conv.in_channels,
+            conv.out_channels,
+            (conv.kernel_size[0], conv.kernel_size[1]),
+            (conv.stride[0], conv.stride[1]),
+            groups=conv.groups,
+            bias=False,
+        )
+        self.weight = conv.weight
+        self.before_after = (before, after)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Pad and convolve (N, C, h, w)."""
+        return super().forward(F.pad(input, self.before_after * 2))
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Return TensorFlow's SAME padding (before, after) of an axis: ceil(size / stride) places come out."""
+    out = -(-size // stride)
+    total = max((out - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+def _freeze_paddings(network: nn.Module, side: int, padding: Padding) -> None:
+    """Give the strided layers the amounts of an input of ``side``.
+
+    Release 0.6.3 used that side for every layer, 0.7.1 the side that the layer would see.
+    """
+    strided = [
+        name for name, part in network.named_modules() if isinstance(part, nn.Conv2d) and part.stride[0] == 2
+    ]
+    for name in strided:
+        conv = cast(nn.Conv2d, network.get_submodule(name))
+        frozen = FrozenPadConv2d(conv, *same_padding(side, conv.kernel_size[0], 2))
+        parent, _, last = name.rpartition(".")
+        setattr(network.get_submodule(parent), last, frozen)
+        if padding == "static380-v071":
+            side = -(-side // 2)
+
+
+def padding_of(backbone: str) -> Padding:
+    """Tell the padding from how a checkpoint's trunk is described.
+
+    Args:
+        backbone: a padding's name, or a text with the version of efficientnet_pytorch; without one it is
+            ``same``, because at 224 pixels the published checkpoints need it.
+    """
+    if backbone in get_args(Padding):
+        return cast(Padding, backbone)
+    version = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", backbone)
+    if version is None:
+        return "same"
+    number = tuple(int(part or 0) for part in version.groups())
+    if number < (0, 7, 0):
+        return "static380-v063"
+    return "symmetric" if number == (0, 7, 0) else "static380-v071"
+
+
+_TOP = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
+_FIRST = {  # the blocks of stage 0 do not expand
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn1",
+    "_se_reduce": "se.conv_reduce",
+    "_se_expand": "se.conv_expand",
+    "_project_conv": "conv_pw",
+    "_bn2": "bn2",
+}
+_LATER = {
+    **_FIRST,
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+
+
+def timm_key(key: str) -> str:
+    """Rename a key of efficientnet_pytorch's B4 to timm's; a key that is none of them stays as it is."""
+    block = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", key)
+    if block is None:
+        part, _, tensor = key.partition(".")
+        return f"{_TOP.get(part, part)}.{tensor}"
+    index, part, tensor = int(block[1]), block[2], block[3]
+    stage = max(s for s, first in enumerate(B4_BLOCKS) if first <= index)
+    names = _LATER if stage else _FIRST
+    return f"blocks.{stage}.{index - B4_BLOCKS[stage]}.{names.get(part, part)}.{tensor}"
+
+
+def load_imagenet(network: nn.Module, name: str) -> None:
+    """Copy ImageNet weights that timm publishes into a trunk of full width.
+
+    Args:
+        network: a timm trunk.
+        name: of the weights, e.g. ``tf_efficientnet_b4.aa_in1k``.
+
+    Raises:
+        UserError: the weights are not in timm's cache and cannot be fetched.
+    """
+    import timm
+
+    try:
+        state = timm.create_model(name, pretrained=True, num_classes=0).state_dict()
+    except Exception as error:  # the hub raises its own kinds
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"the ImageNet weights {name} cannot be had ({reason}): fetch them once with a connection, "
+            "or set model.pretraining to none"
+        ) from None
+    network.load_state_dict(state, strict=True)

@@ -1,0 +1,511 @@
+"""Video Face Manipulation Detection Through Ensemble of CNNs.
+
+Nicolo Bonettini, Edoardo Daniele Cannas, Sara Mandelli, Luca Bondi, Paolo Bestagini, Stefano Tubaro, ICPR
+2020, arXiv:2004.07676.
+
+EfficientNet-B4 tells a manipulated face from a real one by one logit. Two ideas make it several networks
+whose errors differ: an attention map after the third stage, a 1x1 convolution and a sigmoid that the
+features are multiplied by; and siamese training, where a triplet loss shapes the pooled features before a
+new classification layer is tuned on them. The ensemble averages the logits of the networks for each frame,
+a video's score those of its frames.
+
+Differences from the paper. [C] is the authors' code, which the numbers come from.
+
+1. Padding: three releases of efficientnet_pytorch compute three networks from the same weights, and [C]
+   pins none. Here ``same``, right for the published checkpoints at 224 pixels; ``official["backbone"]`` may
+   name another.
+2. Output: [C] returns one logit z. The arms return the columns (0, z), whose softmax and cross-entropy are
+   z's sigmoid and binary cross-entropy; networks from ``load_official`` return (N, 1) as [C] does.
+3. Input: [C] standardises with ImageNet's mean and deviation before the network, Xception's too. Here the
+   arms do it inside, for images in [0, 1]; networks from ``load_official`` do not.
+4. Siamese tuning: in [C] the frozen extractor stays in training mode, so drop-connect acts and its running
+   statistics move. Option ``tuning``: ``train_mode`` does so, ``evaluation`` keeps the extractor as it was.
+5. A siamese arm is trained in two steps: ``build_siamese`` with ``TripletLoss``, then ``tune``. Built by
+   ``build_model`` its extractor has its start weights.
+6. Trunk and width are options: B0, narrower trunks and a narrower Xception for small budgets, said in the
+   recipe.
+7. The stale ``feat_ext.classifier`` of tuned checkpoints is kept on import, as ``unused_classifier``, and
+   does not require gradients.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from fer_repro.config import STRICT, Fraction, PositiveInt
+from fer_repro.errors import UserError
+from fer_repro.layers.efficientnet_trunk import (
+    Padding,
+    Trunk,
+    efficientnet,
+    load_imagenet,
+    padding_of,
+    timm_key,
+)
+from fer_repro.layers.xception import xception
+from fer_repro.methods.method import Method, OfficialLayout
+
+Tuning = Literal["evaluation", "train_mode"]
+
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # [C]
+_SHARE = Annotated[float, Field(ge=0, lt=1)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class EfficientNetOptions:
+    """The ``model`` section of a recipe."""
+
+    trunk: Trunk  # of all arms but xception
+    width: PositiveInt  # 32 in both papers' stems; less makes every layer of both trunks narrower
+    dropout: _SHARE  # before the linear layer of the arms plain and attention
+    drop_connect: _SHARE
+    norm_momentum: Fraction  # of the trunk's running statistics
+    tuning: Tuning  # mode of a siamese arm's extractor while its head is trained
+    pretraining: Literal["none", "imagenet"]  # of the trunk
+
+
+class Standardise(nn.Module):
+    """Subtract ImageNet's mean from images in [0, 1] and divide by its deviation."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
+        self.register_buffer("deviation", torch.tensor(IMAGENET_DEVIATION)[:, None, None], persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Standardise (N, 3, H, W)."""
+        return (images - self.mean) / self.deviation
+
+
+class EfficientNetExtractor(nn.Module):
+    """EfficientNet with or without attention (Sec. III-A): images -> pooled features (N, D); 1792 in B4.
+
+    Args:
+        backbone: from ``fer_repro.layers.efficientnet_trunk``.
+        attention: multiply the third stage's output by a map.
+    """
+
+    def __init__(self, backbone: nn.Module, attention: bool) -> None:
+        super().__init__()
+        self.backbone = backbone
+        net: Any = backbone
+        self.dimensions = int(net.num_features)
+        channels = int(net.blocks[2][-1].bn3.num_features)
+        self.attention = nn.Conv2d(channels, 1, 1) if attention else None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embed standardised images (N, 3, H, W) as (N, D); neither dropout nor normalisation follows."""
+        net: Any = self.backbone
+        features = self.early(images)  # (N, 56, H/8, W/8) in B4
+        if self.attention is not None:
+            features = features * self.attention_map(features)
+        features = net.blocks[3:](features)  # (N, 448, H/32, W/32)
+        features = net.bn2(net.conv_head(features))  # (N, 1792, H/32, W/32)
+        return features.mean(dim=(2, 3))
+
+    def early(self, images: Tensor) -> Tensor:
+        """Return the output of stem and first three stages; in B4 that of block 9."""
+        net: Any = self.backbone
+        features: Tensor = net.blocks[:3](net.bn1(net.conv_stem(images)))
+        return features
+
+    def attention_map(self, features: Tensor) -> Tensor:
+        """Return the map (N, 1, h, w) in (0, 1) for the third stage's output.
+
+        Raises:
+            UserError: the network has no attention.
+        """
+        if self.attention is None:
+            raise UserError("this network has no attention map: take an arm with attention")
+        return self.attention(features).sigmoid()
+
+
+class XceptionExtractor(nn.Module):
+    """The baseline Xception: images -> pooled features (N, D); 2048 at full width.
+
+    Args:
+        backbone: from ``fer_repro.layers.xception``.
+    """
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        net: Any = backbone
+        self.dimensions = int(net.num_features)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embed standardised images (N, 3, H, W) as (N, D)."""
+        net: Any = self.backbone
+        features: Tensor = net.forward_features(images)  # its last ReLU included
+        return features.mean(dim=(2, 3))
+
+
+Extractor = EfficientNetExtractor | XceptionExtractor
+
+
+class Detector(nn.Module):
+    """An extractor, dropout and a linear layer: the logit that a face is manipulated.
+
+    Args:
+        extractor: standardised images -> features (N, D).
+        dropout: 0.4 for B4, none for Xception.
+        as_arm: take images in [0, 1] and return (0, z) instead of z.
+    """
+
+    def __init__(self, extractor: Extractor, dropout: float = 0.4, as_arm: bool = False) -> None:
+        super().__init__()
+        self.as_arm = as_arm
+        self.standardise = Standardise() if as_arm else nn.Identity()
+        self.extractor = extractor
+        self.dropout = nn.Dropout(dropout)
+        self.classifier: nn.Module = nn.Linear(extractor.dimensions, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Classify images (N, 3, H, W): logits z (N, 1), or (0, z) (N, 2) in an arm; z > 0 is manipulated."""
+        logits: Tensor = self.classifier(self.dropout(self.features(images)))
+        return F.pad(logits, (1, 0)) if self.as_arm else logits
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the pooled features (N, D), which the triplet loss and the paper's t-SNE see."""
+        check_images(images)
+        return self.extractor(self.standardise(images))
+
+
+class TunedDetector(Detector):
+    """A siamese extractor, frozen, with a new head: batch normalisation and a linear layer (Sec. III-B).
+
+    Args:
+        extractor: trained by the triplet loss.
+        tuning: mode of the extractor while the head is trained; [C] has ``train_mode``.
+        as_arm: take images in [0, 1] and return (0, z) instead of z.
+        unused: keep the extractor's stale classifier, for the authors' checkpoints.
+    """
+
+    def __init__(
+        self,
+        extractor: Extractor,
+        tuning: Tuning = "evaluation",
+        as_arm: bool = False,
+        unused: bool = False,
+    ) -> None:
+        super().__init__(extractor, dropout=0.0, as_arm=as_arm)
+        size = extractor.dimensions
+        self.tuning = tuning
+        self.extractor.requires_grad_(False)
+        self.classifier = nn.Sequential(nn.BatchNorm1d(size), nn.Linear(size, 1))
+        self.unused_classifier = nn.Linear(size, 1).requires_grad_(False) if unused else None
+
+    def train(self, mode: bool = True) -> "TunedDetector":
+        """Switch the mode; the extractor follows under ``train_mode`` only."""
+        super().train(mode)
+        if self.tuning == "evaluation":
+            self.extractor.eval()
+        return self
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the pooled features (N, D), without a gradient."""
+        with torch.no_grad():
+            return super().features(images)
+
+
+class SiameseNetwork(nn.Module):
+    """One extractor for anchor, positive and negative (Sec. III-B).
+
+    Args:
+        extractor: shared by the three.
+        as_arm: take images in [0, 1] instead of standardised ones.
+    """
+
+    def __init__(self, extractor: Extractor, as_arm: bool = False) -> None:
+        super().__init__()
+        self.standardise = Standardise() if as_arm else nn.Identity()
+        self.extractor = extractor
+
+    def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Embed three batches (N, 3, H, W), one after the other as in [C], as three (N, D)."""
+        for images in (anchor, positive, negative):
+            check_images(images)
+        extract, standardise = self.extractor, self.standardise
+        return (
+            extract(standardise(anchor)),
+            extract(standardise(positive)),
+            extract(standardise(negative)),
+        )
+
+
+def check_images(images: Tensor) -> None:
+    """Refuse anything but (N, 3, H, W).
+
+    Raises:
+        UserError: naming the shape.
+    """
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise UserError(f"images have the shape {tuple(images.shape)}: expected (N, 3, H, W)")
+
+
+def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:
+    """Return the mean of max(0, |a - p| - |a - n| + margin), Euclidean (Eq. 2; margin 1 in [C]).
+
+    Args:
+        anchor: features (N, D).
+        positive: of the anchor's class.
+        negative: of the other class.
+        margin: that the negative is to be farther than the positive.
+    """
+    return F.triplet_margin_loss(anchor, positive, negative, margin=margin)
+
+
+def draw_triplets(targets: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Draw random triplets, alternating (fake, fake, real) and (real, real, fake), without mining, as in [C].
+
+    Args:
+        targets: (N,) of all samples, 1 for fake.
+        count: of triplets.
+        generator: on the CPU.
+
+    Returns:
+        (count, 3) sample indices: anchor, positive (another sample) and negative.
+
+    Raises:
+        UserError: a class has fewer than two samples.
+    """
+    members = [(targets == label).nonzero().flatten().cpu() for label in (0, 1)]
+    if min(map(len, members)) < 2:
+        raise UserError(f"{len(members[0])} real and {len(members[1])} fake samples: expected two of each")
+    rows = []
+    for n in range(count):
+        own, other = members[1 - n % 2], members[n % 2]
+        pair = own[torch.randperm(len(own), generator=generator)[:2]]
+        rows.append(torch.cat([pair, other[torch.randint(len(other), (1,), generator=generator)]]))
+    return torch.stack(rows)
+
+
+def average_logits(members: Sequence[Tensor]) -> Tensor:
+    """Return the ensemble's logits: the plain mean of its members' (Sec. III-C), before any sigmoid.
+
+    Args:
+        members: the logits of each network for the same frames, all of one shape.
+
+    Raises:
+        UserError: there are none, or the shapes differ.
+    """
+    shapes = {tuple(logits.shape) for logits in members}
+    if len(shapes) != 1:
+        raise UserError(
+            f"logits of the shapes {sorted(shapes)}: expected one shape for all members, at least one"
+        )
+    return torch.stack(list(members)).mean(dim=0)
+
+
+def video_logits(logits: Tensor, videos: Tensor) -> tuple[Tensor, Tensor]:
+    """Average the logits of each video's frames.
+
+    Args:
+        logits: (F,) or (F, K), one row per frame.
+        videos: (F,) int64, the video of each frame.
+
+    Returns:
+        The videos (V,), ascending, and their logits (V,) or (V, K); a sigmoid makes probabilities of them.
+    """
+    names, rows = videos.unique(return_inverse=True)
+    counts = torch.bincount(rows).to(logits.dtype)
+    sums = logits.new_zeros(len(names), *logits.shape[1:]).index_add_(0, rows, logits)
+    return names, sums / counts.view(-1, *[1] * (logits.ndim - 1))
+
+
+def combinations(members: Sequence[str]) -> list[tuple[str, ...]]:
+    """List all non-empty sets of members as the paper's table does: singles, pairs, ..., all (15 of four)."""
+    return [chosen for n in range(1, len(members) + 1) for chosen in itertools.combinations(members, n)]
+
+
+def explain(model: nn.Module, images: Tensor) -> dict[str, Tensor] | None:
+    """Run the network in evaluation mode and keep its attention.
+
+    Args:
+        model: a ``Detector``, or a module that wraps one.
+        images: (N, 3, H, W) as the model takes them.
+
+    Returns:
+        ``attention``: (N, 1, H/8, W/8) in (0, 1); None for a network without.
+    """
+    network = next(part for part in model.modules() if isinstance(part, Detector))
+    extractor = network.extractor
+    if not isinstance(extractor, EfficientNetExtractor) or extractor.attention is None:
+        return None
+    modes = {part: part.training for part in model.modules()}
+    model.eval()
+    with torch.no_grad():
+        attention = extractor.attention_map(extractor.early(network.standardise(images)))
+    for part, training in modes.items():
+        part.training = training
+    return {"attention": attention}
+
+
+_ARMS = {
+    "plain": "EfficientNet, end to end (B4 in the paper's table).",
+    "attention": "The headline: EfficientNet with the attention map (Att).",
+    "plain_siamese": "EfficientNet trained by triplets, then a new head (B4ST).",
+    "attention_siamese": "EfficientNet with attention trained by triplets, then a new head (AttST).",
+    "xception": "The baseline.",
+}
+ENSEMBLE = ("plain", "plain_siamese", "attention", "attention_siamese")  # in the order of the paper's table
+
+
+def build_extractor(arm: str, options: EfficientNetOptions, pretrained: bool = True) -> Extractor:
+    """Build an arm's extractor in training mode.
+
+    Raises:
+        UserError: the arm is unknown, or ImageNet weights are asked for and do not fit or cannot be had.
+    """
+    METHOD.check_arm(arm)
+    imagenet = options.pretraining == "imagenet"
+    if imagenet and options.width != 32:
+        raise UserError(f"model.width is {options.width}, but model.pretraining imagenet needs 32")
+    if arm == "xception":
+        extractor: Extractor = XceptionExtractor(xception(options.width))
+        name = "legacy_xception.tf_in1k"
+    else:
+        backbone = efficientnet(
+            options.trunk, options.width, "same", options.drop_connect, options.norm_momentum
+        )
+        extractor = EfficientNetExtractor(backbone, attention=arm.startswith("attention"))
+        name = f"tf_efficientnet_{options.trunk}.aa_in1k"
+    if pretrained and imagenet:
+        load_imagenet(extractor.backbone, name)
+    return extractor
+
+
+def build_model(arm: str, options: EfficientNetOptions, classes: int, pretrained: bool = True) -> Detector:
+    """Build an arm's network in training mode; see ``fer_repro.methods.method.BuildModel``.
+
+    Raises:
+        UserError: there are not two classes, or see ``build_extractor``.
+    """
+    extractor = build_extractor(arm, options, pretrained)
+    if classes != 2:
+        raise UserError(f"{classes} classes: efficientnet tells real (0) from manipulated (1)")
+    if arm.endswith("_siamese"):
+        return TunedDetector(extractor, options.tuning, as_arm=True).train()
+    return Detector(extractor, 0.0 if arm == "xception" else options.dropout, as_arm=True)
+
+
+def build_siamese(arm: str, options: EfficientNetOptions, pretrained: bool = True) -> SiameseNetwork:
+    """Build what the first step of a siamese arm trains, by ``triplet_loss`` on ``draw_triplets``.
+
+    Raises:
+        UserError: the arm is not siamese, or see ``build_extractor``.
+    """
+    METHOD.check_arm(arm)
+    if not arm.endswith("_siamese"):
+        raise UserError(
+            f"arm '{arm}' is not trained by triplets; siamese arms: plain_siamese, attention_siamese"
+        )
+    return SiameseNetwork(build_extractor(arm, options, pretrained), as_arm=True)
+
+
+def tune(siamese: SiameseNetwork, options: EfficientNetOptions) -> TunedDetector:
+    """Put a new head on a trained siamese network's own extractor, to be trained in the second step."""
+    return TunedDetector(siamese.extractor, options.tuning, as_arm=True).train()
+
+
+def build_loss(options: EfficientNetOptions, label_smoothing: float = 0.0) -> nn.Module:
+    """Build the cross-entropy, which over (0, z) is the binary cross-entropy of z."""
+    return nn.CrossEntropyLoss(label_smoothing=label_smoothing)
+
+
+def pretraining_name(options: EfficientNetOptions) -> str:
+    """Name the start of the trunk: ``none`` or ``imagenet``."""
+    return options.pretraining
+
+
+def _our_key(key: str) -> str:
+    """Rename a key of the authors' networks: efficientnet_pytorch and Cadene names to timm's."""
+    if key.startswith("feat_ext.classifier."):
+        return f"unused_classifier.{key.rpartition('.')[2]}"
+    key = key.removeprefix("feat_ext.")
+    if key.startswith("efficientnet.attconv."):
+        return f"extractor.attention.{key.rpartition('.')[2]}"
+    if key.startswith("efficientnet."):
+        return f"extractor.backbone.{timm_key(key.removeprefix('efficientnet.'))}"
+    if key.startswith("xception.last_linear."):
+        return f"classifier.{key.rpartition('.')[2]}"
+    if key.startswith("xception."):
+        return f"extractor.backbone.{key.removeprefix('xception.')}"
+    return key
+
+
+def official_class(state_dict: Mapping[str, Any]) -> str:
+    """Tell the authors' class from the keys of a checkpoint.
+
+    Raises:
+        UserError: it is the triplet network, whose head is not trained yet, or none of theirs.
+    """
+    attention = "AutoAtt" if any(".attconv." in key for key in state_dict) else ""
+    if any(key.startswith("xception.") for key in state_dict):
+        return "architectures.fornet.Xception"
+    if "classifier.1.weight" in state_dict:
+        return f"architectures.fornet.EfficientNet{attention}B4ST"
+    if any(key.startswith("feat_ext.") for key in state_dict):
+        raise UserError(
+            "this is a triplet checkpoint: classifier.0 and classifier.1 are trained in the tuning step"
+        )
+    if "efficientnet._conv_stem.weight" in state_dict:
+        return f"architectures.fornet.EfficientNet{attention}B4"
+    raise UserError(
+        f"no network of polimi-ispl/icpr2020dfdc has the keys {', '.join(list(state_dict)[:3])} ..."
+    )
+
+
+def _layout(attention: bool, siamese: bool) -> OfficialLayout:
+    def build(arguments: Mapping[str, Any]) -> nn.Module:
+        if arguments.get("width", 0) != 0:
+            raise UserError(f"constructor width is {arguments['width']!r}: every published network has 0")
+        backbone = efficientnet("b4", padding=padding_of(str(arguments.get("backbone") or "")))
+        extractor = EfficientNetExtractor(backbone, attention)
+        return TunedDetector(extractor, unused=True) if siamese else Detector(extractor)
+
+    return OfficialLayout(
+        _REPOSITORY, build, ("width",), rename=_our_key, described=("backbone",), container="net"
+    )
+
+
+def _build_xception(arguments: Mapping[str, Any]) -> nn.Module:
+    return Detector(XceptionExtractor(xception()), dropout=0.0)
+
+
+_REPOSITORY = "polimi-ispl/icpr2020dfdc"
+PADDINGS: tuple[Padding, ...] = get_args(Padding)
+
+METHOD = Method(
+    name="efficientnet",
+    title="Video Face Manipulation Detection Through Ensemble of CNNs",
+    paper="2004.07676",
+    task="manipulation",
+    inputs="images",
+    headline="attention",
+    control="xception",
+    arms=_ARMS,
+    options=EfficientNetOptions,
+    build_model=build_model,
+    build_loss=build_loss,
+    pretraining_name=pretraining_name,
+    explain=explain,
+    official={
+        "architectures.fornet.EfficientNetB4": _layout(attention=False, siamese=False),
+        "architectures.fornet.EfficientNetAutoAttB4": _layout(attention=True, siamese=False),
+        "architectures.fornet.EfficientNetB4ST": _layout(attention=False, siamese=True),
+        "architectures.fornet.EfficientNetAutoAttB4ST": _layout(attention=True, siamese=True),
+        "architectures.fornet.Xception": OfficialLayout(
+            _REPOSITORY, _build_xception, rename=_our_key, container="net"
+        ),
+    },
+)
