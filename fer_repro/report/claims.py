@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.files import atomic_write
-from fer_repro.report.display import Shown, say
+from fer_repro.report.display import Shown, say, show_table
 from fer_repro.report.tables import (
     Column,
     difference_sentence,
@@ -15,6 +15,7 @@ from fer_repro.report.tables import (
     mean_interval,
     print_value,
     uses_tta,
+    without_repeats,
 )
 
 CLAIM_COLUMNS = [
@@ -23,19 +24,29 @@ CLAIM_COLUMNS = [
 ]  # fmt: skip
 CLAIMS = (
     Column("method", "Method"),
-    Column("dataset", "Data set"),
-    Column("protocol", "Protocol"),
-    Column("tta", "Test-time aug."),
-    Column("headline", "Headline"),
-    Column("control", "Control"),
-    Column("difference", "Difference (points)", "points"),
-    Column("low", "from", "points"),
-    Column("high", "to", "points"),
+    Column("data", "Data"),
+    Column("augmented", "TTA"),
+    Column("arms", "Arms"),
+    Column("difference", "Difference", "points"),
+    Column("interval", "Interval", "range"),
     Column("runs", "Seeds", "count"),
-    Column("published", "Published (points)", "points"),
-    Column("published_dataset", "Published on"),
-    Column("note", "Budget and data"),
+    Column("published", "Published", "points"),
+    Column("published_dataset", "on"),
+    Column("note", "Budget", "note"),
 )
+
+
+def show_claims(claims: pd.DataFrame, caption: str) -> Shown:
+    """Show claims as a table, with data, arms and interval in words."""
+    ends = [[print_value(row[name], "points") for name in ("low", "high")] for _, row in claims.iterrows()]
+    official = claims["protocol"].fillna("").isin(["", "official"])
+    words = claims.assign(
+        data=claims["dataset"].where(official, claims["dataset"] + ", " + claims["protocol"]),
+        augmented=["yes" if uses_tta(value) else "no" for value in claims["tta"]],
+        arms=claims["headline"] + " − " + claims["control"],
+        interval=[f"{low} to {high}" for low, high in ends],
+    )
+    return show_table(words, caption, CLAIMS)
 
 
 def claim_table(
@@ -62,7 +73,7 @@ def claim_table(
         One row per data set, protocol and use of test-time augmentation, in ``CLAIM_COLUMNS``; differences in
         percentage points, ``published`` being the paper's own difference and the data set it is for.
     """
-    rows = in_percent(measured)
+    rows = without_repeats(in_percent(measured))
     rows = rows[(rows["method"] == method) & (rows["metric"] == metric)]
     rows = rows[(rows["seed"].fillna("").astype(str) != "") & (rows["unit"] == "%")]
     claims = []

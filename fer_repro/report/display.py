@@ -36,11 +36,15 @@ def file_table(folder: Path | str, about: dict[str, str] | None = None) -> pd.Da
     return pd.DataFrame(rows, columns=["file", "holds"])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Shown:
     """A piece of HTML that Jupyter displays as the value of a cell."""
 
     markup: str
+
+    def __repr__(self) -> str:
+        """Say little: executed notebooks keep this beside the HTML."""
+        return "shown as HTML"
 
     def _repr_html_(self) -> str:
         return self.markup

@@ -145,6 +145,8 @@ def learning_curves(history: pd.DataFrame, arms: Sequence[str] | None = None) ->
         axes.set_title({"loss": "Loss", "accuracy": "Accuracy"}[quantity])
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+        if history["epoch"].nunique() == 1:
+            axes.set_xticks(history["epoch"].unique())
         axes.grid(axis="y")
     panels[1].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     handles, labels = panels[0].get_legend_handles_labels()

@@ -16,7 +16,7 @@ from scipy.stats import t as student
 from fer_repro.errors import UserError, nearest
 from fer_repro.files import atomic_write
 
-Kind = Literal["text", "range", "percent", "points", "count", "number"]
+Kind = Literal["text", "range", "note", "percent", "points", "count", "number"]
 GROUP = ["method", "arm", "dataset", "protocol", "split", "metric", "tta"]
 
 
@@ -40,7 +40,7 @@ RESULTS = (  # for people
     Column("runs", "Seeds", "count"),
     Column("published", "Published", "percent"),
     Column("gap", "Gap", "points"),
-    Column("note", "Budget"),
+    Column("note", "Budget", "note"),
 )
 NUMBERS = tuple(  # for programs
     Column(name, name)
@@ -59,7 +59,7 @@ def print_value(value: object, kind: Kind) -> str:
     """
     if value is None or (isinstance(value, float) and not np.isfinite(value)) or str(value) in ("", "nan"):
         return "–"
-    if kind in ("text", "range"):
+    if kind in ("text", "range", "note"):
         return str(value)
     number = float(str(value))
     texts: dict[str, Callable[[float], str]] = {
@@ -89,6 +89,16 @@ def in_percent(rows: pd.DataFrame) -> pd.DataFrame:
         scaled = scaled.assign(deviation=pd.to_numeric(rows["deviation"], errors="coerce") * factor)
     unit = np.where(rows["unit"] == "points", "points", "%")
     return scaled.assign(unit=unit)
+
+
+def without_repeats(rows: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the protocol ``clean`` of data sets without duplicates, where it repeats the official one."""
+    key = ["method", "arm", "dataset", "metric", "tta", "seed"]
+    clean, official = (rows[rows["protocol"] == name] for name in ("clean", "official"))
+    both = clean.merge(official, on=key, suffixes=("", "_official"))
+    changed = both.loc[~np.isclose(both["value"], both["value_official"]), "dataset"]
+    repeated = set(both["dataset"]) - set(changed)
+    return rows[~((rows["protocol"] == "clean") & rows["dataset"].isin(repeated))]
 
 
 def mean_interval(values: Sequence[float], confidence: float) -> tuple[float, float, float, float]:
@@ -168,7 +178,7 @@ def beside_published(measured: pd.DataFrame, published: pd.DataFrame, confidence
         ``over_seeds`` of the measured rows with ``published``, ``gap`` (percentage points), ``source`` and
         the words that ``RESULTS`` prints.
     """
-    scaled = in_percent(measured)
+    scaled = without_repeats(in_percent(measured))
     table = over_seeds(
         scaled[scaled["unit"] == "%"], confidence
     )  # differences of arms stand among the claims
@@ -183,7 +193,7 @@ def beside_published(measured: pd.DataFrame, published: pd.DataFrame, confidence
 def _with_words(table: pd.DataFrame) -> pd.DataFrame:
     """Add what people read: data set with an unusual protocol, metric in words, TTA yes or no, interval."""
     interval = [
-        f"{low:.2f} to {high:.2f}" if np.isfinite(low) and np.isfinite(high) else ""
+        f"{low:.2f} to {high:.2f}".replace("-", "−") if np.isfinite(low) and np.isfinite(high) else ""
         for low, high in zip(table["low"], table["high"], strict=True)
     ]
     return table.assign(
@@ -235,8 +245,8 @@ def difference_sentence(difference: float, low: float, high: float, headline: st
         return f"{headline} is ahead of {control} here: the whole interval lies above 0."
     if high < 0:
         return f"{control} is ahead of {headline} here: the whole interval lies below 0."
-    lean = headline if difference > 0 else control
-    return f"Direction uncertain: the interval spans 0 (the mean leans to {lean})."
+    lean = {1.0: f" (the mean leans to {headline})", -1.0: f" (the mean leans to {control})"}
+    return f"Direction uncertain: the interval spans 0{lean.get(float(np.sign(difference)), '')}."
 
 
 def accuracy_labels(table: pd.DataFrame) -> pd.DataFrame:
@@ -297,14 +307,14 @@ def as_html(frame: pd.DataFrame, columns: Sequence[Column], caption: str = "") -
 
 
 def _align(column: Column) -> str:
-    return "" if column.kind == "text" else ' class="number"'
+    return {"text": "", "note": ' class="note"'}.get(column.kind, ' class="number"')
 
 
 def as_markdown(frame: pd.DataFrame, columns: Sequence[Column], caption: str = "") -> str:
     """Write a GitHub table."""
     lines = [f"{caption}\n"] if caption else []
     lines.append("| " + " | ".join(_cell(c.heading) for c in columns) + " |")
-    lines.append("|" + "|".join("---" if c.kind == "text" else "---:" for c in columns) + "|")
+    lines.append("|" + "|".join("---" if c.kind in ("text", "note") else "---:" for c in columns) + "|")
     lines += ["| " + " | ".join(_cell(text) for text in texts) + " |" for texts in _printed(frame, columns)]
     return "\n".join(lines) + "\n"
 
@@ -315,7 +325,7 @@ def _cell(text: str) -> str:
 
 def as_latex(frame: pd.DataFrame, columns: Sequence[Column], caption: str = "") -> str:
     """Write a booktabs table."""
-    align = "".join("l" if c.kind == "text" else "r" for c in columns)
+    align = "".join("l" if c.kind in ("text", "note") else "r" for c in columns)
     lines = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{align}}}", r"\toprule"]
     if caption:
         lines.insert(2, rf"\caption{{{_latex(caption)}}}")

@@ -101,6 +101,13 @@ def test_every_format_prints_the_same_numbers(published):
     assert "81.000000" in as_csv(table, NUMBERS)
 
 
+def test_a_clean_protocol_that_repeats_the_official_one_is_left_out(published):
+    rows = pd.concat([result_rows(), result_rows().assign(protocol="clean")], ignore_index=True)
+    assert set(beside_published(rows, published, 0.95)["protocol"]) == {"official"}
+    rows.loc[rows.index[-1], "value"] += 1
+    assert set(beside_published(rows, published, 0.95)["protocol"]) == {"official", "clean"}
+
+
 def test_names_are_escaped():
     frame = pd.DataFrame({"name": ["<b>a|b_c & 5%</b>"]})
     column = [Column("name", "Na<me")]
@@ -114,6 +121,7 @@ def test_sentences_say_no_more_than_the_interval():
     assert "ahead" in difference_sentence(1, 0.5, 1.5, "masked", "no_mask")
     assert difference_sentence(-1, -1.5, -0.5, "masked", "no_mask").startswith("no_mask is ahead")
     assert "uncertain" in difference_sentence(1, -0.5, 2.5, "masked", "no_mask")
+    assert difference_sentence(0, -1, 1, "a", "b") == "Direction uncertain: the interval spans 0."
     assert "no verdict" in difference_sentence(1, np.nan, np.nan, "masked", "no_mask")
 
 

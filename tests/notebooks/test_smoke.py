@@ -1,0 +1,104 @@
+"""Every notebook through papermill, on forty-two synthetic faces; then the page of it all."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from fer_repro.data.synthetic.stills import write_stills
+from fer_repro.files import read_yaml
+from fer_repro.pipeline.notebooks import run_notebook
+
+ROOT = Path(__file__).parents[2]
+SEEDS = (0, 1)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with everything the stages make."""
+    patch = pytest.MonkeyPatch()
+    patch.chdir(ROOT)
+    home = tmp_path_factory.mktemp("project")
+    write_stills(home / "data/synthetic", subjects={"train": 4, "val": 1, "test": 1}, faces_per_class=1)
+    shutil.copytree(ROOT / "published", home / "published")
+    params = read_yaml(ROOT / "params.yaml")
+    params["datasets"] = {"synthetic": "data/synthetic/manifest.json"}
+    params["pipeline_methods"], params["seeds"] = ["rmn"], list(SEEDS)
+    params["evaluation"]["bootstrap"] = 50
+    (home / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    places = {name: str(home / name) for name in ("prepared", "runs", "results", "comparison")}
+    file, executed = str(home / "params.yaml"), home / "executed"
+    run_notebook(
+        "data",
+        {"manifest": str(home / "data/synthetic/manifest.json"), "out": f"{places['prepared']}/synthetic"},
+        executed / "data-synthetic.ipynb",
+    )
+    for seed in SEEDS:
+        given = {
+            "params_file": file,
+            "seed": seed,
+            "smoke": True,
+            "prepared": places["prepared"],
+            "out": places["runs"],
+        }
+        run_notebook("train", given, executed / f"train-synthetic-rmn-{seed}.ipynb")
+    given = {
+        "params_file": file,
+        "runs": places["runs"],
+        "prepared": places["prepared"],
+        "out": places["results"],
+    }
+    run_notebook("rmn", given, executed / "rmn-synthetic.ipynb")
+    given = {"params_file": file, "results": places["results"], "out": places["comparison"]}
+    run_notebook("comparison", given, executed / "comparison.ipynb")
+    yield home
+    patch.undo()
+
+
+def test_every_stage_leaves_its_files(finished):
+    for name in ("samples.csv", "manifest.json", "audit.json"):
+        assert (finished / "prepared/synthetic" / name).is_file()
+    for name in ("rows.csv", "metrics.json", "curves.csv", "confusion.csv"):
+        assert (finished / "results/synthetic/rmn" / name).is_file()
+    names = {path.name for path in (finished / "comparison").iterdir()}
+    assert {
+        "table.csv",
+        "table.md",
+        "table.tex",
+        "table.html",
+        "claims.csv",
+        "claims.png",
+        "claims.svg",
+    } <= names
+
+
+def test_the_claim_compares_as_many_seeds_as_were_trained(finished):
+    claims = pd.read_csv(finished / "comparison/claims.csv")
+    assert set(claims["runs"]) == {len(SEEDS)}
+    rows = pd.read_csv(finished / "results/synthetic/rmn/rows.csv").query(
+        "metric == 'accuracy' and tta == 'none' and protocol == 'official' and seed >= 0"
+    )
+    means = rows.groupby("arm")["value"].mean()
+    claim = claims[claims["tta"].isna() | (claims["tta"] == "none")].iloc[0]
+    assert claim["difference"] == pytest.approx(means["masked"] - means["no_mask"], abs=1e-5)
+
+
+def test_the_story_shows_its_figures(finished):
+    text = (finished / "executed/rmn-synthetic.ipynb").read_text(encoding="utf-8")
+    assert text.count("<figure class=") == 11
+    assert "Traceback" not in text
+
+
+def test_the_page_holds_it_all(finished):
+    from fer_repro.report.html import write_report
+
+    size = write_report(finished, finished / "reports/index.html")
+    page = (finished / "reports/index.html").read_text(encoding="utf-8")
+    assert size < 15_000_000
+    assert "not there yet" not in page
+    assert "Residual Masking Network" in page
+    assert not re.search(r'(src|href)="(?!data:|#|https?://)', page)
+    assert not re.search(r'src="https?:', page)
