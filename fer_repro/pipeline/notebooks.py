@@ -47,8 +47,8 @@ class CellError(RuntimeError):
         )
 
 
-class _Stopped(BaseException):
-    """A signal told us to stop; no ``except Exception`` on the way out may swallow it."""
+class _Stopped(SystemExit):
+    """A signal told us to stop; asyncio lets only the kin of SystemExit and KeyboardInterrupt out at once."""
 
 
 def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
@@ -245,15 +245,21 @@ def _stable_outputs(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return kept
 
 
-def _stop_with_the_kernel() -> None:
+def _stop_with_the_kernel() -> list[int]:
     """End the kernel with this process, however it is told to stop, and stop as well when DVC has gone.
 
     The kernel is killed rather than asked: a training cell answers late or never, and what it writes survives
     that. When this process is killed outright, the kernel notices by itself within a second.
+
+    Returns:
+        A list that gets the number of each signal that came.
     """
     import psutil
 
+    received: list[int] = []
+
     def stop(number: int, frame: FrameType | None) -> None:
+        received.append(number)
         for child in psutil.Process().children(recursive=True):
             with suppress(psutil.Error):
                 child.kill()
@@ -268,6 +274,7 @@ def _stop_with_the_kernel() -> None:
         starter = next((one for one in ancestors if one.name().removeprefix("-") not in _SHELLS), None)
         if starter is not None and starter.pid > 1:
             threading.Thread(target=_follow, args=(starter,), daemon=True).start()
+    return received
 
 
 def _follow(starter: Any) -> None:  # noqa: ANN401 - psutil.Process, imported late
@@ -283,6 +290,11 @@ def _report(error: CellError, plain: bool) -> None:
     traceback = _ANSI.sub("", error.traceback) if plain else error.traceback
     print(f"\n{traceback}\n", file=sys.stderr)
     print(f"{error.args[0]}\nthe cells run so far: {error.kept}", file=sys.stderr)
+
+
+def _say_stopped(number: int) -> int:
+    print(f"stopped by {signal.Signals(number).name}; the same command continues", file=sys.stderr)
+    return 128 + number
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -307,19 +319,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; 1 when a cell raised, 2 when nothing was started, 128 + number when stopped by a signal.
     """
     chosen = _parser().parse_args(arguments)
-    _stop_with_the_kernel()
+    received = _stop_with_the_kernel()
     try:
         out = run_notebook(chosen.name, parse_parameters(chosen.pairs), chosen.out)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except _Stopped:
+        return _say_stopped(received[0])
     except CellError as error:
+        if received:  # the dead kernel was noticed before the signal
+            return _say_stopped(received[0])
         _report(error, plain="NO_COLOR" in os.environ or not sys.stderr.isatty())
         return 1
-    except _Stopped as signalled:
-        number = signal.Signals(signalled.args[0])
-        print(f"stopped by {number.name}; the same command continues", file=sys.stderr)
-        return 128 + number
     print(f"wrote {out}")
     return 0
 
