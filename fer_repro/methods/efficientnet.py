@@ -20,17 +20,16 @@ Differences from the paper. [C] is the authors' code, which the numbers come fro
    arms do it inside, for images in [0, 1]; networks from ``load_official`` do not.
 4. Siamese tuning: in [C] the frozen extractor stays in training mode, so drop-connect acts and its running
    statistics move. Option ``tuning``: ``train_mode`` does so, ``evaluation`` keeps the extractor as it was.
-5. A siamese arm is trained in two steps: ``build_siamese`` with ``TripletLoss``, then ``tune``. Built by
-   ``build_model`` its extractor has its start weights.
+5. A siamese arm is trained in two steps: ``build_siamese`` by ``fer_repro.layers.triplets``, then ``tune``.
+   Built by ``build_model`` its extractor has its start weights.
 6. Trunk and width are options: B0, narrower trunks and a narrower Xception for small budgets, said in the
    recipe.
 7. The stale ``feat_ext.classifier`` of tuned checkpoints is kept on import, as ``unused_classifier``, and
    does not require gradients.
 """
 
-import itertools
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -41,19 +40,18 @@ from torch import Tensor, nn
 from fer_repro.config import STRICT, Fraction, PositiveInt
 from fer_repro.errors import UserError
 from fer_repro.layers.efficientnet_trunk import (
-    Padding,
     Trunk,
     efficientnet,
     load_imagenet,
     padding_of,
     timm_key,
 )
+from fer_repro.layers.standardise import Standardise, check_images
 from fer_repro.layers.xception import xception
 from fer_repro.methods.method import Method, OfficialLayout
 
 Tuning = Literal["evaluation", "train_mode"]
 
-IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # [C]
 _SHARE = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -68,22 +66,6 @@ class EfficientNetOptions:
     norm_momentum: Fraction  # of the trunk's running statistics
     tuning: Tuning  # mode of a siamese arm's extractor while its head is trained
     pretraining: Literal["none", "imagenet"]  # of the trunk
-
-
-class Standardise(nn.Module):
-    """Subtract ImageNet's mean from images in [0, 1] and divide by its deviation."""
-
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("deviation", torch.tensor(IMAGENET_DEVIATION)[:, None, None], persistent=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Standardise (N, 3, H, W)."""
-        return (images - self.mean) / self.deviation
 
 
 class EfficientNetExtractor(nn.Module):
@@ -232,99 +214,13 @@ class SiameseNetwork(nn.Module):
 
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Embed three batches (N, 3, H, W), one after the other as in [C], as three (N, D)."""
-        for images in (anchor, positive, negative):
-            check_images(images)
-        extract, standardise = self.extractor, self.standardise
-        return (
-            extract(standardise(anchor)),
-            extract(standardise(positive)),
-            extract(standardise(negative)),
-        )
+        return self.embed(anchor), self.embed(positive), self.embed(negative)
 
-
-def check_images(images: Tensor) -> None:
-    """Refuse anything but (N, 3, H, W).
-
-    Raises:
-        UserError: naming the shape.
-    """
-    if images.ndim != 4 or images.shape[1] != 3:
-        raise UserError(f"images have the shape {tuple(images.shape)}: expected (N, 3, H, W)")
-
-
-def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:
-    """Return the mean of max(0, |a - p| - |a - n| + margin), Euclidean (Eq. 2; margin 1 in [C]).
-
-    Args:
-        anchor: features (N, D).
-        positive: of the anchor's class.
-        negative: of the other class.
-        margin: that the negative is to be farther than the positive.
-    """
-    return F.triplet_margin_loss(anchor, positive, negative, margin=margin)
-
-
-def draw_triplets(targets: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Draw random triplets, alternating (fake, fake, real) and (real, real, fake), without mining, as in [C].
-
-    Args:
-        targets: (N,) of all samples, 1 for fake.
-        count: of triplets.
-        generator: on the CPU.
-
-    Returns:
-        (count, 3) sample indices: anchor, positive (another sample) and negative.
-
-    Raises:
-        UserError: a class has fewer than two samples.
-    """
-    members = [(targets == label).nonzero().flatten().cpu() for label in (0, 1)]
-    if min(map(len, members)) < 2:
-        raise UserError(f"{len(members[0])} real and {len(members[1])} fake samples: expected two of each")
-    rows = []
-    for n in range(count):
-        own, other = members[1 - n % 2], members[n % 2]
-        pair = own[torch.randperm(len(own), generator=generator)[:2]]
-        rows.append(torch.cat([pair, other[torch.randint(len(other), (1,), generator=generator)]]))
-    return torch.stack(rows)
-
-
-def average_logits(members: Sequence[Tensor]) -> Tensor:
-    """Return the ensemble's logits: the plain mean of its members' (Sec. III-C), before any sigmoid.
-
-    Args:
-        members: the logits of each network for the same frames, all of one shape.
-
-    Raises:
-        UserError: there are none, or the shapes differ.
-    """
-    shapes = {tuple(logits.shape) for logits in members}
-    if len(shapes) != 1:
-        raise UserError(
-            f"logits of the shapes {sorted(shapes)}: expected one shape for all members, at least one"
-        )
-    return torch.stack(list(members)).mean(dim=0)
-
-
-def video_logits(logits: Tensor, videos: Tensor) -> tuple[Tensor, Tensor]:
-    """Average the logits of each video's frames.
-
-    Args:
-        logits: (F,) or (F, K), one row per frame.
-        videos: (F,) int64, the video of each frame.
-
-    Returns:
-        The videos (V,), ascending, and their logits (V,) or (V, K); a sigmoid makes probabilities of them.
-    """
-    names, rows = videos.unique(return_inverse=True)
-    counts = torch.bincount(rows).to(logits.dtype)
-    sums = logits.new_zeros(len(names), *logits.shape[1:]).index_add_(0, rows, logits)
-    return names, sums / counts.view(-1, *[1] * (logits.ndim - 1))
-
-
-def combinations(members: Sequence[str]) -> list[tuple[str, ...]]:
-    """List all non-empty sets of members as the paper's table does: singles, pairs, ..., all (15 of four)."""
-    return [chosen for n in range(1, len(members) + 1) for chosen in itertools.combinations(members, n)]
+    def embed(self, images: Tensor) -> Tensor:
+        """Embed one batch (N, 3, H, W) as (N, D)."""
+        check_images(images)
+        features: Tensor = self.extractor(self.standardise(images))
+        return features
 
 
 def explain(model: nn.Module, images: Tensor) -> dict[str, Tensor] | None:
@@ -399,7 +295,7 @@ def build_model(arm: str, options: EfficientNetOptions, classes: int, pretrained
 
 
 def build_siamese(arm: str, options: EfficientNetOptions, pretrained: bool = True) -> SiameseNetwork:
-    """Build what the first step of a siamese arm trains, by ``triplet_loss`` on ``draw_triplets``.
+    """Build what the first step of a siamese arm trains, by ``fer_repro.layers.triplets``.
 
     Raises:
         UserError: the arm is not siamese, or see ``build_extractor``.
@@ -478,12 +374,7 @@ def _layout(attention: bool, siamese: bool) -> OfficialLayout:
     )
 
 
-def _build_xception(arguments: Mapping[str, Any]) -> nn.Module:
-    return Detector(XceptionExtractor(xception()), dropout=0.0)
-
-
 _REPOSITORY = "polimi-ispl/icpr2020dfdc"
-PADDINGS: tuple[Padding, ...] = get_args(Padding)
 
 METHOD = Method(
     name="efficientnet",
@@ -505,7 +396,10 @@ METHOD = Method(
         "architectures.fornet.EfficientNetB4ST": _layout(attention=False, siamese=True),
         "architectures.fornet.EfficientNetAutoAttB4ST": _layout(attention=True, siamese=True),
         "architectures.fornet.Xception": OfficialLayout(
-            _REPOSITORY, _build_xception, rename=_our_key, container="net"
+            _REPOSITORY,
+            lambda _: Detector(XceptionExtractor(xception()), dropout=0.0),
+            rename=_our_key,
+            container="net",
         ),
     },
 )

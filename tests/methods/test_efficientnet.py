@@ -3,26 +3,24 @@
 import itertools
 import math
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from fer_repro.errors import UserError
+from fer_repro.layers.efficientnet_trunk import Padding
+from fer_repro.layers.ensemble import average_logits, combinations, video_logits
+from fer_repro.layers.triplets import draw_triplets, triplet_loss
 from fer_repro.methods.efficientnet import (
     ENSEMBLE,
     METHOD,
-    PADDINGS,
     EfficientNetOptions,
-    average_logits,
     build_siamese,
-    combinations,
-    draw_triplets,
     explain,
     official_class,
-    triplet_loss,
     tune,
-    video_logits,
 )
 from fer_repro.methods.method import load_official
 
@@ -140,7 +138,7 @@ def test_every_official_class_loads_bare_or_within_a_training_checkpoint(name, k
     assert official_class(state) == official["class"]
 
 
-@pytest.mark.parametrize("backbone", [*PADDINGS, "efficientnet_pytorch 0.7.0", None])
+@pytest.mark.parametrize("backbone", [*get_args(Padding), "efficientnet_pytorch 0.7.0", None])
 def test_every_padding_loads_and_sizes_the_maps(backbone, keys_of):
     official, state = keys_of("EfficientNetB4")
     official = {**official, "backbone": backbone} if backbone else {"repo": official["repo"], **official}
