@@ -173,11 +173,7 @@ class TunedDetector(Detector):
     """
 
     def __init__(
-        self,
-        extractor: Extractor,
-        tuning: Tuning = "evaluation",
-        as_arm: bool = False,
-        unused: bool = False,
+        self, extractor: Extractor, tuning: Tuning = "evaluation", as_arm: bool = False, unused: bool = False
     ) -> None:
         super().__init__(extractor, dropout=0.0, as_arm=as_arm)
         size = extractor.dimensions
@@ -270,9 +266,8 @@ def build_extractor(arm: str, options: EfficientNetOptions, pretrained: bool = T
         extractor: Extractor = XceptionExtractor(xception(options.width))
         name = "legacy_xception.tf_in1k"
     else:
-        backbone = efficientnet(
-            options.trunk, options.width, "same", options.drop_connect, options.norm_momentum
-        )
+        rates = options.drop_connect, options.norm_momentum
+        backbone = efficientnet(options.trunk, options.width, "same", *rates)
         extractor = EfficientNetExtractor(backbone, attention=arm.startswith("attention"))
         name = f"tf_efficientnet_{options.trunk}.aa_in1k"
     if pretrained and imagenet:
