@@ -94,6 +94,86 @@ def data_list(store: Stores = Path("stores"), params: Params = Path("params.yaml
         typer.echo(f"{name:12}{'in the pipeline' if name in used else '':17}{state}")
 
 
+@app.command("train")
+def train(
+    method: Annotated[str, typer.Argument(help="A method of params.yaml, e.g. rmn.", metavar="METHOD")],
+    dataset: DatasetName,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Seed of start weights, order and augmentation.", min=0)
+    ] = 0,
+    recipe: Annotated[
+        str,
+        typer.Option("--recipe", help="A recipe of the method; the one named like the data set if left out."),
+    ] = "",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", metavar="KEY=VALUE", help="Change a number, e.g. -s recipe.epochs=3."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder of the runs; the pipeline's own is runs/.")
+    ] = Path("scratch/runs"),
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="A few samples and one epoch, to try the road.")
+    ] = False,
+    params: Params = Path("params.yaml"),
+) -> None:
+    """Train all arms of one method with one seed, without DVC and notebooks; a killed run continues.
+
+    Example: fer-repro train rmn fer2013 --recipe paper -s runtime.device=cuda -s runtime.precision=bf16-mixed
+    """
+    from fer_repro.config import dataset_manifest
+    from fer_repro.data.prepare import prepare_dataset
+    from fer_repro.files import parse_pairs
+    from fer_repro.pipeline.run import train_run
+
+    overrides = parse_pairs(settings or [], "-s")
+    prepared = out.parent / "prepared"
+    prepare_dataset(dataset, dataset_manifest(params, dataset), prepared / dataset)
+    report = train_run(
+        params,
+        method,
+        dataset,
+        seed,
+        out_root=out,
+        ckpt_root=out.parent / "ckpt",
+        timings_root=out.parent / "timings",
+        prepared_root=prepared,
+        recipe=recipe,
+        overrides=overrides,
+        smoke=smoke,
+    )
+    for arm, folder in report.folders.items():
+        test, copies = report.metrics[arm]["test"], report.metrics[arm]["test_tta"]
+        typer.echo(
+            f"{arm:14}test accuracy {100 * test['accuracy']:.2f} %, "
+            f"with test-time augmentation {100 * copies['accuracy']:.2f} %   {folder}"
+        )
+
+
+@app.command("verify")
+def verify() -> None:
+    """Check results in git against dvc.lock, and fresh ones against those in git; exit code 1 if they differ.
+
+    Example: fer-repro verify
+    """
+    from fer_repro.pipeline.verify import main as check
+
+    raise typer.Exit(check([]))
+
+
+@app.command("report")
+def report(
+    out: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("reports/index.html"),
+) -> None:
+    """Write the report from the files that are there: one HTML page that asks nothing of any network.
+
+    Example: fer-repro report --out /tmp/report.html
+    """
+    from fer_repro.report.html import main as write
+
+    raise typer.Exit(write(["--out", str(out)]))
+
+
 def _pipeline_sets(params: Path) -> dict[str, str]:
     from fer_repro.config import read_params
 

@@ -215,6 +215,17 @@ def read_params(params_file: Path) -> dict[str, Any]:
     return params
 
 
+def dataset_manifest(params_file: Path, dataset: str) -> Path:
+    """Where the manifest of a data set lies: as ``datasets`` says, else in ``stores/``.
+
+    Raises:
+        UserError: ``data`` does not know the data set.
+    """
+    params = read_params(params_file)
+    _choose(params["data"], dataset, f"{params_file}: data")
+    return params_file.parent / params["datasets"].get(dataset, f"stores/{dataset}/manifest.json")
+
+
 def method_arms(params_file: Path, method: str) -> tuple[str, ...]:
     """The arms of ``method`` that the pipeline trains, in params.yaml's order.
 

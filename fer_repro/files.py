@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,28 @@ def parse_yaml(text: str, where: str) -> Any:  # noqa: ANN401 - whatever the tex
         return loader.get_single_data()
     except yaml.YAMLError as error:
         raise UserError(f"{where}: not readable as YAML: {' '.join(str(error).split())}") from None
+
+
+def parse_pairs(pairs: Sequence[str], option: str) -> dict[str, Any]:
+    """Read ``key=value`` pairs of a command line; values are YAML 1.2, so ``true`` and ``1e-3`` are no texts.
+
+    Args:
+        pairs: e.g. ``["seed=0", "recipe.epochs=3"]``.
+        option: how the pairs were given, for messages, e.g. ``-p``.
+
+    Raises:
+        UserError: a pair without ``=``, a key given twice, or a value that is no YAML.
+    """
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, separator, text = pair.partition("=")
+        key = key.strip()
+        if not separator or not all(part.isidentifier() for part in key.split(".")):
+            raise UserError(f"{option} {pair}: expected key=value, such as {option} seed=0")
+        if key in values:
+            raise UserError(f"{option} {pair}: '{key}' is given twice")
+        values[key] = parse_yaml(text, f"{option} {pair}") if text.strip() else ""
+    return values
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -180,6 +180,33 @@ def test_no_permission_is_one_line(fer, project):
     assert "Permission denied" in err
 
 
+def test_train_takes_the_added_set_and_dotted_settings(fer, project):
+    assert fer("data", "add", "fer2013", project.parent / "raw" / "fer2013.csv")[0] == 0
+    code, out, _ = fer("train", "rmn", "fer2013", "--smoke", "-s", "recipe.tta_copies=1")
+    assert code == 0
+    assert "masked" in out
+    config = json.loads((project / "scratch/runs/fer2013/rmn/0/masked/config.json").read_text())
+    assert config["recipe"]["tta_copies"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("rnm", "fer2013"), "did you mean 'rmn'?"),
+        (("rmn", "fer2031"), "did you mean 'fer2013'?"),
+        (("rmn", "fer2013"), "was not added yet"),
+        (("rmn", "fer2013", "-s", "recipe.epoch=3"), "did you mean 'epochs'?"),
+        (("rmn", "fer2013", "-s", "recipe.epochs"), "expected key=value"),
+        (("rmn", "fer2013", "--recipe", "papr"), "did you mean 'paper'?"),
+    ],
+)
+def test_train_names_the_mistake_in_one_line(fer, project, arguments, said):
+    code, _, err = fer("train", *arguments)
+    assert code == 2
+    assert said in err
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize("arguments", [(), ("data",), ("data", "add"), ("data", "doctor"), ("data", "list")])
 def test_help_teaches(fer, arguments):
     code, out, _ = fer(*arguments, "--help")

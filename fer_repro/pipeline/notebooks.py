@@ -23,7 +23,7 @@ from types import FrameType
 from typing import Any
 
 from fer_repro.errors import UserError, nearest
-from fer_repro.files import atomic_write, parse_yaml
+from fer_repro.files import atomic_write, parse_pairs
 
 NOTEBOOKS = Path("notebooks")
 EXECUTED = Path("executed")
@@ -49,24 +49,6 @@ class CellError(RuntimeError):
 
 class _Stopped(SystemExit):
     """A signal told us to stop; asyncio lets only the kin of SystemExit and KeyboardInterrupt out at once."""
-
-
-def parse_parameters(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read ``key=value`` pairs; values are YAML 1.2, so ``true``, ``[1, 2]`` and ``1e-3`` are no texts.
-
-    Raises:
-        UserError: a pair without ``=``, a key given twice, or a value that is no YAML.
-    """
-    parameters: dict[str, Any] = {}
-    for pair in pairs:
-        key, separator, text = pair.partition("=")
-        key = key.strip()
-        if not separator or not key.isidentifier():
-            raise UserError(f"-p {pair}: expected key=value, such as -p seed=0")
-        if key in parameters:
-            raise UserError(f"-p {pair}: '{key}' is given twice")
-        parameters[key] = parse_yaml(text, f"-p {pair}") if text.strip() else ""
-    return parameters
 
 
 def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -321,7 +303,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     received = _stop_with_the_kernel()
     try:
-        out = run_notebook(chosen.name, parse_parameters(chosen.pairs), chosen.out)
+        out = run_notebook(chosen.name, parse_pairs(chosen.pairs, "-p"), chosen.out)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from fer_repro.errors import UserError
+from fer_repro.files import parse_pairs
 from fer_repro.pipeline import notebooks
 
 PARAMETERS = "seed = 0\nmethod = 'rmn'\nrate = 0.1\nflag = False\nitems = None\noverrides = {}"
@@ -52,7 +53,7 @@ def project(tmp_path, monkeypatch):
     ],
 )
 def test_parameters_mean_what_they_look_like(text, value):
-    (parsed,) = notebooks.parse_parameters([f"key={text}"]).values()
+    (parsed,) = parse_pairs([f"key={text}"], "-p").values()
     assert parsed == value
     assert type(parsed) is type(value)
 
@@ -62,7 +63,7 @@ def test_parameters_mean_what_they_look_like(text, value):
 )
 def test_a_pair_that_is_none_is_refused(pairs):
     with pytest.raises(UserError, match="-p "):
-        notebooks.parse_parameters(pairs)
+        parse_pairs(pairs, "-p")
 
 
 @pytest.mark.parametrize(
