@@ -121,12 +121,13 @@ def train(
 
     Example: fer-repro train rmn fer2013 --recipe paper -s runtime.device=cuda -s runtime.precision=bf16-mixed
     """
-    from fer_repro.config import dataset_manifest
+    from fer_repro.config import dataset_manifest, load_config, method_arms
     from fer_repro.data.prepare import prepare_dataset
     from fer_repro.files import parse_pairs
     from fer_repro.pipeline.run import train_run
 
     overrides = parse_pairs(settings or [], "-s")
+    load_config(params, method, dataset, method_arms(params, method)[0], seed, recipe, overrides, smoke)
     prepared = out.parent / "prepared"
     prepare_dataset(dataset, dataset_manifest(params, dataset), prepared / dataset)
     report = train_run(
@@ -190,7 +191,7 @@ def _next_step(name: str, manifest: Path, params: Path) -> str:
 def main() -> None:
     """Run the command; a user's mistake is one line on stderr and exit code 2."""
     try:
-        app()
+        app(prog_name="fer-repro")
     except UserError as error:
         print(f"fer-repro: {error}", file=sys.stderr)
         raise SystemExit(2) from None
