@@ -27,6 +27,9 @@ def neck_and_shirt(
     turn: np.ndarray,
 ) -> None:
     """Paint neck and shirt over ``canvas`` (3, P); they stay upright while the head turns."""
+    low = np.flatnonzero(y < -0.45)
+    x, y = x[low], y[low]
+    part = canvas[:, low]
     foot_x, foot_y, _ = (turn @ np.array([0.0, -0.75, -0.25])).tolist()
     half = 0.40 + 0.05 * (1.0 - person.femininity)
     lean = foot_x * limit((y + 1.9) * (1.0 / (foot_y + 1.9)), 0.0, 1.0)
@@ -37,18 +40,18 @@ def neck_and_shirt(
         0.62 + 0.38 * side - 0.25 * across * across
     )
     chin_y = (turn @ np.array([0.0, -person.chin, 0.3])).tolist()[1]
-    shadow = 0.60 + 0.32 * soft(chin_y - 0.10 - y, 0.22)
-    for channel, value in zip(canvas, skin, strict=True):
-        channel += cover * (value * light * shadow - channel)
+    lit = light * (0.60 + 0.32 * soft(chin_y - 0.10 - y, 0.22))
+    for channel, value in zip(part, skin, strict=True):
+        channel += cover * (value * lit - channel)
     tone = hue(view.shirt_hue, 0.12 + 0.68 * view.shirt, 0.30)
     collar = -1.30 + 0.10 * np.abs(x) ** 2 - 0.16 * soft(0.55 - np.abs(x), 0.25)
-    shoulder = (
-        -1.02 - 0.30 * np.maximum(np.abs(x) - 0.62, 0.0) - 0.75 * np.maximum(0.62 - np.abs(x), 0.0) ** 1.3
-    )
+    shoulder = -1.02 - 0.30 * np.maximum(np.abs(x) - 0.62, 0.0) - 0.66 * np.maximum(0.62 - np.abs(x), 0.0)
     cloth = soft(np.minimum(shoulder, collar + 0.18) - y, 0.02)
     fold = 0.85 + 0.10 * np.sin(9 * x + 4 * y)
-    for channel, value in zip(canvas, tone, strict=True):
-        channel += cloth * (value * fold * (0.25 + view.light_ambient + 0.4 * view.light_strength) - channel)
+    fold *= 0.25 + view.light_ambient + 0.4 * view.light_strength
+    for channel, value in zip(part, tone, strict=True):
+        channel += cloth * (value * fold - channel)
+    canvas[:, low] = part
 
 
 def ear(

@@ -48,11 +48,10 @@ def blur(values: Array, sigma: float) -> Array:
     taps = np.exp(-0.5 * (np.arange(-radius, radius + 1, dtype=np.float32) / sigma) ** 2)
     taps = (taps / taps.sum()).astype(np.float32)
     for axis in (0, 1):
-        pad = [(radius, radius) if axis == a else (0, 0) for a in range(3)]
-        wide = np.pad(values, pad, mode="edge")
         size = values.shape[axis]
+        wide = values.take(np.arange(-radius, size + radius).clip(0, size - 1), axis)
         total = np.zeros_like(values)
         for place, tap in enumerate(taps.tolist()):
-            total += np.take(wide, np.arange(place, place + size), axis) * tap
+            total += (wide[place : place + size] if axis == 0 else wide[:, place : place + size]) * tap
         values = total
     return values

@@ -12,25 +12,40 @@ Colour = tuple[float, float, float]
 
 def limit(values: Array, low: float, high: float) -> Array:
     """Values held between two bounds; as numpy.clip, which takes longer on short arrays."""
-    return np.minimum(np.maximum(values, low), high)
+    held = np.maximum(values, low)
+    return np.minimum(held, high, out=held)
 
 
 def soft(distance: Array, width: float) -> Array:
     """Smooth step: 0 where ``distance`` <= -``width``, 1 where >= ``width``; same shape as ``distance``."""
-    step = limit(distance * (0.5 / width) + 0.5, 0.0, 1.0)
-    return step * step * (3.0 - 2.0 * step)
+    step = distance * (0.5 / width)
+    step += 0.5
+    np.maximum(step, 0.0, out=step)
+    np.minimum(step, 1.0, out=step)
+    result = step * -2.0
+    result += 3.0
+    result *= step
+    result *= step
+    return result
 
 
 def bell(distance: Array, width: float) -> Array:
     """Gaussian bump exp(-(distance / width)^2), same shape as ``distance``."""
     scaled = distance * (1.0 / width)
-    return np.exp(-scaled * scaled)
+    scaled *= scaled
+    np.negative(scaled, out=scaled)
+    return np.exp(scaled, out=scaled)
 
 
 def spot(x: Array, y: Array, centre: tuple[float, float], size: tuple[float, float]) -> Array:
     """Elliptic Gaussian bump around ``centre``, (P,) in [0, 1]."""
-    across, up = (x - centre[0]) * (1.0 / size[0]), (y - centre[1]) * (1.0 / size[1])
-    return np.exp(-(across * across + up * up))
+    across, up = x - centre[0], y - centre[1]
+    across *= across
+    across *= -1.0 / size[0] ** 2
+    up *= up
+    up *= 1.0 / size[1] ** 2
+    across -= up
+    return np.exp(across, out=across)
 
 
 def window(values: Array, low: float, high: float, width: float) -> Array:
@@ -41,7 +56,9 @@ def window(values: Array, low: float, high: float, width: float) -> Array:
 def mix(canvas: Array, colour: Colour, opacity: Array) -> None:
     """Lay a colour over ``canvas`` (3, P) in place; ``opacity`` (P,) in [0, 1]."""
     for channel, value in zip(canvas, colour, strict=True):
-        channel += opacity * (value - channel)
+        step = value - channel
+        step *= opacity
+        channel += step
 
 
 def darken(canvas: Array, opacity: Array, tint: Colour = (0.8, 1.0, 1.05)) -> None:

@@ -88,8 +88,8 @@ WAYS: dict[str, tuple[dict[str, float], ...]] = {
     "neutral": ({},),
 }
 
-REACH = (0.72, 1.0)  # each action of a way is scaled by a factor drawn from here
-STRAY = 0.10  # every action may show this much without being asked, even in a neutral face
+REACH = (0.85, 1.0)  # each action of a way is scaled by a factor drawn from here
+STRAY = 0.08  # every action may show this much without being asked, even in a neutral face
 STRAY_SHARE = 0.25  # share of actions that stray
 
 

@@ -15,7 +15,7 @@ from fer_repro.errors import UserError, nearest
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """Expressions in FER2013's order."""
 
-HAIR_STYLES = ("bald", "buzz", "short", "quiff", "curly", "fringe", "bob", "long", "wavy", "bun", "scarf")
+HAIR_STYLES = ("bald", "buzz", "short", "quiff", "curly", "fringe", "bob", "long", "wavy", "tied", "scarf")
 OCCLUDERS = ("none", "glasses", "sunglasses", "mask", "hand", "hair", "block")
 IRISES = ("dark", "brown", "hazel", "green", "blue", "grey")
 

@@ -1,6 +1,5 @@
 """Hair as a second solid around the head, with an opening for the face."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +34,7 @@ CUTS: dict[str, Cut] = {
     "bob": Cut(0.11, 0.16, -0.88, -0.88, 0.90, 0.00, 0.25, 0.06, 0.02),
     "long": Cut(0.10, 0.15, -3.0, -3.0, 0.90, 0.00, 0.20, 0.08, 0.02),
     "wavy": Cut(0.13, 0.22, -3.0, -3.0, 0.89, 0.00, 0.25, 0.28, 0.05),
-    "bun": Cut(0.05, 0.02, -0.10, 0.00, 0.93, 0.02, 0.30, 0.03, 0.01),
+    "tied": Cut(0.05, 0.02, -0.10, 0.00, 0.93, 0.02, 0.30, 0.03, 0.01),
     "scarf": Cut(0.09, 0.10, -3.0, -3.0, 0.83, -0.02, 0.15, 0.0, 0.0),
 }
 
@@ -124,8 +123,3 @@ def inside_colour(person: Identity) -> Colour:
     """The dark inner side of long hair."""
     base = cloth(person) if person.hair_style == "scarf" else hair_colour(person)
     return blend(base, (0.0, 0.0, 0.0), 0.6)
-
-
-def bun(person: Identity) -> tuple[float, float, float, float]:
-    """Centre (x, y, z) and radius of the bun."""
-    return 0.0, person.head_top + 0.10, -0.25, 0.26 * math.sqrt(person.hair_volume)

@@ -13,9 +13,10 @@ import numpy as np
 from fer_repro.data.synthetic.drawing import Array, limit, soft
 from fer_repro.data.synthetic.factors import Actions, Identity, View
 
-NEWTON_STEPS = 4  # the solid is convex along a ray, so a few steps from outside settle
+NEWTON_STEPS = 3  # the solid is convex along a ray, so a few steps from outside settle
 NOSE_STEPS = 7  # each covers NOSE_SHARE of what is left to the surface
 NOSE_SHARE = 0.55  # below 1 / (1 + slope of the nose's side times tan(yaw)), so that no step passes the nose
+SLOPE_STEP = 0.012  # face units
 JAW_DROP = 0.16  # how far a dropped jaw takes the chin, face units
 
 
@@ -55,15 +56,32 @@ class Solid:
     def section(self, y: Array) -> tuple[Array, Array, Array, Array]:
         """T(y), its slope, W(y) and its slope, each (P,)."""
         away = y - self.middle
-        up = np.maximum(away, 0.0) * (1.0 / self.top)
-        down = np.minimum(away, 0.0) * (1.0 / self.bottom)
+        up = np.maximum(away, 0.0)
+        up *= 1.0 / self.top
+        down = np.minimum(away, 0.0, out=away)
+        down *= 1.0 / self.bottom
         up2, down2 = up * up, down * down
         flat_up, flat_down = 1.0 - self.square_top, 1.0 - self.square_bottom
-        level = up2 * (flat_up + self.square_top * up2) + down2 * (flat_down + self.square_bottom * down2)
-        slope = up * (flat_up + (2.0 * self.square_top) * up2) * (2.0 / self.top)
-        slope += down * (flat_down + (2.0 * self.square_bottom) * down2) * (2.0 / self.bottom)
-        width = self.width - (self.width * self.taper) * np.minimum(down2, 1.3)
-        return level, slope, width, down * (-2.0 * self.width * self.taper / self.bottom)
+        high, low = up2 * self.square_top, down2 * self.square_bottom
+        slope = high * 2.0
+        slope += flat_up
+        slope *= up
+        slope *= 2.0 / self.top
+        lower = low * 2.0
+        lower += flat_down
+        lower *= down
+        lower *= 2.0 / self.bottom
+        slope += lower
+        high += flat_up
+        high *= up2
+        low += flat_down
+        low *= down2
+        high += low
+        width = np.minimum(down2, 1.3, out=down2)
+        width *= -self.width * self.taper
+        width += self.width
+        down *= -2.0 * self.width * self.taper / self.bottom
+        return high, slope, width, down
 
     def gradient(self, x: Array, y: Array, z: Array) -> tuple[Array, Array, Array, Array]:
         """Value minus 1 (negative inside) and gradient of the level function, each (P,)."""
@@ -126,8 +144,8 @@ def rotation(view: View) -> np.ndarray:
 
 def cast(x: Array, y: Array, turn: np.ndarray) -> Rays:
     """Rays of picture points (P,) in head coordinates."""
-    (a, d, g), (b, e, h), (c, f, i) = turn.T.tolist()[0], turn.T.tolist()[1], turn.T.tolist()[2]
-    return Rays(a * x + d * y, b * x + e * y, c * x + f * y, (g, h, i))
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = turn.T.tolist()  # the inverse of a rotation is its transpose
+    return Rays(xx * x + xy * y, yx * x + yy * y, zx * x + zy * y, (xz, yz, zz))
 
 
 @dataclass(frozen=True)
@@ -153,6 +171,16 @@ class Nose:
         up = (y - self.base - 0.06) * (1.0 / 0.062)
         wings = 0.38 * self.stand * np.exp(-(side * side + up * up))
         return body + wings
+
+    def slope(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """Slope of the relief along x and y, each (P,), by differences over a short step."""
+        slope_x, slope_y = np.zeros_like(x), np.zeros_like(x)
+        near = np.flatnonzero((np.abs(x) < 0.36) & (y < self.root + 0.03) & (y > self.base - 0.16))
+        px, py = x[near], y[near]
+        here = self.height(px, py)
+        slope_x[near] = (self.height(px + SLOPE_STEP, py) - here) * (1 / SLOPE_STEP)
+        slope_y[near] = (self.height(px, py + SLOPE_STEP) - here) * (1 / SLOPE_STEP)
+        return slope_x, slope_y
 
 
 def nose_of(person: Identity, actions: Actions) -> Nose:

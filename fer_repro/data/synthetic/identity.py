@@ -21,7 +21,7 @@ FEMALE_HAIR = {
     "bob": 0.17,
     "long": 0.20,
     "wavy": 0.17,
-    "bun": 0.10,
+    "tied": 0.10,
     "scarf": 0.03,
 }
 SPREADS = {  # feature: mean of a man, mean of a woman, standard deviation, lowest, highest

@@ -10,7 +10,6 @@ from fer_repro.data.synthetic import body, camera, eyes, hair, light, mouth, ski
 from fer_repro.data.synthetic.drawing import Array
 from fer_repro.data.synthetic.factors import Actions, Identity, View, check_factors, take_part
 from fer_repro.data.synthetic.head import (
-    Nose,
     Rays,
     Solid,
     cast,
@@ -26,6 +25,7 @@ VIEW_HALF = 1.16  # half side of the picture in face units at zoom 1
 CENTRE = (0.0, -0.06, 0.40)  # the point of the head, in head coordinates, that the crop is centred on
 SUPERSAMPLE = 2  # rays per pixel and axis; averaging them smooths the edges
 MAX_SIZE = 1024
+EXPRESSIVE = 4 / 255  # change of a colour value that counts as moved by the expression
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,6 @@ def render(
     return Rendered(images, occluded, expressive)
 
 
-EXPRESSIVE = 4 / 255  # change of a colour value that counts as moved by the expression
-
-
 def draw(
     person: Identity, actions: Actions, view: View, size: int, supersample: int
 ) -> tuple[Array, NDArray[np.bool_]]:
@@ -99,7 +96,7 @@ def draw(
         _paint_behind(canvas, rays, person, shell, met_hair[1])
     body.neck_and_shirt(canvas, x, y, person, skin.skin_colour(person), view, turn)
     depth = _paint_head(canvas, rays, head, (person, actions, view), turn, 0.5 * step)
-    _paint_ears(canvas, rays, depth, head, (person, view), turn, met_hair[0] if styled else None)
+    _paint_ears(canvas, rays, depth, head, (person, view), turn)
     if styled:
         _paint_hair(canvas, rays, (person, view), shell, met_hair, turn, depth, 0.5 * step)
     covered = occlude(canvas, Scene(x, y, rays, depth, head, person, view, turn, step))
@@ -155,7 +152,7 @@ def _paint_head(
     visible = surface.crop(front)
     _paint_face(visible, person, actions, view)
     surface.paste(front, visible)
-    nose_x, nose_y = _slope(nose, x, y)
+    nose_x, nose_y = nose.slope(x, y)
     facing = np.maximum(nz, 0.0)
     normals = (
         nx - facing * (surface.slope_x + nose_x),
@@ -184,17 +181,6 @@ def _paint_face(surface: skin.Surface, person: Identity, actions: Actions, view:
     skin.paint_brows(surface, person, actions)
 
 
-def _slope(nose: Nose, x: Array, y: Array) -> tuple[Array, Array]:
-    slope_x, slope_y = np.zeros_like(x), np.zeros_like(x)
-    near = np.flatnonzero((np.abs(x) < 0.36) & (y < nose.root + 0.03) & (y > nose.base - 0.16))
-    px, py = x[near], y[near]
-    step = 0.012
-    here = nose.height(px, py)
-    slope_x[near] = (nose.height(px + step, py) - here) * (1 / step)
-    slope_y[near] = (nose.height(px, py + step) - here) * (1 / step)
-    return slope_x, slope_y
-
-
 def _paint_ears(
     canvas: Array,
     rays: Rays,
@@ -202,25 +188,26 @@ def _paint_ears(
     head: Solid,
     who: tuple[Identity, View],
     turn: np.ndarray,
-    hair_depth: Array | None,
 ) -> None:
     person, view = who
     if hair.CUTS.get(person.hair_style, hair.CUTS["buzz"]).end < -0.6:
         return
-    del hair_depth
     for side in (-1.0, 1.0):
-        distance, met, normal = body.ear(rays, person, head, side)
-        here = np.flatnonzero(met & (distance > depth))
-        if not here.size:
+        near = np.flatnonzero((np.abs(rays.y) < 0.45) & (side * rays.x > 0.4))
+        distance, met, normal = body.ear(rays.only(near), person, head, side)
+        seen = np.flatnonzero(met & (distance > depth[near]))
+        if not seen.size:
             continue
-        nx, ny, nz = (part[here] for part in normal)
-        colour = np.empty((3, here.size), np.float32)
+        nx, ny, nz = (part[seen] for part in normal)
+        colour = np.empty((3, seen.size), np.float32)
         for channel, value in zip(colour, body.ear_colour(skin.skin_colour(person)), strict=True):
             channel[:] = value
-        inner = np.exp(-(((ny - 0.3) / 3.0) ** 2) - (side * nx / 7.0 - 0.9) ** 2 * 4)
-        colour *= 1.0 - 0.30 * inner
+        colour *= 1.0 - 0.30 * np.exp(
+            -(((ny - 0.3) / 3.0) ** 2) - (side * nx / 7.0 - 0.9) ** 2 * 4
+        )  # the hollow
+        here = near[seen]
         canvas[:, here] = light.shade(colour, light.to_picture((nx, ny, nz), turn), view, 0.1)
-        depth[here] = distance[here]
+        depth[here] = distance[seen]
 
 
 def _paint_hair(

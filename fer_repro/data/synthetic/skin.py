@@ -147,6 +147,16 @@ def paint_skin(surface: Surface, person: Identity, actions: Actions, nose: Nose)
 
 def paint_folds(surface: Surface, person: Identity, actions: Actions, nose: Nose) -> None:
     """Folds from nose to mouth, lines of forehead, glabella and nose."""
+    lower = surface.y < -0.13
+    for near, paint in ((lower, _paint_lower_folds), (~lower, _paint_upper_folds)):
+        here = np.flatnonzero(near)
+        if here.size:
+            part = surface.crop(here)
+            paint(part, person, actions, nose)
+            surface.paste(here, part)
+
+
+def _paint_lower_folds(surface: Surface, person: Identity, actions: Actions, nose: Nose) -> None:
     x, y = surface.x, surface.y
     folded, old = np.abs(x), wear(person)
     mouth = person.mouth_level
@@ -168,7 +178,12 @@ def paint_folds(surface: Surface, person: Identity, actions: Actions, nose: Nose
     surface.slope_x -= np.sign(x) * puff * (0.35 * fold)
     marionette = bell(folded - person.mouth_width - 0.05, 0.02) * window(y, mouth - 0.20, mouth - 0.04, 0.06)
     crease = crease * 0.52 + marionette * (0.22 * old + 0.28 * actions.corner_drop)
+    darken(surface.albedo, np.minimum(crease, 0.65))
 
+
+def _paint_upper_folds(surface: Surface, person: Identity, actions: Actions, _: Nose) -> None:
+    x, y = surface.x, surface.y
+    folded, old = np.abs(x), wear(person)
     raised = max(actions.inner_raise, actions.outer_raise) * (1.0 - 0.5 * actions.brow_lower)
     lines = np.zeros_like(x)
     top = person.brow_level + 0.15 + 0.05 * raised
@@ -183,31 +198,40 @@ def paint_folds(surface: Surface, person: Identity, actions: Actions, nose: Nose
     glabella = bell(folded - 0.055 + 0.1 * (y - brow), 0.016) * window(y, brow - 0.10, brow + 0.13, 0.06)
     wrinkle = bell(np.sin((y - 0.35 * folded) * 58.0) - 1.0, 0.55) * spot(x, y, (0, 0.06), (0.12, 0.10))
     side = bell(folded - 0.13 + 0.5 * (y - 0.02), 0.022) * window(y, -0.12, 0.10, 0.05)
-    total = crease + lines + glabella * (0.45 * frown) + (wrinkle * 0.40 + side * 0.32) * actions.nose_wrinkle
+    total = lines + glabella * (0.45 * frown) + (wrinkle * 0.40 + side * 0.32) * actions.nose_wrinkle
     darken(surface.albedo, np.minimum(total, 0.65))
     surface.bump((0.0, brow - 0.02), (0.09, 0.10), 0.030 * frown)
 
 
 def paint_brows(surface: Surface, person: Identity, actions: Actions) -> None:
     """Brows: raised inside or outside, drawn down and together."""
+    level = surface.y - person.brow_level
+    for side in (-1.0, 1.0):
+        near = np.flatnonzero((side * surface.x > 0.0) & (level > -0.28) & (level < 0.36))
+        if near.size:
+            part = surface.crop(near)
+            _paint_brow(part, person, actions, side)
+            surface.paste(near, part)
+
+
+def _paint_brow(surface: Surface, person: Identity, actions: Actions, side: float) -> None:
     colour = blend(hair_colour(person), (0.12, 0.08, 0.06), 0.35)
     thick = person.brow_thickness
     lowered = actions.brow_lower
     inner = person.eye_spacing - 0.235 - 0.035 * lowered
-    for side in (-1.0, 1.0):
-        away = side * surface.x - inner
-        s = limit(away * (1.0 / person.brow_length), -0.2, 1.2)
-        arch = person.brow_arch * (1.0 - 2.2 * (s - 0.62) ** 2) + person.brow_slant * s
-        height = person.brow_level + arch
-        height = height + actions.inner_raise * (0.115 * np.maximum(1.0 - s, 0.0) - 0.01)
-        height = height + actions.outer_raise * 0.12 * (0.55 + 0.45 * np.sin(limit(s, 0, 1) * 3.1416))
-        height = height - lowered * (0.105 - 0.075 * s) - actions.nose_wrinkle * 0.035
-        body = thick * (1.0 - 0.72 * np.maximum(s, 0.0) ** 2) * (0.85 + 0.15 * soft(s, 0.3))
-        distance = surface.y - height
-        cover = soft(body - np.abs(distance), 0.35 * thick + surface.edge)
-        cover = cover * soft(away + 0.005, 0.035) * soft(person.brow_length - away, 0.05)
-        hairs = 1.0 + 0.22 * strands(away * 1.5 - distance * 1.6, distance, person.texture, 0.02)
-        mix(surface.albedo, colour, limit(cover * hairs * person.brow_density, 0.0, 0.97))
+    away = side * surface.x - inner
+    s = limit(away * (1.0 / person.brow_length), -0.2, 1.2)
+    arch = person.brow_arch * (1.0 - 2.2 * (s - 0.62) ** 2) + person.brow_slant * s
+    height = person.brow_level + arch
+    height = height + actions.inner_raise * (0.115 * np.maximum(1.0 - s, 0.0) - 0.01)
+    height = height + actions.outer_raise * 0.12 * (0.55 + 0.45 * np.sin(limit(s, 0, 1) * 3.1416))
+    height = height - lowered * (0.105 - 0.075 * s) - actions.nose_wrinkle * 0.035
+    body = thick * (1.0 - 0.72 * np.maximum(s, 0.0) ** 2) * (0.85 + 0.15 * soft(s, 0.3))
+    distance = surface.y - height
+    cover = soft(body - np.abs(distance), 0.35 * thick + surface.edge)
+    cover = cover * soft(away + 0.005, 0.035) * soft(person.brow_length - away, 0.05)
+    hairs = 1.0 + 0.22 * strands(away * 1.5 - distance * 1.6, distance, person.texture, 0.02)
+    mix(surface.albedo, colour, limit(cover * hairs * person.brow_density, 0.0, 0.97))
 
 
 def paint_beard(surface: Surface, person: Identity, actions: Actions) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.data.synthetic.expression import sample_actions
-from fer_repro.data.synthetic.factors import CLASSES, FACTOR_COLUMNS
+from fer_repro.data.synthetic.factors import CLASSES, FACTOR_COLUMNS, IDENTITY_COLUMNS
 from fer_repro.data.synthetic.identity import sample_identities
 from fer_repro.data.synthetic.render import render
 from fer_repro.data.synthetic.strips import write_strips
@@ -22,22 +22,28 @@ FACES_PER_CLASS = 2  # per subject
 SIZE = 48  # pixels, FER2013's size
 STILLS_COLUMNS = ("image", "label", "subject", "clip", "split", "intensity", *FACTOR_COLUMNS)
 
-INTENSITY = (0.50, 1.0)  # weak expressions are what makes neighbours hard to tell apart
-YAW = 30.0  # degrees; uniform in +-
-PITCH = 15.0
-ROLL = 10.0
-LIGHT_AZIMUTH = 65.0  # degrees; uniform in +-
-LIGHT_ELEVATION = (-5.0, 60.0)
-LIGHT_STRENGTH = (0.30, 0.80)
-LIGHT_AMBIENT = (0.28, 0.58)
-EXPOSURE = 0.55  # how much more light the darkest skin gets than the fairest
-OCCLUDED = {"glasses": 0.09, "sunglasses": 0.02, "mask": 0.03, "hand": 0.05, "hair": 0.03, "block": 0.04}
-ZOOM = (1.15, 1.40)
-JITTER = 0.035  # share of the side; uniform in +-
-BLUR = (0.0, 0.6)  # pixels
-NOISE = (0.0, 2.5)  # grey levels
-JPEG_SHARE = 0.5  # share of faces that went through JPEG
-JPEG = (45, 95)  # quality
+INTENSITY = (0.85, 1.0)  # weak expressions are what makes neighbours hard to tell apart
+YAW = (6.0, 30.0)  # degrees: standard deviation and limit, as of all angles but the light's elevation
+PITCH = (3.0, 15.0)
+ROLL = (2.5, 10.0)
+LIGHT_AZIMUTH = (16.0, 65.0)
+LIGHT_ELEVATION = (10.0, 45.0)
+LIGHT_STRENGTH = (0.48, 0.62)
+LIGHT_AMBIENT = (0.40, 0.50)
+EXPOSURE = 0.75  # how much more light the darkest skin gets than the fairest
+BACKDROP = (0.35, 0.65)
+OCCLUDED = {"glasses": 0.12, "sunglasses": 0.02, "mask": 0.02, "hand": 0.03, "hair": 0.03, "block": 0.03}
+ZOOM = (1.24, 1.34)
+JITTER = 0.015  # share of the side; uniform in +-
+BLUR = (0.25, 0.65)  # pixels
+NOISE = (0.0, 0.9)  # grey levels
+JPEG_SHARE = 0.12  # share of faces that went through JPEG
+JPEG = (50, 95)  # quality
+ANGLES = ("yaw", "pitch", "roll", "light_azimuth", "light_elevation", "occluder_angle")
+DECIMALS = dict.fromkeys(("age", *ANGLES), 1) | {
+    "jitter_x": 3,
+    "jitter_y": 3,
+}  # else 3 of the person, 2 of the view
 
 
 def sample_stills(
@@ -53,8 +59,8 @@ def sample_stills(
         faces_per_class: pictures of each subject per class.
 
     Returns:
-        One row per face with ``STILLS_COLUMNS``; numbers rounded to three decimals, so that a table read
-        back from CSV draws the same pictures.
+        One row per face with ``STILLS_COLUMNS``; numbers rounded, so that a table read back from CSV draws
+        the same pictures.
 
     Raises:
         UserError: a negative seed or nobody to draw.
@@ -83,7 +89,10 @@ def sample_stills(
             row |= sample_actions(generator, label, intensity)
             row |= sample_view(generator, float(person["skin_tone"]))
             rows.append(row)
-    return pd.DataFrame(rows, columns=list(STILLS_COLUMNS)).round(3)
+    table = pd.DataFrame(rows, columns=list(STILLS_COLUMNS))
+    return table.round(
+        {name: DECIMALS.get(name, 3 if name in IDENTITY_COLUMNS else 2) for name in STILLS_COLUMNS}
+    )
 
 
 def sample_view(generator: np.random.Generator, skin_tone: float) -> dict[str, Any]:
@@ -96,16 +105,16 @@ def sample_view(generator: np.random.Generator, skin_tone: float) -> dict[str, A
     uniform = generator.uniform
     exposure = 1.0 + EXPOSURE * skin_tone
     row: dict[str, Any] = {
-        "yaw": uniform(-YAW, YAW),
-        "pitch": uniform(-PITCH, PITCH),
-        "roll": uniform(-ROLL, ROLL),
+        "yaw": _angle(generator, YAW),
+        "pitch": _angle(generator, PITCH),
+        "roll": _angle(generator, ROLL),
         "gaze_x": float(np.clip(generator.normal(0.0, 0.35), -1, 1)),
         "gaze_y": float(np.clip(generator.normal(0.0, 0.25), -1, 1)),
-        "light_azimuth": uniform(-LIGHT_AZIMUTH, LIGHT_AZIMUTH),
+        "light_azimuth": _angle(generator, LIGHT_AZIMUTH),
         "light_elevation": uniform(*LIGHT_ELEVATION),
         "light_strength": exposure * uniform(*LIGHT_STRENGTH),
         "light_ambient": exposure * uniform(*LIGHT_AMBIENT),
-        "backdrop": uniform(0.10, 0.90),
+        "backdrop": uniform(*BACKDROP),
         "backdrop_hue": uniform(),
         "shirt": uniform(),
         "shirt_hue": uniform(),
@@ -117,10 +126,14 @@ def sample_view(generator: np.random.Generator, skin_tone: float) -> dict[str, A
         "jitter_y": uniform(-JITTER, JITTER),
         "blur": uniform(*BLUR),
         "noise": uniform(*NOISE),
-        "noise_seed": int(generator.integers(2**31)),
+        "noise_seed": int(generator.integers(2**16)),
         "jpeg": int(generator.integers(JPEG[0], JPEG[1] + 1)) if generator.random() < JPEG_SHARE else 0,
     }
     return row
+
+
+def _angle(generator: np.random.Generator, spread: tuple[float, float]) -> float:
+    return float(np.clip(generator.normal(0.0, spread[0]), -spread[1], spread[1]))
 
 
 def sample_occluder(generator: np.random.Generator) -> dict[str, Any]:
@@ -139,9 +152,9 @@ def sample_occluder(generator: np.random.Generator) -> dict[str, Any]:
         "occluder": kind,
         "occluder_x": x,
         "occluder_y": y,
-        "occluder_size": uniform(),
+        "occluder_size": uniform() if kind != "none" else 0.0,
         "occluder_angle": angle,
-        "occluder_tone": uniform(),
+        "occluder_tone": uniform() if kind != "none" else 0.0,
     }
 
 
