@@ -42,7 +42,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 reproduce: $(STAMP) ## train and evaluate everything from the raw data, write reports/index.html
 	@dvc pull data.dvc
-	@dvc repro
+	@python -m fer_repro.pipeline.sweep
 	@python -m fer_repro.pipeline.verify summary
 
 test: $(STAMP) ## run the tests

@@ -298,6 +298,33 @@ def test_metrics_plots_graph_and_experiments_work(restored):
     assert '"epochs": 3' in (restored.folder / "runs/synthetic/twin/0/main/metrics.json").read_text()
 
 
+def test_a_sweep_trains_with_two_workers_and_leaves_nothing_to_do(project, tmp_path):
+    project.call("git", "clone", "-q", str(project.folder), str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    clone.dvc("pull", "data.dvc")
+    sweep = (sys.executable, str(ROOT / "fer_repro/pipeline/sweep.py"), "--workers", "2")
+    said = clone.call(*sweep)
+    assert said.count(": done in") == 4
+    assert clone.would_run() == set()
+    assert "Data and pipelines are up to date." in clone.call(*sweep)
+
+
+def test_a_sweep_goes_on_past_a_failing_stage_and_says_so(project, tmp_path):
+    project.call("git", "clone", "-q", str(project.folder), str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    clone.dvc("pull", "data.dvc")
+    stub = clone.folder / "fer_repro/pipeline/notebooks.py"
+    fails = 'elif name == "train" and values["method"] + values["seed"] == "rmn1":\n'
+    fails += '    sys.exit("no such face")\n'
+    stub.write_text(STUB.replace('elif name == "train":', fails + 'elif name == "train":'))
+    sweep = (sys.executable, str(ROOT / "fer_repro/pipeline/sweep.py"), "--workers", "2")
+    done = subprocess.run(sweep, cwd=clone.folder, env=clone.environment, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "train@synthetic-rmn-1: failed" in done.stderr
+    assert "no such face" in done.stdout
+    assert done.stdout.count(": done in") == 3
+
+
 def test_a_fresh_clone_is_verified_without_running_and_reproduced_with_pulled_data(project, tmp_path):
     project.call("git", "clone", "-q", str(project.folder), str(tmp_path / "clone"))
     clone = Project(tmp_path / "clone")
