@@ -151,6 +151,23 @@ def train(
         )
 
 
+@app.command("record")
+def record(
+    name: Annotated[str, typer.Argument(help="Name of the record, e.g. fer2013-rmn-cpu.", metavar="NAME")],
+    dataset: Annotated[str, typer.Argument(help="The data set, e.g. fer2013.", metavar="DATASET")],
+    method: Annotated[str, typer.Argument(help="The method, e.g. rmn.", metavar="METHOD")],
+    note: Annotated[str, typer.Option("--note", help="What a reader should know about this run.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace the record if it is there.")] = False,
+) -> None:
+    """Keep the measured rows of results/ in records/NAME, with commit, recipe, machine and time.
+
+    Example: fer-repro record fer2013-rmn-cpu fer2013 rmn
+    """
+    from fer_repro.pipeline.record import keep_record
+
+    typer.echo(f"written: {keep_record(name, dataset, method, note, force)}")
+
+
 @app.command("verify")
 def verify() -> None:
     """Check results in git against dvc.lock, and fresh ones against those in git; exit code 1 if they differ.

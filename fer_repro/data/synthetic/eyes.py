@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from fer_repro.data.synthetic.drawing import Colour, bell, darken, mix, soft, spot, window
+from fer_repro.data.synthetic.drawing import Array, Colour, bell, darken, mix, soft, spot, window
 from fer_repro.data.synthetic.factors import Actions, Identity, View
 from fer_repro.data.synthetic.skin import EYE_LEVEL, Surface, wear
 
@@ -29,21 +29,19 @@ def lid_heights(person: Identity, actions: Actions) -> tuple[float, float]:
 
 
 def paint_eyes(surface: Surface, person: Identity, actions: Actions, view: View) -> None:
-    """Paint both eyes, each on the points around it."""
-    for side in (-1.0, 1.0):
-        u = side * surface.x - person.eye_spacing
-        near = np.flatnonzero((np.abs(u) < 0.36) & (np.abs(surface.y - EYE_LEVEL) < 0.26))
-        if near.size:
-            part = surface.crop(near)
-            _paint_eye(part, person, actions, (side * view.gaze_x, view.gaze_y), side)
-            surface.paste(near, part)
+    """Paint both eyes on the points around them."""
+    u = np.abs(surface.x) - person.eye_spacing
+    near = np.flatnonzero((np.abs(u) < 0.30) & (np.abs(surface.y - EYE_LEVEL) < 0.22))
+    if near.size:
+        part = surface.crop(near)
+        _paint_eyes(part, person, actions, (view.gaze_x, view.gaze_y))
+        surface.paste(near, part)
 
 
-def _paint_eye(
-    surface: Surface, person: Identity, actions: Actions, gaze: tuple[float, float], side: float
-) -> None:
+def _paint_eyes(surface: Surface, person: Identity, actions: Actions, gaze: tuple[float, float]) -> None:
     width, edge = person.eye_size, surface.edge
-    u = side * surface.x - person.eye_spacing  # grows from the nose outwards
+    side = np.sign(surface.x)
+    u = np.abs(surface.x) - person.eye_spacing  # grows from the nose outwards
     q = u * (1.0 / width)
     tilt = person.eye_tilt - 0.020 * actions.inner_raise * (1 - actions.outer_raise)
     v = surface.y - EYE_LEVEL - tilt * q
@@ -54,26 +52,12 @@ def _paint_eye(
     opening = soft(upper - v, edge) * soft(v - lower, edge) * soft(1.02 - np.abs(q), 0.06)
 
     _paint_lids(surface, person, actions, (q, v, upper, lower))
-    # ball: white, iris with a darker rim, pupil, and the lid's shadow on them
-    albedo = surface.albedo
-    ball = np.empty_like(albedo)
-    shade = 1.0 - 0.22 * q * q - 0.32 * soft(v - upper + 0.022, 0.030)
-    for channel, value in enumerate((0.93, 0.91, 0.89)):
-        ball[channel] = value * shade
-    radius = 0.43 * width
-    du, dv = u - gaze[0] * 0.38 * width, v - 0.006 - 0.02 * gaze[1]
-    far = np.sqrt(du * du + dv * dv)
-    colour = IRIS_COLOURS[person.iris]
-    disc = soft(radius - far, edge)
-    mix(ball, colour, disc * (1.0 - 0.12 * soft(v - upper + 0.03, 0.03)))
-    darken(ball, disc * bell(far - radius, 0.25 * radius) * 0.6, (1, 1, 1))
-    mix(ball, (0.03, 0.025, 0.025), soft(0.45 * radius - far, edge))
-    glint = spot(du, dv, (-0.32 * side * radius, 0.38 * radius), (0.26 * radius, 0.26 * radius))
-    mix(ball, (1.35, 1.35, 1.35), glint * 0.95)
-    corner = spot(q, v, (-0.95, 0.0), (0.16, 0.03)) * 0.6
-    mix(ball, (0.80, 0.50, 0.45), corner)
-    surface.albedo = albedo + opening * (ball - albedo)
-    surface.gloss = surface.gloss * (1.0 - opening)
+    seen = np.flatnonzero(opening > 0.002)
+    if seen.size:
+        ball = _ball(person, gaze, (q[seen], u[seen], v[seen], upper[seen]), side[seen], edge)
+        here = surface.albedo[:, seen]
+        surface.albedo[:, seen] = here + opening[seen] * (ball - here)
+        surface.gloss[seen] *= 1.0 - opening[seen]
 
     lash = 0.010 + 0.012 * person.lashes
     reach = soft(1.10 + 0.08 * person.lashes - q, 0.08) * soft(q + 1.0, 0.10)
@@ -84,6 +68,33 @@ def _paint_eye(
         LASH,
         bell(v - lower, 0.009 + 0.4 * edge) * soft(1.02 - np.abs(q), 0.1) * (0.22 + 0.18 * person.lashes),
     )
+
+
+def _ball(
+    person: Identity,
+    gaze: tuple[float, float],
+    frame: tuple[Array, Array, Array, Array],
+    side: Array,
+    edge: float,
+) -> Array:
+    """Colour (3, P) of the eyeball: white, iris with a darker rim, pupil, and the upper lid's shadow."""
+    q, u, v, upper = frame
+    width = person.eye_size
+    shade = 1.0 - 0.22 * q * q - 0.32 * soft(v - upper + 0.022, 0.030)
+    ball = np.stack([value * shade for value in (0.93, 0.91, 0.89)])
+    radius = 0.43 * width
+    du, dv = u - side * (gaze[0] * 0.38 * width), v - 0.006 - 0.02 * gaze[1]
+    far = np.sqrt(du * du + dv * dv)
+    colour = IRIS_COLOURS[person.iris]
+    disc = soft(radius - far, edge)
+    mix(ball, colour, disc * (1.0 - 0.12 * soft(v - upper + 0.03, 0.03)))
+    darken(ball, disc * bell(far - radius, 0.25 * radius) * 0.6, (1, 1, 1))
+    mix(ball, (0.03, 0.025, 0.025), soft(0.45 * radius - far, edge))
+    glint = spot(du + side * (0.32 * radius), dv, (0.0, 0.38 * radius), (0.26 * radius, 0.26 * radius))
+    mix(ball, (1.35, 1.35, 1.35), glint * 0.95)
+    corner = spot(q, v, (-0.95, 0.0), (0.16, 0.03)) * 0.6
+    mix(ball, (0.80, 0.50, 0.45), corner)
+    return ball
 
 
 def _paint_lids(

@@ -29,6 +29,7 @@ SKIN_TONES: tuple[Colour, ...] = (
     (0.52, 0.34, 0.24),
     (0.37, 0.24, 0.175),
 )
+FAINT = 0.004  # lines weaker than this are not drawn
 EYE_LEVEL = 0.085  # height of the eyes' middle
 
 
@@ -176,8 +177,11 @@ def _paint_lower_folds(surface: Surface, person: Identity, actions: Actions, nos
     crease = bell(offset, 0.026) * along_fold * fold
     puff = (bell(offset - 0.05, 0.05) - bell(offset, 0.03)) * along_fold
     surface.slope_x -= np.sign(x) * puff * (0.35 * fold)
-    marionette = bell(folded - person.mouth_width - 0.05, 0.02) * window(y, mouth - 0.20, mouth - 0.04, 0.06)
-    crease = crease * 0.52 + marionette * (0.22 * old + 0.28 * actions.corner_drop)
+    crease = crease * 0.52
+    below = 0.22 * old + 0.28 * actions.corner_drop  # the fold below the corners of the mouth
+    if below > FAINT:
+        line = bell(folded - person.mouth_width - 0.05, 0.02)
+        crease += line * window(y, mouth - 0.20, mouth - 0.04, 0.06) * below
     darken(surface.albedo, np.minimum(crease, 0.65))
 
 
@@ -185,20 +189,23 @@ def _paint_upper_folds(surface: Surface, person: Identity, actions: Actions, _: 
     x, y = surface.x, surface.y
     folded, old = np.abs(x), wear(person)
     raised = max(actions.inner_raise, actions.outer_raise) * (1.0 - 0.5 * actions.brow_lower)
-    lines = np.zeros_like(x)
-    top = person.brow_level + 0.15 + 0.05 * raised
-    wave = 0.02 * np.cos(folded * 7.0 + 6.0 * person.texture)
-    for step in range(3):
-        height = top + 0.09 * step
-        strength = (0.30 * raised * (0.5 + 0.5 * old) + 0.16 * old) * (1.0 - 0.18 * step)
-        lines = lines + bell(y - height - wave, 0.013) * strength
-    lines = lines * soft(0.40 - folded, 0.14)
+    total = np.zeros_like(x)
+    deep = 0.30 * raised * (0.5 + 0.5 * old) + 0.16 * old
+    if deep > FAINT:
+        top = person.brow_level + 0.15 + 0.05 * raised
+        wave = 0.02 * np.cos(folded * 7.0 + 6.0 * person.texture)
+        for step in range(3):
+            total += bell(y - top - 0.09 * step - wave, 0.013) * (deep * (1.0 - 0.18 * step))
+        total *= soft(0.40 - folded, 0.14)
     frown = min(0.9 * actions.brow_lower + 0.25 * actions.nose_wrinkle + 0.12 * old, 1.0)
     brow = person.brow_level - 0.05 * actions.brow_lower
-    glabella = bell(folded - 0.055 + 0.1 * (y - brow), 0.016) * window(y, brow - 0.10, brow + 0.13, 0.06)
-    wrinkle = bell(np.sin((y - 0.35 * folded) * 58.0) - 1.0, 0.55) * spot(x, y, (0, 0.06), (0.12, 0.10))
-    side = bell(folded - 0.13 + 0.5 * (y - 0.02), 0.022) * window(y, -0.12, 0.10, 0.05)
-    total = lines + glabella * (0.45 * frown) + (wrinkle * 0.40 + side * 0.32) * actions.nose_wrinkle
+    if frown > FAINT:
+        lines = bell(folded - 0.055 + 0.1 * (y - brow), 0.016)
+        total += lines * window(y, brow - 0.10, brow + 0.13, 0.06) * (0.45 * frown)
+    if actions.nose_wrinkle > FAINT:
+        ridges = bell(np.sin((y - 0.35 * folded) * 58.0) - 1.0, 0.55) * spot(x, y, (0, 0.06), (0.12, 0.10))
+        sides = bell(folded - 0.13 + 0.5 * (y - 0.02), 0.022) * window(y, -0.12, 0.10, 0.05)
+        total += (ridges * 0.40 + sides * 0.32) * actions.nose_wrinkle
     darken(surface.albedo, np.minimum(total, 0.65))
     surface.bump((0.0, brow - 0.02), (0.09, 0.10), 0.030 * frown)
 
@@ -206,20 +213,19 @@ def _paint_upper_folds(surface: Surface, person: Identity, actions: Actions, _: 
 def paint_brows(surface: Surface, person: Identity, actions: Actions) -> None:
     """Brows: raised inside or outside, drawn down and together."""
     level = surface.y - person.brow_level
-    for side in (-1.0, 1.0):
-        near = np.flatnonzero((side * surface.x > 0.0) & (level > -0.28) & (level < 0.36))
-        if near.size:
-            part = surface.crop(near)
-            _paint_brow(part, person, actions, side)
-            surface.paste(near, part)
+    near = np.flatnonzero((level > -0.24) & (level < 0.32))
+    if near.size:
+        part = surface.crop(near)
+        _paint_brows(part, person, actions)
+        surface.paste(near, part)
 
 
-def _paint_brow(surface: Surface, person: Identity, actions: Actions, side: float) -> None:
+def _paint_brows(surface: Surface, person: Identity, actions: Actions) -> None:
     colour = blend(hair_colour(person), (0.12, 0.08, 0.06), 0.35)
     thick = person.brow_thickness
     lowered = actions.brow_lower
     inner = person.eye_spacing - 0.235 - 0.035 * lowered
-    away = side * surface.x - inner
+    away = np.abs(surface.x) - inner
     s = limit(away * (1.0 / person.brow_length), -0.2, 1.2)
     arch = person.brow_arch * (1.0 - 2.2 * (s - 0.62) ** 2) + person.brow_slant * s
     height = person.brow_level + arch

@@ -1,0 +1,112 @@
+"""Keep measured rows in git, with all that is needed to judge them: commit, recipe, machine, time.
+
+A record is a folder below records/: ``rows.csv`` and ``intervals.csv`` as the evaluation wrote them, and
+``record.json``. Predictions, weights and images stay where they are.
+"""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fer_repro.config import run_folder
+from fer_repro.errors import UserError
+from fer_repro.files import atomic_folder
+
+TABLES = ("rows.csv", "intervals.csv")
+
+
+def keep_record(
+    name: str,
+    dataset: str,
+    method: str,
+    note: str = "",
+    force: bool = False,
+    project: Path | str = ".",
+    records: Path | str = "records",
+) -> Path:
+    """Record the results of one method on one data set.
+
+    Args:
+        name: of the record's folder, e.g. ``fer2013-rmn-cpu``.
+        dataset: a key of ``datasets``.
+        method: a key of ``methods``.
+        note: what a reader should know besides the recipe's own note.
+        force: replace a record of that name.
+        project: where results/, runs/ and timings/ lie, and whose commit is recorded.
+        records: where records live.
+
+    Returns:
+        The record's folder.
+
+    Raises:
+        UserError: there are no such results, or the record exists.
+    """
+    root = Path(project)
+    results = root / "results" / dataset / method
+    for table in TABLES:
+        if not (results / table).is_file():
+            raise UserError(
+                f"{results / table}: no such file; run dvc repro with {dataset} in datasets first"
+            )
+    seeds = pd.read_csv(results / "rows.csv", dtype={"seed": str})["seed"].dropna().unique()
+    runs = [
+        path.parent
+        for seed in seeds
+        for path in sorted(run_folder(root / "runs", dataset, method, int(seed)).glob("*/config.json"))
+    ]
+    if not runs:
+        raise UserError(
+            f"{run_folder(root / 'runs', dataset, method, 0)}: no trained run; expected config.json"
+        )
+    config = json.loads((runs[0] / "config.json").read_text(encoding="utf-8"))
+    record = {
+        "commit": _git(root, "rev-parse", "HEAD"),
+        "changed": sorted(line[3:] for line in _git(root, "status", "--porcelain", "-uno").splitlines()),
+        "dataset": dataset,
+        "method": method,
+        "note": note,
+        "recipe": config["recipe"],
+        "recipe_name": config["recipe_name"],
+        "runs": [_run(folder, root, dataset, method) for folder in runs],
+        "environment": _environment(root, dataset, method),
+    }
+    with atomic_folder(Path(records) / name, force) as folder:
+        for table in TABLES:
+            shutil.copyfile(results / table, folder / table)
+        text = json.dumps(record, indent=2, sort_keys=True) + "\n"
+        (folder / "record.json").write_text(text, encoding="utf-8")
+    return Path(records) / name
+
+
+def _run(folder: Path, root: Path, dataset: str, method: str) -> dict[str, Any]:
+    seed, arm = int(folder.parent.name), folder.name
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    timing = _timing(root, dataset, method, seed, arm)
+    return {
+        "arm": arm,
+        "seed": seed,
+        **{key: metrics[key] for key in ("best_epoch", "epochs", "parameters")},
+        **{key: value for key, value in timing.items() if key != "environment"},
+    }
+
+
+def _environment(root: Path, dataset: str, method: str) -> dict[str, Any]:
+    for path in sorted((root / "timings" / dataset / method).glob("*/*.json")):
+        environment: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["environment"]
+        return environment
+    return {}
+
+
+def _timing(root: Path, dataset: str, method: str, seed: int, arm: str) -> dict[str, Any]:
+    path = run_folder(root / "timings", dataset, method, seed, arm).with_suffix(".json")
+    timing: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return timing
+
+
+def _git(root: Path, *command: str) -> str:
+    done = subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True)
+    return done.stdout.rstrip("\n") if done.returncode == 0 else ""

@@ -1,0 +1,55 @@
+"""Records keep what is needed to judge a row, and nothing is overwritten."""
+
+import json
+
+import pytest
+
+from fer_repro.errors import UserError
+from fer_repro.pipeline.record import keep_record
+
+ROWS = "method,arm,seed,value\nrmn,masked,0,50\nrmn,masked,1,52\nrmn,masked,,51\n"
+
+
+@pytest.fixture
+def project(tmp_path):
+    results = tmp_path / "results/fer2013/rmn"
+    results.mkdir(parents=True)
+    (results / "rows.csv").write_text(ROWS)
+    (results / "intervals.csv").write_text("method,low,high\nrmn,49,53\n")
+    for seed in (0, 1, 7):  # 7 is a stranger: results do not know it
+        run = tmp_path / f"runs/fer2013/rmn/{seed}/masked"
+        run.mkdir(parents=True)
+        (run / "config.json").write_text(json.dumps({"recipe": {"note": "small"}, "recipe_name": "fer2013"}))
+        (run / "metrics.json").write_text(
+            json.dumps({"best_epoch": 2, "epochs": 3, "parameters": 5, "test": {}})
+        )
+        timing = tmp_path / f"timings/fer2013/rmn/{seed}/masked.json"
+        timing.parent.mkdir(parents=True)
+        timing.write_text(json.dumps({"train_seconds": 7.5, "environment": {"cores": 2}}))
+    return tmp_path
+
+
+def test_a_record_holds_rows_recipe_machine_and_time(project):
+    folder = keep_record("r", "fer2013", "rmn", "a note", project=project, records=project / "records")
+    assert (folder / "rows.csv").read_text() == ROWS
+    record = json.loads((folder / "record.json").read_text())
+    assert [(run["seed"], run["train_seconds"], run["parameters"]) for run in record["runs"]] == [
+        (0, 7.5, 5),
+        (1, 7.5, 5),
+    ]
+    assert record["recipe"] == {"note": "small"}
+    assert record["environment"] == {"cores": 2}
+    assert record["note"] == "a note"
+
+
+def test_a_record_is_not_overwritten_without_force(project):
+    place = {"project": project, "records": project / "records"}
+    keep_record("r", "fer2013", "rmn", **place)
+    with pytest.raises(UserError, match="exists already"):
+        keep_record("r", "fer2013", "rmn", **place)
+    keep_record("r", "fer2013", "rmn", force=True, **place)
+
+
+def test_missing_results_are_named(project):
+    with pytest.raises(UserError, match=r"rows\.csv: no such file"):
+        keep_record("r", "synthetic", "rmn", project=project, records=project / "records")
