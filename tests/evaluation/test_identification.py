@@ -90,7 +90,7 @@ def test_a_distractor_that_ties_does_not_beat_the_mate():
 
 
 def test_frames_of_one_medium_count_once():
-    """Template 7: a still (1, 0) and a video of three frames (0, 1); template 3 uses a medium's name again."""
+    """Template 7: a still (1, 0) and a video of three frames (0, 1); template 3 uses a name again."""
     embeddings = np.array([[2.0, 0.0], [0.0, 1.0], [0.0, 5.0], [0.0, 1.0], [3.0, 0.0]])
     numbers, pooled = pool_templates(embeddings, np.array([7, 7, 7, 7, 3]), np.array([0, 1, 1, 1, 0]))
     assert numbers.tolist() == [3, 7]
