@@ -287,11 +287,12 @@ def tar_at_far(curve: Roc, far: float, reading: str = "not_above") -> TarAtFar:
     if reading not in READINGS:
         raise UserError(f"reading is '{reading}'; {nearest(reading, READINGS)}")
     if far * curve.impostors < 1 - 1e-9:
+        tar = float(curve.tar[curve.far == 0].max())
         note = (
             f"FAR {far:g} cannot be measured with {curve.impostors} different pairs, only from "
-            f"{1 / curve.impostors:.2g} on: the TAR is that of FAR 0"
+            f"{1 / curve.impostors:.2g} on; at FAR 0 the TAR is {tar:.4f}"
         )
-        return TarAtFar(far, float(curve.tar[curve.far == 0].max()), False, note)
+        return TarAtFar(far, tar, False, note)
     if reading == "linear":
         tar = float(np.interp(far, curve.far, curve.tar))
     elif reading == "nearest":
