@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from fer_repro.errors import UserError
 from fer_repro.report.style import png_bytes, save_figure
-from fer_repro.report.tables import Column, Kind, as_html, columns_of
+from fer_repro.report.tables import Column, Kind, as_html, columns_of, for_people, result_columns
 
 
 def enter_project() -> Path:
@@ -85,3 +85,14 @@ def show_table(
 ) -> Shown:
     """Show a table with its caption; without ``columns`` every column appears under its own name."""
     return Shown(as_html(frame, columns or columns_of(frame, kinds), caption))
+
+
+def show_results(table: pd.DataFrame, caption: str) -> Shown:
+    """Show measured results beside published ones as people read them.
+
+    Args:
+        table: from ``fer_repro.report.tables.beside_published``.
+        caption: said above the table.
+    """
+    people = for_people(table)
+    return show_table(people, caption, result_columns(people))

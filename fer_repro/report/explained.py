@@ -18,26 +18,27 @@ Maps = Sequence[Array]
 
 
 def mask_overlay(images: Array, masks: Maps, titles: Sequence[str], kind: str = "mean") -> Figure:
-    """Lay the factor 1 + m of each stage over each face.
+    """Lay the factor 1 + M of each stage over each face.
 
     Every row is one face; every column one stage, from the finest map to the coarsest. Colour runs from the
     smallest to the largest value of that stage over all faces drawn, which its title states: where a channel
     mean has no spread (a softmax over channels fixes it), the map is one flat colour: that is the finding.
+    Low values are drawn more transparent than high ones, so that the face stays visible beneath.
 
     Args:
         images: (N, H, W) or (N, H, W, 3), uint8 or in [0, 1].
         masks: one (N, C, h, w) array per stage.
         titles: N names.
-        kind: ``mean`` draws the mean over channels of 1 + m, ``max`` its largest channel.
+        kind: ``mean`` draws the mean over channels of 1 + M, ``max`` its largest channel.
     """
     reduced = [1 + (m.mean(axis=1) if kind == "mean" else m.max(axis=1)) for m in masks]
-    word = {"mean": "channel mean of 1 + m", "max": "largest channel of 1 + m"}[kind]
+    word = {"mean": "Channel mean of 1 + M", "max": "Largest channel of 1 + M"}[kind]
     return _stage_columns(images, reduced, titles, word)
 
 
 def score_overlay(images: Array, scores: Maps, titles: Sequence[str]) -> Figure:
     """Lay each stage's scores before the softmax (channel mean) over each face; see ``mask_overlay``."""
-    return _stage_columns(images, [s.mean(axis=1) for s in scores], titles, "channel mean of the scores")
+    return _stage_columns(images, [s.mean(axis=1) for s in scores], titles, "Channel mean of the scores")
 
 
 def _stage_columns(images: Array, maps: Maps, titles: Sequence[str], word: str) -> Figure:
@@ -49,7 +50,7 @@ def _stage_columns(images: Array, maps: Maps, titles: Sequence[str], word: str) 
     for row in range(rows):
         show_face(panels[row, 0], images[row])
         panels[row, 0].set_ylabel(plain(titles[row]), fontsize=9)
-    for column, stage in enumerate(maps, start=1):
+    for column, stage in enumerate((values.astype(float) for values in maps), start=1):
         low, high = float(stage.min()), float(stage.max())
         flat = high - low < 1e-4
         name = f"stage {column}\n{low:.4g}" + (" everywhere" if flat else f" … {high:.4g}")
@@ -57,15 +58,16 @@ def _stage_columns(images: Array, maps: Maps, titles: Sequence[str], word: str) 
         for row in range(rows):
             axes = panels[row, column]
             show_face(axes, images[row])
+            heat = np.full(stage[row].shape, 0.5) if flat else (stage[row] - low) / (high - low)
             axes.imshow(
-                stage[row], cmap=HEAT, vmin=low if not flat else low - 1, vmax=high if not flat else high + 1,
-                alpha=0.62, extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="bilinear",
+                heat, cmap=HEAT, vmin=0, vmax=1, alpha=0.3 + 0.5 * heat, interpolation="bilinear",
+                extent=(-0.5, width - 0.5, height - 0.5, -0.5),
             )  # fmt: skip
     return figure
 
 
 def mask_statistics(masks: Maps, scores: Maps | None = None, uniform: bool = True) -> Figure:
-    """Draw how the mask values m of each stage are spread, on a logarithmic axis, with the line 1/C.
+    """Draw how the mask values M of each stage are spread, on a logarithmic axis, with the line 1/C.
 
     Args:
         masks: one (N, C, h, w) array per stage.
@@ -79,7 +81,7 @@ def mask_statistics(masks: Maps, scores: Maps | None = None, uniform: bool = Tru
     for i, (axes, values) in enumerate(zip(panels, masks, strict=True)):
         flat = np.clip(values.ravel().astype(float), floor, 1.0)
         weights = np.full(flat.size, 1 / flat.size)
-        axes.hist(flat, bins=edges, weights=weights, color=COLOURS[0], alpha=0.85, label="m")
+        axes.hist(flat, bins=edges, weights=weights, color=COLOURS[0], alpha=0.85, label="M")
         if scores is not None:
             other = 1 / (1 + np.exp(-scores[i].ravel().astype(float)))
             axes.hist(
@@ -94,7 +96,7 @@ def mask_statistics(masks: Maps, scores: Maps | None = None, uniform: bool = Tru
             axes.axvline(1 / channels, color=COLOURS[1], linewidth=1.6, linestyle=(0, (3, 2)))
         axes.text(0.03, 0.97, f"median {np.median(values):.2g}\n99 % below {np.quantile(values, 0.99):.2g}",
                   transform=axes.transAxes, va="top", fontsize=7.8, color=QUIET)  # fmt: skip
-        axes.set_xlabel("m")
+        axes.set_xlabel("M")
     panels[0].set_ylabel("share of mask values")
     panels[0].set_ylim(0, panels[0].get_ylim()[1] * 1.3)
     if uniform:
@@ -114,9 +116,9 @@ def mask_table(masks: Maps) -> pd.DataFrame:
         m = values.astype(float)
         rows.append(
             {
-                "stage": i, "channels": m.shape[1], "1/C": 1 / m.shape[1], "mean of m": m.mean(),
-                "median of m": np.median(m), "99 % below": np.quantile(m, 0.99), "largest m": m.max(),
-                "changed by > 10 %": f"{(m > 0.1).mean():.1%}",
+                "stage": i, "channels": m.shape[1], "1/C": 1 / m.shape[1], "mean of M": m.mean(),
+                "median of M": np.median(m), "99 % below": np.quantile(m, 0.99), "largest M": m.max(),
+                "above 0.1 (%)": 100 * (m > 0.1).mean(),
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
@@ -134,7 +136,7 @@ def show_explained(explained: Mapping[str, Array], faces: Faces) -> Shown:
         return say("This arm explains nothing that can be laid over a face.")
     figure = mask_overlay(faces.images, masks, faces.titles, "max")
     return show_figure(
-        figure, "Largest channel of 1 + m, per stage, over test faces.", "Masks over test faces."
+        figure, "Largest channel of 1 + M, per stage, over test faces.", "Masks over test faces."
     )
 
 
@@ -147,7 +149,7 @@ def mask_by_channel(mask: Array, image: Array, channels: int = 8) -> Figure:
         channels: how many to draw.
     """
     order = np.argsort(mask.max(axis=(1, 2)))[::-1][: min(channels, len(mask))]
-    figure = new_figure(7.6, 1.35)
+    figure = new_figure(7.6, 7.6 / (len(order) + 1) + 0.3)
     panels = figure.subplots(1, len(order) + 1, squeeze=False)[0]
     show_face(panels[0], image)
     for axes, channel in zip(panels[1:], order, strict=True):
@@ -174,7 +176,8 @@ def network_drawing(stages: pd.DataFrame) -> Figure:
         values = stages[column].to_numpy(dtype=float)
         axes.barh(range(count), values / values.sum(), color=colours, height=0.62)
         for y, value in enumerate(values):
-            axes.annotate(f"{value / values.sum():.0%}   {_short(value)}", (value / values.sum(), y), (4, 0),
+            part = value / values.sum()
+            axes.annotate(f"{_percent(part)}   {_short(value)}", (part, y), (4, 0),
                           textcoords="offset points", va="center", fontsize=8, color=QUIET)  # fmt: skip
         share = values[added].sum() / values.sum()
         axes.set_title(f"{title}: {_short(values.sum())}\n{share:.0%} in the masks", fontsize=9.5)
@@ -201,6 +204,10 @@ def _draw_boxes(axes: Axes, stages: pd.DataFrame, colours: Sequence[str]) -> Non
         if y:
             axes.plot([3.2, 3.2], [y - 0.71, y - 0.29], color=QUIET, linewidth=1.2, zorder=0)
     axes.set_title("Stage and its output", fontsize=9.5)
+
+
+def _percent(share: float) -> str:
+    return "< 1 %" if share < 0.005 else f"{100 * share:.0f} %"
 
 
 def _short(value: float) -> str:

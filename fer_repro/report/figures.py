@@ -100,20 +100,39 @@ def factor_distributions(samples: pd.DataFrame, factors: Sequence[str]) -> Figur
     for axes, factor in zip(panels, factors, strict=False):
         values = samples[factor]
         if pd.api.types.is_numeric_dtype(values) and values.nunique() > 8:
-            axes.hist(values.to_numpy(dtype=float), bins=24, color=COLOURS[0])
+            numbers = values.to_numpy(dtype=float)
+            axes.hist(numbers, bins=_even_bins(numbers), color=COLOURS[0])
         else:
             shares = values.astype(str).value_counts(normalize=True).sort_index()
             axes.bar(range(len(shares)), shares.to_numpy(), color=COLOURS[0], width=0.7)
+            for place, share in enumerate(shares):
+                axes.annotate(f"{100 * share:.0f}", (place, share), (0, 2), textcoords="offset points",
+                              ha="center", fontsize=6.5, color=QUIET)  # fmt: skip
+            axes.margins(y=0.14)
             turned = 35 if len(shares) > 3 else 0
             names = [plain(name) for name in shares.index]
             axes.set_xticks(
                 range(len(shares)), names, fontsize=7.5, rotation=turned, ha="right" if turned else "center"
             )
-        axes.set_title(plain(factor), fontsize=9)
+        axes.set_title(plain(factor.replace("_", " ")), fontsize=9)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.tick_params(labelsize=8)
     return figure
+
+
+def _even_bins(numbers: Array) -> Array:
+    """Choose edges between the steps that rounded values lie on, equally many steps to each bin.
+
+    >>> _even_bins(np.array([0.0, 0.1, 0.2, 0.3])).round(2).tolist()
+    [-0.05, 0.05, 0.15, 0.25, 0.35]
+    """
+    distinct = np.unique(numbers)
+    step = float(np.diff(distinct).min())
+    steps = round((distinct[-1] - distinct[0]) / step) + 1
+    widths = range(-(-steps // 24), max(-(-steps // 24), steps // 15) + 1)
+    width = min(widths, key=lambda w: -steps % w)  # the least of the last bin beyond the largest value
+    return distinct[0] + step * (width * np.arange(-(-steps // width) + 1) - 0.5)
 
 
 def learning_curves(history: pd.DataFrame, arms: Sequence[str] | None = None) -> Figure:
@@ -157,6 +176,8 @@ def learning_curves(history: pd.DataFrame, arms: Sequence[str] | None = None) ->
 def confusion_matrices(counts: Mapping[str, Array], classes: Sequence[str]) -> Figure:
     """Draw one confusion matrix per arm: colour and large number are row rates, small numbers are counts.
 
+    Cells without any image stay empty.
+
     Args:
         counts: arm -> (K, K) whole numbers or means over seeds; row true class, column predicted class.
         classes: K names.
@@ -171,10 +192,12 @@ def confusion_matrices(counts: Mapping[str, Array], classes: Sequence[str]) -> F
         for (row, column), rate in np.ndenumerate(rates):
             colour = PAPER if rate > 0.5 else INK
             weight = "bold" if row == column else "normal"
+            if not rate:
+                continue
             axes.text(column, row - 0.1, f"{100 * rate:.0f}", ha="center", va="center", color=colour,
                       fontsize=9, fontweight=weight)  # fmt: skip
-            axes.text(column, row + 0.28, f"{matrix[row, column]:.0f}", ha="center", va="center",
-                      color=colour if rate > 0.5 else QUIET, fontsize=5.8)  # fmt: skip
+            axes.text(column, row + 0.28, f"{matrix[row, column]:.1f}".removesuffix(".0"), ha="center",
+                      va="center", color=colour if rate > 0.5 else QUIET, fontsize=6.4)  # fmt: skip
         axes.set_title(plain(arm))
         axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(names)), names)
@@ -190,11 +213,12 @@ def confusion_matrices(counts: Mapping[str, Array], classes: Sequence[str]) -> F
     return figure
 
 
-def recall_bars(recalls: pd.DataFrame) -> Figure:
-    """Draw the recall of each class with its interval, arms side by side.
+def recall_bars(recalls: pd.DataFrame, title: str = "Recall per class") -> Figure:
+    """Draw the recall of each class, or the accuracy of any groups, with its interval, arms side by side.
 
     Args:
         recalls: columns ``arm``, ``class``, ``value``, ``low``, ``high``, all fractions.
+        title: what the bars are.
     """
     arms, classes = list(dict.fromkeys(recalls["arm"])), list(dict.fromkeys(recalls["class"]))
     colours = arm_colours(arms)
@@ -212,7 +236,7 @@ def recall_bars(recalls: pd.DataFrame) -> Figure:
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.grid(axis="y")
-    axes.set_title("Recall per class")
+    axes.set_title(title)
     figure.legend(loc="outside lower center", ncols=len(arms))
     return figure
 
@@ -228,6 +252,7 @@ def gap_plot(results: pd.DataFrame) -> Figure:
     axes = figure.subplots()
     positions = np.arange(len(results))
     values = results[["measured", "low", "high", "published"]].to_numpy(dtype=float)
+    values = values.clip(0, 100)  # an interval of a mean may leave what an accuracy can be
     for y, (measured, low, high, published) in zip(positions, values, strict=True):
         axes.plot([low, high], [y, y], color=COLOURS[0], linewidth=5, alpha=0.28, solid_capstyle="round")
         axes.plot([measured], [y], "o", color=COLOURS[0], markersize=7)
@@ -244,7 +269,13 @@ def gap_plot(results: pd.DataFrame) -> Figure:
     axes.set_ylim(len(results) - 0.4, -0.6)
     low_end, high_end = np.nanmin(values), np.nanmax(values)
     margin = max(high_end - low_end, 2.0)
-    axes.set_xlim(low_end - 0.08 * margin, high_end + 0.3 * margin)
+    axes.set_xlim(
+        max(low_end - 0.08 * margin, -2),
+        high_end + (0.28 if np.isfinite(values[:, 3]).any() else 0.1) * margin,
+    )
+    ticks = np.asarray(MaxNLocator(nbins=7).tick_values(*axes.get_xlim()))
+    inside = (ticks >= max(axes.get_xlim()[0], 0)) & (ticks <= min(axes.get_xlim()[1], 100))
+    axes.set_xticks(ticks[inside])
     axes.set_xlabel("accuracy (%)")
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
@@ -256,18 +287,21 @@ def gap_plot(results: pd.DataFrame) -> Figure:
     return figure
 
 
-def paired_seeds(values: pd.DataFrame, headline: str, control: str) -> Figure:
-    """Draw the claim: both arms of each seed joined by a line, and the differences with their mean.
+def paired_seeds(
+    values: pd.DataFrame, headline: str, control: str, interval: tuple[float, float] = (np.nan, np.nan)
+) -> Figure:
+    """Draw the claim: both arms of each seed joined by a line, and differences, mean and interval.
 
     Args:
         values: columns ``arm``, ``seed``, ``value`` (percent).
         headline: the arm the paper is about.
         control: the arm it is compared with.
+        interval: of the mean difference, in points.
     """
     table = values.pivot_table(index="seed", columns="arm", values="value")[[control, headline]].dropna()
     gain = table[headline] - table[control]
-    figure = new_figure(7.6, 2.9)
-    left, right = figure.subplots(1, 2, width_ratios=[1.0, 1.25])
+    figure = new_figure(7.6, 0.36 * len(gain) + 1.7)
+    left, right = figure.subplots(1, 2, width_ratios=[1.0, 1.5])
     for _, pair in table.iterrows():
         left.plot([0, 1], pair.to_numpy(), color=QUIET, linewidth=1.2, zorder=1)
     for x, arm in enumerate((control, headline)):
@@ -275,19 +309,22 @@ def paired_seeds(values: pd.DataFrame, headline: str, control: str) -> Figure:
     left.set_xticks([0, 1], [plain(control), plain(headline)])
     left.set_xlim(-0.35, 1.35)
     left.set_ylabel("accuracy (%)")
+    left.yaxis.set_major_locator(MaxNLocator(nbins=5))
     left.set_title("One line per seed")
     left.grid(axis="y")
+    places, mean = range(len(gain)), float(gain.mean())
     right.axvline(0, color=INK, linewidth=1)
-    right.hlines(range(len(gain)), 0, gain, color=COLOURS[0], linewidth=2)
-    right.plot(gain.to_numpy(), range(len(gain)), "o", color=COLOURS[0], markersize=7)
-    if len(gain):
-        right.axvline(gain.mean(), color=COLOURS[0], linestyle=(0, (3, 2)), linewidth=1.4,
-                      label=f"mean {gain.mean():+.2f}")  # fmt: skip
-        right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
-    right.set_yticks(range(len(gain)), [f"seed {seed}" for seed in gain.index])
-    right.set_ylim(len(gain) - 0.5, -0.5)
-    reach = max(float(gain.abs().max()) if len(gain) else 1.0, 0.5) * 1.25
+    right.hlines(places, 0, gain, color=QUIET, linewidth=1.4)
+    right.plot(gain.to_numpy(), places, "o", color=QUIET, markersize=6)
+    right.plot(interval, [len(gain)] * 2, color=COLOURS[0], linewidth=6, alpha=0.28)
+    right.plot([mean], [len(gain)], "o", color=COLOURS[0], markersize=8)
+    names = [f"seed {seed}: {value:+.2f}" for seed, value in gain.items()] + [f"mean: {mean:+.2f}"]
+    right.set_yticks(range(len(gain) + 1), [name.replace("-", "\N{MINUS SIGN}") for name in names])
+    right.set_ylim(len(gain) + 0.5, -0.5)
+    known = [abs(value) for value in (*gain, *interval) if np.isfinite(value)]
+    reach = max([*known, 0.5]) * 1.12
     right.set_xlim(-reach, reach)
+    right.grid(axis="x")
     right.set_title(f"{plain(headline)} minus {plain(control)} (points)")
     right.spines["left"].set_visible(False)
     right.tick_params(axis="y", length=0)
@@ -308,7 +345,7 @@ def difference_plot(claims: pd.DataFrame) -> Figure:
         axes.plot([row["difference"]], [y], "o", color=COLOURS[0], markersize=7)
         axes.plot([row["published"]], [y], "D", color=COLOURS[1], markersize=6, fillstyle="none")
     names = [
-        plain(f"{row['method']}, {row['dataset']} ({row['protocol']})\nTTA: {row['tta']}")
+        plain(f"{row['method']}, {row['dataset']} ({row['protocol']})\ntest-time augmentation: {row['tta']}")
         for _, row in claims.iterrows()
     ]
     axes.set_yticks(range(len(names)), names, fontsize=8.5)
@@ -318,7 +355,7 @@ def difference_plot(claims: pd.DataFrame) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.plot([], [], "o", color=COLOURS[0], label="measured, with interval")
-    axes.plot([], [], "D", color=COLOURS[1], fillstyle="none", label="published")
+    axes.plot([], [], "D", color=COLOURS[1], fillstyle="none", label="the paper's, on its own data")
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 

@@ -155,6 +155,49 @@ def recall_table(
     return pd.DataFrame(rows, columns=["arm", "class", "value", "low", "high"])
 
 
+def accuracy_by_factor(
+    root: Path | str,
+    dataset: str,
+    method: str,
+    arms: Sequence[str],
+    seeds: Sequence[int],
+    samples: pd.DataFrame,
+    factor: str,
+    confidence: float,
+) -> pd.DataFrame:
+    """Accuracy for each value of a factor, over seeds, with Wilson's interval for the test images.
+
+    Args:
+        root: where the runs are.
+        dataset: its name.
+        method: its name.
+        arms: which arms.
+        seeds: which seeds.
+        samples: sample table; a factor it does not have gives an empty table.
+        factor: one of its columns, of words.
+        confidence: such as 0.95.
+
+    Returns:
+        ``arm``, ``class`` (value of the factor, number of images), ``value``, ``low``, ``high`` in [0, 1].
+    """
+    columns = ["arm", "class", "value", "low", "high"]
+    if factor not in samples:
+        return pd.DataFrame(columns=columns)
+    rows = []
+    for arm in arms:
+        tables = [read_predictions(run_folder(root, dataset, method, seed, arm)) for seed in seeds]
+        table = pd.concat([table[table["split"] == "test"] for table in tables])
+        logits = table.filter(regex="^logit_").to_numpy(dtype=float)
+        right = pd.Series(logits.argmax(axis=1) == table["target"].to_numpy(dtype=int))
+        values = samples[factor].astype(str).iloc[table["sample"]].reset_index(drop=True)
+        for value, images in values.value_counts().items():
+            total = int(images) / len(seeds)
+            share = float(right[values == value].mean())
+            low, high = wilson_interval(share * total, total, confidence)
+            rows.append([arm, f"{value} ({total:.0f})", share, low, high])
+    return pd.DataFrame(rows, columns=columns)
+
+
 def wilson_interval(right: float, total: float, confidence: float) -> tuple[float, float]:
     """Interval of a share, after Wilson: it stays within [0, 1]; NaN where nothing was counted.
 

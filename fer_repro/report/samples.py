@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fer_repro.report.display import Shown, show_figure
-from fer_repro.report.figures import contact_sheet, factor_distributions
+from fer_repro.report.display import Shown, say, show_figure
+from fer_repro.report.figures import contact_sheet, factor_distributions, recall_bars
 
 FACTORS = ("intensity", "yaw", "pitch", "roll", "light_azimuth", "light_strength", "blur", "occluder")
 _FACTS = {
@@ -33,9 +33,8 @@ def count_table(audit: dict[str, Any]) -> pd.DataFrame:
     rows = []
     for split, counts in audit["counts"].items():
         rows.append([split, *counts, sum(counts)])
-        if audit.get("official"):
-            official = audit["official"].get(split, [0] * len(counts))
-            rows.append([f"{split}, official", *official, sum(official)])
+    for part, counts in (audit.get("official") or {}).items():
+        rows.append([f"{part}, official", *counts, sum(counts)])
     order = {"train": 0, "val": 1, "test": 2}
     rows.sort(key=lambda row: order.get(row[0].split(",")[0], 3))
     return pd.DataFrame(rows, columns=["split", *audit["classes"], "total"])
@@ -105,6 +104,23 @@ def show_factors(samples: pd.DataFrame, path: str | None = None) -> Shown:
     caption = "How the factors that made the faces are spread, all splits together."
     alt = f"Distributions of {', '.join(known)}."
     return show_figure(factor_distributions(samples, known), caption, alt, path)
+
+
+def show_by_factor(table: pd.DataFrame, factor: str) -> Shown:
+    """Show how accuracy depends on a factor, or say that this data set does not know it.
+
+    Args:
+        table: from ``fer_repro.report.runs.accuracy_by_factor``.
+        factor: its name.
+    """
+    if table.empty:
+        return say(f"The factor {factor} is not known for these images.")
+    caption = (
+        f"Test accuracy by {factor}, mean over seeds without test-time augmentation, with Wilson's interval "
+        "for the images. Number of test images in brackets."
+    )
+    numbers = "; ".join(f"{row['arm']}, {row['class']}: {row['value']:.0%}" for _, row in table.iterrows())
+    return show_figure(recall_bars(table, f"Accuracy by {factor}"), caption, f"Bars. {numbers}.")
 
 
 def show_occlusions(

@@ -35,6 +35,7 @@ _TEMPLATE = """{%- extends 'base/display_priority.j2' -%}
 {%- block data_svg -%}{%- endblock -%}
 {%- block data_text -%}<pre class="output" tabindex="0">{{ output.data['text/plain'] | ansi2html }}</pre>{%- endblock -%}
 """  # noqa: E501 - a template's lines
+_NOTEBOOK_ONLY = "notebook-only"  # what helps those who run a notebook, not those who read the page
 _HIDDEN = {"parameters", "injected-parameters", "remove_cell"}
 _FORBIDDEN = ("script", "style", "link", "iframe", "object", "embed", "base", "meta", "form", "template")
 
@@ -77,6 +78,7 @@ def read_story(path: Path, level: int = 3) -> Story:
         notebook = nbformat.read(path, as_version=4)
     except Exception as error:
         raise UserError(f"{path}: not readable as a notebook: {error}") from None
+    notebook.cells = [c for c in notebook.cells if _NOTEBOOK_ONLY not in c.metadata.get("tags", [])]
     for cell in notebook.cells:
         if _HIDDEN & set(cell.metadata.get("tags", [])):
             cell.metadata["transient"] = {"remove_source": True}
@@ -86,6 +88,7 @@ def read_story(path: Path, level: int = 3) -> Story:
     soup = BeautifulSoup(body, "html.parser")
     anchor = slug(path.stem)
     make_safe(soup)
+    leave_out_use(soup)
     title, contents = _fit_headings(soup, anchor, level, path.stem)
     describe_images(soup, title)
     box_tables(soup)
@@ -106,6 +109,14 @@ def make_safe(soup: BeautifulSoup) -> None:
     for image in soup.find_all("img"):
         if not image.get("src"):
             image.decompose()
+
+
+def leave_out_use(soup: BeautifulSoup) -> None:
+    """Take out the paragraph that says what a notebook reads and writes: it is for those who run it."""
+    for paragraph in soup.select(".prose p"):
+        first = paragraph.find("strong")
+        if first and first.get_text() == "Reads" and paragraph.get_text().startswith("Reads"):
+            paragraph.decompose()
 
 
 def _fit_headings(

@@ -5,7 +5,7 @@ Numbers stay numbers until they are written; every format prints the same text.
 
 import html
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -37,6 +37,7 @@ RESULTS = (  # for people
     Column("augmented", "TTA"),
     Column("value", "Measured", "percent"),
     Column("interval", "Interval", "range"),
+    Column("class_mean", "Class mean", "percent"),
     Column("runs", "Seeds", "count"),
     Column("published", "Published", "percent"),
     Column("gap", "Gap", "points"),
@@ -206,7 +207,36 @@ def _with_words(table: pd.DataFrame) -> pd.DataFrame:
         words=[str(name).replace("_", " ") for name in table["metric"]],
         augmented=["yes" if uses_tta(value) else "no" for value in table["tta"]],
         interval=interval,
+        class_mean=np.nan,
     )
+
+
+def for_people(table: pd.DataFrame) -> pd.DataFrame:
+    """Put mean class accuracies into a column beside the accuracies, where no paper has a number for them.
+
+    Args:
+        table: from ``beside_published``.
+
+    Returns:
+        Fewer rows, with the column ``class_mean`` (percent, NaN where there is none) that ``RESULTS`` prints.
+    """
+    key = [name for name in GROUP if name != "metric"]
+    means = table[(table["metric"] == "mean_class_accuracy") & table["published"].isna()]
+    values = means.set_index(key)["value"]
+    accuracies = table["metric"] == "accuracy"
+    places = pd.MultiIndex.from_frame(table[key])
+    class_mean = np.where(accuracies, values.reindex(places), np.nan)
+    known = pd.MultiIndex.from_frame(table.loc[accuracies, key])
+    repeated = table.index.isin(means.index) & places.isin(known)
+    return table.assign(class_mean=class_mean)[~repeated]
+
+
+def result_columns(table: pd.DataFrame) -> tuple[Column, ...]:
+    """Choose the columns of ``RESULTS`` that tell rows apart: no metric's name where all are accuracies."""
+    if set(table["metric"]) <= {"accuracy"}:
+        shown = [column for column in RESULTS if column.name != "words"]
+        return tuple(replace(c, heading="Accuracy") if c.name == "value" else c for c in shown)
+    return RESULTS
 
 
 def _find_published(row: pd.Series, published: pd.DataFrame) -> pd.Series | None:
@@ -267,11 +297,13 @@ def write_table(table: pd.DataFrame, folder: Path, caption: str) -> tuple[Path, 
         folder: where.
         caption: said with the table.
     """
+    people = for_people(table)
+    columns = result_columns(people)
     texts = {
         "table.csv": as_csv(table, NUMBERS),
-        "table.md": as_markdown(table, RESULTS, caption),
-        "table.tex": as_latex(table, RESULTS, caption),
-        "table.html": as_html(table, RESULTS, caption),
+        "table.md": as_markdown(people, columns, caption),
+        "table.tex": as_latex(people, columns, caption),
+        "table.html": as_html(people, columns, caption),
     }
     for name, text in texts.items():
         with atomic_write(folder / name) as temporary:

@@ -5,6 +5,7 @@ from finished_project import write
 
 from fer_repro.errors import UserError
 from fer_repro.report.runs import (
+    accuracy_by_factor,
     choose_explained,
     read_explained,
     read_history,
@@ -88,3 +89,16 @@ def test_damaged_rows_are_one_clear_error(tmp_path, text):
     write(tmp_path / "rows.csv", text)
     with pytest.raises(UserError, match=r"rows\.csv"):
         read_rows(tmp_path / "rows.csv")
+
+
+def test_accuracy_by_factor_counts_each_test_image_once(tmp_path):
+    samples = pd.DataFrame({"occluder": ["none", "none", "mask", "none"], "label": [0, 0, 1, 1]})
+    head = "sample,split,target,logit_a,logit_b,tta_a,tta_b\n"
+    for seed, wrong in enumerate((0, 1)):  # the second seed errs on the first sample
+        lines = f"3,val,1,9,0,1,0\n0,test,0,{1 - wrong},{wrong},0,1\n1,test,0,1,0,1,0\n2,test,1,1,0,1,0\n"
+        write(tmp_path / f"synthetic/rmn/{seed}/masked/predictions.csv", head + lines)
+    table = accuracy_by_factor(tmp_path, "synthetic", "rmn", ["masked"], [0, 1], samples, "occluder", 0.95)
+    assert table["class"].tolist() == ["none (2)", "mask (1)"]
+    assert table["value"].tolist() == [0.75, 0.0]
+    assert (table["low"] <= table["value"]).all()
+    assert accuracy_by_factor(tmp_path, "synthetic", "rmn", ["masked"], [0], samples, "light", 0.95).empty

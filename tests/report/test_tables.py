@@ -14,8 +14,10 @@ from fer_repro.report.tables import (
     as_markdown,
     beside_published,
     difference_sentence,
+    for_people,
     mean_interval,
     print_value,
+    result_columns,
     uses_tta,
 )
 
@@ -128,3 +130,24 @@ def test_sentences_say_no_more_than_the_interval():
 def test_what_counts_as_augmentation():
     assert uses_tta("random, 8 copies")
     assert not any(uses_tta(word) for word in ("", "none", "None", "0", "no", np.nan))
+
+
+def test_mean_class_accuracies_stand_beside_the_accuracies(published):
+    means = result_rows(metric="mean_class_accuracy").assign(value=lambda rows: rows["value"] - 10)
+    table = for_people(beside_published(pd.concat([result_rows(), means]), published, 0.95))
+    assert table[["arm", "value", "class_mean"]].to_numpy().tolist() == [
+        ["masked", 81, 71],
+        ["no_mask", 80, 70],
+    ]
+    headings = [column.heading for column in result_columns(table)]
+    assert "Accuracy" in headings
+    assert "Metric" not in headings
+
+
+def test_other_metrics_and_published_class_means_keep_their_rows(published):
+    means = result_rows("fer2013", metric="mean_class_accuracy")
+    known = published.assign(metric="mean_class_accuracy", tta="none")
+    rows = pd.concat([result_rows("fer2013"), means, result_rows("fer2013", metric="rank1")])
+    table = for_people(beside_published(rows, known, 0.95))
+    assert table["metric"].value_counts().to_dict() == {"accuracy": 2, "mean_class_accuracy": 2, "rank1": 2}
+    assert result_columns(table) == RESULTS
