@@ -14,17 +14,18 @@ import pandas as pd
 from fer_repro.config import method_arms, read_params, run_folder
 from fer_repro.files import read_yaml
 from fer_repro.report.claims import CLAIM_COLUMNS, gauge, headline_claim
-from fer_repro.report.display import figure_html
+from fer_repro.report.display import figure_html, show_results
 from fer_repro.report.figures import gap_plot, learning_curves
+from fer_repro.report.records import Record, read_records, spell_machine, spell_time
 from fer_repro.report.runs import EMPTY_ROWS, read_all_rows, read_history, read_json, read_rows, run_folders
 from fer_repro.report.story import Story, read_story
 from fer_repro.report.tables import (
-    RESULTS,
     Column,
     accuracy_labels,
     as_html,
     beside_published,
     difference_sentence,
+    in_percent,
     print_value,
     uses_tta,
 )
@@ -50,10 +51,14 @@ class Page:
     data: list[Story] = field(default_factory=list)
     audits: list[tuple[str, str]] = field(default_factory=list)
     training: list[tuple[str, str]] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    ran: str = ""
     provenance: str = ""
     commands: str = ""
     params: str = ""
     missing: list[tuple[str, str]] = field(default_factory=list)
+    rows: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=EMPTY_ROWS))
+    published: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=EMPTY_ROWS[:14]))
 
 
 def gather(root: Path) -> Page:
@@ -79,6 +84,8 @@ def gather(root: Path) -> Page:
     _add_claims(page, root)
     _add_stories(page, root)
     _add_training(page, root)
+    _add_records(page, root)
+    page.ran = _where_it_ran(root, page)
     page.provenance = as_html(_provenance(root, page), _PAIR, "Where and with what this page was made")
     page.commands = as_html(_commands(page), _COMMANDS, "How to run each number again")
     return page
@@ -102,18 +109,19 @@ def _add_results(page: Page, root: Path) -> None:
             _attempt(page, file, root, f"dvc repro evaluate@{dataset}-{method}")
     measured = read_all_rows(root / "results", page.datasets, page.methods)
     published_file = root / "published" / "results.csv"
-    known = _attempt(page, published_file, root, "part of the repository: git checkout published/")
-    published = read_rows(published_file) if known else pd.DataFrame(columns=EMPTY_ROWS[:14])
+    if _attempt(page, published_file, root, "part of the repository: git checkout published/"):
+        page.published = read_rows(published_file)
     if measured.empty:
         return
-    table = beside_published(measured, published, page.confidence)
+    page.rows = in_percent(measured)
+    table = beside_published(measured, page.published, page.confidence)
     percent = round(100 * page.confidence)
     caption = (
         f"Measured beside published, in percent; the interval is that of the mean over seeds ({percent} %, "
         "Student's t), the gap in points. TTA: test-time augmentation. A published number stands only beside "
         "the same data set, protocol and use of TTA; the budget says how the measured number was made."
     )
-    page.results = as_html(table, RESULTS, caption)
+    page.results = show_results(table, caption).markup
     accuracies = accuracy_labels(table)
     if len(accuracies):
         numbers = zip(accuracies["label"], accuracies["value"], strict=True)
@@ -148,6 +156,7 @@ def _add_claims(page: Page, root: Path) -> None:
                 "percent": round(100 * float(claim["confidence"])),
                 "comparable": str(claim["published_dataset"]) == str(dataset),
                 "tta_words": "with" if uses_tta(claim["tta"]) else "without",
+                "accuracies": _arm_means(page, claim),
                 "sentence": difference_sentence(
                     float(claim["difference"]), float(claim["low"]), float(claim["high"]),
                     str(claim["headline"]), str(claim["control"]),
@@ -156,11 +165,25 @@ def _add_claims(page: Page, root: Path) -> None:
         )  # fmt: skip
 
 
-def _paper(root: Path, method: str) -> str:
-    """Name the paper of a method as published/papers.yaml has it, or nothing."""
+def _paper(root: Path, method: str) -> dict[str, str]:
+    """Name the paper of a method as published/papers.yaml has it: title, and the rest in one line."""
     file = root / "published" / "papers.yaml"
     paper = read_yaml(file).get(method, {}) if file.is_file() else {}
-    return ", ".join(str(paper[key]) for key in ("title", "venue") if key in paper)
+    rest = [", ".join(paper.get("authors", [])), str(paper.get("venue", ""))]
+    rest.append(f"arXiv:{paper['arxiv']}" if "arxiv" in paper else "")
+    return {"title": str(paper.get("title", method)), "rest": ". ".join(part for part in rest if part)}
+
+
+def _arm_means(page: Page, claim: pd.Series) -> list[tuple[str, str]]:
+    """Print the mean accuracy of the two arms that a claim compares, over the seeds that both have."""
+    same = (page.rows["metric"] == claim["metric"]) & (page.rows["dataset"] == claim["dataset"])
+    for name in ("method", "protocol", "tta"):
+        same &= page.rows[name] == claim[name]
+    table = page.rows[same & (page.rows["seed"] != "")].pivot_table("value", "seed", "arm")
+    arms = [str(claim[name]) for name in ("headline", "control")]
+    if not set(arms) <= set(table):
+        return []
+    return [(arm, print_value(float(table[arms].dropna()[arm].mean()), "percent")) for arm in arms]
 
 
 def _add_stories(page: Page, root: Path) -> None:
@@ -194,17 +217,37 @@ def _add_training(page: Page, root: Path) -> None:
             words = (
                 f"Learning curves of {method} on {dataset}: mean over {count} seeds, their range as a band."
             )
-            figure = figure_html(
-                learning_curves(history, arms),
-                words,
-                f"Loss and accuracy over epochs for {', '.join(arms)}; the table below has the values.",
-            )
+            figure = ""
+            if f"{method}-{dataset}" not in [story.name for story in page.stories]:  # stories have the curves
+                alt = f"Loss and accuracy over epochs for {', '.join(arms)}; the table below has the values."
+                figure = figure_html(learning_curves(history, arms), words, alt)
             table = as_html(
                 _run_table(root, dataset, method, history),
                 _RUNS,
                 f"Runs of {method} on {dataset}; accuracies at the best epoch",
             )
             page.training.append((f"{method} on {dataset}", figure + table))
+
+
+def _add_records(page: Page, root: Path) -> None:
+    page.records = read_records(root / "records", page.published, page.confidence)
+
+
+def _where_it_ran(root: Path, page: Page) -> str:
+    """Say how many networks were trained, how long and on what, where the timings are still there."""
+    timings = [
+        read_json(run_folder(root / "timings", dataset, method, seed, arm).with_suffix(".json"))
+        for dataset in page.datasets
+        for method in page.methods
+        for seed, arm, _ in run_folders(root / "runs", dataset, method)
+        if seed in page.seeds and arm in page.arms[method]
+    ]
+    known = [timing for timing in timings if isinstance(timing, dict) and timing.get("environment")]
+    if not known or len(known) < len(timings):
+        return ""
+    machines = "; ".join(dict.fromkeys(spell_machine(timing["environment"]) for timing in known))
+    seconds = sum(_seconds(timing) for timing in known)
+    return f"{len(known)} networks trained in {spell_time(seconds)} of computing, on {machines}."
 
 
 def _attempt_run(page: Page, root: Path, dataset: str, method: str, seed: int) -> None:

@@ -1,5 +1,7 @@
 """A finished project, small, whose class names and notebooks try to do harm."""
 
+import json
+
 import nbformat
 import numpy as np
 import pandas as pd
@@ -11,6 +13,9 @@ from fer_repro.report.figures import contact_sheet
 from fer_repro.report.runs import read_rows
 
 NOTE = "synthetic faces, width 1/8"
+PIXEL = (  # a PNG of one pixel
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 ACCURACIES = {"masked": (81.0, 80.0, 82.0), "no_mask": (80.0, 80.5, 79.5)}
 
 
@@ -62,6 +67,34 @@ def write(path, text):
     path.write_text(text, encoding="utf-8")
 
 
+def make_record(records, dataset="fer2013", changed=()):
+    tta = "random, 8 copies"
+    official = [
+        result_rows(dataset, tta=tta),
+        result_rows(dataset),
+        result_rows(dataset, tta, "mean_class_accuracy"),
+    ]
+    clean = result_rows(dataset, tta=tta).assign(protocol="clean", value=lambda rows: rows["value"] - 2)
+    difference = (
+        result_rows(dataset).head(1).assign(arm="masked - no_mask", unit="points", value=1.0, seed="")
+    )
+    rows = pd.concat([*official, clean, difference])
+    record = {
+        "commit": "0" * 40, "changed": list(changed), "dataset": dataset, "method": "rmn",
+        "note": "<i>ours</i>", "recipe": {"note": "CPU budget"}, "recipe_name": "fer2013",
+        "runs": [
+            {"arm": arm, "seed": seed, "parameters": 1234, "train_seconds": 1250.0}
+            for seed in range(3) for arm in ACCURACIES
+        ],
+        "environment": {
+            "processor": "A processor", "cores": 2, "device": "cpu", "packages": {"torch": "2.0"},
+        },
+    }  # fmt: skip
+    write(records / "one/rows.csv", rows.to_csv(index=False))
+    write(records / "one/record.json", json.dumps(record))
+    write(records / "README.md", "What this is.")
+
+
 def make_project(tmp_path):
     write(tmp_path / "params.yaml", PARAMS)
     rows = pd.concat([result_rows(), result_rows(tta="random, 8 copies")])
@@ -70,6 +103,7 @@ def make_project(tmp_path):
     known = read_rows(tmp_path / "published/results.csv")
     claims = claim_table(rows, known, "rmn", "masked", "no_mask", 0.95)
     write(tmp_path / "comparison/claims.csv", claims.to_csv(index=False))
+    make_record(tmp_path / "records")
     for seed in range(3):
         for arm in ACCURACIES:
             lines = "".join(f"{e},0.1,{2 / e},{0.3 * e},{2 / e},{0.2 * e},0\n" for e in (1, 2, 3))
@@ -80,11 +114,13 @@ def make_project(tmp_path):
     sheet = contact_sheet(np.zeros((2, 8, 8), np.uint8), ["a$b", "$\\bad$"])
     cells = [
         new_markdown_cell("# Story\n\nSee [the end](#The-end) and ![far](https://example.org/far.png)."),
+        new_markdown_cell("**Question.** Why?\n\n**Reads** files. **Writes** others."),
+        new_markdown_cell("How to run this notebook.", metadata={"tags": ["notebook-only"]}),
         new_code_cell("seed = 0", metadata={"tags": ["parameters"]}),
         new_markdown_cell("## The idea\n\n## The idea"),
         new_code_cell("x", outputs=[shown(show_table(table, "Counts")), new_output("stream", text=evil)]),
         new_code_cell("y", outputs=[shown(show_figure(sheet, evil, f'"{evil}'))]),
-        new_code_cell("z", outputs=[new_output("display_data", data={"image/png": "AAAA"})]),
+        new_code_cell("z", outputs=[new_output("display_data", data={"image/png": PIXEL})]),
         new_code_cell("z", outputs=[new_output("display_data", data={"text/html": f"<p id='p'>{evil}</p>"})]),
         new_markdown_cell("## The end"),
     ]

@@ -94,7 +94,49 @@ def test_code_is_folded_and_parameters_are_hidden(page):
     assert "seed = 0" not in page.find(id="papers").get_text()
 
 
-def test_no_synthetic_number_stands_beside_a_published_one(page):
+def test_how_to_run_a_notebook_is_left_to_the_notebook(page):
+    text = page.get_text()
+    assert "Why?" in text
+    assert "How to run this notebook" not in text
+    assert "Writes others" not in text
+
+
+def test_records_stand_beside_the_published_numbers(page):
+    section = page.find(id="records")
+    text = section.get_text(" ", strip=True)
+    for piece in (
+        "rmn on fer2013",
+        "CPU budget",
+        "81.00",
+        "74.14",
+        "+6.86",
+        "79.00",
+        "clean",
+        "+1.00",
+        "2 h 5 min",
+    ):
+        assert piece in text, piece
+    assert not section.find("i")  # a note is text
+    assert page.find("a", href="#records")
+
+
+def test_where_it_ran_is_told_when_all_timings_are_known(project):
+    timing = (
+        '{"train_seconds": 50.4, "environment": {"processor": "A processor", "cores": 2, "device": "cpu"}}'
+    )
+    for seed, arm in itertools.product(range(3), ("masked", "no_mask")):
+        write_report(project, project / "index.html")
+        assert "networks trained" not in (project / "index.html").read_text(encoding="utf-8")
+        write(project / f"timings/synthetic/rmn/{seed}/{arm}.json", timing)
+    write_report(project, project / "index.html")
+    text = (project / "index.html").read_text(encoding="utf-8")
+    assert "6 networks trained in 5 min 2 s of computing, on A processor, 2 cores, no GPU used." in text
+
+
+def test_no_synthetic_number_stands_beside_a_published_one(project):
+    (project / "executed/comparison.ipynb").unlink()  # then the page has its own table
+    write_report(project, project / "index.html")
+    page = BeautifulSoup((project / "index.html").read_text(encoding="utf-8"), "html.parser")
     text = page.find(id="results").table.get_text()
     assert "74.14" not in text
     assert "synthetic faces, width 1/8" in text

@@ -39,6 +39,20 @@
   wide.addEventListener("change", fold);
   fold();
 
+  function reach() {  // figures that scroll on a narrow screen are reached by keyboard, too
+    document.querySelectorAll("figure .paper").forEach(function (box) {
+      if (box.scrollWidth > box.clientWidth) {
+        box.tabIndex = 0;
+        box.setAttribute("role", "group");
+        box.setAttribute("aria-label", "Figure, scrolls sideways");
+      } else {
+        ["tabindex", "role", "aria-label"].forEach(function (name) { box.removeAttribute(name); });
+      }
+    });
+  }
+  window.addEventListener("resize", reach);
+  window.addEventListener("load", reach);
+
   function number(text) { return parseFloat(text.replace(/\u2212/g, "-").replace(/,/g, "")); }
   document.querySelectorAll("table.sortable").forEach(function (table) {
     var heads = Array.prototype.slice.call(table.tHead ? table.tHead.rows[0].cells : []);

@@ -1,0 +1,97 @@
+import json
+import shutil
+
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+from finished_project import make_record
+
+from fer_repro.errors import UserError
+from fer_repro.report.records import read_records, spell_machine
+
+
+@pytest.fixture
+def records(tmp_path):
+    make_record(tmp_path)
+    return tmp_path
+
+
+def table(record, number):
+    body = BeautifulSoup(record.html, "html.parser").find_all("table")[number]
+    return [[cell.get_text() for cell in row.find_all(["th", "td"])] for row in body.tbody.find_all("tr")]
+
+
+def test_each_arm_protocol_and_use_of_tta_has_its_row(records, published):
+    [record] = read_records(records, published, 0.95)
+    assert record.title == "rmn on fer2013"
+    assert table(record, 0) == [
+        ["masked", "official", "yes", "81.00", "78.52 to 83.48", "81.00", "3", "74.14", "+6.86"],
+        ["no_mask", "official", "yes", "80.00", "78.76 to 81.24", "80.00", "3", "72.42", "+7.58"],
+        ["masked", "official", "no", "81.00", "78.52 to 83.48", "–", "3", "–", "–"],
+        ["no_mask", "official", "no", "80.00", "78.76 to 81.24", "–", "3", "–", "–"],
+        ["masked", "clean", "yes", "79.00", "76.52 to 81.48", "–", "3", "–", "–"],
+        ["no_mask", "clean", "yes", "78.00", "76.76 to 79.24", "–", "3", "–", "–"],
+    ]
+
+
+def test_the_difference_and_the_way_it_was_made_are_told(records, published):
+    [record] = read_records(records, published, 0.95)
+    assert [row[4:6] for row in table(record, 1)] == [["+1.00", "−2.73 to +4.73"]] * 3
+    how = dict(table(record, 2))
+    assert how["note"] == "<i>ours</i>"
+    assert how["recipe"] == "fer2013: CPU budget"
+    assert how["arms"] == "masked (1,234 parameters), no_mask (1,234 parameters)"
+    assert how["training time"] == "2 h 5 min for 6 runs"
+    assert how["machine"] == "A processor, 2 cores, no GPU used, torch 2.0"
+    assert how["commit"] == "0" * 40
+
+
+def test_uncommitted_changes_are_told(tmp_path, published):
+    make_record(tmp_path, changed=["params.yaml"])
+    [record] = read_records(tmp_path, published, 0.95)
+    assert dict(table(record, 2))["commit"].endswith("with 1 files changed since")
+
+
+def test_no_records_are_no_error(tmp_path, published):
+    assert read_records(tmp_path / "nowhere", published, 0.95) == []
+
+
+def test_one_arm_alone_has_no_difference(records, published):
+    rows = pd.read_csv(records / "one/rows.csv", dtype={"seed": str})
+    rows[rows["arm"] == "masked"].to_csv(records / "one/rows.csv", index=False)
+    [record] = read_records(records, published, 0.95)
+    assert record.html.count("<table") == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not readable as JSON"),
+        ("[]", "'commit' is missing"),
+        ('{"commit": 1}', "'commit' is missing or no str"),
+    ],
+)
+def test_damaged_records_are_one_clear_error(records, published, text, message):
+    (records / "one/record.json").write_text(text)
+    with pytest.raises(UserError, match=f"record.json: .*{message}|record.json: {message}"):
+        read_records(records, published, 0.95)
+
+
+@pytest.mark.parametrize("gone", ["record.json", "rows.csv"])
+def test_half_a_record_is_one_clear_error(records, published, gone):
+    (records / "one" / gone).unlink()
+    with pytest.raises(UserError, match=f"{gone}: no such file"):
+        read_records(records, published, 0.95)
+
+
+def test_a_key_of_the_wrong_kind_is_named(records, published):
+    record = json.loads((records / "one/record.json").read_text())
+    (records / "one/record.json").write_text(json.dumps(record | {"runs": {}}))
+    with pytest.raises(UserError, match="'runs' is missing or no list"):
+        read_records(records, published, 0.95)
+    shutil.rmtree(records / "one")
+
+
+def test_a_gpu_is_named():
+    assert spell_machine({"accelerator": "A GPU", "device": "cuda", "cores": 16}) == "A GPU, 16 cores"
+    assert spell_machine({}) == ""
