@@ -20,11 +20,15 @@ class Official:
         counts: split -> samples per class, in class order.
         facts: some of ``Audit.facts``.
         fingerprint: ``Audit.fingerprint`` of the original, or "" if unknown.
+        sizes: further sizes. The key is one or more splits ("train+val": samples, where part of the
+            publisher's training is held out), a column of truth values (rows where it is true), or a column
+            of names (different ones).
     """
 
-    counts: dict[str, tuple[int, ...]]
+    counts: dict[str, tuple[int, ...]]  # keys as "train" or "train+val"; {} if unknown
     facts: dict[str, int]
     fingerprint: str
+    sizes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Audit:
         crossing: subjects that stand in more than one split.
         official: the published counts, or None.
         differences: each deviation from the official set, in words.
+        sizes: as found, those of ``Official.sizes`` that the set has.
     """
 
     name: str
@@ -55,17 +60,18 @@ class Audit:
     crossing: tuple[str, ...]
     official: dict[str, tuple[int, ...]] | None = None
     differences: tuple[str, ...] = field(default=())
+    sizes: dict[str, int] = field(default_factory=dict)
 
     def as_json(self) -> str:
-        """Byte-stable JSON: sorted keys, two spaces."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+        """Byte-stable JSON: sorted keys, two spaces; ``sizes`` only where there are any."""
+        values = {key: value for key, value in asdict(self).items() if key != "sizes" or value}
+        return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
     def count_table(self) -> pd.DataFrame:
         """Samples per split (rows) and class (columns), with totals; official rows beneath where known."""
         rows = dict(self.counts)
         if self.official is not None:
-            for split in SPLITS:
-                rows[f"{split}, official"] = self.official.get(split, (0,) * len(self.classes))
+            rows |= {f"{part}, official": counts for part, counts in self.official.items()}
         table = pd.DataFrame.from_dict(rows, orient="index", columns=list(self.classes))
         return table.assign(total=table.sum(axis=1))
 
@@ -79,7 +85,9 @@ class Audit:
             "",
             *self._facts_in_words(),
         ]
-        if self.official is not None:
+        if self.sizes:
+            lines.append("sizes: " + ", ".join(f"{key} {count}" for key, count in self.sizes.items()))
+        if self.official is not None or self.sizes:
             lines += ["", *(self.differences or ("Everything is as in the official set.",))]
         return "\n".join(lines)
 
@@ -176,6 +184,7 @@ def audit(
         "subjects_crossing": len(crossing),
     }
     fingerprint = _fingerprint(samples, digests)
+    measured = _sizes(samples, official) if official else {}
     return Audit(
         name=name,
         classes=tuple(classes),
@@ -184,8 +193,11 @@ def audit(
         fingerprint=fingerprint,
         constant=constant,
         crossing=crossing,
-        official=official.counts if official else None,
-        differences=_differences(classes, counts, facts, fingerprint, official) if official else (),
+        official=official.counts if official and official.counts else None,
+        differences=_differences(classes, counts, facts | measured, fingerprint, official)
+        if official
+        else (),
+        sizes=measured,
     )
 
 
@@ -198,6 +210,19 @@ def _groups(samples: pd.DataFrame, digests: np.ndarray) -> np.ndarray:
 def _constant_rows(images: np.ndarray, samples: pd.DataFrame) -> tuple[int, ...]:
     blank = np.array([bool((image == image.flat[0]).all()) for image in images])
     return tuple(np.flatnonzero(blank[samples["image"].to_numpy()]).tolist())
+
+
+def _sizes(samples: pd.DataFrame, official: Official) -> dict[str, int]:
+    """Measure what ``Official.sizes`` names; columns that the set lacks are left out."""
+    found = {}
+    for key in official.sizes:
+        if key in samples:
+            values = samples[key]
+            truths = values.dtype == bool
+            found[key] = int(values.sum() if truths else values[values != ""].nunique())
+        elif set(key.split("+")) <= set(SPLITS):
+            found[key] = int(samples["split"].isin(key.split("+")).sum())
+    return found
 
 
 def _fingerprint(samples: pd.DataFrame, digests: np.ndarray) -> str:
@@ -215,16 +240,18 @@ def _differences(
     fingerprint: str,
     official: Official,
 ) -> tuple[str, ...]:
-    lines = [
-        f"{split} {name}: {found} samples, official {expected} ({found - expected:+d})"
-        for split in SPLITS
-        for name, found, expected in zip(classes, counts[split], official.counts[split], strict=True)
-        if found != expected
-    ]
+    lines = []
+    for part, expected_counts in official.counts.items():
+        found_counts = np.sum([counts[split] for split in part.split("+")], axis=0).tolist()
+        lines += [
+            f"{part} {name}: {found} samples, official {expected} ({found - expected:+d})"
+            for name, found, expected in zip(classes, found_counts, expected_counts, strict=True)
+            if found != expected
+        ]
     lines += [
         f"{key.replace('_', ' ')}: {facts[key]}, official {expected} ({facts[key] - expected:+d})"
-        for key, expected in official.facts.items()
-        if facts[key] != expected
+        for key, expected in (official.facts | official.sizes).items()
+        if key in facts and facts[key] != expected
     ]
     if official.fingerprint and fingerprint != official.fingerprint:
         lines.append(

@@ -5,9 +5,8 @@ arXiv:1307.0414. Read from the contest's ``fer2013.csv``, from ``icml_face_data.
 columns), or from folders ``train/<class>/`` and ``test/<class>/`` as they go round on Kaggle.
 """
 
-import csv
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -16,12 +15,11 @@ import pandas as pd
 from PIL import Image
 
 from fer_repro.data.audit import Official
-from fer_repro.data.samples import Converted, place
+from fer_repro.data.pixel_csv import EMOTIONS, SIDE, USAGES, read_rows, scan
+from fer_repro.data.samples import Converted
 from fer_repro.errors import UserError, nearest
 
-CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # the csv's own numbers
-SIDE = 48
-USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
+CLASSES = EMOTIONS
 OFFICIAL = Official(
     counts={
         "train": (3995, 436, 4097, 7215, 4830, 3171, 4965),
@@ -94,11 +92,11 @@ def convert(path: Path, append: Callable[[np.ndarray], None], expect: Callable[[
 def _convert_csv(
     path: Path, append: Callable[[np.ndarray], None], expect: Callable[[int], None]
 ) -> Converted:
-    digest, lines = _scan(path)
+    digest, lines = scan(path)
     expect(lines)
     labels: list[int] = []
     splits: list[str] = []
-    rows = _read_rows(path)
+    rows = read_rows(path)
     while chunk := list(islice(rows, _CHUNK)):
         labels += [label for label, _, _ in chunk]
         splits += [split for _, split, _ in chunk]
@@ -106,101 +104,6 @@ def _convert_csv(
     if not labels:
         raise UserError(f"{path}: no rows below the header; expected 35887")
     return Converted(_table(labels, splits), {path.name: digest})
-
-
-def _scan(path: Path) -> tuple[str, int]:
-    """Sha256 of a file and how many lines it has below its first."""
-    hasher, lines, last = hashlib.sha256(), 0, b"\n"
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            hasher.update(piece)
-            lines += piece.count(b"\n")
-            last = piece[-1:]
-    if last == b"\n" and lines == 0:
-        raise UserError(f"{path}: the file is empty; expected the columns emotion, pixels, Usage")
-    return hasher.hexdigest(), lines - (last == b"\n")
-
-
-def _read_rows(path: Path) -> Iterator[tuple[int, str, np.ndarray]]:
-    row = -1
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file)
-            header = [name.strip() for name in next(lines)]
-            columns = _columns(path, header)
-            for row, fields in enumerate(lines):
-                if fields:
-                    yield _read_row(path, row, fields, columns, len(header))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(
-            f"{path}: {place(row + 1)} or soon after is no UTF-8 text ({error}); "
-            "expected the csv itself, unpacked and unchanged"
-        ) from None
-
-
-def _columns(path: Path, header: list[str]) -> tuple[int, int, int]:
-    names = [name.lower() for name in header]
-    for name in ("emotion", "pixels", "Usage"):
-        if name.lower() not in names:
-            shown = ", ".join(repr(found[:30]) for found in header[:6])
-            raise UserError(
-                f"{path}: line 1: column '{name}' is missing; expected emotion, pixels, Usage in any order, "
-                f"found {shown}"
-            )
-    return names.index("emotion"), names.index("pixels"), names.index("usage")
-
-
-def _read_row(
-    path: Path, row: int, fields: list[str], columns: tuple[int, int, int], width: int
-) -> tuple[int, str, np.ndarray]:
-    where = f"{path}: {place(row)}"
-    if len(fields) != width:
-        raise UserError(f"{where}: {len(fields)} columns: expected {width}; is the file cut off here?")
-    emotion, pixels, usage = (fields[column].strip() for column in columns)
-    if not (len(emotion) == 1 and emotion in "0123456"):
-        meaning = ", ".join(f"{number} {name}" for number, name in enumerate(CLASSES))
-        raise UserError(f"{where}: emotion is {emotion[:30]!r}: expected 0 to 6 ({meaning})")
-    image = _fast_pixels(pixels)
-    if image is None:
-        image = _careful_pixels(pixels, where)
-    if usage not in USAGES:
-        raise UserError(f"{where}: Usage is {usage[:30]!r}; {nearest(usage, USAGES)}")
-    return int(emotion), USAGES[usage], image
-
-
-def _fast_pixels(text: str) -> np.ndarray | None:
-    """The pixels of a flawless row, (2304,) uint8; None sends the row to the careful reader.
-
-    Digits are weighed by their distance to the end of their number, for all numbers at once.
-    """
-    if not text.isascii():
-        return None
-    characters = np.frombuffer(text.encode(), np.uint8)
-    spaces = np.flatnonzero(characters == 32)
-    if len(spaces) != SIDE * SIDE - 1:
-        return None
-    ends = np.append(spaces, len(characters))
-    lengths = np.diff(ends, prepend=-1) - 1
-    digits = characters - np.uint8(48)  # anything but a digit becomes 10 or more, a space 240
-    if lengths.min() < 1 or lengths.max() > 3 or np.count_nonzero(digits > 9) != len(spaces):
-        return None
-    values = digits[ends - 1].astype(np.int16)
-    for place_value, length in ((10, 2), (100, 3)):
-        long = lengths >= length
-        values[long] += place_value * digits[ends[long] - length].astype(np.int16)
-    return values.astype(np.uint8) if values.max() < 256 else None
-
-
-def _careful_pixels(text: str, where: str) -> np.ndarray:
-    tokens = text.split()
-    for number, token in enumerate(tokens):
-        if not (token.isascii() and token.isdigit() and int(token[:9]) < 256):
-            raise UserError(
-                f"{where}: pixel {number} is {token[:30]!r}: expected a whole number from 0 to 255"
-            )
-    if len(tokens) != SIDE * SIDE:
-        raise UserError(f"{where}: {len(tokens)} pixels: expected {SIDE * SIDE}; is the file cut off here?")
-    return np.array(tokens, np.int64).astype(np.uint8)
 
 
 # The folders: one file per image

@@ -9,7 +9,8 @@ from PIL import Image
 
 from fer_repro.data.adding import add_dataset
 from fer_repro.data.audit import audit
-from fer_repro.data.datasets.fer2013 import CLASSES, OFFICIAL, _careful_pixels, _fast_pixels
+from fer_repro.data.datasets.fer2013 import CLASSES, OFFICIAL
+from fer_repro.data.pixel_csv import careful_pixels, fast_pixels
 from fer_repro.data.store import open_store
 from fer_repro.errors import UserError
 
@@ -274,13 +275,13 @@ def test_fast_pixels_agree_with_plain_parsing():
     for top in (2, 10, 11, 100, 101, 256):
         image = rng.integers(0, top, 2304, dtype=np.uint8)
         text = " ".join(map(str, image))
-        assert np.array_equal(_fast_pixels(text), image)
-        assert np.array_equal(_careful_pixels(text, ""), image)
+        assert np.array_equal(fast_pixels(text), image)
+        assert np.array_equal(careful_pixels(text, ""), image)
 
 
 @pytest.mark.parametrize("token", ["256", "999", "-1", "1.5", "x", "", "1000", "٣", "1_0", "\t1", "+1"])
 def test_fast_pixels_leave_the_rest_to_the_careful_reader(token):
-    assert _fast_pixels(" ".join(["0", token, *["255"] * 2302])) is None
+    assert fast_pixels(" ".join(["0", token, *["255"] * 2302])) is None
 
 
 def real_csv():
