@@ -23,10 +23,10 @@ export DVC_NO_ANALYTICS := 1
 unexport PYTHONPATH
 unexport PYTHONHOME
 
-.PHONY: help install reproduce test verify lab lint lock data clean
+.PHONY: help install reproduce test test-slow verify lab lint lock data clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 install: $(STAMP) ## make the environment: .venv with the exact pins (done by the others when missing or stale)
 
@@ -41,12 +41,14 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 reproduce: $(STAMP) ## train and evaluate everything from the raw data, write reports/index.html
-	@dvc pull data.dvc
-	@python -m fer_repro.pipeline.sweep
+	@python -m fer_repro.pipeline.sweep --pull data.dvc
 	@python -m fer_repro.pipeline.verify summary
 
 test: $(STAMP) ## run the tests
 	@python -m pytest -q -m "not slow and not gpu"
+
+test-slow: $(STAMP) ## run the tests that take minutes: stages killed at random moments and continued
+	@python -m pytest -q -s -m "slow and not gpu"
 
 verify: $(STAMP) ## check the results in git against dvc.lock, and fresh ones against those in git
 	@python -m fer_repro.pipeline.verify

@@ -2,20 +2,13 @@
 
 import ast
 import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import nbformat
 import pytest
-import yaml
+from stub_project import REPORT, ROOT, STAGES, Project
 
 from fer_repro.config import read_params
 
-ROOT = Path(__file__).resolve().parents[2]
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 METHODS = read_params(ROOT / "params.yaml")["pipeline_methods"]
 # these carry numbers from place to place but do not make them
 PLUMBING = {
@@ -37,49 +30,6 @@ TRAINING = (
 # a dry run cannot know whether what an earlier stage writes will differ, so it may leave these out
 BEHIND = {"compare", "report"}
 ELSEWHERE = {"prepare": DRAWING, "train": DRAWING, "evaluate": TRAINING, "compare": TRAINING}
-
-STUB = '''
-"""Stands in for the notebook runner: writes what each stage's outputs are, from its parameters alone."""
-import json, sys
-from pathlib import Path
-import yaml
-
-name, *rest = sys.argv[2:]
-out = Path(rest.pop(rest.index("--out") + 1))
-values = dict(item.split("=", 1) for item in rest if "=" in item)
-params = yaml.safe_load(Path("params.yaml").read_text())
-out.parent.mkdir(exist_ok=True)
-out.write_text(json.dumps([name, values]))
-
-def write(path, text):
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(text)
-
-if name == "data":
-    assert Path(values["manifest"]).is_file()
-    write(values["out"] + "/manifest.json", Path(values["manifest"]).read_text())
-elif name == "train":
-    section = params["methods"][values["method"]]
-    assert Path("prepared", values["dataset"]).is_dir()
-    run = Path(values["out"], values["dataset"], values["method"], values["seed"])
-    for arm in section["arms"]:
-        write(run / arm / "metrics.json", json.dumps([values, section["recipes"]]))
-elif name == "comparison":
-    write(values["out"] + "/claims.csv", "claim\\n")
-else:
-    folder = Path(values["out"], values["dataset"], name)
-    arm = params["methods"][name]["arms"][0]
-    write(folder / "rows.csv", "method,arm\\n" + name + "," + arm + "\\n")
-    write(folder / "metrics.json", json.dumps({arm: {"accuracy": 0.5}}))
-    write(folder / "curves.csv", "arm,seed,epoch,val_accuracy\\n" + arm + ",0,1,0.5\\n")
-    write(folder / "intervals.csv", "method,arm\\n")
-    write(folder / "confusion.csv", "sample,target,predicted\\n0,happy,sad\\n")
-'''
-REPORT = """
-from pathlib import Path
-Path("reports").mkdir(exist_ok=True)
-Path("reports/index.html").write_text("<p>")
-"""
 
 
 def modules_of(path):
@@ -148,88 +98,6 @@ def test_no_output_is_pushed_into_the_embedded_store():
                 assert options.get("push") is False or options.get("cache") is False, f"{name}: {path}"
 
 
-class Project:
-    """A small repository with the real dvc.yaml and stubs for what its stages start."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.environment = {
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "DVC_SITE_CACHE_DIR": str(folder.parent / "site"),
-            **{f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
-        }
-
-    def call(self, *command):
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def dvc(self, *command):
-        return self.call(sys.executable, "-m", "dvc", *command)
-
-    def would_run(self, *stages):
-        lines = self.dvc("repro", "--dry", "--pull", "--allow-missing", *stages).splitlines()
-        return {line.split("'")[1] for line in lines if line.startswith("Running stage")}
-
-    def change(self, name, old, new):
-        path = self.folder / name
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new, 1))
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pipeline") / "project"
-    folder.mkdir()
-    for name in ("dvc.yaml", ".dvcignore", ".gitignore", ".gitattributes"):
-        shutil.copy(ROOT / name, folder)
-    shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("tmp", "cache"))
-    names = {text for stage in STAGES.values() for text in stage.get("do", stage)["deps"]}
-    for text in sorted(names):
-        for method in ("rmn", "twin"):
-            path = folder / text.replace("${item.method}", method)
-            if text.startswith(("fer_repro", "notebooks", "published")):
-                (path if not path.suffix else path.parent).mkdir(parents=True, exist_ok=True)
-                (path if path.suffix else path / "part.py").touch()
-    (folder / "fer_repro/pipeline/notebooks.py").write_text(STUB)
-    (folder / "fer_repro/report/html.py").write_text(REPORT)
-    recipe = {name: {"lr": 0.1, "epochs": 2} for name in ("synthetic", "fer2013")}
-    params = {
-        "datasets": {"synthetic": "data/synthetic/manifest.json"},
-        "pipeline_methods": ["rmn", "twin"],
-        "seeds": [0, 1],
-        "data": {"synthetic": {"max_train": 0}},
-        "methods": {name: {"arms": ["main", "control"], "recipes": recipe} for name in ("rmn", "twin")},
-        "evaluation": {"batch_size": 4, "explained": 1, "bootstrap": 5, "confidence": 0.9},
-        "runtime": {
-            "channels_last": False,
-            "compile": False,
-            "device": "cpu",
-            "precision": "x",
-            "threads": 1,
-        },
-    }
-    plain = json.loads(json.dumps(params))  # no YAML aliases
-    (folder / "params.yaml").write_text(yaml.dump(plain, sort_keys=False))
-    (folder / "data/synthetic").mkdir(parents=True)
-    (folder / "data/synthetic/manifest.json").write_text("{}")
-    (folder / "stores/fer2013").mkdir(parents=True)
-    (folder / "stores/fer2013/manifest.json").write_text('{"name": "fer2013"}')
-    (folder / "stores/fer2013/images.npy").write_bytes(b"a face")
-    made = Project(folder)
-    made.call("git", "init", "-q")
-    made.dvc("add", "data")
-    made.dvc("repro")
-    made.dvc("push", "data.dvc")
-    made.call("git", "add", "-A")
-    made.call("git", "commit", "-qm", "all")
-    return made
-
-
 @pytest.fixture
 def restored(project):
     yield project
@@ -296,33 +164,6 @@ def test_metrics_plots_graph_and_experiments_work(restored):
     assert "train@synthetic-rmn-1" in restored.dvc("dag", "--dot")
     restored.dvc("exp", "run", "-S", "methods.twin.recipes.synthetic.epochs=3", "train@synthetic-twin-0")
     assert '"epochs": 3' in (restored.folder / "runs/synthetic/twin/0/main/metrics.json").read_text()
-
-
-def test_a_sweep_trains_with_two_workers_and_leaves_nothing_to_do(project, tmp_path):
-    project.call("git", "clone", "-q", str(project.folder), str(tmp_path / "clone"))
-    clone = Project(tmp_path / "clone")
-    clone.dvc("pull", "data.dvc")
-    sweep = (sys.executable, str(ROOT / "fer_repro/pipeline/sweep.py"), "--workers", "2")
-    said = clone.call(*sweep)
-    assert said.count(": done in") == 4
-    assert clone.would_run() == set()
-    assert "Data and pipelines are up to date." in clone.call(*sweep)
-
-
-def test_a_sweep_goes_on_past_a_failing_stage_and_says_so(project, tmp_path):
-    project.call("git", "clone", "-q", str(project.folder), str(tmp_path / "clone"))
-    clone = Project(tmp_path / "clone")
-    clone.dvc("pull", "data.dvc")
-    stub = clone.folder / "fer_repro/pipeline/notebooks.py"
-    fails = 'elif name == "train" and values["method"] + values["seed"] == "rmn1":\n'
-    fails += '    sys.exit("no such face")\n'
-    stub.write_text(STUB.replace('elif name == "train":', fails + 'elif name == "train":'))
-    sweep = (sys.executable, str(ROOT / "fer_repro/pipeline/sweep.py"), "--workers", "2")
-    done = subprocess.run(sweep, cwd=clone.folder, env=clone.environment, capture_output=True, text=True)
-    assert done.returncode != 0
-    assert "train@synthetic-rmn-1: failed" in done.stderr
-    assert "no such face" in done.stdout
-    assert done.stdout.count(": done in") == 3
 
 
 def test_a_fresh_clone_is_verified_without_running_and_reproduced_with_pulled_data(project, tmp_path):

@@ -1,0 +1,130 @@
+"""A small repository with the real dvc.yaml and stubs for its stages: two methods, two seeds."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from fer_repro.config import read_params
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+STUB = '''
+"""Stands in for the notebook runner: writes what each stage's outputs are, from its parameters alone."""
+import json, sys
+from pathlib import Path
+import yaml
+
+name, *rest = sys.argv[2:]
+out = Path(rest.pop(rest.index("--out") + 1))
+values = dict(item.split("=", 1) for item in rest if "=" in item)
+params = yaml.safe_load(Path("params.yaml").read_text())
+out.parent.mkdir(exist_ok=True)
+out.write_text(json.dumps([name, values]))
+
+def write(path, text):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text)
+
+if name == "data":
+    assert Path(values["manifest"]).is_file()
+    write(values["out"] + "/manifest.json", Path(values["manifest"]).read_text())
+elif name == "train":
+    section = params["methods"][values["method"]]
+    assert Path("prepared", values["dataset"]).is_dir()
+    run = Path(values["out"], values["dataset"], values["method"], values["seed"])
+    for arm in section["arms"]:
+        write(run / arm / "metrics.json", json.dumps([values, section["recipes"]]))
+elif name == "comparison":
+    write(values["out"] + "/claims.csv", "claim\\n")
+else:
+    folder = Path(values["out"], values["dataset"], name)
+    arm = params["methods"][name]["arms"][0]
+    write(folder / "rows.csv", "method,arm\\n" + name + "," + arm + "\\n")
+    write(folder / "metrics.json", json.dumps({arm: {"accuracy": 0.5}}))
+    write(folder / "curves.csv", "arm,seed,epoch,val_accuracy\\n" + arm + ",0,1,0.5\\n")
+    write(folder / "intervals.csv", "method,arm\\n")
+    write(folder / "confusion.csv", "sample,target,predicted\\n0,happy,sad\\n")
+'''
+REPORT = """
+from pathlib import Path
+Path("reports").mkdir(exist_ok=True)
+Path("reports/index.html").write_text("<p>")
+"""
+
+
+class Project:
+    """A small repository with the real dvc.yaml and stubs for its stages: two methods, two seeds."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "DVC_SITE_CACHE_DIR": str(folder.parent / "site"),
+            **{f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+        }
+
+    def call(self, *command):
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def dvc(self, *command):
+        return self.call(sys.executable, "-m", "dvc", *command)
+
+    def would_run(self, *stages):
+        lines = self.dvc("repro", "--dry", "--pull", "--allow-missing", *stages).splitlines()
+        return {line.split("'")[1] for line in lines if line.startswith("Running stage")}
+
+    def change(self, name, old, new):
+        path = self.folder / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+
+
+def make_project(folder):
+    """Make it in the empty ``folder``: all in git, all stages up to date, data/ in the embedded store."""
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore", ".gitattributes"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("tmp", "cache"))
+    names = {text for stage in STAGES.values() for text in stage.get("do", stage)["deps"]}
+    for text in sorted(names):
+        for method in ("rmn", "twin"):
+            path = folder / text.replace("${item.method}", method)
+            if text.startswith(("fer_repro", "notebooks", "published")):
+                (path if not path.suffix else path.parent).mkdir(parents=True, exist_ok=True)
+                (path if path.suffix else path / "part.py").touch()
+    (folder / "fer_repro/pipeline/notebooks.py").write_text(STUB)
+    (folder / "fer_repro/report/html.py").write_text(REPORT)
+    params = read_params(ROOT / "params.yaml")
+    recipe = params["methods"]["rmn"]["recipes"]["synthetic"]
+    recipe["epochs"], recipe["optimiser"]["lr"] = 2, 0.1
+    method = {"arms": ["main", "control"], "recipes": {"synthetic": recipe, "fer2013": recipe}}
+    params["datasets"] = {"synthetic": "data/synthetic/manifest.json"}
+    params["data"] = {"synthetic": {"max_train": 0, "max_val": 0, "max_test": 0}}
+    params["methods"] = dict.fromkeys(("rmn", "twin"), method)
+    params["pipeline_methods"], params["seeds"] = list(params["methods"]), [0, 1]
+    params["evaluation"]["confidence"] = 0.9
+    plain = json.loads(json.dumps(params))  # no YAML aliases
+    (folder / "params.yaml").write_text(yaml.dump(plain, sort_keys=False))
+    (folder / "data/synthetic").mkdir(parents=True)
+    (folder / "data/synthetic/manifest.json").write_text("{}")
+    (folder / "stores/fer2013").mkdir(parents=True)
+    (folder / "stores/fer2013/manifest.json").write_text('{"name": "fer2013"}')
+    (folder / "stores/fer2013/images.npy").write_bytes(b"a face")
+    made = Project(folder)
+    made.call("git", "init", "-q")
+    made.dvc("add", "data")
+    made.dvc("repro")
+    made.dvc("push", "data.dvc")
+    made.call("git", "add", "-A")
+    made.call("git", "commit", "-qm", "all")
+    return made
