@@ -161,7 +161,11 @@ def claim_sentence(claim: pd.Series) -> str:
     )  # fmt: skip
     paper = ""
     if claim["published_dataset"]:
-        elsewhere = "" if claim["published_dataset"] == claim["dataset"] else ", on other data and budget"
+        elsewhere = (
+            ", by its own recipe"
+            if claim["published_dataset"] == claim["dataset"]
+            else ", on other data and budget"
+        )
         paper = f" The paper has {numbers['published']} on {claim['published_dataset']}{elsewhere}."
     percent = f"{100 * float(claim['confidence']):g} %"
     return (

@@ -22,7 +22,7 @@ _RESULTS = (
     Column("augmented", "TTA"),
     Column("value", "Accuracy", "percent"),
     Column("interval", "Interval", "range"),
-    Column("class_mean", "Mean of classes", "percent"),
+    Column("class_mean", "Class mean", "percent"),
     Column("runs", "Seeds", "count"),
     Column("published", "Published", "percent"),
     Column("gap", "Gap", "points"),
@@ -102,7 +102,8 @@ def _provenance(record: dict[str, Any]) -> list[tuple[str, str]]:
     seeds = sorted({int(run["seed"]) for run in runs})
     arms = dict.fromkeys(str(run["arm"]) for run in runs)
     sizes = {str(run["arm"]): int(run["parameters"]) for run in runs if "parameters" in run}
-    changed = record["changed"]
+    changed = len(record["changed"])
+    since = f", with {changed} file{'' if changed == 1 else 's'} changed since" if changed else ""
     found = [
         ("note", record["note"]),
         ("recipe", f"{record['recipe_name']}: {record['recipe'].get('note', '')}"),
@@ -110,7 +111,7 @@ def _provenance(record: dict[str, Any]) -> list[tuple[str, str]]:
         ("seeds", ", ".join(map(str, seeds))),
         ("training time", f"{spell_time(seconds)} for {len(runs)} runs" if seconds else ""),
         ("machine", spell_machine(machine)),
-        ("commit", record["commit"] + (f", with {len(changed)} files changed since" if changed else "")),
+        ("commit", record["commit"] + since),
     ]
     return [(what, value) for what, value in found if value]
 

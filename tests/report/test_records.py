@@ -49,7 +49,7 @@ def test_the_difference_and_the_way_it_was_made_are_told(records, published):
 def test_uncommitted_changes_are_told(tmp_path, published):
     make_record(tmp_path, changed=["params.yaml"])
     [record] = read_records(tmp_path, published, 0.95)
-    assert dict(table(record, 2))["commit"].endswith("with 1 files changed since")
+    assert dict(table(record, 2))["commit"].endswith("with 1 file changed since")
 
 
 def test_no_records_are_no_error(tmp_path, published):
