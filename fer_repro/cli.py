@@ -32,17 +32,30 @@ def data_add(
     path: Annotated[Path, typer.Argument(help="The publisher's file or folder.", metavar="PATH")],
     store: Stores = Path("stores"),
     force: Annotated[bool, typer.Option("--force", help="Replace the set if it is there.")] = False,
+    size: Annotated[
+        int, typer.Option("--size", help="Cut images of any size to their middle square, N x N.", min=0)
+    ] = 0,
     params: Params = Path("params.yaml"),
 ) -> None:
     """Check a data set and convert it into stores/NAME, whole or not at all.
 
-    fer2013 is read from fer2013.csv, icml_face_data.csv, or folders train/CLASS and test/CLASS.
+    \b
+    NAME       PATH holds (docs/data.md says more)
+    fer2013    fer2013.csv, icml_face_data.csv, or train/CLASS and test/CLASS
+    ferplus    fer2013.csv, fer2013new.csv, FER2013{Train,Valid,Test}/label.csv
+    ckplus48   anger/SXXX_YYY_N.png ... surprise/
+    ckplus     cohn-kanade-images/SXXX/YYY/ and Emotion/SXXX/YYY/
+    rafdb      basic/Image/aligned/ and basic/EmoLabel/
+    affectnet  train_set/ and val_set/, or Manually_Annotated_Images/ and lists
+    sfew       Train/CLASS and Val/CLASS
+    afew       Train_AFEW/CLASS/VIDEO/ and Val_AFEW/CLASS/VIDEO/ (frames)
+    folder     CLASS/, or train/CLASS and test/CLASS; also folder-ANYNAME
 
     Example: fer-repro data add fer2013 ~/Downloads/fer2013.csv
-    """
+    """  # noqa: D301 - the b keeps the lines apart
     from fer_repro.data.adding import add_dataset, examine, load_adapter
 
-    added = add_dataset(name, path, store, force)
+    added = add_dataset(name, path, store, force, size)
     typer.echo(examine(added).text())
     if added.manifest.note:
         typer.echo(f"\nNote: {added.manifest.note}")
@@ -78,11 +91,11 @@ def data_list(store: Stores = Path("stores"), params: Params = Path("params.yaml
 
     Example: fer-repro data list
     """
-    from fer_repro.data.adding import dataset_names, open_added
+    from fer_repro.data.adding import added_names, dataset_names, is_addable, open_added
 
     used = _pipeline_sets(params)
-    for name in sorted({*dataset_names(), *used}):
-        if name not in dataset_names():
+    for name in sorted({*dataset_names(), *added_names(store), *used}):
+        if not is_addable(name):
             state = f"part of the project, {used[name]}"
         elif not (store / name).exists():
             state = f"not added yet: fer-repro data add {name} PATH"

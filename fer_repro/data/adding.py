@@ -1,14 +1,17 @@
 """Data sets that users add: found by name, read by their adapter, kept where git and DVC ignore them."""
 
+import re
 from collections.abc import Callable
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 
 from fer_repro.data.audit import Audit, Official, audit
+from fer_repro.data.pair_audit import audit_people
+from fer_repro.data.pairs import PAIRS, ConvertedPairs, has_pairs, write_pairs
 from fer_repro.data.progress import progress
 from fer_repro.data.samples import Converted
 from fer_repro.data.store import MANIFEST, Store, open_store, store_writer
@@ -19,7 +22,7 @@ class Adapter(Protocol):
     """What a file in ``data/datasets`` defines."""
 
     CLASSES: tuple[str, ...]
-    OFFICIAL: Official
+    OFFICIAL: Official | None
     TERMS: str
 
     def convert(
@@ -29,24 +32,92 @@ class Adapter(Protocol):
         ...
 
 
+class PeopleAdapter(Adapter, Protocol):
+    """An adapter of identities, whose classes are the people and whose table comes with pairs."""
+
+    PAIR_FACTS: dict[str, int]
+
+    def read_classes(self, path: Path) -> tuple[str, ...]:
+        """Name the people, in label order."""
+        ...
+
+
+@runtime_checkable
+class ResizingAdapter(Protocol):
+    """An adapter whose pictures may have any size: ``--size`` stores them as squares."""
+
+    RESIZES: bool
+
+    def convert(
+        self, path: Path, append: Callable[[np.ndarray], None], expect: Callable[[int], None], size: int
+    ) -> Converted:
+        """Read the publisher's files; ``size`` 0 leaves the pictures as they are."""
+        ...
+
+
+@runtime_checkable
+class VariantAdapter(Protocol):
+    """An adapter with more than one rule; the set "ferplus-plain" is adapter ferplus, variant plain."""
+
+    VARIANTS: dict[str, Official | None]
+
+    def convert(
+        self, path: Path, append: Callable[[np.ndarray], None], expect: Callable[[int], None], variant: str
+    ) -> Converted:
+        """Read the publisher's files by the rule ``variant``, "" for the usual one."""
+        ...
+
+
 def dataset_names() -> tuple[str, ...]:
     """The data sets that can be added: the files in ``data/datasets``."""
     folder = Path(__file__).parent / "datasets"
     return tuple(sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__"))
 
 
+def is_addable(name: str) -> bool:
+    """Whether an adapter reads the set: it has the adapter's name, or that name, a hyphen and a variant."""
+    return name.partition("-")[0] in dataset_names()
+
+
+def added_names(stores: Path) -> tuple[str, ...]:
+    """The sets in ``stores`` that an adapter has read."""
+    found = (path.parent.name for path in stores.glob(f"*/{MANIFEST}"))
+    return tuple(sorted(name for name in found if is_addable(name)))
+
+
 def load_adapter(name: str) -> Adapter:
     """Import the adapter of a data set.
 
+    Args:
+        name: the adapter's file, or that and a variant: "ferplus-plain", "folder-office".
+
     Raises:
-        UserError: there is none of that name.
+        UserError: there is none of that name, or it has no such variant.
     """
-    if name not in dataset_names():
+    if not is_addable(name):
         raise UserError(f"data set '{name}' is unknown; {nearest(name, dataset_names())}")
-    return cast(Adapter, import_module(f"fer_repro.data.datasets.{name}"))
+    base, hyphen, variant = name.partition("-")
+    adapter = import_module(f"fer_repro.data.datasets.{base}")
+    choices = [base]
+    if isinstance(adapter, VariantAdapter):
+        choices += [f"{base}-{known}" for known in adapter.VARIANTS]
+    named = getattr(adapter, "ANY_VARIANT", False) and re.fullmatch(r"\w+", variant, re.ASCII)
+    if hyphen and name not in choices and not named:
+        raise UserError(f"data set '{name}' is unknown; {nearest(name, choices)}")
+    return cast(Adapter, adapter)
 
 
-def add_dataset(name: str, path: Path, stores: Path, force: bool = False) -> Store:
+def official_of(name: str) -> Official | None:
+    """What is published about a set, if an adapter knows it.
+
+    Raises:
+        UserError: there is no adapter of that name.
+    """
+    adapter, variant = load_adapter(name), name.partition("-")[2]
+    return adapter.VARIANTS[variant] if variant and isinstance(adapter, VariantAdapter) else adapter.OFFICIAL
+
+
+def add_dataset(name: str, path: Path, stores: Path, force: bool = False, size: int = 0) -> Store:
     """Check the publisher's files and convert them into ``stores/<name>``, whole or not at all.
 
     Args:
@@ -54,12 +125,16 @@ def add_dataset(name: str, path: Path, stores: Path, force: bool = False) -> Sto
         path: its file or folder.
         stores: the folder of all added sets.
         force: replace the set if it is there.
+        size: side of the stored images; 0 leaves them as they are.
 
     Raises:
         UserError: the files are not as expected, or the set is there already.
     """
     adapter = load_adapter(name)
-    with store_writer(stores / name, name, adapter.CLASSES, force) as writer, ExitStack() as stack:
+    if size and not isinstance(adapter, ResizingAdapter):
+        raise UserError(f"--size {size}: {name} stores its images as they are; leave it out")
+    classes = adapter.CLASSES or cast(PeopleAdapter, adapter).read_classes(path)
+    with store_writer(stores / name, name, classes, force) as writer, ExitStack() as stack:
         steps: list[Callable[[int], None]] = []
 
         def expect(total: int) -> None:
@@ -70,8 +145,16 @@ def add_dataset(name: str, path: Path, stores: Path, force: bool = False) -> Sto
             for step in steps:
                 step(len(images))
 
-        converted = adapter.convert(path, append, expect)
-        writer.finish(converted.samples, converted.source, converted.note)
+        if isinstance(adapter, ResizingAdapter):
+            converted = adapter.convert(path, append, expect, size)
+        elif isinstance(adapter, VariantAdapter):
+            converted = adapter.convert(path, append, expect, name.partition("-")[2])
+        else:
+            converted = adapter.convert(path, append, expect)
+        source = dict(converted.source)
+        if isinstance(converted, ConvertedPairs):
+            source[PAIRS] = write_pairs(writer.folder, converted.pairs)
+        writer.finish(converted.samples, source, converted.note)
     return open_store(stores / name)
 
 
@@ -102,8 +185,19 @@ def open_manifest(name: str, manifest: Path, verify: bool = False) -> Store:
     return store
 
 
-def examine(store: Store) -> Audit:
-    """Audit a set against its official counts, if an adapter knows them."""
+def examine(store: Store, digests: np.ndarray | None = None) -> Audit:
+    """Audit a set against its official counts, if an adapter knows them.
+
+    Args:
+        store: the set.
+        digests: ``pixel_digests`` of its images if they are known already.
+
+    Raises:
+        UserError: it comes with pairs, and they are missing or were changed.
+    """
     name = store.manifest.name
-    official = load_adapter(name).OFFICIAL if name in dataset_names() else None
-    return audit(name, store.classes, store.images, store.samples, official)
+    adapter = load_adapter(name) if is_addable(name) else None
+    if has_pairs(store):
+        return audit_people(store, cast(PeopleAdapter, adapter).PAIR_FACTS if adapter else None, digests)
+    official = official_of(name) if adapter else None
+    return audit(name, store.classes, store.images, store.samples, official, digests)

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from fer_repro.data.adding import dataset_names, load_adapter, open_manifest
+from fer_repro.data.adding import dataset_names, examine, is_addable, open_manifest
 from fer_repro.data.audit import audit, mark_overlap, pixel_digests
 from fer_repro.data.protocols import check_subjects
 from fer_repro.data.store import Store, open_store, store_writer, view_writer
@@ -29,7 +29,7 @@ def prepare_dataset(name: str, manifest_path: Path | str, out: Path | str) -> St
     manifest_path, out = Path(manifest_path), Path(out)
     if name == SYNTHETIC:
         _prepare_synthetic(name, manifest_path, out)
-    elif name in dataset_names():
+    elif is_addable(name):
         _prepare_added(name, manifest_path, out)
     else:
         raise UserError(f"data set '{name}' is unknown; {nearest(name, (SYNTHETIC, *dataset_names()))}")
@@ -64,8 +64,6 @@ def _prepare_synthetic(name: str, manifest_path: Path, out: Path) -> None:
 def _prepare_added(name: str, manifest_path: Path, out: Path) -> None:
     store = open_manifest(name, manifest_path, verify=True)
     digests = pixel_digests(store.images)
-    found = audit(
-        name, store.classes, store.images, store.samples, load_adapter(name).OFFICIAL, digests=digests
-    )
+    found = examine(store, digests)
     with view_writer(out, store, mark_overlap(store.samples, digests), force=True) as folder:
         (folder / AUDIT).write_text(found.as_json(), encoding="utf-8")
