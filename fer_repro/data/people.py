@@ -1,0 +1,103 @@
+"""Folders of people, <person>/<image>; and the table on which a network learns to tell people apart."""
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fer_repro.data.draws import Stream, hashes
+from fer_repro.data.pictures import Picture, subfolders, visible
+from fer_repro.errors import UserError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".pgm", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
+
+
+def find_folder(path: Path) -> Path:
+    """Find the folder that holds the people: ``path``, or the only folder in it.
+
+    Raises:
+        UserError: there are no images below it.
+    """
+    if not path.is_dir():
+        raise UserError(f"{path}: no such folder; expected a folder with one folder per person")
+    folders = subfolders(path)
+    for folder in (path, *(folders if len(folders) == 1 else ())):
+        if any(_is_image(file) for person in subfolders(folder) for file in visible(person)):
+            return folder
+    raise UserError(
+        f"{path}: no images below it; expected <person>/<image>, with one of {', '.join(SUFFIXES)}"
+    )
+
+
+def find_people(folder: Path) -> tuple[str, ...]:
+    """The people's names in label order: those of their folders, sorted."""
+    return tuple(person.name for person in subfolders(folder))
+
+
+def find_pictures(folder: Path) -> list[Picture]:
+    """List the images of all people, by person, then number, then name; other files are left out.
+
+    A person is a class; the split is still ``test`` for all. The factor ``number`` is what the name ends in,
+    before its suffix, or -1: 4 of Abel_Pacheco_0004.jpg, 10 of s1/10.pgm.
+
+    Raises:
+        UserError: a person's folder holds no image.
+    """
+    pictures = []
+    for label, person in enumerate(subfolders(folder)):
+        files = sorted((number_of(file), file.name, file) for file in visible(person) if _is_image(file))
+        if not files:
+            raise UserError(f"{person}: no images; expected at least one of this person")
+        pictures += [
+            Picture(file, label, "test", person.name, factors={"number": number}) for number, _, file in files
+        ]
+    return pictures
+
+
+def number_of(file: Path) -> int:
+    """The number that a file's name ends in, or -1."""
+    digits = re.search(r"[0-9]{1,9}$", file.stem)
+    return int(digits[0]) if digits else -1
+
+
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES and file.is_file()
+
+
+def identification_table(
+    samples: pd.DataFrame, people: Collection[str] | None = None, least: int = 2
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Make the table on which a network learns to tell people apart, before it is tested on pairs of others.
+
+    In a set of identities the splits share no person, so an epoch cannot be chosen by the accuracy on its
+    ``val``. Here one image of each person with three or more is held out as ``val``, and all others are
+    ``train``; there is no test part, because the test is the pairs.
+
+    Args:
+        samples: the sample table of a set of identities, or of synthetic faces.
+        people: whom to learn; those of the training split if left out.
+        least: leave out people with fewer images.
+
+    Returns:
+        Rows of ``samples`` under their own index, with labels from 0; and the people in label order.
+
+    Raises:
+        UserError: fewer than two people are left.
+    """
+    wanted = (samples["split"] == "train") if people is None else samples["subject"].isin(list(people))
+    chosen = samples[wanted & (samples["subject"] != "")]
+    counts = chosen["subject"].value_counts()
+    chosen = chosen[chosen["subject"].map(counts) >= least]
+    names, labels = np.unique(chosen["subject"].to_numpy(object), return_inverse=True)
+    if len(names) < 2:
+        raise UserError(
+            f"{len(names)} people have {least} images or more among {len(samples)} samples: expected at "
+            "least two to tell apart"
+        )
+    order = pd.Series(hashes(0, Stream.SUBSET, 0, chosen.index.to_numpy()), index=chosen.index)
+    held_out = order.groupby(chosen["subject"].to_numpy(object)).idxmin()
+    held_out = held_out[counts.reindex(held_out.index).to_numpy() >= 3]
+    split = np.where(chosen.index.isin(held_out.to_numpy()), "val", "train")
+    return chosen.assign(label=labels, split=split), tuple(map(str, names))
