@@ -266,9 +266,10 @@ def _follow(starter: Any) -> None:  # noqa: ANN401 - psutil.Process, imported la
 
 
 def _report(error: CellError, plain: bool) -> None:
-    """Print what a failing cell raised: a user's mistake first in one line, then the traceback."""
+    """Print what a failing cell raised: a user's mistake in one line, anything else with its traceback."""
     if error.kind == "UserError":
         print(f"error: {error.message}", file=sys.stderr)
+        return
     traceback = _ANSI.sub("", error.traceback) if plain else error.traceback
     print(f"\n{traceback}\n", file=sys.stderr)
     print(f"{error.args[0]}\nthe cells run so far: {error.kept}", file=sys.stderr)

@@ -103,6 +103,10 @@ def _convert_csv(
         append(np.stack([image for _, _, image in chunk]).reshape(-1, SIDE, SIDE))
     if not labels:
         raise UserError(f"{path}: no rows below the header; expected 35887")
+    for usage, split in USAGES.items():
+        if split not in splits:
+            rows_are = f"none of the {len(labels)} rows has Usage '{usage}'"
+            raise UserError(f"{path}: {rows_are}; expected 35887 rows of three parts; is the file cut off?")
     return Converted(_table(labels, splits), {path.name: digest})
 
 

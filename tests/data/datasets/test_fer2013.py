@@ -127,6 +127,10 @@ def cut_inside_usage(path):
     path.write_text(path.read_text().rstrip()[:-5])
 
 
+def cut_between_rows(path):
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:25]))
+
+
 BAD_CSV = {
     "too few pixels": (
         change(4, r" \d+,", ","),
@@ -164,6 +168,10 @@ BAD_CSV = {
         r"row 34 \(line 36\): 2 columns: expected 3; is the file cut off",
     ),
     "cut inside Usage": (cut_inside_usage, r"row 34 .* Usage is 'Privat'; did you mean 'PrivateTest'"),
+    "cut between rows": (
+        cut_between_rows,
+        "none of the 24 rows has Usage 'PrivateTest'; expected 35887 rows .* is the file cut off",
+    ),
     "empty": (keep(0), "the file is empty"),
     "header only": (keep(22), "no rows below the header; expected 35887"),
     "UTF-16": (lambda path: path.write_text(path.read_text(), encoding="utf-16"), "is no UTF-8 text"),
