@@ -1,11 +1,13 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fer_repro import cli
 
@@ -101,6 +103,9 @@ def cut(text):
         (cut, "row 34 (line 36): 2 columns: expected 3; is the file cut off here?"),
         (lambda text: text.replace("PublicTest", "PublikTest", 1), "row 21 (line 23): Usage is 'PublikTest'"),
         (lambda text: "", "the file is empty"),
+        (lambda text: re.sub(r" \d+,", ",", text, count=1), "row 0 (line 2): 2303 pixels: expected 2304"),
+        (lambda text: text.replace("\n1,", "\n9,", 1), "emotion is '9': expected 0 to 6"),
+        (lambda text: re.sub(r"[\d ]+,(?=[TP])|pixels,", "", text), "column 'pixels' is missing"),
     ],
 )
 @pytest.mark.parametrize("force", [False, True])
@@ -207,6 +212,27 @@ def test_train_names_the_mistake_in_one_line(fer, project, arguments, said):
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("epochs: 6 ", "epoch: 6 ", "did you mean 'epochs'?"),
+        ("epochs: 6 ", "epochs: six ", "epochs is 'six': input should be a valid integer"),
+        ("threads: ", "thread: ", "did you mean 'threads'?"),
+    ],
+)
+def test_a_mistake_in_the_parameters_is_one_line_and_starts_nothing(fer, project, old, new, said):
+    params = project / "params.yaml"
+    assert old in params.read_text()
+    params.write_text(params.read_text().replace(old, new, 1))
+    before = files_below(project)
+    code, out, err = fer("train", "rmn", "synthetic")
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.startswith("fer-repro: params.yaml: ")
+    assert err.count("\n") == 1
+    assert files_below(project) == before
+
+
 @pytest.mark.parametrize("arguments", [(), ("data",), ("data", "add"), ("data", "doctor"), ("data", "list")])
 def test_help_teaches(fer, arguments):
     code, out, _ = fer(*arguments, "--help")
@@ -222,3 +248,22 @@ def test_help_and_the_package_load_nothing_heavy():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     heavy = {"torch", "numpy", "pandas", "pydantic", "PIL", "matplotlib", "lightning", "yaml"}
     assert not heavy & set(loaded.split())
+
+
+def test_folders_of_any_size_under_a_name_of_their_own(fer, project):
+    for name in ("glad", "angry"):
+        for number in range(12):
+            file = project / "mine" / name / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((20 + number, 30), 10 * number, np.uint8)).save(file)
+    code, _, err = fer("data", "add", "folder-office", "mine")
+    assert code == 2
+    assert "--size N" in err
+    code, out, _ = fer("data", "add", "folder-office", "mine", "--size", "16")
+    assert code == 0
+    assert "labels: 0 angry, 1 glad" in out
+    assert "subjects are unknown" in out
+    assert fer("data", "doctor", "folder-office")[0] == 0
+    _, out, _ = fer("data", "list")
+    assert "24 samples in stores/folder-office" in out
+    assert "not added yet: fer-repro data add ferplus PATH" in out
