@@ -117,3 +117,30 @@ def test_colour_images(small):
     images, samples = small
     colour = np.repeat(images[..., None], 3, axis=-1)
     assert audit("toy", CLASSES, colour, samples).facts == audit("toy", CLASSES, images, samples).facts
+
+
+def test_sums_of_splits_and_sizes_of_columns(small):
+    images, samples = small
+    turned = samples.assign(mark=[True, False] * 4 + [False], name=[""] + ["a"] * 4 + ["b"] * 4)
+    sizes = {"train+val": 6, "test": 4, "mark": 4, "name": 3, "absent": 9}
+    official = Official({"train+val": (2, 3), "test": (2, 1)}, {}, "", sizes)
+    found = audit("toy", CLASSES, images, turned, official)
+    assert found.sizes == {"train+val": 5, "test": 4, "mark": 4, "name": 2}
+    assert found.differences == (
+        "test happy: 2 samples, official 1 (+1)",
+        "train+val: 5, official 6 (-1)",
+        "name: 2, official 3 (-1)",
+    )
+    assert found.count_table().loc["train+val, official"].tolist() == [2, 3, 5]
+    assert "sizes: train+val 5, test 4, mark 4, name 2" in found.text()
+    assert json.loads(found.as_json())["sizes"]["mark"] == 4
+
+
+def test_sizes_alone_are_compared_too(small):
+    found = audit("toy", CLASSES, *small, Official({}, {}, "", {"test": 4}))
+    assert found.official is None
+    assert "Everything is as in the official set." in found.text()
+
+
+def test_without_sizes_the_json_has_none(small):
+    assert "sizes" not in json.loads(audit("toy", CLASSES, *small).as_json())

@@ -112,3 +112,15 @@ def test_what_systems_leave_behind_is_not_seen(tmp_path):
     for name in (".DS_Store", "Thumbs.db", "__MACOSX", "b.png", "a"):
         (tmp_path / name).mkdir()
     assert [entry.name for entry in visible(tmp_path)] == ["a", "b.png"]
+
+
+def test_one_picture_is_passed_on_at_a_time(tmp_path, files):
+    """Memory stays flat however many there are."""
+    shapes = []
+    convert_pictures(
+        tmp_path,
+        [Picture(file, 0, "train") for file in files],
+        lambda images: shapes.append(images.shape),
+        lambda total: None,
+    )
+    assert shapes == [(1, 10, 10)] * 24
