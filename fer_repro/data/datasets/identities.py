@@ -1,0 +1,111 @@
+"""Any folder of people, <person>/<image>, with or without a list of pairs: to verify faces of one's own.
+
+The list is ``pairs.txt`` (as LFW's) or ``pairs.csv`` (first,second,same,fold) in the folder; both forms are
+described in ``fer_repro/data/pairs.py``. Without one, folds that share no person are drawn: ten, or as many
+as there are people for.
+
+Several such sets can be kept side by side, as ``identities-orl`` or any other word behind the hyphen.
+
+Split: people whom the pairs show are ``test``, all others ``train``; nobody stands in both.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fer_repro.data.pairs import COLUMNS, ConvertedPairs, crossing_folds, draw_pairs, people_in, read_pairs
+from fer_repro.data.people import find_folder, find_people, find_pictures
+from fer_repro.data.pictures import Picture, convert_pictures
+from fer_repro.data.store import file_sha256
+from fer_repro.errors import UserError
+
+CLASSES: tuple[str, ...] = ()  # the people, whom the folders name
+RESIZES = True
+ANY_VARIANT = True
+OFFICIAL = None
+PAIR_FACTS: dict[str, int] = {}
+TERMS = "These faces are yours: whether you may keep and show them, you know."
+
+LISTS = ("pairs.txt", "pairs.csv")
+FOLDS, PER_FOLD, LEAST = 10, 300, 4  # of a drawn protocol, like LFW's; people with two images per fold
+
+
+def read_classes(path: Path) -> tuple[str, ...]:
+    """The people in label order, from the names of their folders.
+
+    Raises:
+        UserError: there are none below ``path``.
+    """
+    return find_people(find_folder(path))
+
+
+def convert(
+    path: Path, append: Callable[[np.ndarray], None], expect: Callable[[int], None], size: int = 0
+) -> ConvertedPairs:
+    """Read a folder of people.
+
+    Args:
+        path: the folder, or one that holds nothing else.
+        append: takes the images in order.
+        expect: is told once how many images will come.
+        size: side of the stored images; 0 leaves them as they are, all of one size.
+
+    Raises:
+        UserError: naming the file, the line and what was expected there.
+    """
+    folder = find_folder(path)
+    pictures = find_pictures(folder)
+    samples = pd.DataFrame(
+        {
+            "subject": [picture.subject for picture in pictures],
+            "number": [picture.factors["number"] for picture in pictures],
+            "file": [picture.file.relative_to(folder).as_posix() for picture in pictures],
+        }
+    )
+    file = _find_list(folder, path)
+    pairs = _draw(samples) if file is None else read_pairs(file, "pairs", samples)
+    tested = set(people_in(pairs, samples))
+    pictures = _split(pictures, tested)
+    converted = convert_pictures(folder, pictures, append, expect, size)
+    source = {} if file is None else {f"list {file.name}": file_sha256(file)}
+    note = _note(file, pairs, samples)
+    return ConvertedPairs(converted.samples, {**converted.source, **source}, note, pairs)
+
+
+def _find_list(folder: Path, path: Path) -> Path | None:
+    places = dict.fromkeys(part / name for part in (folder, path) for name in LISTS)
+    found = [place for place in places if place.is_file()]
+    if len(found) > 1:
+        raise UserError(f"{found[0]} and {found[1]}: expected one list of pairs")
+    return found[0] if found else None
+
+
+def _draw(samples: pd.DataFrame) -> pd.DataFrame:
+    several = int((samples["subject"].value_counts() > 1).sum())
+    folds = min(FOLDS, several // LEAST)
+    return draw_pairs(samples, folds, PER_FOLD) if folds > 1 else pd.DataFrame(columns=list(COLUMNS))
+
+
+def _split(pictures: Sequence[Picture], tested: set[str]) -> list[Picture]:
+    return [replace(picture, split="test" if picture.subject in tested else "train") for picture in pictures]
+
+
+def _note(file: Path | None, pairs: pd.DataFrame, samples: pd.DataFrame) -> str:
+    notes = []
+    if pairs.empty:
+        notes.append("There is no list of pairs, and there are too few people to draw one.")
+    elif file is None:
+        notes.append(
+            f"There is no list of pairs ({' or '.join(LISTS)}): {len(pairs)} pairs in {pairs['fold'].max()} "
+            "folds without shared people were drawn (seed 0). Results on them compare with no published ones."
+        )
+    crossing = crossing_folds(pairs, samples)
+    if crossing:
+        notes.append(
+            f"{len(crossing)} people stand in more than one fold ({', '.join(crossing[:3])}): the threshold "
+            "of a fold is chosen on people it is tested on, unlike in LFW."
+        )
+    return " ".join(notes)
