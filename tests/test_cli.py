@@ -267,22 +267,3 @@ def test_folders_of_any_size_under_a_name_of_their_own(fer, project):
     _, out, _ = fer("data", "list")
     assert "24 samples in stores/folder-office" in out
     assert "not added yet: fer-repro data add ferplus PATH" in out
-
-
-def test_folders_of_any_size_under_a_name_of_their_own(fer, project):
-    for name in ("glad", "angry"):
-        for number in range(12):
-            file = project / "mine" / name / f"{number}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.full((20 + number, 30), 10 * number, np.uint8)).save(file)
-    code, _, err = fer("data", "add", "folder-office", "mine")
-    assert code == 2
-    assert "--size N" in err
-    code, out, _ = fer("data", "add", "folder-office", "mine", "--size", "16")
-    assert code == 0
-    assert "labels: 0 angry, 1 glad" in out
-    assert "subjects are unknown" in out
-    assert fer("data", "doctor", "folder-office")[0] == 0
-    _, out, _ = fer("data", "list")
-    assert "24 samples in stores/folder-office" in out
-    assert "not added yet: fer-repro data add ferplus PATH" in out
