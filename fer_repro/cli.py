@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -206,16 +206,23 @@ def report(
 
 
 def _pipeline_sets(params: Path) -> dict[str, str]:
+    return {name: str(path) for name, path in _params(params)["datasets"].items()}
+
+
+def _params(params: Path) -> dict[str, Any]:
     from fer_repro.config import read_params
 
-    return {name: str(path) for name, path in read_params(params)["datasets"].items()}
+    return read_params(params)
 
 
 def _next_step(name: str, manifest: Path, params: Path) -> str:
     if params.exists() and name in _pipeline_sets(params):
         return "Next: dvc repro"
     line = f"{name}: {manifest.as_posix()}"
-    return f"Next: add this line under 'datasets:' in {params}, then run dvc repro:\n  {line}"
+    step = f"Next: add this line under 'datasets:' in {params}, then run dvc repro:\n  {line}"
+    if params.exists() and name not in _params(params)["data"]:
+        step += f"\nand this one under 'data:':\n  {name}: {{max_train: 0, max_val: 0, max_test: 0}}"
+    return step
 
 
 def main() -> None:
