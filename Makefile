@@ -47,7 +47,7 @@ reproduce: $(STAMP) ## train and evaluate everything from the raw data, write re
 test: $(STAMP) ## run the tests
 	@python -m pytest -q -m "not slow and not gpu"
 
-test-slow: $(STAMP) ## run the tests that take minutes: stages killed at random moments and continued
+test-slow: $(STAMP) ## run the tests that take minutes: stages and sweeps that are killed and continued
 	@python -m pytest -q -s -m "slow and not gpu"
 
 verify: $(STAMP) ## check the results in git against dvc.lock, and fresh ones against those in git

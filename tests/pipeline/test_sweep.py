@@ -91,7 +91,14 @@ def running_stages(folder):
 
 @posix
 @pytest.mark.parametrize(
-    ("number", "workers"), [(signal.SIGTERM, 2), (signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGKILL, 2)]
+    ("number", "workers"),
+    [
+        (signal.SIGTERM, 2),
+        pytest.param(signal.SIGTERM, 1, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 1, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 2, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, 2, marks=pytest.mark.slow),
+    ],
 )
 def test_a_stopped_sweep_leaves_nothing_running_and_the_next_one_finishes(clone, number, workers):
     """SIGTERM and SIGINT go to the sweep alone, as ``kill`` sends them; SIGKILL goes to the whole group."""
