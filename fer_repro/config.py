@@ -148,9 +148,8 @@ def read_section(kind: type[T], section: object, where: str) -> T:
             json.dumps(section)
         )  # JSON mode: strict, yet nested mappings pass
     except ValidationError as error:
-        raise UserError(
-            "; ".join(_explain(kind, section, item, where) for item in error.errors()[:3])
-        ) from None
+        told = [text for item in error.errors() if (text := _explain(kind, section, item, where))]
+        raise UserError("; ".join(told[:3])) from None
 
 
 def _explain(kind: type, section: Mapping[str, Any], item: Any, where: str) -> str:  # noqa: ANN401 - pydantic's item
@@ -162,12 +161,9 @@ def _explain(kind: type, section: Mapping[str, Any], item: Any, where: str) -> s
         for part in path[:-1]:
             present = present[part]
         odd = set(present) - set(_fields_at(kind, path[:-1]))
-        hint = (
-            f" (is '{difflib.get_close_matches(path[-1], odd, n=1, cutoff=0.5)[0]}' meant to be it?)"
-            if (difflib.get_close_matches(path[-1], odd, n=1, cutoff=0.5))
-            else ""
-        )
-        return f"{where}: key '{'.'.join(path)}' is missing{hint}"
+        if difflib.get_close_matches(path[-1], odd, n=1, cutoff=0.5):
+            return ""  # the unknown key is told of, with this one as its correction
+        return f"{where}: key '{'.'.join(path)}' is missing"
     return f"{where}: {'.'.join(path)} is {item['input']!r}: {item['msg'].lower()}"
 
 

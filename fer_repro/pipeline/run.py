@@ -1,7 +1,7 @@
 """Train all arms of one method on one data set with one seed: fit, predict, explain, record.
 
 It needs neither papermill nor DVC. DVC deletes a stage's outputs before it runs again, so what a killed run
-has finished waits below ``ckpt`` and is removed only when every arm has succeeded.
+has finished waits below ``ckpt`` until every arm is done; with ``keep_state`` until the caller is done, too.
 """
 
 import hashlib
@@ -73,6 +73,7 @@ def train_run(
     recipe: str = "",
     overrides: Mapping[str, Any] | None = None,
     smoke: bool = False,
+    keep_state: bool = False,
 ) -> RunReport:
     """Train every arm of ``methods.<method>.arms`` on equal terms: same seed, order, augmentation and recipe.
 
@@ -92,6 +93,7 @@ def train_run(
         recipe: of the method; empty takes the one named like the data set.
         overrides: dotted keys within the run's configuration, e.g. ``{"recipe.epochs": 3}``.
         smoke: shrink everything to seconds.
+        keep_state: leave the resume state to a later call of ``finish``.
 
     Raises:
         UserError: the parameters or the data set are wrong, or training diverged.
@@ -120,12 +122,13 @@ def train_run(
         _publish(state / "finished", report.folders[arm])
         report.metrics[arm] = json.loads((report.folders[arm] / "metrics.json").read_text())
         report.timings[arm] = json.loads(timing.read_text()) if timing.exists() else {}
-    finish(ckpt_root, dataset, method, seed)
+    if not keep_state:
+        finish(ckpt_root, dataset, method, seed)
     return RunReport(report.folders, report.metrics, report.timings, tuple(kept))
 
 
 def finish(ckpt_root: Path | str, dataset: str, method: str, seed: int) -> None:
-    """Delete the resume state of a run that has succeeded."""
+    """Delete the resume state of a run that has succeeded; the next one trains anew."""
     shutil.rmtree(run_folder(ckpt_root, dataset, method, seed), ignore_errors=True)
 
 

@@ -157,6 +157,13 @@ def test_a_killed_run_continues_and_keeps_finished_arms(place, monkeypatch, mome
     assert contents(place / "one" / "out") == contents(place / "whole" / "out")
 
 
+def test_what_is_trained_waits_until_its_notebook_has_ended(place):
+    assert train(place, keep_state=True).kept == ()
+    shutil.rmtree(place / "one" / "out")
+    assert train(place).kept == ("masked", "no_mask")
+    assert train(place).kept == ()
+
+
 def test_other_parameters_never_reuse_a_finished_arm(place, monkeypatch):
     def no_fit(*arguments):
         if arguments[3].arm == "no_mask":
