@@ -153,7 +153,13 @@ def test_no_kernel_outlives_its_runner(project, number):
     root = Path(notebooks.__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # shells ignore it for what runs behind
     ) as runner:
         assert runner.stdout.readline() == b"started\n"
         kernels = psutil.Process(runner.pid).children(recursive=True)
