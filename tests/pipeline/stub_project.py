@@ -99,7 +99,7 @@ def make_project(folder):
     for text in sorted(names):
         for method in ("rmn", "twin"):
             path = folder / text.replace("${item.method}", method)
-            if text.startswith(("fer_repro", "notebooks", "published")):
+            if text.startswith(("fer_repro", "notebooks", "published", "records")):
                 (path if not path.suffix else path.parent).mkdir(parents=True, exist_ok=True)
                 (path if path.suffix else path / "part.py").touch()
     (folder / "fer_repro/pipeline/notebooks.py").write_text(STUB)
