@@ -88,7 +88,7 @@ def test_the_claim_compares_as_many_seeds_as_were_trained(finished):
 
 def test_the_story_shows_its_figures(finished):
     text = (finished / "executed/rmn-synthetic.ipynb").read_text(encoding="utf-8")
-    assert text.count("<figure class=") == 11
+    assert text.count("<figure class=") == 12
     assert "Traceback" not in text
 
 
