@@ -45,6 +45,7 @@ reproduce: $(STAMP) ## train and evaluate everything from the raw data, write re
 	@python -m fer_repro.pipeline.verify summary
 
 test: $(STAMP) ## run the tests
+	@dvc pull --quiet data.dvc
 	@python -m pytest -q -m "not slow and not gpu"
 
 test-slow: $(STAMP) ## run the tests that take minutes: stages and sweeps that are killed and continued
