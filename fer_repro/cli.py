@@ -229,10 +229,7 @@ def main() -> None:
     """Run the command; a user's mistake is one line on stderr and exit code 2."""
     try:
         app(prog_name="fer-repro")
-    except UserError as error:
-        print(f"fer-repro: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except OSError as error:  # no permission, no room: nothing the program can mend
+    except (UserError, OSError) as error:  # an OSError: no permission, no room, nothing to mend here
         print(f"fer-repro: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
