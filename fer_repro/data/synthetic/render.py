@@ -82,10 +82,8 @@ def draw(
     person: Identity, actions: Actions, view: View, size: int, supersample: int
 ) -> tuple[Array, NDArray[np.bool_]]:
     """Draw one face before the camera: colour (H, W, 3) in [0, 1] and the occluder's mask (H, W)."""
-    x, y, step = _grid(view, size * supersample)
+    x, y, step = aim(view, size * supersample)
     turn = rotation(view)
-    shift = (turn @ np.array(CENTRE)).tolist()
-    x, y = x + shift[0], y + shift[1]
     rays = cast(x, y, turn)
     head = head_solid(person, actions)
     canvas = body.backdrop(x, y, view)
@@ -106,12 +104,19 @@ def draw(
     return np.ascontiguousarray(picture), mask
 
 
-def _grid(view: View, side: int) -> tuple[Array, Array, float]:
+def aim(view: View, side: int) -> tuple[Array, Array, float]:
+    """Where the rays of a picture pass: x and y (side * side,) in picture coordinates, and their distance.
+
+    Args:
+        view: zoom and shift of the crop, and the pose, whose middle of the head is centred.
+        side: rays per axis.
+    """
     half = VIEW_HALF / view.zoom
     line = (np.arange(side, dtype=np.float32) + 0.5) * (2.0 / side) - 1.0
     x = np.tile((line - 2.0 * view.jitter_x) * half, side).astype(np.float32)
     y = np.repeat((-line + 2.0 * view.jitter_y) * half, side).astype(np.float32)
-    return x, y, 2.0 * half / side
+    shift = (rotation(view) @ np.array(CENTRE)).tolist()
+    return x + shift[0], y + shift[1], 2.0 * half / side
 
 
 def _paint_behind(canvas: Array, rays: Rays, person: Identity, shell: Solid, met: np.ndarray) -> None:
