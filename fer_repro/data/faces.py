@@ -1,0 +1,329 @@
+"""Faces in pictures: where they are, which one to keep, and which window about it is cut out.
+
+Detectors are exchangeable: whatever has ``detect`` will do. The one that comes along needs no download, the
+Haar cascades that ship with OpenCV (Viola and Jones, CVPR 2001). The crop policies are those of the papers:
+``scale``, ``crop`` and ``tight`` of "Video Face Manipulation Detection Through Ensemble of CNNs"
+(arXiv:2004.07676), ``square`` of RMN's demo (arXiv:2603.05937), ``padded`` of FAN (arXiv:1907.00193).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from fer_repro.errors import UserError, nearest
+
+
+class Box(NamedTuple):
+    """A face in a picture: pixels from the left and top edge, and how sure the detector is."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    score: float = 1.0
+
+    @property
+    def width(self) -> float:
+        """Pixels from left to right."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        """Pixels from top to bottom."""
+        return self.bottom - self.top
+
+
+class Detector(Protocol):
+    """Anything that finds faces."""
+
+    name: str
+
+    def detect(self, image: np.ndarray) -> list[Box]:
+        """Find the faces in (H, W, 3) uint8 RGB; higher scores are surer; none is no error."""
+        ...
+
+
+def largest_face(boxes: Sequence[Box]) -> Box | None:
+    """The face with the largest box, or None; of equal ones the surest."""
+    return max(boxes, key=lambda box: (box.width * box.height, box.score, box), default=None)
+
+
+def most_confident_face(boxes: Sequence[Box]) -> Box | None:
+    """The face with the highest score, or None: the rule of arXiv:2004.07676; of equal ones the largest."""
+    return max(boxes, key=lambda box: (box.score, box.width * box.height, box), default=None)
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes, 0 to 1."""
+    width = min(one.right, other.right) - max(one.left, other.left)
+    height = min(one.bottom, other.bottom) - max(one.top, other.top)
+    shared = max(width, 0.0) * max(height, 0.0)
+    return shared / (one.width * one.height + other.width * other.height - shared)
+
+
+FRONTAL, FALLBACK = "haarcascade_frontalface_alt2.xml", "haarcascade_frontalface_default.xml"
+PROFILE = "haarcascade_profileface.xml"  # knows faces turned to the left only: also shown the mirror image
+SAME_FACE = 0.4  # overlap from which two findings are one face
+# A cascade's square runs from the brows to the chin. Means over 52 frames of ten clips: how much wider and
+# higher, and how much lower (in sides of the square), the boxes of arXiv:2004.07676 with their margin are.
+WIDER, HIGHER, LOWER = 1.2, 1.4, 0.04
+
+
+class CascadeDetector:
+    """OpenCV's frontal Haar cascade, and where it is not sure, a second frontal and the profile cascade.
+
+    The score of a face counts the windows that agree on it.
+
+    Args:
+        side: pictures are shrunk until their shorter side has so many pixels.
+        smallest: side of the smallest face, as a share of the shorter side.
+        step: how much the window grows from one pass to the next.
+        neighbours: windows that must agree.
+        sure: below this score the other cascades are asked, too.
+
+    Raises:
+        UserError: this OpenCV has no cascades.
+    """
+
+    def __init__(
+        self,
+        side: int = 320,
+        smallest: float = 0.1,
+        step: float = 1.1,
+        neighbours: int = 3,
+        sure: int = 6,
+    ) -> None:
+        self.name = f"haar alt2+default+profile side={side} smallest={smallest:g} step={step:g}"
+        self.name += f" neighbours={neighbours} sure={sure}"
+        self._side, self._smallest, self._step = side, smallest, step
+        self._neighbours, self._sure = neighbours, sure
+        self._cascades = {name: _load_cascade(name) for name in (FRONTAL, FALLBACK, PROFILE)}
+
+    def detect(self, image: np.ndarray) -> list[Box]:
+        """Find the faces of a picture.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+
+        Returns:
+            Boxes inside the picture, the surest first.
+
+        Raises:
+            UserError: the picture is of another kind.
+        """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise UserError(f"picture is {image.dtype} {image.shape}: expected uint8 (H, W, 3) RGB")
+        grey, shrunk = self._shrink(image)
+        found = _merge(self._search(FRONTAL, grey))
+        if not found or found[0].score < self._sure:
+            others = self._search(FALLBACK, grey) + self._search(PROFILE, grey)
+            mirrored = self._search(PROFILE, np.ascontiguousarray(grey[:, ::-1]))
+            turned = [
+                Box(grey.shape[1] - box.right, box.top, grey.shape[1] - box.left, box.bottom, box.score)
+                for box in mirrored
+            ]
+            found = _merge([*found, *others, *turned])
+        return [_whole_face(box, shrunk, image.shape) for box in found]
+
+    def _shrink(self, image: np.ndarray) -> tuple[np.ndarray, float]:
+        factor = min(1.0, self._side / min(image.shape[:2]))
+        size = max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if factor < 1 else image
+        return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), factor
+
+    def _search(self, cascade: str, grey: np.ndarray) -> list[Box]:
+        least = max(1, int(self._smallest * min(grey.shape)))
+        corners, votes = self._cascades[cascade].detectMultiScale2(
+            grey, self._step, self._neighbours, minSize=(least, least)
+        )
+        return [
+            Box(float(x), float(y), float(x + width), float(y + height), float(count))
+            for (x, y, width, height), count in zip(corners, votes, strict=True)
+        ]
+
+
+def _load_cascade(name: str) -> "cv2.CascadeClassifier":
+    if not hasattr(cv2, "CascadeClassifier"):
+        raise UserError(f"OpenCV {cv2.__version__} has no face cascades: expected opencv-python-headless<5")
+    file = Path(cv2.__file__).parent / "data" / name
+    cascade = cv2.CascadeClassifier(str(file))
+    if cascade.empty():
+        raise UserError(f"{file}: not readable as a cascade; install opencv-python-headless again")
+    return cascade
+
+
+def _merge(boxes: Sequence[Box]) -> list[Box]:
+    """Make one box of those that overlap, its sides their means weighted by score; the surest first."""
+    waiting = sorted(boxes, key=lambda box: (-box.score, box))  # OpenCV's threads give them in any order
+    merged = []
+    while waiting:
+        group = [box for box in waiting if overlap(waiting[0], box) > SAME_FACE]
+        waiting = [box for box in waiting if box not in group]
+        weights = np.array([box.score for box in group])
+        sides = (np.array(group)[:, :4] * weights[:, None]).sum(axis=0) / weights.sum()
+        left, top, right, bottom = sides.tolist()
+        merged.append(Box(left, top, right, bottom, float(weights.sum())))
+    return sorted(merged, key=lambda box: (-box.score, box))
+
+
+def _whole_face(box: Box, shrunk: float, shape: Sequence[int]) -> Box:
+    """From a cascade's square to forehead, chin and ears, in pixels of the whole picture."""
+    middle, centre = (box.left + box.right) / 2, (box.top + box.bottom) / 2 + LOWER * box.height
+    half_width, half_height = WIDER * box.width / 2, HIGHER * box.height / 2
+    return Box(
+        max(0.0, (middle - half_width) / shrunk),
+        max(0.0, (centre - half_height) / shrunk),
+        min(float(shape[1]), (middle + half_width) / shrunk),
+        min(float(shape[0]), (centre + half_height) / shrunk),
+        box.score,
+    )
+
+
+# Crops
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A window of a picture and how it becomes a square: all that is needed to cut it again.
+
+    Attributes:
+        policy: a key of ``POLICIES``.
+        size: side of the result in pixels.
+        left: first column of the window, from 0.
+        top: first row.
+        right: column behind the window.
+        bottom: row behind it.
+    """
+
+    policy: str
+    size: int
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def cut(self, image: np.ndarray) -> np.ndarray:
+        """Cut the window out of (H, W, 3) uint8 RGB and bring it to (size, size, 3) uint8.
+
+        ``crop`` is not scaled, ``tight`` keeps its proportions; what is missing is black around the middle.
+        The others are stretched to the square (bilinear; antialiased where they shrink, as OpenCV's are not).
+        """
+        window = image[self.top : self.bottom, self.left : self.right]
+        height, width = window.shape[:2]
+        if self.policy == "crop":
+            return _framed(window, self.size)
+        if self.policy == "tight":
+            factor = self.size / max(height, width)
+            wanted = max(1, round(width * factor)), max(1, round(height * factor))
+            return _framed(_resized(window, wanted), self.size)
+        return _resized(window, (self.size, self.size))
+
+
+def _resized(window: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return np.asarray(Image.fromarray(window).resize(size, Image.Resampling.BILINEAR))
+
+
+def _framed(window: np.ndarray, size: int) -> np.ndarray:
+    framed = np.zeros((size, size, window.shape[2]), np.uint8)
+    top, left = (size - window.shape[0]) // 2, (size - window.shape[1]) // 2
+    framed[top : top + window.shape[0], left : left + window.shape[1]] = window
+    return framed
+
+
+Window = tuple[int, int, int, int]  # left, top, right, bottom
+STORED = 512  # the authors keep a window of this size about each face, and cut all crops from it
+
+
+def window_about(box: Box, width: int, height: int, shape: Sequence[int]) -> Window:
+    """Place a window about a box by the authors' rule (arXiv:2004.07676, their code).
+
+    The centre is the mean of the box's sides, rounded down. At the left and top edge of the picture the
+    window is shifted inwards, at the right and bottom edge it is cut off.
+
+    Args:
+        box: the face.
+        width: of the window.
+        height: of the window.
+        shape: of the picture, (H, W, ...).
+    """
+    left = max(int((box.left + box.right) / 2) - width // 2, 0)
+    top = max(int((box.top + box.bottom) / 2) - height // 2, 0)
+    return left, top, min(left + width, shape[1]), min(top + height, shape[0])
+
+
+def _scale(box: Box, size: int, shape: Sequence[int]) -> Window:
+    side = min(max(int(box.right) - int(box.left), int(box.bottom) - int(box.top)), STORED)
+    return window_about(box, side, side, shape)
+
+
+def _crop(box: Box, size: int, shape: Sequence[int]) -> Window:
+    return window_about(box, min(size, STORED), min(size, STORED), shape)
+
+
+def _tight(box: Box, size: int, shape: Sequence[int]) -> Window:
+    left, top, right, bottom = window_about(box, STORED, STORED, shape)
+    return (
+        max(int(box.left), left),
+        max(int(box.top), top),
+        min(int(box.right), right),
+        min(int(box.bottom), bottom),
+    )
+
+
+def _cut_off(box: Box, half: int, shape: Sequence[int]) -> Window:
+    """A square about the integer centre, cut off at all edges of the picture."""
+    middle, centre = int((box.left + box.right) / 2), int((box.top + box.bottom) / 2)
+    return (
+        max(middle - half, 0),
+        max(centre - half, 0),
+        min(middle + half, shape[1]),
+        min(centre + half, shape[0]),
+    )
+
+
+def _square(box: Box, size: int, shape: Sequence[int]) -> Window:
+    mean_side = (int(box.right) - int(box.left) + int(box.bottom) - int(box.top)) // 2
+    return _cut_off(box, int(1.1 * (mean_side // 2)), shape)
+
+
+def _padded(box: Box, size: int, shape: Sequence[int], padding: float = 0.25) -> Window:
+    side = max(int(box.right) - int(box.left), int(box.bottom) - int(box.top))
+    return _cut_off(box, int(side * (0.5 + padding)), shape)
+
+
+POLICIES: dict[str, Callable[[Box, int, Sequence[int]], Window]] = {
+    "scale": _scale,  # square of the box's longer side; faces above 512 pixels are cut off, as in their code
+    "crop": _crop,  # the square of the result's size, not scaled
+    "tight": _tight,  # the box itself
+    "square": _square,  # RMN's demo: 1.1 times the mean side
+    "padded": partial(_padded, padding=0.25),  # FAN: a quarter of the side on each side, as dlib pads
+}
+
+
+def plan_crop(policy: str, box: Box, size: int, shape: Sequence[int]) -> Crop:
+    """Choose the window for a face.
+
+    Args:
+        policy: a key of ``POLICIES``.
+        box: the face.
+        size: side of the result in pixels.
+        shape: of the picture, (H, W, ...).
+
+    Raises:
+        UserError: the policy is unknown, or the window is empty.
+    """
+    if policy not in POLICIES:
+        raise UserError(f"crop policy is '{policy}'; {nearest(policy, POLICIES)}")
+    left, top, right, bottom = POLICIES[policy](box, size, shape)
+    if size < 1 or left >= right or top >= bottom:
+        raise UserError(
+            f"crop '{policy}' of size {size} about the box {tuple(round(side) for side in box[:4])}: "
+            f"expected a box of one pixel or more inside {shape[1]} x {shape[0]} pixels"
+        )
+    return Crop(policy, size, left, top, right, bottom)
