@@ -210,7 +210,7 @@ def _pipeline_sets(params: Path) -> dict[str, str]:
 
 
 def _params(params: Path) -> dict[str, Any]:
-    from fer_repro.config import read_params
+    from fer_repro.params import read_params
 
     return read_params(params)
 

@@ -9,13 +9,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from fer_repro.errors import UserError, nearest
-from fer_repro.files import read_yaml
+from fer_repro.params import pipeline_datasets, read_params
 
 STRICT = ConfigDict(extra="forbid", strict=True)
 T = TypeVar("T")
@@ -50,14 +50,63 @@ class OptimiserConfig:
 
 
 @dataclass(frozen=True, config=STRICT)
-class ScheduleConfig:
-    """How the learning rate moves: on a plateau of the validation accuracy, in one cycle, or not at all."""
+class PlateauConfig:
+    """The rate falls when the validation result does not get better."""
 
-    name: Literal["plateau", "one_cycle", "constant"]
-    factor: Fraction  # plateau: multiply the rate by this
-    patience: Count  # plateau: epochs without gain before the next one lowers the rate
-    floor: NonNegative  # plateau: never below this rate
-    warmup: Fraction  # one_cycle: share of all steps in which the rate rises
+    name: Literal["plateau"]
+    factor: Fraction  # multiply the rate by this
+    patience: Count  # epochs without gain before the next one lowers the rate
+    floor: NonNegative  # never below this rate
+    cooldown: Count  # epochs after a fall that do not count
+
+
+@dataclass(frozen=True, config=STRICT)
+class OneCycleConfig:
+    """The rate rises to ``lr`` and falls to almost nothing, step by step."""
+
+    name: Literal["one_cycle"]
+    warmup: Fraction  # share of all steps in which the rate rises
+
+
+@dataclass(frozen=True, config=STRICT)
+class StepsConfig:
+    """The rate falls at fixed epochs."""
+
+    name: Literal["steps"]
+    factor: Fraction  # multiply the rate by this
+    milestones: list[PositiveInt]  # after so many epochs
+
+
+@dataclass(frozen=True, config=STRICT)
+class ConstantConfig:
+    """The rate stays."""
+
+    name: Literal["constant"]
+
+
+ScheduleConfig = Annotated[
+    PlateauConfig | OneCycleConfig | StepsConfig | ConstantConfig, Field(discriminator="name")
+]
+
+
+@dataclass(frozen=True, config=STRICT)
+class SamplingConfig:
+    """What an epoch shows."""
+
+    order: Literal["shuffle", "balanced"]  # balanced: both classes by turns, the smaller one drawn again
+    per_epoch: Count  # so many samples, then validation; 0: all
+
+
+@dataclass(frozen=True, config=STRICT)
+class TripletConfig:
+    """The first step of siamese training, before the recipe's own numbers train the head."""
+
+    epochs: PositiveInt
+    per_epoch: PositiveInt  # triplets
+    batch_size: PositiveInt  # triplets
+    margin: Positive
+    optimiser: OptimiserConfig
+    schedule: ScheduleConfig
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -69,14 +118,15 @@ class RecipeConfig:
     image_size: PositiveInt  # pixels; images are enlarged to this side
     epochs: PositiveInt
     batch_size: PositiveInt
+    sampling: SamplingConfig
     optimiser: OptimiserConfig
     schedule: ScheduleConfig
-    early_stop: (
-        Count  # epochs without a better validation accuracy that are still allowed; 0 never stops early
-    )
+    selection: Literal["accuracy", "loss"]  # which validation result chooses the epoch and moves a plateau
+    early_stop: Count  # epochs without a better validation result that are still allowed; 0 never stops early
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     augmentation: AugmentationConfig
-    tta_copies: PositiveInt
+    triplets: TripletConfig | None
+    tta_copies: Count  # 0: no test-time augmentation
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -159,7 +209,7 @@ def _explain(kind: type, section: Mapping[str, Any], item: Any, where: str) -> s
     if item["type"] in ("missing", "missing_argument"):
         present: Any = section
         for part in path[:-1]:
-            present = present[part]
+            present = present.get(part, present)  # a union's tag is no key
         odd = set(present) - set(_fields_at(kind, path[:-1]))
         if difflib.get_close_matches(path[-1], odd, n=1, cutoff=0.5):
             return ""  # the unknown key is told of, with this one as its correction
@@ -169,70 +219,53 @@ def _explain(kind: type, section: Mapping[str, Any], item: Any, where: str) -> s
 
 def _fields_at(kind: Any, path: list[str]) -> list[str]:  # noqa: ANN401 - walks into field types
     for part in path:
-        kind = kind.__dataclass_fields__[part].type
-    return list(getattr(kind, "__dataclass_fields__", {}))
+        fields = getattr(kind, "__dataclass_fields__", {})
+        kind = fields[part].type if part in fields else _member(kind, part)
+    return list(getattr(_member(kind), "__dataclass_fields__", {}))
 
 
-TOP_LEVEL = ("data", "datasets", "evaluation", "methods", "pipeline_methods", "runtime", "seeds")
-
-
-def read_params(params_file: Path) -> dict[str, Any]:
-    """Read params.yaml and check its top level.
-
-    Raises:
-        UserError: an unknown or missing top-level key, or one of the wrong kind.
-    """
-    params = read_yaml(params_file)
-    for key in params:
-        if key not in TOP_LEVEL:
-            raise UserError(f"{params_file}: unknown key '{key}'; {nearest(str(key), TOP_LEVEL)}")
-    for key in TOP_LEVEL:
-        if key not in params:
-            raise UserError(f"{params_file}: key '{key}' is missing")
-    for key in ("seeds", "pipeline_methods"):
-        if not isinstance(params[key], list) or not params[key]:
-            raise UserError(
-                f"{params_file}: {key} is {params[key]!r}: expected a list with at least one entry"
-            )
-    for seed in params["seeds"]:
-        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-            raise UserError(f"{params_file}: seeds holds {seed!r}: expected whole numbers from 0")
-    for key in ("data", "datasets", "methods"):
-        if not isinstance(params[key], dict) or not params[key]:
-            raise UserError(
-                f"{params_file}: {key} is {params[key]!r}: expected a mapping with at least one entry"
-            )
-    for name in params["pipeline_methods"]:
-        if name not in params["methods"]:
-            raise UserError(
-                f"{params_file}: pipeline_methods names '{name}', which methods lacks; "
-                f"{nearest(str(name), params['methods'])}"
-            )
-    return params
+def _member(kind: Any, tag: str = "") -> Any:  # noqa: ANN401 - an annotation
+    """Find the dataclass of a union: the one whose name is ``tag``, or the only one."""
+    kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    members = [member for member in get_args(kind) if hasattr(member, "__dataclass_fields__")]
+    named = [m for m in members if tag in get_args(m.__dataclass_fields__.get("name", m).type)] if tag else []
+    return named[0] if named else members[0] if len(members) == 1 else kind
 
 
 def dataset_manifest(params_file: Path, dataset: str) -> Path:
-    """Where the manifest of a data set lies: as ``datasets`` says, else in ``stores/``.
+    """Where the manifest of a data set lies: as ``pipeline`` says, else in ``stores/``.
 
     Raises:
         UserError: ``data`` does not know the data set.
     """
     params = read_params(params_file)
     _choose(params["data"], dataset, f"{params_file}: data")
-    return params_file.parent / params["datasets"].get(dataset, f"stores/{dataset}/manifest.json")
+    return params_file.parent / pipeline_datasets(params).get(dataset, f"stores/{dataset}/manifest.json")
 
 
-def method_arms(params_file: Path, method: str) -> tuple[str, ...]:
+def method_arms(params_file: Path, method: str, full: bool = False) -> tuple[str, ...]:
     """The arms of ``method`` that the pipeline trains, in params.yaml's order.
+
+    Args:
+        params_file: usually ``params.yaml``.
+        method: a key of ``methods``.
+        full: also those of ``more_arms``, which only the full reproduction trains.
 
     Raises:
         UserError: the method is unknown or lists no arms.
     """
     section = _choose(read_params(params_file)["methods"], method, f"{params_file}: methods")
-    arms = section.get("arms") if isinstance(section, dict) else None
-    if not isinstance(arms, list) or not arms or not all(isinstance(arm, str) for arm in arms):
-        raise UserError(f"{params_file}: methods.{method}.arms is {arms!r}: expected a list of arm names")
-    return tuple(arms)
+    found: list[str] = []
+    for key in ("arms", "more_arms") if full else ("arms",):
+        arms = section.get(key) if isinstance(section, dict) else None
+        if not isinstance(arms, list) or not all(isinstance(arm, str) for arm in arms):
+            raise UserError(
+                f"{params_file}: methods.{method}.{key} is {arms!r}: expected a list of arm names"
+            )
+        found += arms
+    if not found:
+        raise UserError(f"{params_file}: methods.{method}.arms is empty: expected at least one arm")
+    return tuple(found)
 
 
 def load_config(
@@ -264,7 +297,7 @@ def load_config(
     params = read_params(path)
     section = _choose(params["methods"], method, f"{path}: methods")
     for key in section:
-        if key not in ("arms", "recipes"):
+        if key not in _METHOD_KEYS:
             raise UserError(
                 f"{path}: methods.{method}: unknown key '{key}'; {nearest(str(key), ('arms', 'recipes'))}"
             )
@@ -283,10 +316,12 @@ def load_config(
     }
     values = json.loads(json.dumps(values))  # a private copy
     _check_sections(values, path, name)
-    for key, value in {**(_SMOKE if smoke else {}), **(overrides or {})}.items():
+    for key, value in {**(_small(values["recipe"]) if smoke else {}), **(overrides or {})}.items():
         _override(values, str(key), value)
     return read_section(RunConfig, values, f"{path} (with overrides)" if overrides else str(path))
 
+
+_METHOD_KEYS = ("arms", "more_arms", "recipes")
 
 # smoke: true keeps the road and shrinks the load
 _SMOKE: dict[str, Any] = {
@@ -295,9 +330,9 @@ _SMOKE: dict[str, Any] = {
     "data.max_test": 8,
     "recipe.epochs": 1,
     "recipe.batch_size": 8,
-    "recipe.tta_copies": 2,
     "recipe.image_size": 64,
     "recipe.model.width": 4,
+    "recipe.sampling.per_epoch": 0,
     "evaluation.batch_size": 8,
     "evaluation.bootstrap": 50,
     "evaluation.explained": 2,
@@ -305,6 +340,15 @@ _SMOKE: dict[str, Any] = {
     "runtime.precision": "32-true",
     "runtime.compile": False,
 }
+
+
+def _small(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Override what makes a run long."""
+    copies = {"recipe.tta_copies": min(1, recipe["tta_copies"])}
+    if recipe["triplets"] is None:
+        return {**_SMOKE, **copies}
+    triplets = {"epochs": 1, "per_epoch": 8, "batch_size": 4}
+    return {**_SMOKE, **copies, **{f"recipe.triplets.{key}": value for key, value in triplets.items()}}
 
 
 def _check_sections(values: dict[str, Any], path: Path, recipe: str) -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fer_repro.config import load_config, method_arms, read_params, run_folder
+from fer_repro.config import load_config, method_arms, run_folder
+from fer_repro.params import read_params
 from fer_repro.errors import UserError
 
 PARAMS = Path(__file__).parent.parent / "params.yaml"
@@ -55,8 +56,12 @@ def test_numbers_mean_what_they_look_like(params):
         ("lr: 1e-2", "lr: yes", ["optimiser.lr", "'yes'", "number"]),
         ("lr: 1e-2", "learning_rate: 3e-3", ["optimiser", "learning_rate"]),
         ("name: adamw", "name: adam", ["optimiser.name", "'adam'", "radam"]),
-        ("pipeline_methods: [rmn]", "pipeline_methods: [rnn]", ["rnn", "did you mean 'rmn'?"]),
-        ("pipeline_methods: [rmn]", "pipeline_methods: rmn", ["pipeline_methods", "list"]),
+        ("methods: [rmn, ran]", "methods: [rnn]", ["pipeline.faces", "rnn", "did you mean 'rmn'?"]),
+        ("methods: [rmn, ran]", "methods: rmn", ["pipeline.faces.methods", "list"]),
+        ("  faces:      #", "  face:      #", ["pipeline", "face", "did you mean 'faces'?"]),
+        ("synthetic_clips: data", "synthetic: data", ["data set 'synthetic' stands in two tasks"]),
+        ("warmup: 0.2}   # budget; [C]: plateau", "worm: 0.2}", ["schedule", "worm", "'warmup'"]),
+        ("name: one_cycle, w", "name: one_cycel, w", ["schedule", "one_cycel"]),
         ("seeds: [0, 1, 2]", "seeds: [0, '1']", ["seeds", "'1'"]),
         ("seeds: [0, 1, 2]", "sedes: [0, 1, 2]", ["sedes", "did you mean 'seeds'?"]),
         ("seeds: [0, 1, 2]", "seeds: [0, 1", ["not readable as YAML", "line"]),

@@ -19,6 +19,9 @@ class Stream(IntEnum):
     SUBSET = 4  # which samples a limited split keeps
     FRAMES = 5  # which frames of a clip are trained on; the counter is the epoch
     REGIONS = 6  # where random crops of a face lie; the counter is the epoch
+    DISTORTIONS = 7  # what colour, noise and JPEG do to a face; the counter is the epoch
+    TRIPLETS = 8  # which faces make a triplet; the counter is the epoch
+    AGAIN = 9  # which samples of the smaller class are shown again; the counter is the pass
 
 
 def hashes(seed: int, stream: Stream, counter: int, samples: np.ndarray) -> np.ndarray:

@@ -4,21 +4,33 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.data.draws import Stream, hashes
-from fer_repro.data.samples import SPLITS
+from fer_repro.data.samples import CHALLENGE, SPLITS
 from fer_repro.errors import UserError, nearest
 
 PROTOCOLS = {
     "official": "every sample of the split, as published",
     "clean": "only samples whose pixels occur neither in Training nor in PublicTest",
+    "occlusion": "test faces on the list of occluded ones (RAN, arXiv:1905.04075)",
+    "pose_30": "test faces on the list of heads turned by more than 30 degrees (RAN)",
+    "pose_45": "test faces on the list of heads turned by more than 45 degrees (RAN)",
 }
+LISTS = ("occlusion", "pose_30", "pose_45")
+"""Protocols that choose by a column of their name, from the test part or from samples beside it."""
+_COLUMNS = {"official": (), "clean": ("in_training", "in_public"), **{name: (name,) for name in LISTS}}
+
+
+def protocols_of(samples: pd.DataFrame) -> tuple[str, ...]:
+    """Name the protocols that a sample table knows the columns of."""
+    return tuple(name for name in PROTOCOLS if set(_COLUMNS[name]) <= set(samples))
 
 
 def protocol_rows(samples: pd.DataFrame, split: str, protocol: str) -> np.ndarray:
     """Choose the samples of a split that a protocol counts.
 
     Args:
-        samples: the sample table; ``clean`` needs the columns ``in_training`` and ``in_public``.
-        split: train, val or test.
+        samples: the sample table; ``clean`` needs the columns ``in_training`` and ``in_public``, a list the
+            column of its name.
+        split: train, val or test; lists name test samples and those of the split ``challenge``.
         protocol: a key of ``PROTOCOLS``.
 
     Returns:
@@ -31,14 +43,17 @@ def protocol_rows(samples: pd.DataFrame, split: str, protocol: str) -> np.ndarra
         raise UserError(f"protocol is '{protocol}'; {nearest(protocol, PROTOCOLS)}")
     if split not in SPLITS:
         raise UserError(f"split is '{split}'; {nearest(split, SPLITS)}")
+    for column in _COLUMNS[protocol]:
+        if column not in samples:
+            raise UserError(
+                f"protocol '{protocol}' needs the column '{column}': the data set has none; prepare it first"
+            )
     chosen = (samples["split"] == split).to_numpy()
     if protocol == "clean":
-        for column in ("in_training", "in_public"):
-            if column not in samples:
-                raise UserError(
-                    f"protocol 'clean' needs the column '{column}': the data set has none; prepare it first"
-                )
-            chosen = chosen & ~samples[column].to_numpy(bool)
+        return np.flatnonzero(chosen & ~samples[list(_COLUMNS["clean"])].to_numpy(bool).any(axis=1))
+    if protocol in LISTS:
+        beside = (samples["split"] == CHALLENGE).to_numpy() if split == "test" else False
+        return np.flatnonzero((chosen | beside) & samples[protocol].to_numpy(bool))
     return np.flatnonzero(chosen)
 
 
@@ -53,7 +68,8 @@ def check_subjects(samples: pd.DataFrame, where: str) -> None:
         UserError: naming the first such subject and the splits.
     """
     for subject in crossing_subjects(samples)[:1]:
-        splits = sorted(set(samples.loc[samples["subject"] == subject, "split"]), key=SPLITS.index)
+        order = (*SPLITS, CHALLENGE).index
+        splits = sorted(set(samples.loc[samples["subject"] == subject, "split"]), key=order)
         raise UserError(
             f"{where}: subject '{subject}' stands in {' and '.join(splits)}: "
             "expected every person in one split"
@@ -65,27 +81,6 @@ def crossing_subjects(samples: pd.DataFrame) -> tuple[str, ...]:
     known = samples[samples["subject"] != ""]
     splits = known.groupby("subject")["split"].nunique()
     return tuple(sorted(splits.index[splits > 1]))
-
-
-def limit(samples: pd.DataFrame, max_train: int, max_val: int, max_test: int) -> pd.DataFrame:
-    """Keep at most so many samples of each split, in the classes' proportions; 0 keeps all.
-
-    The choice is a pure function of the row number and the same for every seed and arm. Rows keep their
-    index, by which predictions name them.
-
-    Args:
-        samples: the sample table with its index 0, 1, ...
-        max_train: at most so many training samples.
-        max_val: at most so many validation samples.
-        max_test: at most so many test samples.
-    """
-    keep = [
-        stratified(
-            samples["label"].to_numpy(), np.flatnonzero((samples["split"] == split).to_numpy()), maximum
-        )
-        for split, maximum in zip(SPLITS, (max_train, max_val, max_test), strict=True)
-    ]
-    return samples.iloc[np.sort(np.concatenate(keep))]
 
 
 def stratified(labels: np.ndarray, rows: np.ndarray, maximum: int) -> np.ndarray:

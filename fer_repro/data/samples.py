@@ -11,6 +11,8 @@ import pandas as pd
 from fer_repro.errors import UserError, nearest
 
 SPLITS = ("train", "val", "test")
+CHALLENGE = "challenge"
+"""A further split: samples beside the official test part, which only lists of hard ones name."""
 REQUIRED = ("image", "label", "subject", "clip", "split")
 
 
@@ -36,8 +38,8 @@ def check_samples(samples: pd.DataFrame, classes: Sequence[str], images: int, wh
 
     Args:
         samples: columns ``image`` (row of the image array), ``label`` (index into ``classes``), ``subject``
-            and ``clip`` (text, "" if unknown or a still), ``split`` (train, val or test); others are
-            factors.
+            and ``clip`` (text, "" if unknown or a still), ``split`` (train, val, test or challenge); others
+            are factors.
         classes: the class names in label order.
         images: how many images there are.
         where: the file for the message.
@@ -66,11 +68,11 @@ def check_samples(samples: pd.DataFrame, classes: Sequence[str], images: int, wh
         bad = ~samples[column].map(lambda value: isinstance(value, str)).to_numpy(bool)
         _refuse(samples[column], bad, 'text ("" if unknown)', where)
         table[column] = samples[column].astype(str).to_numpy(object)
-    bad = ~samples["split"].isin(SPLITS).to_numpy()
+    bad = ~samples["split"].isin((*SPLITS, CHALLENGE)).to_numpy()
     if bad.any():
         row = int(np.argmax(bad))
         value = samples["split"].iloc[row]
-        raise UserError(f"{where}: {place(row)}: split is {value!r}; {nearest(value, SPLITS)}")
+        raise UserError(f"{where}: {place(row)}: split is {value!r}; {nearest(value, (*SPLITS, CHALLENGE))}")
     factors = sorted(set(samples.columns) - set(REQUIRED))
     for column in factors:
         _refuse(samples[column], samples[column].isna().to_numpy(bool), "a value in every row", where)

@@ -1,10 +1,10 @@
 """A network's predictions, clean and with random test-time augmentation, and the file that keeps them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,16 +13,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fer_repro.config import AugmentationConfig
-from fer_repro.data.augmentation import augmented_copy, clean_images
-from fer_repro.data.loading import Split, batches
+from fer_repro.data.batches import Screen, batch_bounds
+from fer_repro.data.samples import CHALLENGE
+from fer_repro.data.views import Items
 from fer_repro.errors import UserError
+from fer_repro.evaluation.metrics import softmax
 from fer_repro.files import atomic_write
 from fer_repro.training.loop import Validate, logits_of
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
-SPLITS = ("val", "test")
+SPLITS = ("val", "test", CHALLENGE)
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,12 @@ class Predictions:
 
     Attributes:
         classes: K names in label order.
-        samples: (N,) rows of the sample table.
-        splits: (N,) ``val`` or ``test``.
+        samples: (N,) rows of the sample table; a clip's first.
+        splits: (N,) ``val``, ``test`` or ``challenge``.
         targets: (N,) class indices.
         logits: (N, K) of the clean images.
-        probabilities: (N, K) mean of the softmax over the augmented copies.
+        probabilities: (N, K) mean of the softmax over the augmented copies; where there were none, the
+            softmax of the logits.
     """
 
     classes: tuple[str, ...]
@@ -57,9 +60,8 @@ class Predictions:
 
 def predict(
     network: nn.Module,
-    split: Split,
+    screen: Screen,
     fabric: "Fabric",
-    image_size: int,
     batch_size: int,
     augmentation: AugmentationConfig,
     copies: int,
@@ -72,60 +74,96 @@ def predict(
 
     Args:
         network: on ``fabric``'s device; left in evaluation mode.
-        split: the samples.
+        screen: shows the split.
         fabric: device and precision.
-        image_size: pixels.
-        batch_size: samples per batch.
+        batch_size: items per batch.
         augmentation: of the recipe.
         copies: how many; 0 gives no probabilities.
         seed: of the run; copies draw from it by sample, whatever the batches.
 
     Returns:
-        Logits (N, K) float32 and mean probabilities (N, K) float64, in the split's order.
+        Logits (N, K) float32 and mean probabilities (N, K) float64, zeros without copies; in the order of the
+        tested items.
     """
     network.eval()
     logits, means = [], []
-    for batch in batches(split, np.arange(len(split)), batch_size):
-        images = fabric.to_device(batch.images)
-        logits.append(_forward(network, fabric, clean_images(images, image_size)))
+    for items in tested(screen, batch_size):
+        logits.append(_forward(network, fabric, screen.clean(items).inputs))
         total = torch.zeros_like(logits[-1], dtype=torch.float64)
         for copy in range(copies):
-            augmented = augmented_copy(images, batch.samples, image_size, augmentation, seed, copy)
-            total += F.softmax(_forward(network, fabric, augmented).double(), dim=1)
+            shown = screen.copy(items, augmentation, seed, copy)
+            total += F.softmax(_forward(network, fabric, shown.inputs).double(), dim=1)
         means.append(total / max(copies, 1))
     return torch.cat(logits).cpu().numpy(), torch.cat(means).cpu().numpy()
 
 
-def validation(split: Split, fabric: "Fabric", image_size: int, batch_size: int) -> Validate:
-    """Make the ``validate`` of ``fit``: mean cross-entropy and accuracy over the clean samples of a split.
+def tested(screen: Screen, batch_size: int) -> Iterator[Items]:
+    """Yield the items that are tested, batch by batch."""
+    items = screen.view.testing(screen.split)
+    for begin, end in batch_bounds(len(items.targets), batch_size):
+        yield items.take(slice(begin, end))
+
+
+def tested_samples(screen: Screen) -> tuple[np.ndarray, np.ndarray]:
+    """Name the tested items by the row of their first picture; returns rows (N,) and targets (N,)."""
+    items = screen.view.testing(screen.split)
+    return screen.split.samples[items.positions[:, 0]], items.targets
+
+
+def embed(network: nn.Module, screen: Screen, fabric: "Fabric", batch_size: int) -> np.ndarray:
+    """Embed every tested image of a split with a network that has ``embed``; returns (N, D) float32."""
+    network.eval()
+    parts = []
+    embedding: Any = network
+    for items in tested(screen, batch_size):
+        with torch.no_grad(), fabric.autocast():
+            parts.append(embedding.embed(*screen.clean(items).inputs).float())
+    return torch.cat(parts).cpu().numpy()
+
+
+def cross_entropy(output: Any, targets: Tensor) -> Tensor:  # noqa: ANN401 - a tensor or a method's named tuple
+    """Compute the mean cross-entropy of a network's logits."""
+    return F.cross_entropy(logits_of(output).double(), targets)
+
+
+def validation(
+    screen: Screen,
+    fabric: "Fabric",
+    batch_size: int,
+    criterion: Callable[[Any, Tensor], Tensor] = cross_entropy,
+) -> Validate:
+    """Make the ``validate`` of ``fit``: mean loss and accuracy over the clean items of a split.
 
     Args:
-        split: the validation samples.
+        screen: shows the validation split.
         fabric: device and precision.
-        image_size: pixels.
-        batch_size: samples per batch.
+        batch_size: items per batch.
+        criterion: mean loss of a network's output and targets.
     """
 
     def validate(network: nn.Module) -> tuple[float, float]:
         network.eval()
         loss = torch.zeros((), dtype=torch.float64, device=fabric.device)
         correct = torch.zeros((), dtype=torch.int64, device=fabric.device)
-        for batch in batches(split, np.arange(len(split)), batch_size):
-            logits = _forward(network, fabric, clean_images(fabric.to_device(batch.images), image_size))
-            targets = fabric.to_device(batch.targets)
-            loss += F.cross_entropy(logits.double(), targets, reduction="sum")
-            correct += (logits.argmax(1) == targets).sum()
-        return loss.item() / len(split), correct.item() / len(split)
+        count = 0
+        for items in tested(screen, batch_size):
+            shown = screen.clean(items)
+            with torch.no_grad(), fabric.autocast():
+                output = network(*shown.inputs)
+            loss += criterion(output, shown.targets).double() * len(shown.targets)
+            correct += (logits_of(output).argmax(1) == shown.targets).sum()
+            count += len(shown.targets)
+        return loss.item() / count, correct.item() / count
 
     return validate
 
 
-def _forward(network: nn.Module, fabric: "Fabric", images: Tensor) -> Tensor:
+def _forward(network: nn.Module, fabric: "Fabric", inputs: tuple[Tensor, ...]) -> Tensor:
     with torch.no_grad(), fabric.autocast():
-        return logits_of(network(images)).float()
+        return logits_of(network(*inputs)).float()
 
 
-def write_predictions(path: Path, predictions: Predictions) -> None:
+def write_predictions(path: Path, predictions: Predictions, augmented: bool = True) -> None:
     """Write ``predictions.csv``: sample, split, target, logit_<class>..., tta_<class>..., floats as %.9g.
 
     Nine digits bring every float32 logit back exactly.
@@ -133,14 +171,17 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     Args:
         path: the file.
         predictions: rows in the order of the file, validation before test.
+        augmented: write the ``tta_`` columns; without test-time augmentation there are none.
     """
     columns = {
         "sample": predictions.samples,
         "split": predictions.splits,
         "target": predictions.targets,
         **{f"logit_{name}": predictions.logits[:, k] for k, name in enumerate(predictions.classes)},
-        **{f"tta_{name}": predictions.probabilities[:, k] for k, name in enumerate(predictions.classes)},
     }
+    if augmented:
+        copies = predictions.probabilities
+        columns |= {f"tta_{name}": copies[:, k] for k, name in enumerate(predictions.classes)}
     with atomic_write(path) as temporary:
         pd.DataFrame(columns).to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
 
@@ -159,20 +200,22 @@ def read_predictions(path: Path) -> Predictions:
         raise UserError(f"{path}: not readable as CSV: {' '.join(str(error).split())}") from None
     classes = tuple(re.findall(r"(?<=^logit_).+$", "\n".join(map(str, table.columns)), re.MULTILINE))
     expected = ["sample", "split", "target", *_prefixed("logit_", classes), *_prefixed("tta_", classes)]
-    if list(table.columns) != expected or not classes:
+    augmented = len(table.columns) > 3 + len(classes)
+    if list(table.columns) != expected[: None if augmented else 3 + len(classes)] or not classes:
         raise UserError(
             f"{path}: the columns are {', '.join(map(str, table.columns))}; expected sample, split, target, "
-            "logit_<class>... and tta_<class>... with the same classes"
+            "logit_<class>... and, with test-time augmentation, tta_<class>... with the same classes"
         )
     numbers = table.drop(columns="split").apply(pd.to_numeric, errors="coerce")
     _check_rows(path, table, numbers, len(classes))
+    logits = numbers[_prefixed("logit_", classes)].to_numpy(np.float64)
     return Predictions(
         classes,
         numbers["sample"].to_numpy(np.int64),
         table["split"].to_numpy(str),
         numbers["target"].to_numpy(np.int64),
-        numbers[_prefixed("logit_", classes)].to_numpy(np.float64),
-        numbers[_prefixed("tta_", classes)].to_numpy(np.float64),
+        logits,
+        numbers[_prefixed("tta_", classes)].to_numpy(np.float64) if augmented else softmax(logits),
     )
 
 

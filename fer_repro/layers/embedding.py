@@ -169,3 +169,9 @@ def explain_angles(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
         "angles": similar.clamp(-1, 1).acos(),
         "scale": output.head.scale.expand(len(images)).clone(),
     }
+
+
+def watch_scale(model: nn.Module) -> dict[str, float]:
+    """Read the scale s of an ``EmbeddingClassifier``'s head, for the history of its training."""
+    head: CosineHead = model.head  # type: ignore[assignment]
+    return {"scale": float(head.scale)}

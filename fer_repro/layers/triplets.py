@@ -1,10 +1,24 @@
-"""Triplets of real and manipulated faces, and their loss (arXiv:2004.07676, Sec. III-B)."""
+"""Triplets of real and manipulated faces: their embeddings and loss (arXiv:2004.07676, Sec. III-B)."""
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from fer_repro.errors import UserError
+
+class Embeddings(NamedTuple):
+    """Three embeddings, each (N, D)."""
+
+    anchor: Tensor
+    positive: Tensor
+    negative: Tensor
+
+    @property
+    def logits(self) -> Tensor:
+        """Minus the distances to positive and negative (N, 2): class 0 wins where the positive is nearer."""
+        near, far = ((self.anchor - other).norm(dim=1) for other in (self.positive, self.negative))
+        return -torch.stack([near, far], dim=1)
 
 
 def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:
@@ -19,26 +33,17 @@ def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: flo
     return F.triplet_margin_loss(anchor, positive, negative, margin=margin)
 
 
-def draw_triplets(targets: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Draw random triplets, alternating (fake, fake, real) and (real, real, fake), without mining, as in [C].
+class TripletLoss(nn.Module):
+    """``triplet_loss`` as the training loop calls it.
 
     Args:
-        targets: (N,) of all samples, 1 for fake.
-        count: of triplets.
-        generator: on the CPU.
-
-    Returns:
-        (count, 3) sample indices: anchor, positive (another sample) and negative.
-
-    Raises:
-        UserError: a class has fewer than two samples.
+        margin: that the negative is to be farther than the positive.
     """
-    members = [(targets == label).nonzero().flatten().cpu() for label in (0, 1)]
-    if min(map(len, members)) < 2:
-        raise UserError(f"{len(members[0])} real and {len(members[1])} fake samples: expected two of each")
-    rows = []
-    for n in range(count):
-        own, other = members[1 - n % 2], members[n % 2]
-        pair = own[torch.randperm(len(own), generator=generator)[:2]]
-        rows.append(torch.cat([pair, other[torch.randint(len(other), (1,), generator=generator)]]))
-    return torch.stack(rows)
+
+    def __init__(self, margin: float = 1.0) -> None:
+        super().__init__()
+        self.margin = margin
+
+    def forward(self, output: Embeddings, targets: Tensor) -> Tensor:
+        """Compute the mean loss; the targets say nothing that the order of the triplet does not."""
+        return triplet_loss(*output, margin=self.margin)

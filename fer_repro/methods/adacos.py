@@ -42,6 +42,7 @@ from fer_repro.layers.embedding import (
     check_width,
     explain_angles,
     make_trunk,
+    watch_scale,
 )
 from fer_repro.layers.margin_heads import (
     CONTROLS,
@@ -234,5 +235,6 @@ METHOD = Method(
     build_loss=build_loss,
     pretraining_name=pretraining_name,
     explain=explain_angles,
+    watch=watch_scale,
     further_tasks=("verification",),  # from the embeddings
 )

@@ -48,7 +48,8 @@ from fer_repro.layers.efficientnet_trunk import (
 )
 from fer_repro.layers.standardise import Standardise, check_images
 from fer_repro.layers.xception import xception
-from fer_repro.methods.method import Method, OfficialLayout
+from fer_repro.layers.triplets import Embeddings, TripletLoss
+from fer_repro.methods.method import FirstStep, Method, OfficialLayout
 
 Tuning = Literal["evaluation", "train_mode"]
 
@@ -208,9 +209,9 @@ class SiameseNetwork(nn.Module):
         self.standardise = Standardise() if as_arm else nn.Identity()
         self.extractor = extractor
 
-    def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Embeddings:
         """Embed three batches (N, 3, H, W), one after the other as in [C], as three (N, D)."""
-        return self.embed(anchor), self.embed(positive), self.embed(negative)
+        return Embeddings(self.embed(anchor), self.embed(positive), self.embed(negative))
 
     def embed(self, images: Tensor) -> Tensor:
         """Embed one batch (N, 3, H, W) as (N, D)."""
@@ -385,6 +386,7 @@ METHOD = Method(
     build_loss=build_loss,
     pretraining_name=pretraining_name,
     explain=explain,
+    first_step=FirstStep(("plain_siamese", "attention_siamese"), build_siamese, TripletLoss, tune),
     official={
         "architectures.fornet.EfficientNetB4": _layout(attention=False, siamese=False),
         "architectures.fornet.EfficientNetAutoAttB4": _layout(attention=True, siamese=False),

@@ -41,6 +41,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from fer_repro.config import STRICT, PositiveInt
+from fer_repro.data.views import Frames
 from fer_repro.errors import UserError, nearest
 from fer_repro.layers.imagenet import load_imagenet_trunk
 from fer_repro.layers.picture_sets import SharedTrunk, check_mask, pictures_second, weighted_mean
@@ -312,6 +313,7 @@ METHOD = Method(
     build_loss=build_loss,
     pretraining_name=pretraining_name,
     explain=explain,
+    view=lambda options: Frames(options.sampling, options.frames),
     official={
         "basic_code/networks.py resnet18_at": OfficialLayout(
             "Open-Debin/Emotion-FAN",

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from fer_repro.data.views import Faces, View
 from fer_repro.errors import UserError, nearest
 
 Task = Literal["expression", "verification", "manipulation"]
@@ -30,6 +31,28 @@ class BuildLoss(Protocol):
 
     def __call__(self, options: Any, label_smoothing: float = 0.0) -> nn.Module:  # noqa: ANN401
         """Build the loss: called with all that the model returned and targets (N,)."""
+
+
+def _faces(options: Any) -> View:  # noqa: ANN401 - the method's options
+    return Faces()
+
+
+@dataclass(frozen=True)
+class FirstStep:
+    """Training by triplets that comes before an arm's own.
+
+    Attributes:
+        arms: which arms have it.
+        build: arm, options -> network of (anchor, positive, negative), in training mode; its output has
+            ``logits`` (N, 2), the first larger where the positive is nearer.
+        build_loss: margin -> loss of that output.
+        tune: trained network, options -> the arm's network, whose training follows.
+    """
+
+    arms: tuple[str, ...]
+    build: Callable[[str, Any], nn.Module]
+    build_loss: Callable[[float], nn.Module]
+    tune: Callable[[Any, Any], nn.Module]
 
 
 def _same_key(key: str) -> str:
@@ -79,6 +102,9 @@ class Method:
         pretraining_name: what the network starts from, as tables print it.
         explain: the tensors the paper draws, each with the batch first; None where an arm has none.
         official: identifier in the authors' code -> layout.
+        view: what the network is shown of a face or clip, from the options.
+        watch: numbers of a network that the history of its training keeps.
+        first_step: training by triplets, where arms have it.
     """
 
     name: str
@@ -96,6 +122,14 @@ class Method:
     explain: Callable[[nn.Module, Tensor], dict[str, Tensor] | None] | None = None
     official: Mapping[str, OfficialLayout] = field(default_factory=dict)
     further_tasks: tuple[Task, ...] = ()
+    view: Callable[[Any], View] = _faces
+    watch: Callable[[nn.Module], dict[str, float]] | None = None
+    first_step: FirstStep | None = None
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """All it is for."""
+        return (self.task, *self.further_tasks)
 
     def check_arm(self, arm: str) -> None:
         """Refuse an arm this method does not have.

@@ -37,6 +37,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from fer_repro.config import STRICT, PositiveInt
+from fer_repro.data.views import Regions
 from fer_repro.errors import UserError
 from fer_repro.layers.imagenet import load_imagenet_trunk
 from fer_repro.layers.picture_sets import SharedTrunk, pictures_second, weighted_mean
@@ -327,6 +328,7 @@ METHOD = Method(
     build_loss=build_loss,
     pretraining_name=pretraining_name,
     explain=explain,
+    view=lambda options: Regions(options.crops),
     official={
         f"{file} {trunk}": _layout(blocks, relation)
         for file, relation in _FILES.items()

@@ -25,7 +25,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from fer_repro.config import RunConfig, RuntimeConfig, load_config, method_arms, read_params
+from fer_repro.config import RunConfig, RuntimeConfig, load_config, method_arms
+from fer_repro.params import read_params
 from fer_repro.errors import UserError
 
 if sys.platform != "win32":

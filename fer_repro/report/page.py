@@ -11,7 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from fer_repro.config import method_arms, read_params, run_folder
+from fer_repro.config import method_arms, run_folder
+from fer_repro.params import read_params
 from fer_repro.files import read_yaml
 from fer_repro.report.claims import CLAIM_COLUMNS, gauge, headline_claim
 from fer_repro.report.display import figure_html, show_results

@@ -24,9 +24,14 @@ TRAINING_CODE = (
     "layers/*.py",
     "training/*.py",
     "data/augmentation.py",
+    "data/batches.py",
     "data/draws.py",
+    "data/frames.py",
     "data/loading.py",
     "data/protocols.py",
+    "data/regions.py",
+    "data/sampling.py",
+    "data/views.py",
 )
 
 

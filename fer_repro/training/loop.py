@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from fer_repro.config import RunConfig, RuntimeConfig
-from fer_repro.data.augmentation import training_images
-from fer_repro.data.loading import Split, batch_bounds, batches, epoch_order
+from fer_repro.data.batches import Screen, Shown, batch_bounds
+from fer_repro.data.loading import Split
+from fer_repro.data.sampling import epoch_items, epoch_length
+from fer_repro.data.views import View
 from fer_repro.errors import UserError
 from fer_repro.training.checkpoint import Checkpoint, copy_weights, restore_generators
 from fer_repro.training.optim import Schedule, make_optimiser
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 Validate = Callable[[nn.Module], tuple[float, float]]
+Watch = Callable[[nn.Module], dict[str, float]]
 Record = dict[str, int | float]
 
 
@@ -30,11 +33,12 @@ class Fitted:
     """What a fit ends with.
 
     Attributes:
-        weights: of the epoch with the best validation accuracy, on the CPU.
+        weights: of the epoch with the best validation result, on the CPU.
         history: one record per epoch: epoch (from 1), lr (of its first step), train_loss, train_accuracy,
-            val_loss, val_accuracy (means over samples, accuracies in [0, 1]), best (1: weights were kept).
+            val_loss, val_accuracy (means over samples, accuracies in [0, 1]), best (1: weights were kept),
+            and what ``watch`` read off the network.
         best_epoch: from 1.
-        best_accuracy: on the validation split.
+        best: its validation result, the accuracy or the loss.
         images: how many this process trained on (fewer after a resume).
         seconds: how long this process trained, without validation.
     """
@@ -42,7 +46,7 @@ class Fitted:
     weights: dict[str, Tensor]
     history: list[Record]
     best_epoch: int
-    best_accuracy: float
+    best: float
     images: int
     seconds: float
 
@@ -56,7 +60,7 @@ class _State:
     rate: float = 0.0  # of the running epoch's first step
     tally: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # of the running epoch
     best_epoch: int = 0
-    best_accuracy: float = -1.0
+    best: float = math.inf  # smaller is better
     finished: bool = False
     weights: dict[str, Tensor] = field(default_factory=dict)
     history: list[Record] = field(default_factory=list)
@@ -90,7 +94,7 @@ def train_one_epoch(
     network: nn.Module,
     loss: nn.Module,
     optimiser: Any,  # noqa: ANN401 - Fabric's wrapper
-    inputs: Iterator[tuple[Tensor, Tensor]],
+    batches: Iterator[Shown],
     tally: Tensor,
     after_step: Callable[[], None],
 ) -> None:
@@ -101,14 +105,14 @@ def train_one_epoch(
         network: set up by Fabric, as is ``optimiser``.
         loss: of the network's output and the targets.
         optimiser: of network and loss.
-        inputs: images (N, 3, H, W) and targets (N,), on the device.
+        batches: what the network is called with and targets (N,), on the device.
         tally: (3,) float64, raised in place by the sum of losses, the correct and all samples; it stays on
             the device, so no step waits for a number.
         after_step: called after each step.
     """
     network.train()
-    for images, targets in inputs:
-        output = network(images)
+    for inputs, targets in batches:
+        output = network(*inputs)
         batch_loss = loss(output, targets)
         optimiser.zero_grad()
         fabric.backward(batch_loss)
@@ -122,16 +126,18 @@ def train_one_epoch(
 def fit(
     network: nn.Module,
     loss: nn.Module,
+    view: View,
     split: Split,
     config: RunConfig,
     fabric: "Fabric",
     validate: Validate,
     checkpoint: Checkpoint,
     log: Callable[[Record], None] = lambda record: None,
+    watch: Watch = lambda network: {},
 ) -> Fitted:
     """Train until the last epoch or the early stop; continue where ``checkpoint`` ends.
 
-    As in the RMN code the weights of the best validation accuracy are kept (strictly greater), and training
+    As in the RMN code the weights of the best validation result are kept (strictly better), and training
     stops after more than ``early_stop`` epochs in a row without a better one. Unlike there, an epoch's
     accuracy is the mean over its samples, not over its batches. A killed and continued run ends with the same
     bits.
@@ -139,29 +145,29 @@ def fit(
     Args:
         network: on any device; trained in place.
         loss: a module; its parameters are trained too.
+        view: what the network sees of an item.
         split: the training samples.
         config: of the run.
         fabric: from ``make_fabric``.
         validate: network -> loss and accuracy in [0, 1].
         checkpoint: written every ``runtime.checkpoint_seconds`` and after every epoch.
         log: called with each epoch's record.
+        watch: numbers of the network that each epoch's record is to keep.
 
     Raises:
         UserError: the loss is no longer finite.
     """
-    running = _Fit(network, loss, split, config, fabric, checkpoint)
+    running = _Fit(network, loss, view, split, config, fabric, checkpoint)
     state, trained, seconds = running.state, 0.0, 0.0
     while not state.finished:
         begin, before = time.monotonic(), state.tally[2]
         running.train()
         trained, seconds = trained + state.tally[2] - before, seconds + time.monotonic() - begin
-        record = running.close_epoch(*validate(network))
+        record = running.close_epoch(*validate(network), watch(network))
         running.save()
         log(record)
     running.progress.close()
-    return Fitted(
-        state.weights, state.history, state.best_epoch, state.best_accuracy, round(trained), seconds
-    )
+    return Fitted(state.weights, state.history, state.best_epoch, abs(state.best), round(trained), seconds)
 
 
 class _Fit:
@@ -171,14 +177,17 @@ class _Fit:
         self,
         network: nn.Module,
         loss: nn.Module,
+        view: View,
         split: Split,
         config: RunConfig,
         fabric: "Fabric",
         checkpoint: Checkpoint,
     ) -> None:
         recipe, runtime = config.recipe, config.runtime
-        self.network, self.split, self.config, self.fabric = network, split, config, fabric
+        self.network, self.config, self.fabric = network, config, fabric
         self.checkpoint = checkpoint
+        self.screen = Screen(view, split, recipe.image_size, fabric.to_device)
+        items = epoch_length(view, split, recipe.sampling)
         self.loss = fabric.to_device(loss)
         # CPUs stay contiguous: torch 2.14.1 corrupted its heap there (width 8, batch of 7, two threads)
         is_fast = runtime.channels_last and fabric.device.type == "cuda"
@@ -187,13 +196,13 @@ class _Fit:
         self.raw_optimiser = make_optimiser([*network.parameters(), *loss.parameters()], recipe.optimiser)
         compiled: Any = torch.compile(network) if runtime.compile else network
         self.forward, self.optimiser = fabric.setup(compiled, self.raw_optimiser)
-        steps = len(batch_bounds(len(split), recipe.batch_size))
+        steps = len(batch_bounds(items, recipe.batch_size))
         self.schedule = Schedule(self.raw_optimiser, recipe.schedule, recipe.epochs, steps)
         self.state = _State()
         self._resume()
         done = self.state.epoch * steps + self.state.step
         name = f"{config.dataset}/{config.method}/{config.seed}/{config.arm}"
-        self.progress = Progress(name, recipe.epochs, steps, len(split), done)
+        self.progress = Progress(name, recipe.epochs, steps, items, done)
         self._saved = time.monotonic()
 
     def train(self) -> None:
@@ -211,11 +220,11 @@ class _Fit:
                 self.save()
 
         train_one_epoch(
-            self.fabric, self.forward, self.loss, self.optimiser, self._inputs(), tally, after_step
+            self.fabric, self.forward, self.loss, self.optimiser, self._batches(), tally, after_step
         )
         self.state.tally = tally.tolist()
 
-    def close_epoch(self, val_loss: float, val_accuracy: float) -> Record:
+    def close_epoch(self, val_loss: float, val_accuracy: float, watched: dict[str, float]) -> Record:
         """Select, move the rate, decide on the early stop and go to the next epoch."""
         state, recipe = self.state, self.config.recipe
         loss, correct, count = state.tally
@@ -225,11 +234,13 @@ class _Fit:
                 f"{self.progress.name}: the training loss is {loss} in epoch {state.epoch}; "
                 f"try a lower recipe.optimiser.lr than {recipe.optimiser.lr}"
             )
-        better = val_accuracy > state.best_accuracy
+        by_loss = recipe.selection == "loss"
+        result = val_loss if by_loss else -val_accuracy
+        better = result < state.best
         if better:
-            state.best_epoch, state.best_accuracy = state.epoch, val_accuracy
+            state.best_epoch, state.best = state.epoch, result
             state.weights = copy_weights(self.network)
-        self.schedule.after_epoch(val_accuracy)
+        self.schedule.after_epoch(val_loss if by_loss else 100 - 100 * val_accuracy)
         record: Record = {
             "epoch": state.epoch,
             "lr": state.rate,
@@ -238,6 +249,7 @@ class _Fit:
             "val_loss": val_loss,
             "val_accuracy": val_accuracy,
             "best": int(better),
+            **watched,
         }
         state.history.append(record)
         state.step, state.tally = 0, [0.0, 0.0, 0.0]
@@ -270,16 +282,14 @@ class _Fit:
             "precision": self.fabric.strategy.precision,  # the loss scale of 16-mixed
         }
 
-    def _inputs(self) -> Iterator[tuple[Tensor, Tensor]]:
-        state, recipe, seed = self.state, self.config.recipe, self.config.seed
-        order = epoch_order(self.split, seed, state.epoch)
-        for batch in batches(self.split, order, recipe.batch_size, first=state.step):
-            images = training_images(
-                self.fabric.to_device(batch.images),
-                batch.samples,
-                recipe.image_size,
-                recipe.augmentation,
-                seed,
-                state.epoch,
-            )
-            yield images.contiguous(memory_format=self.layout), self.fabric.to_device(batch.targets)
+    def _batches(self) -> Iterator[Shown]:
+        state, recipe, seed, screen = self.state, self.config.recipe, self.config.seed, self.screen
+        items = epoch_items(screen.view, screen.split, recipe.sampling, seed, state.epoch)
+        for begin, end in batch_bounds(len(items.targets), recipe.batch_size)[state.step :]:
+            shown = screen.training(items.take(slice(begin, end)), recipe.augmentation, seed, state.epoch)
+            yield Shown(tuple(map(self._laid_out, shown.inputs)), shown.targets)
+
+    def _laid_out(self, pictures: Tensor) -> Tensor:
+        if pictures.ndim != 4:
+            return pictures
+        return pictures.contiguous(memory_format=self.layout)

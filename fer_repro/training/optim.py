@@ -7,7 +7,13 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer, RAdam
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 
-from fer_repro.config import OptimiserConfig, ScheduleConfig
+from fer_repro.config import (
+    OneCycleConfig,
+    OptimiserConfig,
+    PlateauConfig,
+    ScheduleConfig,
+    StepsConfig,
+)
 
 
 def make_optimiser(parameters: Iterable[nn.Parameter], config: OptimiserConfig) -> Optimizer:
@@ -31,8 +37,9 @@ def make_optimiser(parameters: Iterable[nn.Parameter], config: OptimiserConfig) 
 class Schedule:
     """The learning rate over steps and epochs.
 
-    ``plateau`` is fed 100 - accuracy in percent once per epoch, as in the RMN code: the rate falls after the
-    first epoch beyond ``patience`` without a relative gain of 1e-4. ``one_cycle`` moves at every step.
+    ``plateau`` is fed one validation result per epoch, smaller is better (100 - accuracy in percent, as in
+    the RMN code, or the loss): the rate falls after the first epoch beyond ``patience`` without a relative
+    gain of 1e-4. ``steps`` falls after fixed epochs; ``one_cycle`` moves at every step.
 
     Args:
         optimiser: whose rate moves.
@@ -45,8 +52,9 @@ class Schedule:
         self._optimiser = optimiser
         self._plateau: ReduceLROnPlateau | None = None
         self._cycle: LRScheduler | None = None
-        self._steps_left = 0
-        if config.name == "plateau":
+        self._falls: StepsConfig | None = None
+        self._steps_left = self._epochs = 0
+        if isinstance(config, PlateauConfig):
             self._plateau = ReduceLROnPlateau(
                 optimiser,
                 mode="min",
@@ -54,9 +62,12 @@ class Schedule:
                 patience=config.patience,
                 threshold=1e-4,
                 threshold_mode="rel",
+                cooldown=config.cooldown,
                 min_lr=config.floor,
             )
-        elif config.name == "one_cycle":
+        elif isinstance(config, StepsConfig):
+            self._falls = config
+        elif isinstance(config, OneCycleConfig):
             self._cycle = OneCycleLR(
                 optimiser,
                 max_lr=optimiser.param_groups[0]["lr"],
@@ -77,26 +88,30 @@ class Schedule:
             self._cycle.step()
             self._steps_left -= 1
 
-    def after_epoch(self, accuracy: float) -> None:
+    def after_epoch(self, result: float) -> None:
         """Move the rate after an epoch.
 
         Args:
-            accuracy: on the validation split, in [0, 1].
+            result: of the validation, smaller is better.
         """
         if self._plateau is not None:
-            self._plateau.step(100 - 100 * accuracy)
+            self._plateau.step(result)
+        self._epochs += 1
+        if self._falls is not None and self._epochs in self._falls.milestones:
+            for group in self._optimiser.param_groups:
+                group["lr"] *= self._falls.factor
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps: plain numbers."""
         inner = self._plateau or self._cycle
         state = {} if inner is None else inner.state_dict()
         kept = {key: value for key, value in state.items() if isinstance(value, int | float | str | list)}
-        return {**kept, "steps_left": self._steps_left}
+        return {**kept, "steps_left": self._steps_left, "epochs": self._epochs}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what a checkpoint kept; the rate itself stands in the optimiser's state."""
         inner = self._plateau or self._cycle
         state = dict(state)
-        self._steps_left = state.pop("steps_left")
+        self._steps_left, self._epochs = state.pop("steps_left"), state.pop("epochs")
         if inner is not None:
             inner.load_state_dict(state)

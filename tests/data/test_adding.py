@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_repro.config import read_params
+from fer_repro.params import read_params
 from fer_repro.data.adding import (
     add_dataset,
     added_names,

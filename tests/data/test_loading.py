@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_repro.data.loading import batch_bounds, batches, epoch_order, gather, open_split
+from fer_repro.data.loading import open_split, open_table, read_images
 from fer_repro.data.store import write_store
 from fer_repro.errors import UserError
 
@@ -25,51 +25,54 @@ def make_store(folder, channels=1):
     return write_store(folder, "toy", ("a", "b", "c"), images, samples, {}), images, samples
 
 
-def test_every_sample_comes_once_with_its_image_and_target(tmp_path):
+def test_every_sample_comes_with_its_image_and_target(tmp_path):
     store, images, samples = make_store(tmp_path / "s")
     split = open_split(store, "train")
-    found = []
-    for batch in batches(split, epoch_order(split, 3, 1), 10):
-        for i in range(len(batch.samples)):
-            sample = int(batch.samples[i])
-            found.append(sample)
-            assert (batch.images[i, 0].numpy() == images[samples["image"][sample]]).all()
-            assert int(batch.targets[i]) == samples["label"][sample]
-    assert sorted(found) == list(range(81))
+    assert split.samples.tolist() == list(range(81))
+    assert split.targets.tolist() == samples["label"][:81].tolist()
+    read = read_images(split, np.array([3, 80, 3]))
+    for place, position in enumerate((3, 80, 3)):
+        assert (read[place, 0].numpy() == images[samples["image"][position]]).all()
 
 
 def test_rgb_images_come_channel_first(tmp_path):
     store, images, samples = make_store(tmp_path / "s", channels=3)
-    split = open_split(store, "val")
-    batch = gather(split, np.array([2]))
+    read = read_images(open_split(store, "val"), np.array([2]))
     expected = images[samples["image"][83]]
-    assert batch.images.shape == (1, 3, 6, 5)
+    assert read.shape == (1, 3, 6, 5)
     for channel in range(3):
-        assert (batch.images[0, channel].numpy() == expected[:, :, channel]).all()
+        assert (read[0, channel].numpy() == expected[:, :, channel]).all()
 
 
-def test_the_order_depends_on_seed_and_epoch_only(tmp_path):
-    split = open_split(make_store(tmp_path / "s")[0], "train")
-    first = epoch_order(split, 0, 0)
-    assert (first == epoch_order(split, 0, 0)).all()
-    assert sorted(first) == list(range(81))
-    assert any(first != epoch_order(split, 0, 1))
-    assert any(first != epoch_order(split, 1, 0))
+def test_another_table_gives_its_own_labels_and_splits(tmp_path):
+    store, _, samples = make_store(tmp_path / "s")
+    table = store.samples.iloc[[90, 7, 30]].assign(label=[2, 0, 1], split=["train", "val", "train"])
+    split = open_table(store, table.sort_index(), "train")
+    assert split.samples.tolist() == [30, 90]
+    assert split.targets.tolist() == [1, 2]
+    assert split.image_rows.tolist() == samples["image"][[30, 90]].tolist()
 
 
-def test_a_resumed_epoch_continues_with_the_same_batches(tmp_path):
-    split = open_split(make_store(tmp_path / "s")[0], "train")
-    order = epoch_order(split, 0, 0)
-    whole = [batch.samples.tolist() for batch in batches(split, order, 10)]
-    assert [batch.samples.tolist() for batch in batches(split, order, 10, first=4)] == whole[4:]
+def clip_store(folder):
+    """Clips of 3, 1 and 4 frames, twice each, that alternate in the table; classes 0 and 1."""
+    names = ["a", "b", "a", "c", "a", "c", "c", "c"]
+    rows = [f"{name}{turn}" for turn in range(2) for name in names]
+    labels = [turn for turn in range(2) for _ in names]
+    samples = pd.DataFrame(
+        {"image": range(16), "label": labels, "subject": "", "clip": rows, "split": "train"}
+    )
+    return write_store(folder, "toy", ("x", "y"), np.zeros((16, 4, 4), np.uint8), samples, {})
 
 
-@pytest.mark.parametrize(
-    ("count", "size", "lengths"),
-    [(10, 5, [5, 5]), (11, 5, [5, 6]), (12, 5, [5, 5, 2]), (1, 5, [1]), (3, 1, [1, 2])],
-)
-def test_a_last_batch_of_one_joins_the_one_before(count, size, lengths):
-    assert [end - begin for begin, end in batch_bounds(count, size)] == lengths
+def test_a_limit_of_clips_keeps_whole_clips(tmp_path):
+    store = clip_store(tmp_path / "s")
+    split = open_split(store, "train", limit=2, in_clips=True)
+    assert sorted(split.clips.targets.tolist()) == [0, 1]
+    for name, count in zip(split.clips.names, split.clips.counts, strict=True):
+        frames = store.samples.index[store.samples["clip"] == name]
+        assert count == len(frames)
+        assert set(frames) <= set(split.samples)
+    assert len(split) == split.clips.counts.sum()
 
 
 def test_a_limit_keeps_a_fixed_subset_over_all_classes(tmp_path):

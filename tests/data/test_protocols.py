@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_repro.data.protocols import check_subjects, limit, protocol_rows, stratified
+from fer_repro.data.protocols import check_subjects, protocol_rows, protocols_of, stratified
 from fer_repro.errors import UserError
 
 
@@ -47,12 +47,23 @@ def test_subjects():
         check_subjects(table(subject=["a", "b", "c", "c", "", "a"]), "set")
 
 
-def test_limit_by_hand():
-    samples = pd.DataFrame({"label": [0] * 80 + [1] * 20, "split": "train"})
-    kept = limit(samples, 10, 0, 0)
-    assert kept["label"].value_counts().to_dict() == {0: 8, 1: 2}
-    assert limit(samples, 0, 5, 5).equals(samples)
-    assert limit(samples, 10, 0, 0).equals(kept)
+def test_lists_choose_test_samples_and_those_beside_them():
+    split = ["train", "val", "test", "test", "challenge", "challenge"]
+    samples = table(split=split, occlusion=[1, 1, 1, 0, 1, 0], pose_30=[0, 0, 0, 1, 0, 1])
+    assert protocol_rows(samples, "test", "occlusion").tolist() == [2, 4]
+    assert protocol_rows(samples, "test", "pose_30").tolist() == [3, 5]
+    assert protocol_rows(samples, "val", "occlusion").tolist() == [1]
+    assert protocol_rows(samples, "test", "official").tolist() == [2, 3]
+    assert protocols_of(samples) == ("official", "occlusion", "pose_30")
+    with pytest.raises(UserError, match="'pose_45' needs the column 'pose_45'"):
+        protocol_rows(samples, "test", "pose_45")
+
+
+def test_stratified_by_hand():
+    labels = np.array([0] * 80 + [1] * 20)
+    kept = stratified(labels, np.arange(100), 10)
+    assert np.bincount(labels[kept]).tolist() == [8, 2]
+    assert (stratified(labels, np.arange(100), 10) == kept).all()
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=120), st.integers(0, 130))
@@ -70,14 +81,3 @@ def test_stratified_properties(labels, maximum):
         found = (labels[chosen] == number).sum()
         assert found <= max(np.ceil(share), 1)
         assert found >= min(np.floor(share) - len(classes), share)
-
-
-@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40))
-def test_limit_touches_each_split_alone(train, val, test):
-    rng = np.random.default_rng(0)
-    samples = pd.DataFrame({"label": rng.integers(0, 3, 90), "split": ["train", "val", "test"] * 30})
-    kept = limit(samples, train, val, test)
-    assert kept.index.is_monotonic_increasing
-    for split, maximum in (("train", train), ("val", val), ("test", test)):
-        assert (kept["split"] == split).sum() == (min(maximum, 30) or 30)
-    pd.testing.assert_frame_equal(kept, samples.loc[kept.index])

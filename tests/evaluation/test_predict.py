@@ -7,10 +7,17 @@ from torch import nn
 
 from fer_repro.config import AugmentationConfig, load_config
 from fer_repro.data.augmentation import augmented_copy, clean_images
+from fer_repro.data.batches import Screen
 from fer_repro.data.loading import Split
+from fer_repro.data.views import Faces
 from fer_repro.errors import UserError
 from fer_repro.evaluation.predict import Predictions, predict, read_predictions, validation, write_predictions
 from fer_repro.training.loop import make_fabric
+
+
+def screen(split):
+    return Screen(Faces(), split, 16, lambda tensor: tensor)
+
 
 AUGMENTATION = AugmentationConfig(flip=0.5, rotation=30.0, shift=0.0, scale=0.0)
 
@@ -37,7 +44,7 @@ def fabric():
 
 
 def test_predictions_follow_the_naive_loop(split, network, fabric):
-    logits, means = predict(network, split, fabric, 16, 10, AUGMENTATION, 3, seed=4)
+    logits, means = predict(network, screen(split), fabric, 10, AUGMENTATION, 3, seed=4)
     network.eval()
     for i in range(23):
         image = torch.from_numpy(split.images[split.image_rows[i]])[None, None]
@@ -52,8 +59,8 @@ def test_predictions_follow_the_naive_loop(split, network, fabric):
 
 
 def test_validation_is_the_mean_over_samples(split, network, fabric):
-    loss, accuracy = validation(split, fabric, 16, 10)(network)
-    logits = torch.from_numpy(predict(network, split, fabric, 16, 10, AUGMENTATION, 0, 0)[0])
+    loss, accuracy = validation(screen(split), fabric, 10)(network)
+    logits = torch.from_numpy(predict(network, screen(split), fabric, 10, AUGMENTATION, 0, 0)[0])
     targets = torch.from_numpy(split.targets)
     assert loss == pytest.approx(nn.functional.cross_entropy(logits.double(), targets).item())
     assert accuracy == (logits.argmax(1) == targets).double().mean().item()
@@ -64,7 +71,7 @@ def test_named_tuples_give_their_logits(split, fabric):
         def forward(self, images):
             return SimpleNamespace(logits=images.mean((2, 3)))
 
-    assert predict(Named(), split, fabric, 16, 10, AUGMENTATION, 1, 0)[0].shape == (23, 3)
+    assert predict(Named(), screen(split), fabric, 10, AUGMENTATION, 1, 0)[0].shape == (23, 3)
 
 
 def some_predictions():
@@ -89,11 +96,20 @@ def test_files_come_back_and_are_byte_stable(tmp_path):
     assert (tmp_path / "p.csv").read_bytes() == (tmp_path / "q.csv").read_bytes()
 
 
+def test_without_copies_probabilities_are_those_of_the_logits(tmp_path):
+    written = some_predictions()
+    write_predictions(tmp_path / "p.csv", written, augmented=False)
+    assert "tta_" not in (tmp_path / "p.csv").read_text()
+    read = read_predictions(tmp_path / "p.csv")
+    odds = np.exp(written.logits)
+    assert np.allclose(read.probabilities, odds / odds.sum(1, keepdims=True))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("\n4,val,1", "\n4,val,2", r"p.csv: row 2 .*expected target a class index from 0 to 1"),
-        ("\n5,test", "\n5,tset", r"row 3 .*expected split one of val, test"),
+        ("\n5,test", "\n5,tset", r"row 3 .*expected split one of val, test, challenge"),
         ("\n6,test", "\n5,test", r"row 4 .*expected every sample once"),
         ("\n6,test", "\n6.5,test", r"row 4 .*expected sample a whole number"),
         ("\n7,test,0,", "\n7,test,0,nan", r"row 5 .*expected a number"),

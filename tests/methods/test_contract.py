@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from fer_repro.config import load_config, read_params, read_section
+from fer_repro.config import load_config, read_section
+from fer_repro.params import read_params
 from fer_repro.methods.method import load_method, method_names
 
 PARAMS = Path(__file__).parent.parent.parent / "params.yaml"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from fer_repro.config import read_params
+from fer_repro.params import read_params
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from stub_project import REPORT, ROOT, STAGES, Project
 
-from fer_repro.config import read_params
+from fer_repro.params import read_params
 
 METHODS = read_params(ROOT / "params.yaml")["pipeline_methods"]
 # these carry numbers from place to place but do not make them

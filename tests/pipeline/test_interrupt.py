@@ -20,7 +20,7 @@ import pytest
 import torch
 import yaml
 
-from fer_repro.config import read_params
+from fer_repro.params import read_params
 from fer_repro.data.prepare import prepare_dataset
 from fer_repro.data.synthetic.stills import write_stills
 

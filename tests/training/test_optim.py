@@ -58,7 +58,7 @@ def test_plateau_drops_after_the_third_epoch_without_gain():
     _, rates = schedule("plateau", patience=2, factor=0.1, floor=0.002)
     found = []
     for accuracy in [0.5, 0.6, 0.6, 0.59, 0.6, 0.6, 0.6, 0.6, 0.6]:
-        rates.after_epoch(accuracy)
+        rates.after_epoch(100 - 100 * accuracy)
         found.append(rates.rate)
     assert found == pytest.approx([0.1] * 4 + [0.01] * 3 + [0.002] * 2)
 
@@ -81,6 +81,25 @@ def test_one_cycle_survives_a_run_of_one_step():
     optimiser.step()
     rates.after_step()
     assert rates.rate > 0
+
+
+def test_steps_fall_after_their_epochs():
+    optimiser, rates = schedule("steps", milestones=[2, 5], factor=0.5)
+    found = []
+    for _ in range(6):
+        found.append(rates.rate)
+        optimiser.step()
+        rates.after_epoch(1.0)
+    assert found == pytest.approx([0.1, 0.1, 0.05, 0.05, 0.05, 0.025])
+
+
+def test_a_plateau_may_rest_after_a_fall():
+    _, rates = schedule("plateau", patience=0, factor=0.1, floor=0.0, cooldown=2)
+    found = []
+    for _ in range(5):
+        rates.after_epoch(1.0)
+        found.append(rates.rate)
+    assert found == pytest.approx([0.1, 0.01, 0.01, 0.01, 0.001])
 
 
 def test_constant_stays():

@@ -12,9 +12,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from fer_repro.config import load_config
+from fer_repro.config import (
+    ConstantConfig,
+    OneCycleConfig,
+    PlateauConfig,
+    StepsConfig,
+    load_config,
+)
 from fer_repro.data.augmentation import clean_images
 from fer_repro.data.loading import Split
+from fer_repro.data.views import Faces
 from fer_repro.training.checkpoint import Checkpoint
 from fer_repro.training.loop import fit, make_fabric
 from fer_repro.training.seeding import make_deterministic, seed_everything
@@ -58,10 +65,18 @@ def make_split(count=45):
     return Split(images.astype(np.uint8), ids, ids, targets)
 
 
+SCHEDULES = {
+    "one_cycle": OneCycleConfig("one_cycle", 0.2),
+    "plateau": PlateauConfig("plateau", 0.1, 0, 1e-6, 0),
+    "steps": StepsConfig("steps", 0.1, [1, 2]),
+    "constant": ConstantConfig("constant"),
+}
+
+
 def make_config(schedule="one_cycle", seconds=0.0, **recipe):
     config = load_config(PARAMS, "rmn", "synthetic", "masked", seed=1)
     values = {"epochs": 3, "batch_size": 8, "image_size": 16, "early_stop": 0, **recipe}
-    values["schedule"] = replace(config.recipe.schedule, name=schedule, patience=0)
+    values["schedule"] = SCHEDULES[schedule]
     runtime = replace(config.runtime, checkpoint_seconds=seconds, threads=1)
     return replace(config, recipe=replace(config.recipe, **values), runtime=runtime)
 
@@ -88,7 +103,8 @@ def run(config, checkpoint, validate=None, log=lambda record: None, pause=0.0, l
     network = PausingNet(pause) if pause else TinyNet()
     fabric = make_fabric(config.runtime)
     validate = validate or validate_on(split)
-    return fit(network, loss or nn.CrossEntropyLoss(), split, config, fabric, validate, checkpoint, log)
+    criterion = loss or nn.CrossEntropyLoss()
+    return fit(network, criterion, Faces(), split, config, fabric, validate, checkpoint, log)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,91 @@
+"""Batches as a network takes them: read in one gather, augmented on the device, arranged by a view."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fer_repro.config import AugmentationConfig
+from fer_repro.data.augmentation import augmented_copy, clean_images, training_images
+from fer_repro.data.loading import Split, read_images
+from fer_repro.data.views import Items, View
+
+ToDevice = Callable[[Tensor], Tensor]
+
+
+class Shown(NamedTuple):
+    """A batch on the device.
+
+    Attributes:
+        inputs: what the network is called with.
+        targets: (N,) int64 class indices.
+    """
+
+    inputs: tuple[Tensor, ...]
+    targets: Tensor
+
+
+class Screen:
+    """Shows items of a split to a network.
+
+    Args:
+        view: what the network sees of an item.
+        split: the samples.
+        size: side of every picture in pixels.
+        to_device: moves a tensor to where the network is.
+    """
+
+    def __init__(self, view: View, split: Split, size: int, to_device: ToDevice) -> None:
+        self.view, self.split, self.size, self.to_device = view, split, size, to_device
+
+    def clean(self, items: Items) -> Shown:
+        """Show items as in validation and test."""
+        return self._show(items, lambda images, samples: clean_images(images, self.size), 0, 0)
+
+    def training(self, items: Items, augmentation: AugmentationConfig, seed: int, epoch: int) -> Shown:
+        """Show items augmented, as a pure function of sample, seed and epoch."""
+        return self._show(
+            items,
+            lambda images, samples: training_images(images, samples, self.size, augmentation, seed, epoch),
+            seed,
+            epoch,
+        )
+
+    def copy(self, items: Items, augmentation: AugmentationConfig, seed: int, copy: int) -> Shown:
+        """Show one augmented copy of items for test-time augmentation; crops stay those of the test."""
+        return self._show(
+            items,
+            lambda images, samples: augmented_copy(images, samples, self.size, augmentation, seed, copy),
+            0,
+            0,
+        )
+
+    def _show(
+        self, items: Items, enlarge: Callable[[Tensor, np.ndarray], Tensor], seed: int, counter: int
+    ) -> Shown:
+        positions = items.positions[items.mask]  # padding is neither read nor augmented
+        images = enlarge(self.to_device(read_images(self.split, positions)), self.split.samples[positions])
+        mask = self.to_device(torch.from_numpy(items.mask))
+        pictures = images.new_zeros(*items.mask.shape, *images.shape[1:])
+        pictures[mask] = images
+        samples = self.split.samples[items.positions]
+        inputs = self.view.inputs(pictures, mask, samples, seed, counter)
+        return Shown(inputs, self.to_device(torch.from_numpy(items.targets)))
+
+
+def batch_bounds(count: int, size: int) -> list[tuple[int, int]]:
+    """Cut ``count`` items into batches; a last batch of one joins the one before (batch norm needs two).
+
+    Args:
+        count: items.
+        size: items per batch.
+
+    Returns:
+        Begin and end of each batch.
+    """
+    begins = list(range(0, count, size))
+    if len(begins) > 1 and count - begins[-1] == 1:
+        begins.pop()
+    return list(zip(begins, [*begins[1:], count], strict=True))

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+import torch
+
+from fer_repro.config import AugmentationConfig
+from fer_repro.data.augmentation import augmented_copy, clean_images, training_images
+from fer_repro.data.batches import Screen, batch_bounds
+from fer_repro.data.loading import Split
+from fer_repro.data.views import Faces, Frames, Items
+
+AUGMENTATION = AugmentationConfig(flip=0.5, rotation=30.0, shift=0.1, scale=0.1)
+
+
+@pytest.fixture
+def split():
+    images = np.random.default_rng(0).integers(0, 256, (12, 8, 8)).astype(np.uint8)
+    return Split(images, np.arange(20, 32), np.arange(12)[::-1], np.arange(12) % 3)
+
+
+def items():
+    mask = np.array([[1, 1, 1], [1, 0, 0], [1, 1, 0]], bool)
+    return Items(np.array([[4, 5, 6], [1, 1, 1], [0, 2, 0]]), mask, np.array([2, 0, 1]))
+
+
+def pixels(split, position):
+    return torch.from_numpy(split.images[split.image_rows[position]])[None, None]
+
+
+def test_every_frame_is_augmented_by_its_own_sample_and_padding_is_empty(split):
+    shown = Screen(Frames("paper", 3), split, 16, lambda tensor: tensor).training(items(), AUGMENTATION, 7, 3)
+    frames, mask = shown.inputs
+    assert frames.shape == (3, 3, 3, 16, 16)
+    assert shown.targets.tolist() == [2, 0, 1]
+    assert torch.equal(mask, torch.from_numpy(items().mask))
+    for row in range(3):
+        for column in range(3):
+            position = items().positions[row, column]
+            expected = training_images(
+                pixels(split, position), split.samples[[position]], 16, AUGMENTATION, 7, 3
+            )[0]
+            found = frames[row, column]
+            assert torch.equal(found, expected if items().mask[row, column] else torch.zeros_like(expected))
+
+
+def test_clean_and_copies_of_faces(split):
+    screen = Screen(Faces(), split, 16, lambda tensor: tensor)
+    faces = Faces().testing(split).take(np.array([3, 7]))
+    (clean,) = screen.clean(faces).inputs
+    (copy,) = screen.copy(faces, AUGMENTATION, 1, 2).inputs
+    for place, position in enumerate((3, 7)):
+        image, sample = pixels(split, position), split.samples[[position]]
+        assert torch.equal(clean[place], clean_images(image, 16)[0])
+        assert torch.equal(copy[place], augmented_copy(image, sample, 16, AUGMENTATION, 1, 2)[0])
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "lengths"),
+    [(10, 5, [5, 5]), (11, 5, [5, 6]), (12, 5, [5, 5, 2]), (1, 5, [1]), (3, 1, [1, 2])],
+)
+def test_a_last_batch_of_one_joins_the_one_before(count, size, lengths):
+    assert [end - begin for begin, end in batch_bounds(count, size)] == lengths
