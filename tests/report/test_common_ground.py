@@ -1,0 +1,45 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer_repro.report.common_ground import same_subjects
+from fer_repro.report.style import png_bytes
+
+pytestmark = pytest.mark.filterwarnings("error")
+RESULTS = pd.DataFrame(
+    {
+        "task": ["faces", "faces", "pairs"],
+        "method": ["ran", "rmn", "ran"],
+        "label": ["RAN$", "RMN", "RAN"],
+        "value": [60.0, 70.0, 80.0],
+        "low": [55.0, 66.0, np.nan],
+        "high": [65.0, 74.0, np.nan],
+        "seeds": [[59.0, 61.0], None, None],
+    }
+)
+
+
+def test_the_best_stands_on_top_with_its_interval():
+    figure = same_subjects(RESULTS, {"faces": 14.3})
+    faces, pairs = figure.axes
+    assert [label.get_text() for label in faces.get_yticklabels()] == ["RMN", r"RAN\$"]
+    assert faces.lines[0].get_xdata().tolist() == [66.0, 74.0]
+    assert [text.get_text() for text in faces.texts] == ["70.0", "60.0", "chance 14.3"]
+    strokes = next(line for line in faces.lines if line.get_marker() == "|")
+    assert strokes.get_xdata().tolist() == [59.0, 61.0]
+    assert strokes.get_ydata().tolist() == [1, 1]
+    assert len(pairs.lines) == 1  # no interval, no seeds, no chance
+    assert pairs.get_title("left") == "pairs"
+    assert png_bytes(figure)
+
+
+def test_methods_keep_colour_and_marker_in_every_panel():
+    faces, pairs = same_subjects(RESULTS).axes
+    (ran,) = pairs.lines
+    others = [line for line in faces.lines if line.get_marker() in "os" and line.get_xdata()[0] == 60.0]
+    assert [(line.get_color(), line.get_marker()) for line in others] == [(ran.get_color(), ran.get_marker())]
+
+
+def test_without_seeds_and_with_nothing_to_show():
+    assert png_bytes(same_subjects(RESULTS.drop(columns="seeds")))
+    assert png_bytes(same_subjects(RESULTS.iloc[:0]))
