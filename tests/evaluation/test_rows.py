@@ -1,21 +1,16 @@
-import json
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
+from evaluated_project import NOTE, sample_table, write_classes, write_data, write_run
 
-from fer_repro.config import load_config, run_folder
-from fer_repro.data.store import write_store
-from fer_repro.errors import UserError
-from fer_repro.evaluation.predict import Predictions, write_predictions
-from fer_repro.evaluation.rows import COLUMNS, Subject, difference_rows, read_runs, result_rows
-from fer_repro.evaluation.summary import evaluate_runs, write_results
+from fer_repro.config import run_folder
+from fer_repro.evaluation.row_form import COLUMNS, Subject
+from fer_repro.evaluation.rows import difference_rows, result_rows
+from fer_repro.evaluation.run_files import read_runs
 
-PARAMS = Path(__file__).parents[2] / "params.yaml"
 CLASSES = ("a", "b", "c")
 SEEDS, ARMS = (0, 1, 2), ("masked", "no_mask")
-SUBJECT = Subject("rmn", "2603.05937", "synthetic", "none", "a small note")
+SUBJECT = Subject("rmn", "2603.05937", "small", "none", NOTE)
 TRAIN, VAL, TEST = 30, 10, 60
 
 
@@ -29,44 +24,31 @@ def place(tmp_path):
     rng = np.random.default_rng(0)
     count = TRAIN + VAL + TEST
     labels = rng.choice(3, count, p=[0.2, 0.6, 0.2])
-    samples = pd.DataFrame(
-        {
-            "image": range(count),
-            "label": labels,
-            "subject": "",
-            "clip": "",
-            "split": np.repeat(["train", "val", "test"], [TRAIN, VAL, TEST]),
-            "in_training": np.arange(count) % 10 == 3,
-            "in_public": np.arange(count) % 10 == 4,
-        }
+    samples = sample_table(
+        labels,
+        np.repeat(["train", "val", "test"], [TRAIN, VAL, TEST]),
+        in_training=np.arange(count) % 10 == 3,
+        in_public=np.arange(count) % 10 == 4,
     )
-    images = np.zeros((count, 4, 4), np.uint8)
-    write_store(tmp_path / "prepared" / "synthetic", "synthetic", CLASSES, images, samples, {})
-    ids = np.arange(TRAIN, count)
+    write_data(tmp_path, samples, CLASSES)
     targets = labels[TRAIN:]
     for arm in ARMS:
         for seed in SEEDS:
-            wrong = rng.random(len(ids)) < (0.2 if arm == "masked" else 0.4)
-            also = wrong | (rng.random(len(ids)) < 0.1)
+            wrong = rng.random(len(targets)) < (0.2 if arm == "masked" else 0.4)
+            also = wrong | (rng.random(len(targets)) < 0.1)
             logits = 5 * one_hot(np.where(wrong, (targets + 1) % 3, targets))
             means = 0.1 + 0.7 * one_hot(np.where(also, (targets + 2) % 3, targets))
-            splits = samples["split"].to_numpy(str)[TRAIN:]
-            folder = run_folder(tmp_path / "runs", "synthetic", "rmn", seed, arm)
-            write_predictions(
-                folder / "predictions.csv", Predictions(CLASSES, ids, splits, targets, logits, means)
-            )
-            config = load_config(PARAMS, "rmn", "synthetic", arm, seed)
-            (folder / "config.json").write_text(config.as_json())
-            (folder / "history.csv").write_text("epoch,lr,train_loss\n1,0.1,2\n2,0.1,1\n")
+            folder = write_run(tmp_path, "rmn", arm, seed, {}, copies=8)
+            write_classes(folder, CLASSES, samples, logits, means)
     return tmp_path, samples
 
 
 def runs_of(place):
-    return read_runs(place[0] / "runs", "synthetic", "rmn", SEEDS, ARMS)
+    return read_runs(place[0] / "runs", "small", "rmn", SEEDS, ARMS)
 
 
 def naive_accuracy(place, arm, seed, column, protocol):
-    folder = run_folder(place[0] / "runs", "synthetic", "rmn", seed, arm)
+    folder = run_folder(place[0] / "runs", "small", "rmn", seed, arm)
     right, total = 0, 0
     for _, row in pd.read_csv(folder / "predictions.csv").iterrows():
         sample = place[1].loc[row["sample"]]
@@ -132,54 +114,27 @@ def test_differences_are_paired_and_carry_their_interval(place):
     ]
     assert (mine["low"] < mine["value"]).all()
     assert (mine["value"] < mine["high"]).all()
-    assert set(intervals["kind"]) == {
+    assert set(intervals.loc[intervals["arm"].isin(ARMS), "kind"]) == {
         "t over seeds",
         "bootstrap over samples",
-        "paired bootstrap over seeds and samples",
     }
+    assert len(intervals[intervals["arm"] == "masked - no_mask"]) == 8
 
 
-def test_runs_of_other_samples_or_recipes_are_refused(place):
-    folder = run_folder(place[0] / "runs", "synthetic", "rmn", 2, "no_mask")
-    config = json.loads((folder / "config.json").read_text())
-    config["recipe"]["epochs"] += 1
-    (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError, match=r"no_mask/config.json: another recipe than masked, seed 0"):
-        runs_of(place)
-    lines = (folder / "predictions.csv").read_text().splitlines()
-    (folder / "predictions.csv").write_text("\n".join(lines[:-1]) + "\n")
-    with pytest.raises(UserError, match=r"other samples, targets or classes than masked, seed 0"):
-        runs_of(place)
-    (folder / "predictions.csv").unlink()
-    with pytest.raises(UserError, match="no such file"):
-        runs_of(place)
-
-
-def test_the_evaluation_writes_byte_stable_files(place):
-    def evaluate():
-        return evaluate_runs(
-            PARAMS, "rmn", "synthetic", place[0] / "runs", place[0] / "prepared", SEEDS, resamples=50
-        )
-
-    evaluation = evaluate()
-    files = write_results(place[0] / "results", evaluation)
-    assert [path.name for path in files] == [
-        "rows.csv",
-        "intervals.csv",
-        "curves.csv",
-        "confusion.csv",
-        "metrics.json",
-    ]
-    before = {path.name: path.read_bytes() for path in files}
-    write_results(place[0] / "results", evaluate())
-    assert before == {path.name: path.read_bytes() for path in files}
-    metrics = json.loads(before["metrics.json"])
-    values = [naive_accuracy(place, "masked", seed, "logit", "official") / 100 for seed in SEEDS]
-    assert metrics["masked"]["accuracy"] == pytest.approx(np.mean(values))
-    assert evaluation.confusions["masked"].sum() == 3 * TEST
-    assert list(evaluation.recalls) == ["arm", "class", "value", "low", "high"]
-    assert len(evaluation.curves) == 12
-    assert len(pd.read_csv(place[0] / "results" / "confusion.csv")) == TEST
-    written = pd.read_csv(place[0] / "results" / "rows.csv", keep_default_na=False)
-    assert list(written) == list(COLUMNS)
-    assert "masked - no_mask" in set(written["arm"])
+def test_lists_of_hard_faces_choose_among_test_and_challenge(tmp_path):
+    splits = ["train"] * 2 + ["val"] + ["test"] * 4 + ["challenge"] * 3
+    listed = [1, 1, 1, 1, 0, 0, 0, 1, 1, 0]  # of test one, beside it two
+    samples = sample_table([0, 1] * 5, splits, occlusion=listed, pose_30=0)
+    write_data(tmp_path, samples, CLASSES)
+    hits = np.array([0, 1, 1, 1, 0, 0, 1, 0], bool)  # of val, test and challenge
+    targets = samples["label"].to_numpy()[2:]
+    logits = one_hot(np.where(hits, targets, 2))
+    write_classes(write_run(tmp_path, "rmn", "masked", 0, {}), CLASSES, samples, logits)
+    runs = read_runs(tmp_path / "runs", "small", "rmn", [0], ["masked"])
+    rows = result_rows(runs, samples, SUBJECT)
+    means = rows[(rows["metric"] == "accuracy") & (rows["seed"] == "0")].set_index("protocol")["value"]
+    assert means.to_dict() == pytest.approx({"official": 75, "occlusion": 200 / 3})  # nobody is turned
+    assert set(rows["tta"]) == {"none"}  # the recipe has no copies
+    assert set(rows["split"]) == {"test"}
+    majority = rows[(rows["arm"] == "majority_class") & (rows["metric"] == "accuracy")]
+    assert set(majority["protocol"]) == {"official", "occlusion"}

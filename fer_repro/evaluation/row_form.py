@@ -1,0 +1,221 @@
+"""The form of a measured row: the columns of published/results.csv, with seed, deviation and runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fer_repro.evaluation.statistics import Interval, seed_interval
+
+COLUMNS = (
+    "method", "arm", "paper", "table", "dataset", "protocol", "split", "metric", "unit", "value",
+    "pretraining", "tta", "source", "note", "seed", "deviation", "runs",
+)  # fmt: skip
+INTERVAL_COLUMNS = (
+    "method", "arm", "dataset", "protocol", "split", "metric", "tta", "unit", "value", "low", "high",
+    "confidence", "kind", "runs",
+)  # fmt: skip
+SPLIT = "test"
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the rows are about.
+
+    Attributes:
+        method: name.
+        paper: arXiv identifier.
+        dataset: name.
+        pretraining: what the networks start from.
+        note: of the recipe.
+    """
+
+    method: str
+    paper: str
+    dataset: str
+    pretraining: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a row is the value of.
+
+    Attributes:
+        protocol: which samples or pairs count.
+        metric: its name.
+        tta: how test images were augmented.
+        unit: ``%`` for shares, kept in [0, 1] until they are written; ``points`` for log losses, as
+            published.
+    """
+
+    protocol: str
+    metric: str
+    tta: str = "none"
+    unit: str = "%"
+
+    @property
+    def scale(self) -> float:
+        """What a value is multiplied by when it is written."""
+        return 100.0 if self.unit == "%" else 1.0
+
+
+def value_rows(
+    subject: Subject,
+    quantity: Quantity,
+    arm: str,
+    values: Mapping[int, float],
+    notes: Mapping[int, str] | None = None,
+) -> list[Row]:
+    """Make one row per seed, then the row of their mean.
+
+    Args:
+        subject: method and data set.
+        quantity: what was measured.
+        arm: of the method.
+        values: seed -> value.
+        notes: seed -> what to say before the recipe's note in that seed's row.
+    """
+    scaled = {seed: quantity.scale * value for seed, value in values.items()}
+    rows = []
+    for seed, value in scaled.items():
+        row = _row(subject, quantity, arm, value, str(seed))
+        said = (notes or {}).get(seed, "")
+        rows.append({**row, "note": f"{said}; {subject.note}"} if said else row)
+    numbers = list(scaled.values())
+    rows.append(_row(subject, quantity, arm, float(np.mean(numbers)), "", _deviation(numbers), len(numbers)))
+    return rows
+
+
+def reference_row(subject: Subject, quantity: Quantity, name: str, value: float, note: str) -> Row:
+    """Make the row of an answer that needs no network.
+
+    Args:
+        subject: method and data set.
+        quantity: what is measured.
+        name: stands where arms do.
+        value: in [0, 1], or a log loss.
+        note: what the answer is.
+    """
+    row = _row(subject, quantity, name, quantity.scale * value, "")
+    return {**row, "pretraining": "none", "note": note}
+
+
+def difference_row(
+    subject: Subject,
+    quantity: Quantity,
+    name: str,
+    difference: Interval,
+    by_seed: Sequence[float],
+    confidence: float,
+    tests: str = "",
+) -> Row:
+    """Make the row of an arm minus the control, its interval and tests in the note.
+
+    Args:
+        subject: method and data set.
+        quantity: what was compared.
+        name: e.g. ``masked - no_mask``.
+        difference: with its interval.
+        by_seed: the differences of single seeds.
+        confidence: of the interval.
+        tests: what tests say, e.g. ``McNemar p by seed 0.03, 0.2``.
+    """
+    scale = quantity.scale
+    bounds = f"{scale * difference.low:.2f} to {scale * difference.high:.2f}"
+    interval = f"{100 * confidence:g} % interval {bounds} ({difference.kind})"
+    parts = [interval if np.isfinite(difference.low) else difference.kind, tests, subject.note]
+    deviation = _deviation([scale * value for value in by_seed])
+    row = _row(subject, quantity, name, scale * difference.value, "", deviation, len(by_seed))
+    return {**row, "unit": "points", "note": "; ".join(part for part in parts if part)}
+
+
+def interval_row(
+    subject: Subject,
+    quantity: Quantity,
+    arm: str,
+    interval: Interval,
+    confidence: float,
+    runs: int,
+    difference: bool = False,
+) -> Row:
+    """Make a row of ``intervals.csv``.
+
+    Args:
+        subject: method and data set.
+        quantity: what was measured.
+        arm: of the method, or two with a minus between them.
+        interval: of the mean over runs.
+        confidence: e.g. 0.95.
+        runs: how many.
+        difference: its unit is points then.
+    """
+    scale = quantity.scale
+    return {
+        "method": subject.method, "arm": arm, "dataset": subject.dataset, "protocol": quantity.protocol,
+        "split": SPLIT, "metric": quantity.metric, "tta": quantity.tta,
+        "unit": "points" if difference else quantity.unit, "value": scale * interval.value,
+        "low": scale * interval.low, "high": scale * interval.high, "confidence": confidence,
+        "kind": interval.kind, "runs": runs,
+    }  # fmt: skip
+
+
+def compare_by_seed(
+    subject: Subject,
+    quantity: Quantity,
+    arms: Mapping[str, Sequence[float]],
+    control: str,
+    confidence: float,
+    resamples: int,
+) -> tuple[list[Row], list[Row]]:
+    """Give every mean over seeds its interval, and every arm its difference to the control, paired by seed.
+
+    For quantities that are no mean over samples, such as an AUC.
+
+    Args:
+        subject: method and data set.
+        quantity: what was measured.
+        arms: arm -> one value per seed, in the same order of seeds.
+        control: the arm without the paper's idea.
+        confidence: e.g. 0.95.
+        resamples: of a bootstrap over ten seeds or more.
+
+    Returns:
+        Rows of differences, and rows of intervals.
+    """
+    rows, intervals = [], []
+    for arm, values in arms.items():
+        over = seed_interval(values, confidence, resamples)
+        intervals.append(interval_row(subject, quantity, arm, over, confidence, len(values)))
+        if arm == control or control not in arms:
+            continue
+        name = f"{arm} - {control}"
+        gaps = [first - second for first, second in zip(values, arms[control], strict=True)]
+        found = seed_interval(gaps, confidence, resamples)
+        difference = replace(found, kind=f"paired by seed, {found.kind}")
+        rows.append(difference_row(subject, quantity, name, difference, gaps, confidence))
+        intervals.append(interval_row(subject, quantity, name, difference, confidence, len(gaps), True))
+    return rows, intervals
+
+
+def _row(
+    subject: Subject,
+    quantity: Quantity,
+    arm: str,
+    value: float,
+    seed: str,
+    deviation: float | str = "",
+    runs: int = 1,
+) -> Row:
+    return {
+        "method": subject.method, "arm": arm, "paper": subject.paper, "table": "", "dataset": subject.dataset,
+        "protocol": quantity.protocol, "split": SPLIT, "metric": quantity.metric, "unit": quantity.unit,
+        "value": value, "pretraining": subject.pretraining, "tta": quantity.tta, "source": "measured",
+        "note": subject.note, "seed": seed, "deviation": deviation, "runs": runs,
+    }  # fmt: skip
+
+
+def _deviation(values: Sequence[float]) -> float | str:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else ""

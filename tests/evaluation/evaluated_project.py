@@ -1,0 +1,71 @@
+"""Small finished runs on disk, with the answers given by the test."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from fer_repro.config import run_folder
+from fer_repro.data.store import write_store
+from fer_repro.evaluation.pair_scores import write_pair_scores
+from fer_repro.evaluation.predict import Predictions, write_predictions
+from fer_repro.files import read_yaml
+from fer_repro.params import TASKS
+
+NOTE = "a small note"
+
+
+def sample_table(labels, splits, **columns):
+    return pd.DataFrame(
+        {
+            "image": range(len(labels)), "label": labels, "subject": "", "clip": "", "split": splits,
+            **columns,
+        }
+    )  # fmt: skip
+
+
+def write_params(folder, params, method, arms):
+    """A params.yaml whose only method trains ``arms``; returns it and the method's usual options."""
+    known = read_yaml(params)
+    section = {
+        "data": {"small": {"max_train": 0, "max_val": 0, "max_test": 0}},
+        "evaluation": known["evaluation"],
+        "methods": {method: {"arms": list(arms), "recipes": {}}},
+        "pipeline": {task: {"datasets": {}, "methods": []} for task in TASKS},
+        "runtime": known["runtime"],
+        "seeds": [0, 1],
+    }
+    (folder / "params.yaml").write_text(yaml.safe_dump(section))
+    return folder / "params.yaml", next(iter(known["methods"][method]["recipes"].values()))["model"]
+
+
+def write_data(folder, samples, classes):
+    images = np.zeros((len(samples), 4, 4), np.uint8)
+    write_store(folder / "prepared" / "small", "small", classes, images, samples, {})
+
+
+def write_run(folder, method, arm, seed, model, copies=0):
+    place = run_folder(folder / "runs", "small", method, seed, arm)
+    place.mkdir(parents=True)
+    recipe = {"model": model, "note": NOTE, "tta_copies": copies}
+    (place / "config.json").write_text(json.dumps({"recipe": recipe}))
+    (place / "history.csv").write_text("epoch,lr,train_loss\n1,0.1,2\n2,0.1,1\n")
+    return place
+
+
+def write_classes(place, classes, samples, logits, probabilities=None):
+    """Predictions of all samples but the training ones; logits (M, K) of those."""
+    rows = np.flatnonzero(samples["split"] != "train")
+    part = samples.iloc[rows]
+    shown = np.exp(logits) / np.exp(logits).sum(1, keepdims=True) if probabilities is None else probabilities
+    write_predictions(
+        place / "predictions.csv",
+        Predictions(
+            tuple(classes), rows, part["split"].to_numpy(str), part["label"].to_numpy(), logits, shown
+        ),
+    )
+
+
+def write_pairs(place, table):
+    write_pair_scores(place / "pairs.csv", table)

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from fer_repro.evaluation.row_form import (
+    COLUMNS,
+    INTERVAL_COLUMNS,
+    Quantity,
+    Subject,
+    compare_by_seed,
+    reference_row,
+    value_rows,
+)
+
+SUBJECT = Subject("rmn", "2603.05937", "synthetic", "imagenet", "a small note")
+SHARE, LOSS = Quantity("official", "auc"), Quantity("official", "frame_log_loss", unit="points")
+
+
+def test_shares_become_percent_and_log_losses_stay():
+    rows = value_rows(SUBJECT, SHARE, "masked", {0: 0.5, 3: 0.75}, {3: "seen"})
+    assert [set(row) for row in rows] == [set(COLUMNS)] * 3
+    assert [(row["seed"], row["value"], row["runs"]) for row in rows] == [
+        ("0", 50, 1),
+        ("3", 75, 1),
+        ("", 62.5, 2),
+    ]
+    assert rows[2]["deviation"] == pytest.approx(np.sqrt(312.5))
+    assert [row["note"] for row in rows] == ["a small note", "seen; a small note", "a small note"]
+    assert [row["value"] for row in value_rows(SUBJECT, LOSS, "masked", {0: 0.5})] == [0.5, 0.5]
+    assert value_rows(SUBJECT, LOSS, "masked", {0: 0.5})[1]["deviation"] == ""
+
+
+def test_a_reference_starts_from_nothing():
+    row = reference_row(SUBJECT, SHARE, "chance", 0.5, "random scores")
+    assert (row["arm"], row["value"], row["pretraining"], row["note"]) == (
+        "chance", 50, "none", "random scores",
+    )  # fmt: skip
+
+
+def test_differences_by_seed_have_students_interval():
+    arms = {"ours": [0.9, 0.8, 0.85], "control": [0.7, 0.75, 0.7]}
+    rows, intervals = compare_by_seed(SUBJECT, SHARE, arms, "control", 0.95, 100)
+    gaps = 100 * (np.array(arms["ours"]) - arms["control"])
+    expected = stats.ttest_1samp(gaps, 0).confidence_interval(0.95)
+    assert [row["arm"] for row in rows] == ["ours - control"]
+    assert rows[0]["value"] == pytest.approx(gaps.mean())
+    assert rows[0]["deviation"] == pytest.approx(gaps.std(ddof=1))
+    assert rows[0]["unit"] == "points"
+    assert [row["arm"] for row in intervals] == ["ours", "ours - control", "control"]
+    assert set(intervals[1]) == set(INTERVAL_COLUMNS)
+    assert (intervals[1]["low"], intervals[1]["high"]) == pytest.approx(tuple(expected))
+    assert intervals[1]["kind"] == "paired by seed, t over seeds"
+    assert f"{expected.low:.2f} to {expected.high:.2f}" in rows[0]["note"]
+
+
+def test_one_seed_has_no_interval():
+    rows, intervals = compare_by_seed(SUBJECT, LOSS, {"ours": [0.3], "control": [0.5]}, "control", 0.95, 100)
+    assert rows[0]["note"] == "paired by seed, one seed; a small note"
+    assert rows[0]["value"] == pytest.approx(-0.2)
+    assert np.isnan(intervals[0]["low"])
+
+
+def test_without_the_control_nothing_is_compared():
+    rows, intervals = compare_by_seed(SUBJECT, SHARE, {"ours": [0.9, 0.8]}, "control", 0.95, 100)
+    assert rows == []
+    assert len(intervals) == 1

@@ -1,0 +1,75 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from evaluated_project import sample_table, write_classes, write_pairs, write_run
+
+from fer_repro.errors import UserError
+from fer_repro.evaluation.run_files import by_arm, read_pair_runs, read_runs
+
+SAMPLES = sample_table([0, 1] * 4, ["train"] * 2 + ["val"] * 2 + ["test"] * 4)
+PAIRS = pd.DataFrame(
+    {"list": "test", "first": [0, 1], "second": [2, 3], "same": [1, 0], "fold": 0, "score": [0.5, 0.1]}
+)
+
+
+def read(folder, arms=("masked", "no_mask"), seeds=(0, 1)):
+    return read_runs(folder / "runs", "small", "rmn", seeds, arms)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for arm in ("masked", "no_mask"):
+        for seed in (0, 1):
+            place = write_run(tmp_path, "rmn", arm, seed, {"width": 4})
+            write_classes(place, ("a", "b"), SAMPLES, np.eye(2)[[0, 1] * 3])
+            write_pairs(place, PAIRS)
+    return tmp_path
+
+
+def test_runs_come_arm_by_arm(folder):
+    runs = read(folder)
+    assert [(run.arm, run.seed) for run in runs] == [
+        ("masked", 0), ("masked", 1), ("no_mask", 0), ("no_mask", 1),
+    ]  # fmt: skip
+    assert [run.seed for run in by_arm(runs)["no_mask"]] == [0, 1]
+    assert len(read_pair_runs(folder / "runs", "small", "rmn", iter((0, 1)), ("masked", "no_mask"))) == 4
+
+
+def test_runs_of_another_recipe_are_refused(folder):
+    place = folder / "runs" / "small" / "rmn" / "1" / "no_mask"
+    config = json.loads((place / "config.json").read_text())
+    config["recipe"]["model"]["width"] = 8
+    (place / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"no_mask/config.json: another recipe than masked, seed 0"):
+        read(folder)
+    with pytest.raises(UserError, match=r"no_mask/config.json: another recipe than masked, seed 0"):
+        read_pair_runs(folder / "runs", "small", "rmn", (0, 1), ("masked", "no_mask"))
+    (place / "config.json").write_text("{")
+    with pytest.raises(UserError, match="not readable as JSON"):
+        read(folder)
+    (place / "config.json").unlink()
+    with pytest.raises(UserError, match=r"config.json: no such file; expected the configuration"):
+        read(folder)
+
+
+def test_runs_of_other_samples_are_refused(folder):
+    place = folder / "runs" / "small" / "rmn" / "1" / "no_mask"
+    lines = (place / "predictions.csv").read_text().splitlines()
+    (place / "predictions.csv").write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(UserError, match=r"other samples, targets or classes than masked, seed 0"):
+        read(folder)
+    (place / "predictions.csv").unlink()
+    with pytest.raises(UserError, match="no such file"):
+        read(folder)
+
+
+def test_runs_of_other_pairs_are_refused(folder):
+    place = folder / "runs" / "small" / "rmn" / "1" / "no_mask"
+    (place / "pairs.csv").unlink()
+    write_pairs(place, PAIRS.assign(score=0.9))
+    read_pair_runs(folder / "runs", "small", "rmn", (0, 1), ("masked", "no_mask"))
+    write_pairs(place, PAIRS.assign(first=[0, 4]))
+    with pytest.raises(UserError, match=r"no_mask/pairs.csv: other pairs than masked, seed 0"):
+        read_pair_runs(folder / "runs", "small", "rmn", (0, 1), ("masked", "no_mask"))
