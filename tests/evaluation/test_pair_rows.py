@@ -1,0 +1,146 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as sk
+
+from fer_repro.errors import UserError
+from fer_repro.evaluation.pair_rows import far_name, pair_rows, roc_points, score_pairs
+from fer_repro.evaluation.row_form import COLUMNS, INTERVAL_COLUMNS, Subject
+from fer_repro.evaluation.run_files import PairRun
+
+GOLDENS = Path(__file__).parent.parent / "goldens"
+SUBJECT = Subject("adacos", "1905.00292", "synthetic_pairs", "none", "a small note")
+
+
+def pairs(scores, same, folds, name="test"):
+    rows = np.arange(len(scores))
+    return pd.DataFrame(
+        {
+            "list": name,
+            "first": 2 * rows,
+            "second": 2 * rows + 1,
+            "same": same,
+            "fold": folds,
+            "score": scores,
+        }
+    )
+
+
+def draw(seed, strength, count=200):
+    rng = np.random.default_rng(seed)
+    same = np.arange(count) % 2
+    return pairs(np.round(rng.normal(strength * same, 0.2), 2), same, 1 + np.arange(count) // (count // 10))
+
+
+def draw_runs():
+    return [
+        PairRun(arm, seed, {}, draw(10 * place + seed, strength))
+        for place, (arm, strength) in enumerate([("dynamic", 0.5), ("softmax", 0.2)])
+        for seed in (0, 1, 2)
+    ]
+
+
+def test_the_golden_protocol():
+    with np.load(GOLDENS / "face_verification.npz") as arrays:
+        scores, same = arrays["similarity"], arrays["label"]
+    golden = json.loads((GOLDENS / "face_verification.json").read_text())
+    folds = np.repeat(np.arange(1, len(scores) + 1), scores.shape[1])
+    found = score_pairs(pairs(scores.ravel(), same.ravel(), folds))
+    expected = golden["kfold"]["exact_thresholds_ties_to_lowest"]
+    assert found.values["pair_accuracy"] == pytest.approx(expected["mean"], rel=1e-9)
+    by_fold = [found.hits[folds == fold].mean() for fold in np.unique(folds)]
+    np.testing.assert_allclose(by_fold, expected["fold_accuracy"], rtol=1e-9)
+    assert found.values["auc"] == pytest.approx(golden["roc"]["auc"], rel=1e-9)
+    assert found.values["equal_error_rate"] == pytest.approx(golden["roc"]["eer_linear"], rel=1e-9)
+
+
+def test_by_hand_with_three_folds():
+    # Fold 1 is told best by its own 0.6; the others say 0.3 and take its 0.5 for the same person.
+    table = pairs([0.7, 0.5, 0.3, 0.1, 0.3, 0.2], [1, 0, 1, 0, 1, 0], [1, 1, 2, 2, 3, 3])
+    found = score_pairs(table)
+    assert found.protocol == "3_folds"
+    assert found.hits.tolist() == [True, False, True, True, True, True]
+    assert found.values["pair_accuracy"] == pytest.approx(5 / 6)
+    assert found.values["auc"] == pytest.approx(7 / 9)
+
+
+def test_a_list_without_folds_takes_the_threshold_of_val():
+    val = pairs([0.8, 0.6, 0.4], [1, 1, 0], 0, "val")
+    test = pairs([0.9, 0.55, 0.7, 0.1], [1, 1, 0, 0], 0)
+    found = score_pairs(pd.concat([test, val], ignore_index=True))
+    assert found.protocol == "official"
+    assert found.hits.tolist() == [True, False, False, True]  # same from 0.6 on
+    assert found.values["pair_accuracy"] == 0.5
+    assert found.accuracy_note == "threshold from the val list"
+    with pytest.raises(UserError, match="no folds and there is no list 'val'"):
+        score_pairs(test)
+    with pytest.raises(UserError, match="no pair of the list 'test'"):
+        score_pairs(val)
+
+
+def test_far_that_cannot_be_measured_is_flagged_not_given():
+    found = score_pairs(draw(0, 0.4))  # 100 different pairs
+    assert {"tar_at_far_1e_1", "tar_at_far_1e_2"} <= set(found.values)
+    assert far_name(0.001) == "tar_at_far_1e_3"
+    assert "tar_at_far_1e_3" not in found.values
+    assert found.remark == "FAR 0.001 cannot be measured with 100 different pairs"
+    table = draw(0, 0.4)
+    far, tar, _ = sk.roc_curve(table["same"], table["score"], drop_intermediate=False)
+    assert found.values["tar_at_far_1e_1"] == pytest.approx(tar[far <= 0.1].max())
+    assert found.values["tar_at_far_1e_2"] == pytest.approx(tar[far <= 0.01].max())
+
+
+def test_rows_of_seeds_means_and_chance():
+    runs = draw_runs()
+    rows, intervals = pair_rows(runs, SUBJECT, "softmax", 0.95, 200)
+    assert list(rows) == list(COLUMNS)
+    assert list(intervals) == list(INTERVAL_COLUMNS)
+    assert set(rows["protocol"]) == {"ten_fold"}
+    areas = rows[(rows["metric"] == "auc") & (rows["arm"] == "dynamic")].set_index("seed")["value"]
+    expected = [100 * sk.roc_auc_score(run.pairs["same"], run.pairs["score"]) for run in runs[:3]]
+    assert areas[["0", "1", "2"]].tolist() == pytest.approx(expected)
+    assert areas[""] == pytest.approx(np.mean(expected))
+    chance = rows[rows["arm"] == "chance"].set_index("metric")["value"].to_dict()
+    assert chance == pytest.approx(
+        {"pair_accuracy": 50, "auc": 50, "equal_error_rate": 50, "tar_at_far_1e_1": 10, "tar_at_far_1e_2": 1}
+    )
+    note = rows[(rows["metric"] == "pair_accuracy") & (rows["seed"] == "0")].iloc[0]["note"]
+    assert note.startswith("each fold's threshold from the other 9, standard error over folds ")
+    note = rows[(rows["metric"] == "tar_at_far_1e_2") & (rows["seed"] == "0")].iloc[0]["note"]
+    assert note == "FAR 0.001 cannot be measured with 100 different pairs; a small note"
+
+
+def test_differences_are_paired_by_seed_and_pair():
+    runs = draw_runs()
+    rows, intervals = pair_rows(runs, SUBJECT, "softmax", 0.95, 200)
+    differences = rows[rows["arm"] == "dynamic - softmax"].set_index("metric")
+    assert set(differences["unit"]) == {"points"}
+    scored = [score_pairs(run.pairs) for run in runs]
+    gaps = [
+        ours.hits.mean() - theirs.hits.mean() for ours, theirs in zip(scored[:3], scored[3:], strict=True)
+    ]
+    assert differences.loc["pair_accuracy", "value"] == pytest.approx(100 * np.mean(gaps))
+    assert differences.loc["pair_accuracy", "deviation"] == pytest.approx(100 * np.std(gaps, ddof=1))
+    assert "McNemar p by seed" in differences.loc["pair_accuracy", "note"]
+    areas = [100 * sk.roc_auc_score(run.pairs["same"], run.pairs["score"]) for run in runs]
+    assert differences.loc["auc", "value"] == pytest.approx(np.mean(areas[:3]) - np.mean(areas[3:]))
+    mine = intervals[(intervals["arm"] == "dynamic - softmax") & (intervals["metric"] == "pair_accuracy")]
+    assert (mine["low"] < mine["value"]).all()
+    assert (mine["value"] < mine["high"]).all()
+
+
+def test_the_corners_hold_the_whole_roc():
+    runs = draw_runs()[:2]
+    points = roc_points(runs)
+    assert list(points) == ["arm", "seed", "far", "tar"]
+    for run in runs:
+        mine = points[points["seed"] == run.seed]
+        far, tar, _ = sk.roc_curve(run.pairs["same"], run.pairs["score"], drop_intermediate=False)
+        assert len(mine) < len(far)
+        area = np.trapezoid(mine["tar"], mine["far"])
+        assert area == pytest.approx(sk.roc_auc_score(run.pairs["same"], run.pairs["score"]))
+        known = {(round(x, 9), round(y, 9)) for x, y in zip(far, tar, strict=True)}
+        assert {(round(x, 9), round(y, 9)) for x, y in zip(mine["far"], mine["tar"], strict=True)} <= known
