@@ -1,0 +1,110 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as sk
+
+from fer_repro.errors import UserError
+from fer_repro.evaluation.forgery import (
+    base_rate_metrics,
+    binary_auc,
+    describe_frames,
+    forgery_metrics,
+    frame_logits,
+    is_manipulation,
+    log_loss,
+)
+from fer_repro.evaluation.predict import Predictions
+
+
+def sigmoid(values):
+    return 1 / (1 + np.exp(-np.asarray(values, float)))
+
+
+def predictions(targets, logits, first=0):
+    ids = np.arange(first, first + len(targets))
+    both = np.stack([np.zeros(len(targets)), np.asarray(logits, float)], 1)
+    return Predictions(("real", "manipulated"), ids, np.full(len(ids), "test"), np.array(targets), both, both)
+
+
+def table(labels, clips, kinds=None):
+    columns = {"label": labels, "clip": clips} | ({"forgery": kinds} if kinds is not None else {})
+    return pd.DataFrame(columns)
+
+
+def test_a_video_is_the_sigmoid_of_its_frames_mean_logit():
+    # Videos a (real): mean -1; b (fake): mean 2; c (fake): mean -2. Rows of one video need no order.
+    found = predictions([0, 1, 0, 1, 1], [-3, 1, 1, 3, -2])
+    frames = describe_frames(found, table([0, 1, 0, 1, 1], ["a", "b", "a", "b", "c"]))
+    numbers = forgery_metrics(frame_logits(found), frames)
+    assert numbers["video_auc"] == pytest.approx(0.5)  # b above a, c below
+    expected = -np.mean(np.log([1 - sigmoid(-1), sigmoid(2), sigmoid(-2)]))
+    assert numbers["video_log_loss"] == pytest.approx(expected)
+    assert numbers["video_accuracy"] == pytest.approx(2 / 3)
+    # Frames: 1 ties with 1, beats -3; 3 beats both; -2 beats -3 only.
+    assert numbers["frame_auc"] == pytest.approx((1.5 + 2 + 1) / 6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_frames_agree_with_scikit_learn(seed):
+    rng = np.random.default_rng(seed)
+    truth = rng.random(60) < 0.4
+    logits = np.round(rng.normal(truth, 1.5), 1)  # ties
+    assert binary_auc(logits, truth) == pytest.approx(sk.roc_auc_score(truth, logits))
+    assert log_loss(logits, truth) == pytest.approx(sk.log_loss(truth, sigmoid(logits)))
+
+
+def test_large_logits_lose_nothing():
+    assert log_loss(np.array([800.0, -800.0]), np.array([False, False])) == pytest.approx(400)
+
+
+def test_one_kind_alone_has_no_auc():
+    assert np.isnan(binary_auc(np.array([1.0, 2.0]), np.array([True, True])))
+
+
+def test_each_kind_stands_against_all_real_frames():
+    labels, clips = [0, 0, 1, 1, 1, 1], ["a", "b", "c", "c", "d", "d"]
+    kinds = ["none", "none", "swap", "swap", "transfer", "transfer"]
+    logits = np.array([0.0, 2.0, 3.0, 1.0, -1.0, 1.0])
+    frames = describe_frames(predictions(labels, logits), table(labels, clips, kinds))
+    numbers = forgery_metrics(logits, frames)
+    assert frames.kind_names == ("swap", "transfer")
+    assert numbers["frame_auc_swap"] == pytest.approx(3 / 4)
+    assert numbers["frame_auc_transfer"] == pytest.approx(1 / 4)
+    assert numbers["video_auc_swap"] == pytest.approx(3 / 4)  # mean 2 ties with b
+    assert numbers["video_auc_transfer"] == pytest.approx(1 / 4)  # mean 0 ties with a
+
+
+def test_frames_without_a_clip_are_their_own_video():
+    found = predictions([0, 1, 1], [0.0, 1.0, -1.0])
+    frames = describe_frames(found, table([0, 1, 1], ["", "", ""]))
+    numbers = forgery_metrics(frame_logits(found), frames)
+    assert numbers["video_auc"] == numbers["frame_auc"] == pytest.approx(0.5)
+    assert frames.kind_names == ()
+
+
+def test_predictions_name_rows_of_the_sample_table():
+    found = predictions([1, 0], [1.0, 0.0], first=2)
+    frames = describe_frames(
+        found, table([0, 0, 1, 0], ["x", "x", "y", "z"], ["none", "none", "swap", "none"])
+    )
+    assert frames.kinds.tolist() == ["swap", ""]
+
+
+def test_a_video_of_both_kinds_is_refused():
+    with pytest.raises(UserError, match="video 'b' holds real and manipulated frames"):
+        describe_frames(predictions([0, 1, 0], [0, 0, 0]), table([0, 1, 0], ["a", "b", "b"]))
+
+
+def test_the_base_rate_by_hand():
+    frames = describe_frames(
+        predictions([0, 1, 1, 1], [0, 0, 0, 0]), table([0, 1, 1, 1], ["a", "b", "c", "c"])
+    )
+    numbers = base_rate_metrics(0.6, frames)
+    assert numbers["frame_auc"] == numbers["video_auc"] == 0.5
+    assert numbers["frame_log_loss"] == pytest.approx(-(np.log(0.4) + 3 * np.log(0.6)) / 4)
+    assert numbers["video_log_loss"] == pytest.approx(-(np.log(0.4) + 2 * np.log(0.6)) / 3)
+
+
+def test_the_class_order_tells_the_task():
+    assert is_manipulation(("real", "manipulated"))
+    assert not is_manipulation(("manipulated", "real"))
