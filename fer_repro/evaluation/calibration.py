@@ -1,0 +1,168 @@
+"""Whether confidence is what it says: reliability, expected calibration error, and temperature scaling.
+
+Guo et al., ICML 2017, arXiv:1706.04599. The confidence is the largest probability, with two classes as with
+seven, and bins are 15 of equal width, (low, high]. One temperature divides all logits, so that no decision
+changes; it is fitted on the validation split alone. AdaCos bounds its probabilities from above: its networks
+are under-confident by construction.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+
+from fer_repro.evaluation.metrics import accuracy, expected_calibration_error, softmax
+from fer_repro.evaluation.row_form import SPLIT, Quantity, Row, Subject, reference_row, value_rows
+from fer_repro.evaluation.run_files import Run, by_arm
+
+BINS = 15
+BOUNDS = (0.01, 100.0)
+"""Of the temperature: logits that separate the validation split would take it to 0, useless ones far up."""
+_VALIDATION = "val"
+
+
+def reliability_table(targets: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> pd.DataFrame:
+    """Compare confidence with accuracy in bins of confidence.
+
+    Args:
+        targets: (N,) class indices.
+        probabilities: (N, K), rows sum to 1.
+        bins: how many, of equal width in [0, 1].
+
+    Returns:
+        One row per bin: ``bin`` (from 1), ``low``, ``high``, ``confidence`` and ``accuracy`` (means, NaN in
+        an empty bin), ``count``.
+    """
+    confidence, hits = probabilities.max(1), probabilities.argmax(1) == targets
+    index = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    count = np.bincount(index, minlength=bins)
+    shares = [np.bincount(index, weights, bins) for weights in (confidence, hits.astype(np.float64))]
+    means = [np.divide(share, count, out=np.full(bins, np.nan), where=count > 0) for share in shares]
+    edges = np.arange(bins + 1) / bins
+    return pd.DataFrame(
+        {
+            "bin": np.arange(1, bins + 1), "low": edges[:-1], "high": edges[1:],
+            "confidence": means[0], "accuracy": means[1], "count": count,
+        }
+    )  # fmt: skip
+
+
+def log_likelihood_loss(targets: np.ndarray, logits: np.ndarray, temperature: float = 1.0) -> float:
+    """Mean of -log softmax(z / T) at the target, in nats.
+
+    Args:
+        targets: (N,) class indices.
+        logits: (N, K) z.
+        temperature: T.
+    """
+    scaled = logits / temperature
+    chosen = np.take_along_axis(scaled, targets[:, None], 1)[:, 0]
+    return float(np.mean(logsumexp(scaled, axis=1) - chosen))
+
+
+def fit_temperature(targets: np.ndarray, logits: np.ndarray) -> float:
+    """Find the temperature with the least log loss, by a search over log T within ``BOUNDS``.
+
+    The loss is convex in 1 / T, so there is one minimum.
+
+    Args:
+        targets: (N,) class indices of the validation split.
+        logits: (N, K).
+    """
+    found = minimize_scalar(
+        lambda log_t: log_likelihood_loss(targets, logits, np.exp(log_t)),
+        bounds=tuple(np.log(BOUNDS)),
+        method="bounded",
+        options={"xatol": 1e-7},
+    )
+    return float(np.exp(found.x))
+
+
+def calibrate(runs: Sequence[Run]) -> pd.DataFrame:
+    """Fit each run's temperature on its validation split and measure its test split before and after.
+
+    Args:
+        runs: from ``read_runs``, and ensembles of them; those without validation samples are left out.
+
+    Returns:
+        One row per run: ``arm``, ``seed``, ``temperature``; ``accuracy``, ``ece`` and ``log_loss`` of the
+        test split, ``ece_after`` and ``log_loss_after`` with the temperature. Shares are in [0, 1], losses in
+        nats.
+    """
+    rows = []
+    for run in runs:
+        val, test = run.predictions.of_split(_VALIDATION), run.predictions.of_split(SPLIT)
+        if not len(val.targets):
+            continue
+        temperature = fit_temperature(val.targets, val.logits)
+        row: Row = {"arm": run.arm, "seed": run.seed, "temperature": temperature}
+        row["accuracy"] = accuracy(test.targets, test.logits.argmax(1))
+        for suffix, divisor in (("", 1.0), ("_after", temperature)):
+            probabilities = softmax(test.logits / divisor)
+            row[f"ece{suffix}"] = expected_calibration_error(test.targets, probabilities, BINS)
+            row[f"log_loss{suffix}"] = log_likelihood_loss(test.targets, test.logits, divisor)
+        rows.append(row)
+    columns = ["arm", "seed", "temperature", "accuracy", "ece", "ece_after", "log_loss", "log_loss_after"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def reliability(runs: Sequence[Run], calibration: pd.DataFrame) -> pd.DataFrame:
+    """Make the reliability tables of the test split, each arm's seeds pooled.
+
+    Args:
+        runs: as given to ``calibrate``.
+        calibration: what it returned.
+
+    Returns:
+        ``arm`` and ``stage`` (``before`` or ``after`` temperature scaling), then ``reliability_table``.
+    """
+    temperatures = calibration.set_index(["arm", "seed"])["temperature"]
+    tables = []
+    for arm, members in by_arm([run for run in runs if (run.arm, run.seed) in temperatures.index]).items():
+        tests = [run.predictions.of_split(SPLIT) for run in members]
+        targets = np.concatenate([test.targets for test in tests])
+        fitted = [float(temperatures[(arm, run.seed)]) for run in members]
+        for stage, divisors in (("before", [1.0] * len(tests)), ("after", fitted)):
+            parts = [softmax(test.logits / divisor) for test, divisor in zip(tests, divisors, strict=True)]
+            table = reliability_table(targets, np.concatenate(parts))
+            tables.append(pd.DataFrame({"arm": arm, "stage": stage, **table}))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def calibration_rows(
+    calibration: pd.DataFrame, run: Run, samples: pd.DataFrame, subject: Subject
+) -> list[Row]:
+    """Make result rows ``ece`` and ``ece_after_temperature``: seeds, means, and the base rate's.
+
+    Args:
+        calibration: from ``calibrate``.
+        run: any of the runs, for the test split's targets.
+        samples: the sample table.
+        subject: method and data set.
+    """
+    rows: list[Row] = []
+    for metric, column in (("ece", "ece"), ("ece_after_temperature", "ece_after")):
+        quantity = Quantity("official", metric)
+        for arm, part in calibration.groupby("arm", sort=False):
+            values = dict(zip(part["seed"].tolist(), part[column].tolist(), strict=True))
+            notes = None if metric == "ece" else _notes(part)
+            rows += value_rows(subject, quantity, str(arm), values, notes)
+        if metric == "ece":
+            rows.append(_base_rate_row(subject, quantity, run, samples))
+    return rows
+
+
+def _notes(part: pd.DataFrame) -> dict[int, str]:
+    found = zip(part["seed"].tolist(), part["temperature"].tolist(), strict=True)
+    return {seed: f"temperature {value:.3g} fitted on val" for seed, value in found}
+
+
+def _base_rate_row(subject: Subject, quantity: Quantity, run: Run, samples: pd.DataFrame) -> Row:
+    targets = run.predictions.of_split(SPLIT).targets
+    train = samples.loc[samples["split"] == "train", "label"].to_numpy()
+    counts = np.bincount(train)
+    value = abs(counts.max() / len(train) - float(np.mean(targets == counts.argmax())))
+    note = "every image gets the training split's shares of the classes"
+    return reference_row(subject, quantity, "base_rate", value, note)
