@@ -2,19 +2,30 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
-from fer_repro.config import EvaluationConfig, method_arms, read_params, read_section, run_folder
+from fer_repro.config import EvaluationConfig, method_arms, read_section, run_folder
 from fer_repro.data.store import open_store
+from fer_repro.evaluation.calibration import calibrate, calibration_rows, reliability
+from fer_repro.evaluation.ensembles import ensemble_rule, ensemble_runs, papers_ensembles
+from fer_repro.evaluation.forgery import is_manipulation
+from fer_repro.evaluation.forgery_rows import ensemble_table, forgery_rows, measure_forgeries
 from fer_repro.evaluation.metrics import classification_metrics, confusion_matrix, recalls, softmax
-from fer_repro.evaluation.rows import SPLIT, Run, Subject, difference_rows, read_runs, result_rows
+from fer_repro.evaluation.pair_rows import measure_pairs, pair_rows, roc_points
+from fer_repro.evaluation.pair_scores import PAIR_SCORES
+from fer_repro.evaluation.row_form import COLUMNS, SPLIT, Subject
+from fer_repro.evaluation.rows import difference_rows, result_rows
+from fer_repro.evaluation.run_files import PairRun, Run, by_arm, read_pair_runs, read_runs
 from fer_repro.evaluation.statistics import seed_interval
 from fer_repro.files import atomic_write
 from fer_repro.methods.method import load_method
+from fer_repro.params import read_params
+
+Task = Literal["expression", "verification", "manipulation"]
 
 
 @dataclass(frozen=True)
@@ -22,24 +33,46 @@ class Evaluation:
     """Everything that the runs of one method on one data set say.
 
     Attributes:
+        task: what the runs were tested on; tables of other tasks are empty.
         runs: one per arm and seed.
-        rows: result rows of seeds, means, the majority class and differences to the control (``rows.csv``).
+        rows: result rows of seeds, means, reference answers and differences to the control (``rows.csv``).
         intervals: of every mean and difference (``intervals.csv``).
         metrics: arm -> metric -> mean over seeds (``metrics.json``); ``_tta`` marks test-time augmentation.
         curves: the histories under each other, with arm and seed (``curves.csv``).
         confusions: arm -> (K, K) counts summed over seeds, row = true class.
         recalls: arm, class, value, low, high: recall in [0, 1], its mean over seeds and interval.
-        classes: K names in label order.
+        classes: K names in label order; none under verification.
+        calibration: one row per run and ensemble, see ``calibrate``.
+        reliability: confidence and accuracy by bin, before and after temperature scaling.
+        scores: corners of every run's ROC under verification (``scores.csv``), see ``roc_points``.
+        ensembles: networks and their combinations in the paper's layout, see ``ensemble_table``.
     """
 
-    runs: tuple[Run, ...]
+    task: Task
+    runs: tuple[Run, ...] | tuple[PairRun, ...]
     rows: pd.DataFrame
     intervals: pd.DataFrame
     metrics: dict[str, dict[str, float]]
     curves: pd.DataFrame
-    confusions: dict[str, Any]
-    recalls: pd.DataFrame
-    classes: tuple[str, ...]
+    confusions: dict[str, Any] = field(default_factory=dict)
+    recalls: pd.DataFrame = field(default_factory=pd.DataFrame)
+    classes: tuple[str, ...] = ()
+    calibration: pd.DataFrame = field(default_factory=pd.DataFrame)
+    reliability: pd.DataFrame = field(default_factory=pd.DataFrame)
+    scores: pd.DataFrame = field(default_factory=pd.DataFrame)
+    ensembles: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """What the evaluation of every task is given."""
+
+    subject: Subject
+    samples: pd.DataFrame
+    control: str
+    confidence: float
+    resamples: int
+    curves: pd.DataFrame
 
 
 def evaluate_runs(
@@ -50,17 +83,24 @@ def evaluate_runs(
     prepared_root: Path | str = "prepared",
     seeds: Sequence[int] = (),
     resamples: int = 0,
+    arms: Sequence[str] = (),
+    ensembles: Sequence[Sequence[str]] | None = None,
 ) -> Evaluation:
-    """Evaluate the runs of all seeds and arms.
+    """Evaluate the runs of all seeds and arms: of expressions, manipulations, or pairs to verify.
+
+    Runs with a ``pairs.csv`` verify; runs whose classes are real and manipulated detect manipulations; all
+    others tell expressions.
 
     Args:
         params_file: usually ``params.yaml``.
         method: a key of ``methods``.
-        dataset: a key of ``datasets``.
+        dataset: a key of ``data``.
         runs_root: where runs live.
         prepared_root: where prepared data sets live.
         seeds: which; empty takes those of ``params_file``.
         resamples: of the bootstraps; 0 takes ``evaluation.bootstrap``.
+        arms: which; empty takes those of ``params_file``.
+        ensembles: lists of arms to combine; None takes those of the method's paper.
 
     Raises:
         UserError: a run is missing or does not fit the others.
@@ -68,35 +108,35 @@ def evaluate_runs(
     params = read_params(Path(params_file))
     config = read_section(EvaluationConfig, params["evaluation"], f"{params_file}: evaluation")
     built = load_method(method)
-    arms = method_arms(Path(params_file), method)
+    trained = list(arms) or list(method_arms(Path(params_file), method))
     chosen = list(seeds) or params["seeds"]
-    runs = read_runs(runs_root, dataset, method, chosen, arms)
+    place = (runs_root, dataset, method, chosen, trained)
+    first = run_folder(runs_root, dataset, method, chosen[0], trained[0])
+    verifies = (first / PAIR_SCORES).is_file()
+    runs: list[Run] | list[PairRun] = read_pair_runs(*place) if verifies else read_runs(*place)
     recipe = runs[0].config["recipe"]
-    where = f"{run_folder(runs_root, dataset, method, chosen[0], arms[0]) / 'config.json'}: recipe.model"
+    where = f"{first / 'config.json'}: recipe.model"
     pretraining = built.pretraining_name(read_section(built.options, recipe["model"], where))
-    subject = Subject(method, built.paper, dataset, pretraining, recipe["note"])
-    samples = open_store(Path(prepared_root) / dataset).samples
-    single = result_rows(runs, samples, subject)
-    differences, intervals = difference_rows(
-        runs, samples, subject, built.control, config.confidence, resamples or config.bootstrap
-    )
-    return Evaluation(
-        tuple(runs),
-        pd.concat([single, differences], ignore_index=True),
-        intervals,
-        {arm: _mean_metrics([run for run in runs if run.arm == arm]) for arm in arms},
+    terms = _Terms(
+        Subject(method, built.paper, dataset, pretraining, recipe["note"]),
+        open_store(Path(prepared_root) / dataset).samples,
+        built.control,
+        config.confidence,
+        resamples or config.bootstrap,
         _curves(runs, runs_root, dataset, method),
-        {arm: sum(_confusion(run) for run in runs if run.arm == arm) for arm in arms},
-        _recalls(runs, config.confidence, resamples or config.bootstrap),
-        runs[0].predictions.classes,
     )
+    pairs = [run for run in runs if isinstance(run, PairRun)]
+    if pairs:
+        return _verification(pairs, terms)
+    combined = papers_ensembles(method, trained) if ensembles is None else ensembles
+    return _classification([run for run in runs if isinstance(run, Run)], combined, terms)
 
 
 def write_results(folder: Path | str, evaluation: Evaluation) -> tuple[Path, ...]:
-    """Write rows.csv, intervals.csv, metrics.json, curves.csv and confusion.csv, byte-stable.
+    """Write rows.csv, intervals.csv, curves.csv, metrics.json, and confusion.csv or scores.csv, byte-stable.
 
     ``confusion.csv`` lists true and predicted class of each test image of the first arm and seed, as DVC's
-    confusion template wants them.
+    confusion template wants them; under verification ``scores.csv`` lists the points of each run's ROC.
 
     Args:
         folder: usually ``results/<data set>/<method>``.
@@ -110,8 +150,12 @@ def write_results(folder: Path | str, evaluation: Evaluation) -> tuple[Path, ...
         "rows.csv": evaluation.rows,
         "intervals.csv": evaluation.intervals,
         "curves.csv": evaluation.curves,
-        "confusion.csv": _pairs(evaluation.runs[0], evaluation.classes),
     }
+    first = evaluation.runs[0]
+    if isinstance(first, Run):
+        tables["confusion.csv"] = _decisions(first, evaluation.classes)
+    else:
+        tables["scores.csv"] = evaluation.scores
     for name, table in tables.items():
         with atomic_write(folder / name) as temporary:
             table.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
@@ -122,18 +166,74 @@ def write_results(folder: Path | str, evaluation: Evaluation) -> tuple[Path, ...
     return tuple(folder / name for name in (*tables, "metrics.json"))
 
 
-def _mean_metrics(runs: Sequence[Run]) -> dict[str, float]:
-    tables = []
-    for run in runs:
-        test = run.predictions.of_split(SPLIT)
-        clean = classification_metrics(test.targets, softmax(test.logits))
-        augmented = classification_metrics(test.targets, test.probabilities)
-        tables.append({**clean, **{f"{name}_tta": value for name, value in augmented.items()}})
+def _verification(runs: Sequence[PairRun], terms: _Terms) -> Evaluation:
+    rows, intervals = pair_rows(runs, terms.subject, terms.control, terms.confidence, terms.resamples)
+    metrics = {
+        arm: _means([result.values for result in results.values()])
+        for arm, results in measure_pairs(runs).items()
+    }
+    return Evaluation(
+        "verification", tuple(runs), rows, intervals, metrics, terms.curves, scores=roc_points(runs)
+    )
+
+
+def _classification(runs: Sequence[Run], ensembles: Sequence[Sequence[str]], terms: _Terms) -> Evaluation:
+    """Evaluate runs that predict classes; ensembles have rows and metrics like arms."""
+    rule = ensemble_rule(terms.subject.method)
+    everything = [*runs, *(run for members in ensembles for run in ensemble_runs(runs, members, rule))]
+    compare = (terms.control, terms.confidence, terms.resamples)
+    tables = [result_rows(everything, terms.samples, terms.subject)]
+    differences, intervals = difference_rows(everything, terms.samples, terms.subject, *compare)
+    arms = by_arm(everything)
+    metrics = {
+        arm: _means([_classification_metrics(run) for run in members]) for arm, members in arms.items()
+    }
+    table = pd.DataFrame()
+    manipulation = is_manipulation(runs[0].predictions.classes)
+    if manipulation:
+        rows, further = forgery_rows(everything, terms.samples, terms.subject, *compare)
+        tables.append(rows)
+        intervals = pd.concat([intervals, further], ignore_index=True)
+        for arm, seeds in measure_forgeries(everything, terms.samples).items():
+            metrics[arm] |= _means(list(seeds.values()))
+        table = ensemble_table(everything, terms.samples, terms.control)
+    calibration = calibrate(everything)
+    confident = calibration_rows(calibration, runs[0], terms.samples, terms.subject)
+    tables += [pd.DataFrame(confident, columns=list(COLUMNS)), differences]
+    single = by_arm(runs)
+    return Evaluation(
+        "manipulation" if manipulation else "expression",
+        tuple(runs),
+        pd.concat([table for table in tables if len(table)], ignore_index=True),
+        intervals,
+        metrics,
+        terms.curves,
+        {arm: sum(_confusion(run) for run in members) for arm, members in single.items()},
+        _recalls(runs, terms.confidence, terms.resamples),
+        runs[0].predictions.classes,
+        calibration,
+        reliability(everything, calibration),
+        ensembles=table,
+    )
+
+
+def _means(tables: Sequence[dict[str, float]]) -> dict[str, float]:
     means = pd.DataFrame(tables).mean()
     return {str(name): float(f"{value:.9g}") for name, value in means.items()}
 
 
-def _curves(runs: Sequence[Run], root: Path | str, dataset: str, method: str) -> pd.DataFrame:
+def _classification_metrics(run: Run) -> dict[str, float]:
+    test = run.predictions.of_split(SPLIT)
+    found = classification_metrics(test.targets, softmax(test.logits))
+    if run.config["recipe"]["tta_copies"]:
+        augmented = classification_metrics(test.targets, test.probabilities)
+        found |= {f"{name}_tta": value for name, value in augmented.items()}
+    return found
+
+
+def _curves(
+    runs: Sequence[Run] | Sequence[PairRun], root: Path | str, dataset: str, method: str
+) -> pd.DataFrame:
     tables = []
     for run in runs:
         history = pd.read_csv(run_folder(root, dataset, method, run.seed, run.arm) / "history.csv")
@@ -149,8 +249,8 @@ def _confusion(run: Run) -> Any:  # noqa: ANN401 - counts (K, K)
 def _recalls(runs: Sequence[Run], confidence: float, resamples: int) -> pd.DataFrame:
     classes = runs[0].predictions.classes
     rows = []
-    for arm in dict.fromkeys(run.arm for run in runs):
-        tests = [run.predictions.of_split(SPLIT) for run in runs if run.arm == arm]
+    for arm, members in by_arm(runs).items():
+        tests = [run.predictions.of_split(SPLIT) for run in members]
         found = [recalls(test.targets, test.logits.argmax(1), len(classes)) for test in tests]
         for name, values in zip(classes, zip(*found, strict=True), strict=True):
             over = seed_interval(values, confidence, resamples)
@@ -159,7 +259,7 @@ def _recalls(runs: Sequence[Run], confidence: float, resamples: int) -> pd.DataF
     return pd.DataFrame(rows)
 
 
-def _pairs(run: Run, classes: Sequence[str]) -> pd.DataFrame:
+def _decisions(run: Run, classes: Sequence[str]) -> pd.DataFrame:
     test = run.predictions.of_split(SPLIT)
     names = pd.Series(classes)
     return pd.DataFrame(
