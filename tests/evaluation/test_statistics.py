@@ -1,11 +1,18 @@
 import numpy as np
 import pytest
+from paired_classifiers import draw_hits, true_accuracies
 from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
 
 from fer_repro.evaluation.statistics import (
     class_balanced_mean,
+    holm,
     mcnemar_exact,
+    mcnemar_mid,
+    mean_shares,
     paired_difference,
+    percentiles,
     sample_interval,
     seed_interval,
 )
@@ -25,11 +32,42 @@ def test_the_sample_interval_is_the_binomial_one():
     assert found == sample_interval(correct, 0.95, 2000)
 
 
+@pytest.mark.parametrize("balanced", [False, True])
+def test_blocks_of_resamples_give_the_numbers_of_a_plain_loop(balanced):
+    correct, targets = hits(0.7, 3, 211), np.random.default_rng(1).integers(0, 7, 211)
+    generator, draws = np.random.default_rng(5), []
+    for _ in range(1500):
+        chosen = generator.integers(0, 211, 211)
+        values, classes = correct.mean(0)[chosen], targets[chosen]
+        parts = [values[classes == k] for k in range(7)] if balanced else [values]
+        draws.append(np.mean([part.mean() for part in parts if len(part)]))
+    found = sample_interval(correct, 0.9, 1500, targets if balanced else None, seed=5)
+    assert [found.low, found.high] == pytest.approx(list(np.quantile(draws, [0.05, 0.95])), abs=1e-12)
+
+
 def test_mean_class_accuracy_weighs_classes_alike():
     correct, targets = np.array([1, 1, 1, 0, 0]), np.array([0, 0, 0, 0, 2])
     assert class_balanced_mean(correct, targets) == pytest.approx((3 / 4 + 0) / 2)
     found = sample_interval(correct, 0.9, 200, targets)
     assert found.low <= found.value <= found.high
+    means, shares = mean_shares(np.stack([correct, 1 - correct]), targets)
+    assert means == pytest.approx([3 / 8, 5 / 8])
+    assert shares[0] == pytest.approx([(1 - 3 / 4) / 8] * 3 + [-3 / 4 / 8, 0])
+
+
+def test_whole_groups_are_drawn():
+    """Ten frames of a clip that are all right or all wrong are one answer."""
+    by_clip = hits(0.7, 40)
+    found = sample_interval(by_clip.repeat(10), 0.95, 4000, clusters=np.arange(40).repeat(10))
+    assert found.kind == "bootstrap over 40 groups"
+    half = stats.t.ppf(0.975, 39) * stats.sem(by_clip)
+    assert found.high - found.low == pytest.approx(2 * half, rel=0.08)
+    blind = sample_interval(by_clip.repeat(10), 0.95, 4000)
+    assert blind.high - blind.low < 0.4 * (found.high - found.low)
+    targets = np.arange(40).repeat(10) % 2
+    balanced = sample_interval(by_clip.repeat(10), 0.95, 2000, targets, clusters=np.arange(40).repeat(10))
+    assert balanced.value == pytest.approx(np.mean([by_clip[::2].mean(), by_clip[1::2].mean()]))
+    assert balanced.low < balanced.value < balanced.high
 
 
 def test_the_seed_interval_is_students():
@@ -42,12 +80,26 @@ def test_the_seed_interval_is_students():
     assert seed_interval(np.linspace(0.7, 0.8, 10).tolist(), 0.95, 100).kind == "bootstrap over seeds"
 
 
+def test_ten_resampled_seeds_hold_the_truth_as_often_as_promised():
+    generator, inside, plain = np.random.default_rng(3), 0, 0
+    for _ in range(2000):
+        values = generator.normal(size=10)
+        found = seed_interval(values.tolist(), 0.95, 1000)
+        inside += found.low <= 0 <= found.high
+        draws = values[generator.integers(0, 10, (1000, 10))].mean(1)
+        low, high = percentiles(draws, 0.95)
+        plain += low <= 0 <= high
+    assert 0.93 <= inside / 2000 <= 0.97
+    assert plain / 2000 < 0.92  # why the percentiles are taken further out
+
+
 def test_the_paired_difference_uses_the_pairing():
     control = hits(0.6, 3, 2000)
     better = control | hits(0.05, 3, 2000, seed=1)  # only ever gains
     found = paired_difference(better, control, 0.95, 1000)
     assert found.value == pytest.approx(better.mean() - control.mean())
     assert 0 < found.low < found.value < found.high < 0.04
+    assert found.kind == "t over seeds and samples"
     same = paired_difference(control, control, 0.95, 100)
     assert (same.value, same.low, same.high) == (0, 0, 0)
     assert paired_difference(better[:1], control[:1], 0.95, 100).kind == "paired bootstrap over samples"
@@ -63,6 +115,29 @@ def test_the_paired_difference_grows_with_the_spread_of_seeds():
     assert found.high > 0.15
 
 
+def test_seeds_alone_are_compared_by_the_paired_t_test():
+    """Where every sample answers alike, what is left is the t test over the seeds' differences."""
+    gaps = np.array([0.0, 1.0, 1.0, 1.0])
+    found = paired_difference(np.tile(gaps[:, None], 50), np.zeros((4, 50)), 0.95, 1)
+    oracle = stats.ttest_rel(gaps, np.zeros(4)).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((oracle.low, oracle.high))
+
+
+def test_a_bootstrap_over_three_seeds_is_too_sure():
+    """Why ``paired_difference`` does not resample seeds."""
+    generator, inside = np.random.default_rng(4), 0
+    arm, control = true_accuracies(0.3, 0.3, 0.3)
+    for _ in range(300):
+        first, second = draw_hits(generator, 3, 200, 0.3, 0.3, 0.3)
+        gaps = first.astype(float) - second
+        seeds = generator.multinomial(3, [1 / 3] * 3, 400)
+        faces = generator.multinomial(200, [1 / 200] * 200, 400)
+        draws = np.einsum("rs,sn,rn->r", seeds, gaps, faces, optimize=True) / 600
+        low, high = percentiles(draws, 0.95)
+        inside += low <= arm - control <= high
+    assert inside / 300 < 0.85
+
+
 @pytest.mark.parametrize(("first", "second"), [(8, 2), (3, 3), (15, 4), (1, 0)])
 def test_mcnemar_is_the_binomial_tail(first, second):
     a = np.array([1] * first + [0] * second + [1] * 5 + [0] * 5)
@@ -70,4 +145,29 @@ def test_mcnemar_is_the_binomial_tail(first, second):
     count = first + second
     tail = sum(stats.binom.pmf(k, count, 0.5) for k in range(max(first, second), count + 1))
     assert mcnemar_exact(a, b) == pytest.approx(min(1.0, 2 * tail))
-    assert mcnemar_exact(a, a) == 1
+    assert mcnemar_exact(a, b) == pytest.approx(mcnemar([[5, first], [second, 5]], exact=True).pvalue)
+    half = stats.binom.pmf(first, count, 0.5)
+    assert mcnemar_mid(a, b) == pytest.approx(1.0 if first == second else 2 * tail - half)
+    assert mcnemar_exact(a, a) == mcnemar_mid(a, a) == 1
+
+
+def test_the_mid_p_of_a_published_example():
+    """Fagerland, Lydersen and Laake 2013, Table 1: 1 against 7 among 21 pairs; exact 0.070, mid-p 0.039."""
+    a, b = np.array([1] + [0] * 7 + [1] * 13), np.array([0] + [1] * 7 + [1] * 13)
+    assert mcnemar_exact(a, b) == pytest.approx(0.0703, abs=5e-5)
+    assert mcnemar_mid(a, b) == pytest.approx(0.0391, abs=5e-5)
+
+
+def test_holm_is_that_of_statsmodels():
+    values = np.random.default_rng(0).random(12) ** 3
+    assert holm(values) == pytest.approx(multipletests(values, method="holm")[1])
+    assert holm([0.01, float("nan"), 0.04, 0.03]) == pytest.approx(
+        [0.03, float("nan"), 0.06, 0.06], nan_ok=True
+    )
+    assert len(holm([])) == 0
+
+
+def test_holm_keeps_the_chance_of_any_false_alarm():
+    generator = np.random.default_rng(1)
+    alarms = [holm(generator.random(6)).min() < 0.05 for _ in range(4000)]
+    assert np.mean(alarms) <= 0.06
