@@ -22,7 +22,7 @@ def draw_hits(
     clusters=None,
     cluster_spread=0.0,
 ):
-    """Hits (2, S, N) of two arms: faces are more or less hard, arms favour some, seeds differ, all is noisy."""
+    """Hits (2, S, N) of two arms: faces are hard or not, arms favour some, seeds differ, all is noisy."""
     difficulty = generator.normal(size=(1, 1, samples))
     taste = generator.normal(size=(2, 1, samples)) * sample_spread
     if clusters is not None:
