@@ -10,10 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import rankdata
 
 from fer_repro.errors import UserError
+from fer_repro.evaluation.detection_statistics import auc_shares, log_loss_shares
+from fer_repro.evaluation.groups import sample_groups
 from fer_repro.evaluation.predict import Predictions
+from fer_repro.evaluation.row_form import BySeed
+from fer_repro.evaluation.statistics import mean_shares
 from fer_repro.layers.ensemble import video_logits
 
 CLASSES = ("real", "manipulated")
@@ -28,11 +31,13 @@ class Frames:
         manipulated: (N,) bool.
         videos: (N,) int64, the same number for frames of one video.
         kinds: (N,) names of the manipulation, "" where the frame is real or nothing is known.
+        groups: (N,) numbers of groups that are not independent, see ``sample_groups``.
     """
 
     manipulated: np.ndarray
     videos: np.ndarray
     kinds: np.ndarray
+    groups: np.ndarray | None
 
     @property
     def kind_names(self) -> tuple[str, ...]:
@@ -65,60 +70,62 @@ def describe_frames(predictions: Predictions, samples: pd.DataFrame) -> Frames:
         raise UserError(f"video '{clips[mixed[0]]}' holds real and manipulated frames: expected one kind")
     kinds = table["forgery"].to_numpy(str) if "forgery" in table else np.full(len(table), "")
     known = manipulated & ~np.isin(kinds, REAL_KINDS)
-    return Frames(manipulated, videos.astype(np.int64), np.where(known, kinds, ""))
+    groups = sample_groups(samples, predictions.samples)
+    return Frames(manipulated, videos.astype(np.int64), np.where(known, kinds, ""), groups)
 
 
-def binary_auc(logits: np.ndarray, positive: np.ndarray) -> float:
-    """The chance that a positive scores above a negative, ties counting half, in [0, 1]; NaN with one kind.
-
-    Args:
-        logits: (N,).
-        positive: (N,) bool.
-    """
-    ones = int(positive.sum())
-    zeros = len(positive) - ones
-    if not ones or not zeros:
-        return float("nan")
-    ranks = rankdata(logits)
-    return float((ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * zeros))
-
-
-def log_loss(logits: np.ndarray, positive: np.ndarray) -> float:
-    """Mean of -log of the sigmoid's probability of the truth, in nats: log(1 + exp(z)) - y z.
+def forgery_measures(logits: np.ndarray, frames: Frames) -> dict[str, BySeed]:
+    """Measure the numbers of the paper's table, and the AUC of each kind of manipulation against all real.
 
     Args:
-        logits: (N,) z.
-        positive: (N,) bool y.
-    """
-    return float(np.mean(np.logaddexp(0, logits) - positive * logits))
-
-
-def forgery_metrics(logits: np.ndarray, frames: Frames) -> dict[str, float]:
-    """Compute the numbers of the paper's table, and the AUC of each kind of manipulation against all real.
-
-    Args:
-        logits: (N,) of the frames.
+        logits: (S, N) of the frames, one row per seed.
         frames: what they are.
 
     Returns:
         ``frame_auc``, ``frame_log_loss``, ``video_auc``, ``video_log_loss``, ``video_accuracy`` (at logit 0),
-        and of each kind ``frame_auc_<kind>`` and ``video_auc_<kind>``; shares in [0, 1], losses in nats.
+        and of each kind ``frame_auc_<kind>`` and ``video_auc_<kind>``; shares in [0, 1], losses in nats. An
+        AUC that is not defined, with frames of one kind only, is left out.
     """
-    names, means = video_logits(torch.from_numpy(logits), torch.from_numpy(frames.videos))
-    first = pd.Series(np.arange(len(logits))).groupby(frames.videos).first().loc[names.numpy()].to_numpy()
-    by_video, truth, kinds = means.numpy(), frames.manipulated[first], frames.kinds[first]
+    _, means = video_logits(torch.from_numpy(logits.T.copy()), torch.from_numpy(frames.videos))
+    by_video = means.numpy().T
+    _, first = np.unique(frames.videos, return_index=True)
+    truth = frames.manipulated[first]
+    hits = mean_shares((by_video > 0) == truth)
+    return {
+        **_level("frame", logits, frames, np.arange(len(frames.videos))),
+        **_level("video", by_video, frames, first),
+        "video_accuracy": BySeed(*hits, _taken(frames.groups, first)),
+    }
+
+
+def _level(name: str, logits: np.ndarray, frames: Frames, places: np.ndarray) -> dict[str, BySeed]:
+    """Measure frames, or videos, which stand at the places of their first frames."""
+    truth, kinds, groups = frames.manipulated[places], frames.kinds[places], _taken(frames.groups, places)
+    if truth.all() or not truth.any():
+        return {f"{name}_log_loss": BySeed(*log_loss_shares(logits, truth), groups)}
     found = {
-        "frame_auc": binary_auc(logits, frames.manipulated),
-        "frame_log_loss": log_loss(logits, frames.manipulated),
-        "video_auc": binary_auc(by_video, truth),
-        "video_log_loss": log_loss(by_video, truth),
-        "video_accuracy": float(np.mean((by_video > 0) == truth)),
+        f"{name}_auc": BySeed(*auc_shares(logits, truth), groups),
+        f"{name}_log_loss": BySeed(*log_loss_shares(logits, truth), groups),
     }
     for kind in frames.kind_names:
-        of_frame, of_video = ~frames.manipulated | (frames.kinds == kind), ~truth | (kinds == kind)
-        found[f"frame_auc_{kind}"] = binary_auc(logits[of_frame], frames.manipulated[of_frame])
-        found[f"video_auc_{kind}"] = binary_auc(by_video[of_video], truth[of_video])
+        part = ~truth | (kinds == kind)
+        shares = auc_shares(logits[:, part], truth[part])
+        found[f"{name}_auc_{kind}"] = BySeed(*shares, _taken(groups, part))
     return found
+
+
+def _taken(groups: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    return None if groups is None else groups[rows]
+
+
+def forgery_metrics(logits: np.ndarray, frames: Frames) -> dict[str, float]:
+    """Give the values of ``forgery_measures`` for one run.
+
+    Args:
+        logits: (N,) of the frames.
+        frames: what they are.
+    """
+    return {name: float(found.values[0]) for name, found in forgery_measures(logits[None], frames).items()}
 
 
 def base_rate_metrics(rate: float, frames: Frames) -> dict[str, float]:

@@ -8,13 +8,14 @@ import pandas as pd
 from fer_repro.evaluation.forgery import (
     base_rate_metrics,
     describe_frames,
-    forgery_metrics,
+    forgery_measures,
     frame_logits,
 )
 from fer_repro.evaluation.row_form import (
     COLUMNS,
     INTERVAL_COLUMNS,
     SPLIT,
+    BySeed,
     Quantity,
     Row,
     Subject,
@@ -22,7 +23,7 @@ from fer_repro.evaluation.row_form import (
     reference_row,
     value_rows,
 )
-from fer_repro.evaluation.run_files import Run
+from fer_repro.evaluation.run_files import Run, by_arm
 from fer_repro.layers.ensemble import combinations
 from fer_repro.methods.efficientnet import ENSEMBLE
 
@@ -30,25 +31,22 @@ TABLE = ("frame_auc", "frame_log_loss", "video_auc", "video_log_loss")
 """The columns of the paper's table, each for frames and for videos."""
 _PROTOCOL = "official"
 
-Measured = dict[str, dict[int, dict[str, float]]]
 
-
-def measure_forgeries(runs: Sequence[Run], samples: pd.DataFrame) -> Measured:
-    """Compute ``forgery_metrics`` of the test frames of every run.
+def measure_forgeries(runs: Sequence[Run], samples: pd.DataFrame) -> dict[str, dict[str, BySeed]]:
+    """Measure the test frames of every arm.
 
     Args:
         runs: from ``read_runs``, and ensembles of them.
         samples: the sample table.
 
     Returns:
-        arm -> seed -> metric -> value; a metric that is not defined (one kind only) is left out.
+        arm -> metric -> its numbers, see ``forgery_measures``.
     """
     frames = describe_frames(runs[0].predictions.of_split(SPLIT), samples)
-    found: Measured = {}
-    for run in runs:
-        numbers = forgery_metrics(frame_logits(run.predictions.of_split(SPLIT)), frames)
-        kept = {name: value for name, value in numbers.items() if np.isfinite(value)}
-        found.setdefault(run.arm, {})[run.seed] = kept
+    found = {}
+    for arm, members in by_arm(runs).items():
+        logits = [frame_logits(run.predictions.of_split(SPLIT)) for run in members]
+        found[arm] = forgery_measures(np.stack(logits), frames)
     return found
 
 
@@ -79,21 +77,15 @@ def forgery_rows(
     rows: list[Row] = []
     differences: list[Row] = []
     intervals: list[Row] = []
-    for metric in next(iter(next(iter(measured.values())).values())):
+    for metric in next(iter(measured.values())):
         quantity = Quantity(_PROTOCOL, metric, unit="points" if "log_loss" in metric else "%")
-        values = {arm: {seed: of[metric] for seed, of in seeds.items()} for arm, seeds in measured.items()}
-        for arm, by_seed in values.items():
-            rows += value_rows(subject, quantity, arm, by_seed)
+        arms = {arm: found[metric] for arm, found in measured.items()}
+        for arm, members in by_arm(runs).items():
+            values = dict(zip((run.seed for run in members), arms[arm].values.tolist(), strict=True))
+            rows += value_rows(subject, quantity, arm, values)
         note = "every frame gets the training split's share of manipulated frames"
         rows.append(reference_row(subject, quantity, "base_rate", constant[metric], note))
-        compared = compare_by_seed(
-            subject,
-            quantity,
-            {arm: list(by_seed.values()) for arm, by_seed in values.items()},
-            control,
-            confidence,
-            resamples,
-        )
+        compared = compare_by_seed(subject, quantity, arms, control, confidence, resamples)
         differences += compared[0]
         intervals += compared[1]
     table = pd.DataFrame([*rows, *differences], columns=list(COLUMNS))
@@ -109,19 +101,24 @@ def ensemble_table(runs: Sequence[Run], samples: pd.DataFrame, control: str) -> 
         control: the network that stands in no ensemble.
 
     Returns:
-        ``networks``, the columns of ``TABLE`` (means over seeds, AUC in [0, 1] as printed there, natural
-        logarithms), each followed by its ``_deviation`` over seeds (n - 1, NaN for one), and ``runs``.
+        ``networks``, e.g. ``plain+attention``; for each single network whether it is among them; the columns
+        of ``TABLE`` (means over seeds, AUC in [0, 1] as printed there, natural logarithms), each followed by
+        its ``_deviation`` over seeds (n - 1, NaN for one); and ``runs``.
     """
     measured = measure_forgeries(runs, samples)
     papers = ["+".join(members) for members in combinations(ENSEMBLE)]
     order = [arm for arm in dict.fromkeys([control, *papers, *measured]) if arm in measured]
+    networks = [arm for arm in order if "+" not in arm]
     rows = []
     for arm in order:
-        seeds = pd.DataFrame(list(measured[arm].values())).reindex(columns=list(TABLE))
-        row: Row = {"networks": arm}
+        row: Row = {"networks": arm, **{name: name in arm.split("+") for name in networks}}
         for name in TABLE:
-            row |= {name: seeds[name].mean(), f"{name}_deviation": seeds[name].std(ddof=1)}
-        rows.append({**row, "runs": len(seeds)})
+            values = measured[arm][name].values
+            row |= {
+                name: values.mean(),
+                f"{name}_deviation": values.std(ddof=1) if len(values) > 1 else np.nan,
+            }
+        rows.append({**row, "runs": len(values)})
     return pd.DataFrame(rows)
 
 

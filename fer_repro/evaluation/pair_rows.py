@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.errors import UserError
+from fer_repro.evaluation.detection_statistics import auc_shares
 from fer_repro.evaluation.row_form import (
     COLUMNS,
     INTERVAL_COLUMNS,
     SPLIT,
+    BySeed,
     Quantity,
     Row,
     Subject,
@@ -56,6 +58,13 @@ class PairResult:
     folds: np.ndarray
     accuracy_note: str
     remark: str
+
+    @property
+    def units(self) -> np.ndarray:
+        """What varies independently: accuracies of folds, or the hits of a list without folds."""
+        if not self.folds.any():
+            return self.hits.astype(np.float64)
+        return np.array([self.hits[self.folds == fold].mean() for fold in np.unique(self.folds)])
 
     @property
     def protocol(self) -> str:
@@ -163,7 +172,7 @@ def pair_rows(
         if metric == "pair_accuracy":
             compared = _compare_hits(subject, quantity, measured, control, confidence, resamples)
         else:
-            by_seed = {arm: [of.values[metric] for of in found.values()] for arm, found in measured.items()}
+            by_seed = {arm: _by_seed(metric, members) for arm, members in by_arm(runs).items()}
             compared = compare_by_seed(subject, quantity, by_seed, control, confidence, resamples)
         differences += compared[0]
         intervals += compared[1]
@@ -189,6 +198,17 @@ def _chance_row(subject: Subject, quantity: Quantity, pairs: pd.DataFrame) -> Ro
     return reference_row(subject, quantity, "chance", value, "expected of random scores")
 
 
+def _by_seed(metric: str, runs: Sequence[PairRun]) -> BySeed:
+    """Gather one arm's seeds; of the area it is known what each pair adds to it."""
+    tests = [run.pairs[run.pairs["list"] == SPLIT] for run in runs]
+    if metric != "auc":
+        return BySeed(np.array([score_pairs(run.pairs).values[metric] for run in runs]))
+    scores = np.stack([test["score"].to_numpy() for test in tests])
+    folds = tests[0]["fold"].to_numpy()
+    areas = auc_shares(scores, tests[0]["same"].to_numpy(bool))
+    return BySeed(*areas, folds if folds.any() else None)
+
+
 def _compare_hits(
     subject: Subject,
     quantity: Quantity,
@@ -197,22 +217,23 @@ def _compare_hits(
     confidence: float,
     resamples: int,
 ) -> tuple[list[Row], list[Row]]:
+    """Compare accuracies fold by fold, since folds share no people and pairs within one do."""
     rows, intervals = [], []
-    hits = {arm: np.stack([of.hits for of in found.values()]) for arm, found in measured.items()}
-    folds = next(iter(measured[next(iter(measured))].values())).folds  # accuracy is the mean over folds
-    values = {arm: [of.values["pair_accuracy"] for of in found.values()] for arm, found in measured.items()}
-    for arm, ours in hits.items():
-        over_seeds = seed_interval(values[arm], confidence, resamples)
-        over_pairs = sample_interval(ours, confidence, resamples, folds)
-        for interval in (over_seeds, over_pairs):
+    first = next(iter(next(iter(measured.values())).values()))
+    folds = np.arange(len(first.units)) if first.folds.any() else None
+    units = {arm: np.stack([of.units for of in found.values()]) for arm, found in measured.items()}
+    for arm, ours in units.items():
+        over_seeds = seed_interval(ours.mean(1).tolist(), confidence, resamples)
+        over_units = sample_interval(ours, confidence, resamples, clusters=folds)
+        for interval in (over_seeds, over_units):
             intervals.append(interval_row(subject, quantity, arm, interval, confidence, len(ours)))
-        if arm == control or control not in hits:
+        if arm == control or control not in units:
             continue
-        name = f"{arm} - {control}"
-        difference = paired_difference(ours, hits[control], confidence, resamples, folds)
+        name, gaps = f"{arm} - {control}", (ours - units[control]).mean(1).tolist()
+        difference = paired_difference(ours, units[control], confidence, resamples, clusters=folds)
         intervals.append(interval_row(subject, quantity, name, difference, confidence, len(ours), True))
-        tests = ", ".join(f"{mcnemar_exact(*pair):.2g}" for pair in zip(ours, hits[control], strict=True))
-        gaps = [first - second for first, second in zip(values[arm], values[control], strict=True)]
+        both = zip(measured[arm].values(), measured[control].values(), strict=True)
+        tests = ", ".join(f"{mcnemar_exact(first.hits, second.hits):.2g}" for first, second in both)
         rows.append(
             difference_row(
                 subject, quantity, name, difference, gaps, confidence, f"McNemar p by seed {tests}"

@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fer_repro.evaluation.statistics import Interval, seed_interval
+from fer_repro.evaluation.crossed import spread
+from fer_repro.evaluation.statistics import Interval, seed_interval, spread_interval
 
 COLUMNS = (
     "method", "arm", "paper", "table", "dataset", "protocol", "split", "metric", "unit", "value",
@@ -60,6 +62,35 @@ class Quantity:
     def scale(self) -> float:
         """What a value is multiplied by when it is written."""
         return 100.0 if self.unit == "%" else 1.0
+
+
+@dataclass(frozen=True)
+class BySeed:
+    """A number measured with several seeds on the same samples.
+
+    Attributes:
+        values: (S,).
+        shares: (S, N) what each sample adds to the number, as ``spread`` takes it; None if nothing is known.
+        groups: (N,) group of each sample; None where samples are independent.
+    """
+
+    values: NDArray[np.float64]
+    shares: NDArray[np.float64] | None = None
+    groups: NDArray | None = None
+
+    def minus(self, other: "BySeed") -> "BySeed":
+        """The difference, paired by seed and sample."""
+        return BySeed(
+            self.values - other.values,
+            self.shares - other.shares if self.shares is not None and other.shares is not None else None,
+            self.groups,
+        )
+
+    def interval(self, confidence: float, resamples: int) -> Interval:
+        """Interval of the mean over seeds, for other seeds and, where shares are known, other samples."""
+        if self.shares is None:
+            return seed_interval(self.values.tolist(), confidence, resamples)
+        return spread_interval(spread(self.values, self.shares, self.groups), confidence)
 
 
 def value_rows(
@@ -165,19 +196,20 @@ def interval_row(
 def compare_by_seed(
     subject: Subject,
     quantity: Quantity,
-    arms: Mapping[str, Sequence[float]],
+    arms: Mapping[str, BySeed],
     control: str,
     confidence: float,
     resamples: int,
 ) -> tuple[list[Row], list[Row]]:
-    """Give every mean over seeds its interval, and every arm its difference to the control, paired by seed.
+    """Give every mean over seeds its intervals, and every arm its difference to the control, paired.
 
-    For quantities that are no mean over samples, such as an AUC.
+    For numbers that are no mean over samples, such as an AUC. Where it is known what each sample adds to
+    them, intervals hold the variation over seeds and samples, else that over seeds alone.
 
     Args:
         subject: method and data set.
         quantity: what was measured.
-        arms: arm -> one value per seed, in the same order of seeds.
+        arms: arm -> its numbers, all with the same seeds and samples.
         control: the arm without the paper's idea.
         confidence: e.g. 0.95.
         resamples: of a bootstrap over ten seeds or more.
@@ -186,17 +218,19 @@ def compare_by_seed(
         Rows of differences, and rows of intervals.
     """
     rows, intervals = [], []
-    for arm, values in arms.items():
-        over = seed_interval(values, confidence, resamples)
-        intervals.append(interval_row(subject, quantity, arm, over, confidence, len(values)))
+    for arm, ours in arms.items():
+        over = seed_interval(ours.values.tolist(), confidence, resamples)
+        both = [over] if ours.shares is None else [over, ours.interval(confidence, resamples)]
+        count = len(ours.values)
+        intervals += [interval_row(subject, quantity, arm, each, confidence, count) for each in both]
         if arm == control or control not in arms:
             continue
-        name = f"{arm} - {control}"
-        gaps = [first - second for first, second in zip(values, arms[control], strict=True)]
-        found = seed_interval(gaps, confidence, resamples)
-        difference = replace(found, kind=f"paired by seed, {found.kind}")
+        name, gap = f"{arm} - {control}", ours.minus(arms[control])
+        found = gap.interval(confidence, resamples)
+        difference = replace(found, kind=f"paired, {found.kind}")
+        gaps = gap.values.tolist()
         rows.append(difference_row(subject, quantity, name, difference, gaps, confidence))
-        intervals.append(interval_row(subject, quantity, name, difference, confidence, len(gaps), True))
+        intervals.append(interval_row(subject, quantity, name, difference, confidence, count, True))
     return rows, intervals
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from fer_repro.data.protocols import protocol_rows, protocols_of
 from fer_repro.data.samples import CHALLENGE
+from fer_repro.evaluation.groups import sample_groups
 from fer_repro.evaluation.metrics import accuracy, mean_class_accuracy
 from fer_repro.evaluation.row_form import (
     COLUMNS,
@@ -43,6 +44,7 @@ class _Cell:
     quantity: Quantity
     rows: np.ndarray  # bool over the predictions of ``TESTED``
     augmented: bool
+    groups: np.ndarray | None  # of the chosen samples
 
     def choose(self, run: Run) -> tuple[np.ndarray, np.ndarray, int]:
         tested = run.predictions.where(np.isin(run.predictions.splits, TESTED))
@@ -93,6 +95,8 @@ def difference_rows(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compare every arm with the control, paired by seed and sample, and give every mean its intervals.
 
+    Samples of one person or clip are not independent: intervals take them together, see ``sample_groups``.
+
     Args:
         runs: from ``read_runs``, and ensembles of them.
         samples: the sample table of the data set.
@@ -111,7 +115,9 @@ def difference_rows(
     for cell in _cells(runs, samples):
         for arm, members in arms.items():
             balance, count = cell.balance(members[0]), len(members)
-            over_samples = sample_interval(cell.hits(members), confidence, resamples, balance)
+            over_samples = sample_interval(
+                cell.hits(members), confidence, resamples, balance, clusters=cell.groups
+            )
             over_seeds = seed_interval([cell.value(run) for run in members], confidence, resamples)
             for interval in (over_seeds, over_samples):
                 intervals.append(interval_row(subject, cell.quantity, arm, interval, confidence, count))
@@ -119,7 +125,12 @@ def difference_rows(
                 continue
             name, pairs = f"{arm} - {control}", list(zip(members, arms[control], strict=True))
             difference = paired_difference(
-                cell.hits(members), cell.hits(arms[control]), confidence, resamples, balance
+                cell.hits(members),
+                cell.hits(arms[control]),
+                confidence,
+                resamples,
+                balance,
+                clusters=cell.groups,
             )
             intervals.append(interval_row(subject, cell.quantity, name, difference, confidence, count, True))
             tests = ", ".join(f"{mcnemar_exact(*cell.hits(pair)):.2g}" for pair in pairs)
@@ -150,8 +161,9 @@ def _cells(runs: Sequence[Run], samples: pd.DataFrame) -> list[_Cell]:
     for protocol in protocols_of(samples):
         rows = np.isin(tested, protocol_rows(samples, SPLIT, protocol))
         if rows.any():
+            groups = sample_groups(samples, tested[rows])
             cells += [
-                _Cell(Quantity(protocol, metric, tta), rows, augmented)
+                _Cell(Quantity(protocol, metric, tta), rows, augmented, groups)
                 for augmented, tta in kinds
                 for metric in METRICS
             ]

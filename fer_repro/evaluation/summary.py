@@ -194,8 +194,8 @@ def _classification(runs: Sequence[Run], ensembles: Sequence[Sequence[str]], ter
         rows, further = forgery_rows(everything, terms.samples, terms.subject, *compare)
         tables.append(rows)
         intervals = pd.concat([intervals, further], ignore_index=True)
-        for arm, seeds in measure_forgeries(everything, terms.samples).items():
-            metrics[arm] |= _means(list(seeds.values()))
+        for arm, found in measure_forgeries(everything, terms.samples).items():
+            metrics[arm] |= _means([{name: by_seed.values.mean() for name, by_seed in found.items()}])
         table = ensemble_table(everything, terms.samples, terms.control)
     calibration = calibrate(everything)
     confident = calibration_rows(calibration, runs[0], terms.samples, terms.subject)

@@ -6,12 +6,11 @@ from sklearn import metrics as sk
 from fer_repro.errors import UserError
 from fer_repro.evaluation.forgery import (
     base_rate_metrics,
-    binary_auc,
     describe_frames,
+    forgery_measures,
     forgery_metrics,
     frame_logits,
     is_manipulation,
-    log_loss,
 )
 from fer_repro.evaluation.predict import Predictions
 
@@ -49,16 +48,36 @@ def test_frames_agree_with_scikit_learn(seed):
     rng = np.random.default_rng(seed)
     truth = rng.random(60) < 0.4
     logits = np.round(rng.normal(truth, 1.5), 1)  # ties
-    assert binary_auc(logits, truth) == pytest.approx(sk.roc_auc_score(truth, logits))
-    assert log_loss(logits, truth) == pytest.approx(sk.log_loss(truth, sigmoid(logits)))
+    frames = describe_frames(predictions(truth.astype(int), logits), table(truth.astype(int), [""] * 60))
+    numbers = forgery_metrics(logits, frames)
+    assert numbers["frame_auc"] == pytest.approx(sk.roc_auc_score(truth, logits))
+    assert numbers["frame_log_loss"] == pytest.approx(sk.log_loss(truth, sigmoid(logits)))
 
 
 def test_large_logits_lose_nothing():
-    assert log_loss(np.array([800.0, -800.0]), np.array([False, False])) == pytest.approx(400)
+    frames = describe_frames(predictions([0, 0, 1], [0, 0, 0]), table([0, 0, 1], ["", "", ""]))
+    assert forgery_metrics(np.array([800.0, -800.0, 800.0]), frames)["frame_log_loss"] == pytest.approx(
+        800 / 3
+    )
 
 
 def test_one_kind_alone_has_no_auc():
-    assert np.isnan(binary_auc(np.array([1.0, 2.0]), np.array([True, True])))
+    frames = describe_frames(predictions([1, 1], [0, 0]), table([1, 1], ["a", "b"]))
+    assert set(forgery_metrics(np.array([1.0, 2.0]), frames)) == {
+        "frame_log_loss", "video_log_loss", "video_accuracy",
+    }  # fmt: skip
+
+
+def test_seeds_are_measured_one_by_one():
+    labels, clips = [0, 0, 1, 1, 1], ["a", "b", "c", "c", "d"]
+    frames = describe_frames(predictions(labels, [0] * 5), table(labels, clips, ["none"] * 2 + ["swap"] * 3))
+    logits = np.random.default_rng(0).normal(size=(3, 5))
+    found = forgery_measures(logits, frames)
+    for seed in range(3):
+        alone = forgery_metrics(logits[seed], frames)
+        assert {name: by_seed.values[seed] for name, by_seed in found.items()} == pytest.approx(alone)
+    assert found["frame_auc"].groups.tolist() == [0, 1, 2, 2, 3]
+    assert found["video_auc_swap"].groups.tolist() == [0, 1, 2, 3]
 
 
 def test_each_kind_stands_against_all_real_frames():

@@ -10,6 +10,7 @@ from fer_repro.errors import UserError
 from fer_repro.evaluation.pair_rows import far_name, pair_rows, roc_points, score_pairs
 from fer_repro.evaluation.row_form import COLUMNS, INTERVAL_COLUMNS, Subject
 from fer_repro.evaluation.run_files import PairRun
+from fer_repro.evaluation.statistics import paired_difference
 
 GOLDENS = Path(__file__).parent.parent / "goldens"
 SUBJECT = Subject("adacos", "1905.00292", "synthetic_pairs", "none", "a small note")
@@ -128,6 +129,10 @@ def test_differences_are_paired_by_seed_and_pair():
     areas = [100 * sk.roc_auc_score(run.pairs["same"], run.pairs["score"]) for run in runs]
     assert differences.loc["auc", "value"] == pytest.approx(np.mean(areas[:3]) - np.mean(areas[3:]))
     mine = intervals[(intervals["arm"] == "dynamic - softmax") & (intervals["metric"] == "pair_accuracy")]
+    folds = np.array([[part.mean() for part in np.split(result.hits, 10)] for result in scored])
+    expected = paired_difference(folds[:3], folds[3:], 0.95, 200)  # folds share no people, pairs do
+    assert mine["low"].tolist() == pytest.approx([100 * expected.low])
+    assert mine["high"].tolist() == pytest.approx([100 * expected.high])
     assert (mine["low"] < mine["value"]).all()
     assert (mine["value"] < mine["high"]).all()
 

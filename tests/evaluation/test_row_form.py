@@ -5,12 +5,14 @@ from scipy import stats
 from fer_repro.evaluation.row_form import (
     COLUMNS,
     INTERVAL_COLUMNS,
+    BySeed,
     Quantity,
     Subject,
     compare_by_seed,
     reference_row,
     value_rows,
 )
+from fer_repro.evaluation.statistics import mean_shares
 
 SUBJECT = Subject("rmn", "2603.05937", "synthetic", "imagenet", "a small note")
 SHARE, LOSS = Quantity("official", "auc"), Quantity("official", "frame_log_loss", unit="points")
@@ -38,9 +40,10 @@ def test_a_reference_starts_from_nothing():
 
 
 def test_differences_by_seed_have_students_interval():
-    arms = {"ours": [0.9, 0.8, 0.85], "control": [0.7, 0.75, 0.7]}
+    numbers = {"ours": [0.9, 0.8, 0.85], "control": [0.7, 0.75, 0.7]}
+    arms = {arm: BySeed(np.array(values)) for arm, values in numbers.items()}
     rows, intervals = compare_by_seed(SUBJECT, SHARE, arms, "control", 0.95, 100)
-    gaps = 100 * (np.array(arms["ours"]) - arms["control"])
+    gaps = 100 * np.subtract(numbers["ours"], numbers["control"])
     expected = stats.ttest_1samp(gaps, 0).confidence_interval(0.95)
     assert [row["arm"] for row in rows] == ["ours - control"]
     assert rows[0]["value"] == pytest.approx(gaps.mean())
@@ -49,18 +52,40 @@ def test_differences_by_seed_have_students_interval():
     assert [row["arm"] for row in intervals] == ["ours", "ours - control", "control"]
     assert set(intervals[1]) == set(INTERVAL_COLUMNS)
     assert (intervals[1]["low"], intervals[1]["high"]) == pytest.approx(tuple(expected))
-    assert intervals[1]["kind"] == "paired by seed, t over seeds"
+    assert intervals[1]["kind"] == "paired, t over seeds"
     assert f"{expected.low:.2f} to {expected.high:.2f}" in rows[0]["note"]
 
 
 def test_one_seed_has_no_interval():
-    rows, intervals = compare_by_seed(SUBJECT, LOSS, {"ours": [0.3], "control": [0.5]}, "control", 0.95, 100)
-    assert rows[0]["note"] == "paired by seed, one seed; a small note"
+    arms = {"ours": BySeed(np.array([0.3])), "control": BySeed(np.array([0.5]))}
+    rows, intervals = compare_by_seed(SUBJECT, LOSS, arms, "control", 0.95, 100)
+    assert rows[0]["note"] == "paired, one seed; a small note"
     assert rows[0]["value"] == pytest.approx(-0.2)
     assert np.isnan(intervals[0]["low"])
 
 
+def test_shares_widen_intervals_by_the_variation_over_samples():
+    # One seed, a plain mean: Student's interval of the paired differences, and of the groups' sums.
+    rng = np.random.default_rng(0)
+    hits = {"ours": rng.random((1, 40)) < 0.8, "control": rng.random((1, 40)) < 0.6}
+    arms = {arm: BySeed(*mean_shares(values)) for arm, values in hits.items()}
+    _, intervals = compare_by_seed(SUBJECT, SHARE, arms, "control", 0.95, 100)
+    gaps = 100 * (hits["ours"][0].astype(float) - hits["control"][0])
+    expected = stats.ttest_1samp(gaps, 0).confidence_interval(0.95)
+    found = next(row for row in intervals if row["arm"] == "ours - control")
+    assert (found["low"], found["high"]) == pytest.approx(tuple(expected))
+    assert found["kind"] == "paired, t over samples"
+    assert len(intervals) == 5
+    grouped = {arm: BySeed(by.values, by.shares, np.arange(40) // 4) for arm, by in arms.items()}
+    _, intervals = compare_by_seed(SUBJECT, SHARE, grouped, "control", 0.95, 100)
+    expected = stats.ttest_1samp(gaps.reshape(10, 4).mean(1), 0).confidence_interval(0.95)
+    found = next(row for row in intervals if row["arm"] == "ours - control")
+    assert (found["low"], found["high"]) == pytest.approx(tuple(expected))
+
+
 def test_without_the_control_nothing_is_compared():
-    rows, intervals = compare_by_seed(SUBJECT, SHARE, {"ours": [0.9, 0.8]}, "control", 0.95, 100)
+    rows, intervals = compare_by_seed(
+        SUBJECT, SHARE, {"ours": BySeed(np.array([0.9, 0.8]))}, "control", 0.95, 100
+    )
     assert rows == []
     assert len(intervals) == 1

@@ -121,6 +121,17 @@ def test_differences_are_paired_and_carry_their_interval(place):
     assert len(intervals[intervals["arm"] == "masked - no_mask"]) == 8
 
 
+def test_faces_of_one_person_are_taken_together(place):
+    alone = difference_rows(runs_of(place), place[1], SUBJECT, "no_mask", 0.95, 300)[1]
+    people = place[1].assign(subject=[f"p{row // 10}" for row in range(len(place[1]))])
+    grouped = difference_rows(runs_of(place), people, SUBJECT, "no_mask", 0.95, 300)[1]
+    assert grouped["value"].tolist() == pytest.approx(alone["value"].tolist())
+    assert "bootstrap over 6 groups" in set(grouped["kind"])
+    assert not (grouped["kind"] == "bootstrap over samples").any()
+    differs = grouped["arm"] == "masked - no_mask"
+    assert (grouped.loc[differs, "low"] != alone.loc[differs, "low"]).all()
+
+
 def test_lists_of_hard_faces_choose_among_test_and_challenge(tmp_path):
     splits = ["train"] * 2 + ["val"] + ["test"] * 4 + ["challenge"] * 3
     listed = [1, 1, 1, 1, 0, 0, 0, 1, 1, 0]  # of test one, beside it two
