@@ -103,7 +103,7 @@ def ensemble_table(runs: Sequence[Run], samples: pd.DataFrame, control: str) -> 
     Returns:
         ``networks``, e.g. ``plain+attention``; for each single network whether it is among them; the columns
         of ``TABLE`` (means over seeds, AUC in [0, 1] as printed there, natural logarithms), each followed by
-        its ``_deviation`` over seeds (n - 1, NaN for one); and ``runs``.
+        its ``_deviation`` over seeds (n - 1, NaN for one); and ``runs``. An AUC of frames of one kind is NaN.
     """
     measured = measure_forgeries(runs, samples)
     papers = ["+".join(members) for members in combinations(ENSEMBLE)]
@@ -113,12 +113,12 @@ def ensemble_table(runs: Sequence[Run], samples: pd.DataFrame, control: str) -> 
     for arm in order:
         row: Row = {"networks": arm, **{name: name in arm.split("+") for name in networks}}
         for name in TABLE:
-            values = measured[arm][name].values
+            values = measured[arm][name].values if name in measured[arm] else np.array([np.nan])
             row |= {
                 name: values.mean(),
                 f"{name}_deviation": values.std(ddof=1) if len(values) > 1 else np.nan,
             }
-        rows.append({**row, "runs": len(values)})
+        rows.append({**row, "runs": len(by_arm(runs)[arm])})
     return pd.DataFrame(rows)
 
 

@@ -62,7 +62,7 @@ class PairResult:
     @property
     def units(self) -> np.ndarray:
         """What varies independently: accuracies of folds, or the hits of a list without folds."""
-        if not self.folds.any():
+        if not _has_folds(self.folds):
             return self.hits.astype(np.float64)
         return np.array([self.hits[self.folds == fold].mean() for fold in np.unique(self.folds)])
 
@@ -70,7 +70,7 @@ class PairResult:
     def protocol(self) -> str:
         """``ten_fold`` for ten folds, as in published rows; ``official`` for a list without folds."""
         count = len(np.unique(self.folds))
-        return "official" if not self.folds.any() else "ten_fold" if count == 10 else f"{count}_folds"
+        return "official" if not _has_folds(self.folds) else "ten_fold" if count == 10 else f"{count}_folds"
 
 
 def far_name(far: float) -> str:
@@ -111,7 +111,7 @@ def score_pairs(table: pd.DataFrame) -> PairResult:
 def _accuracy_rule(table: pd.DataFrame, test: pd.DataFrame) -> tuple[float, np.ndarray, str]:
     """Return the accuracy, each test pair's threshold, and where the threshold is from."""
     folds = test["fold"].to_numpy()
-    if folds.any():
+    if _has_folds(folds):
         found = fold_accuracy(test["score"].to_numpy(), test["same"].to_numpy(), folds)
         numbers = np.unique(folds)
         note = (
@@ -129,6 +129,10 @@ def _accuracy_rule(table: pd.DataFrame, test: pd.DataFrame) -> tuple[float, np.n
     part = np.repeat([0, 1], [len(val), len(test)])  # the test list's threshold is then the best outside it
     found = fold_accuracy(both["score"].to_numpy(), both["same"].to_numpy(), part)
     return float(found.accuracies[1]), np.full(len(test), found.thresholds[1]), "threshold from the val list"
+
+
+def _has_folds(folds: np.ndarray) -> bool:
+    return len(np.unique(folds)) > 1  # one fold has no others to take a threshold from
 
 
 def measure_pairs(runs: Sequence[PairRun]) -> dict[str, dict[int, PairResult]]:
@@ -206,7 +210,7 @@ def _by_seed(metric: str, runs: Sequence[PairRun]) -> BySeed:
     scores = np.stack([test["score"].to_numpy() for test in tests])
     folds = tests[0]["fold"].to_numpy()
     areas = auc_shares(scores, tests[0]["same"].to_numpy(bool))
-    return BySeed(*areas, folds if folds.any() else None)
+    return BySeed(*areas, folds if _has_folds(folds) else None)
 
 
 def _compare_hits(
@@ -220,7 +224,7 @@ def _compare_hits(
     """Compare accuracies fold by fold, since folds share no people and pairs within one do."""
     rows, intervals = [], []
     first = next(iter(next(iter(measured.values())).values()))
-    folds = np.arange(len(first.units)) if first.folds.any() else None
+    folds = np.arange(len(first.units)) if _has_folds(first.folds) else None
     units = {arm: np.stack([of.units for of in found.values()]) for arm, found in measured.items()}
     for arm, ours in units.items():
         over_seeds = seed_interval(ours.mean(1).tolist(), confidence, resamples)

@@ -109,6 +109,17 @@ def test_differences_to_the_control(rows, runs, samples):
     assert len(intervals[intervals["metric"] == "frame_auc"]) == 2 * 16 + 15
 
 
+def test_frames_of_one_kind_leave_the_areas_empty(runs, samples):
+    few = [
+        Run(run.arm, run.seed, run.config, run.predictions.where(run.predictions.targets == 1))
+        for run in runs[:2]
+    ]
+    table = ensemble_table(few, samples, "xception")
+    assert np.isnan(table["frame_auc"].iloc[0])
+    assert table["frame_log_loss"].iloc[0] > 0
+    assert table["runs"].tolist() == [2]
+
+
 def test_the_table_has_the_papers_layout(runs, samples):
     table = ensemble_table(runs, samples, "xception")
     assert table["networks"].tolist() == [

@@ -76,6 +76,8 @@ def test_a_list_without_folds_takes_the_threshold_of_val():
     assert found.hits.tolist() == [True, False, False, True]  # same from 0.6 on
     assert found.values["pair_accuracy"] == 0.5
     assert found.accuracy_note == "threshold from the val list"
+    alone = score_pairs(pd.concat([test.assign(fold=3), val], ignore_index=True))  # what a limit may leave
+    assert (alone.protocol, alone.values) == ("official", found.values)
     with pytest.raises(UserError, match="no folds and there is no list 'val'"):
         score_pairs(test)
     with pytest.raises(UserError, match="no pair of the list 'test'"):
