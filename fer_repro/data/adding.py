@@ -9,6 +9,7 @@ from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 
+from fer_repro.data.attachments import ConvertedFiles, write_files
 from fer_repro.data.audit import Audit, Official, audit
 from fer_repro.data.pair_audit import audit_people
 from fer_repro.data.pairs import PAIRS, ConvertedPairs, has_pairs, write_pairs
@@ -65,6 +66,25 @@ class VariantAdapter(Protocol):
         self, path: Path, append: Callable[[np.ndarray], None], expect: Callable[[int], None], variant: str
     ) -> Converted:
         """Read the publisher's files by the rule ``variant``, "" for the usual one."""
+        ...
+
+
+@runtime_checkable
+class VideoAdapter(Protocol):
+    """An adapter of videos: any size, and variants such as ``10fpv`` (frames per video)."""
+
+    RESIZES: bool
+    VARIANTS: dict[str, Official | None]
+
+    def convert(
+        self,
+        path: Path,
+        append: Callable[[np.ndarray], None],
+        expect: Callable[[int], None],
+        size: int,
+        variant: str,
+    ) -> Converted:
+        """Read the publisher's files; ``size`` 0 is 224 pixels."""
         ...
 
 
@@ -145,13 +165,18 @@ def add_dataset(name: str, path: Path, stores: Path, force: bool = False, size: 
             for step in steps:
                 step(len(images))
 
-        if isinstance(adapter, ResizingAdapter):
+        variant = name.partition("-")[2]
+        if isinstance(adapter, VideoAdapter):
+            converted = adapter.convert(path, append, expect, size, variant)
+        elif isinstance(adapter, ResizingAdapter):
             converted = adapter.convert(path, append, expect, size)
         elif isinstance(adapter, VariantAdapter):
-            converted = adapter.convert(path, append, expect, name.partition("-")[2])
+            converted = adapter.convert(path, append, expect, variant)
         else:
             converted = adapter.convert(path, append, expect)
         source = dict(converted.source)
+        if isinstance(converted, ConvertedFiles):
+            source |= write_files(writer.folder, converted)
         if isinstance(converted, ConvertedPairs):
             source[PAIRS] = write_pairs(writer.folder, converted.pairs)
         writer.finish(converted.samples, source, converted.note)

@@ -1,0 +1,134 @@
+"""The faces of many videos in one Parquet file: what a detector found, so that it need not look again.
+
+One row per face with the columns of the authors' index that mean something without their stored pictures
+(arXiv:2004.07676, their code); theirs is a pickle, which is never read here. Boxes are in pixels of the
+frame. The file's metadata name the detector and how many frames of each video it was shown.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fer_repro.data.faces import Box
+from fer_repro.errors import UserError, nearest
+
+FACES = "faces.parquet"
+SCHEMA = pa.schema(
+    [
+        ("video", pa.string()),  # path below the data set's folder
+        ("frame", pa.int32()),  # from 0
+        ("videosubject", pa.int16()),  # 0: the face that is cut out; then the others
+        ("nfaces", pa.int16()),  # faces of the frame
+        ("left", pa.float32()),
+        ("top", pa.float32()),
+        ("right", pa.float32()),
+        ("bottom", pa.float32()),
+        ("conf", pa.float32()),  # the detector's score, on its own scale
+    ]
+)
+_SIDES = ("left", "top", "right", "bottom")
+
+
+@dataclass
+class FaceIndex:
+    """What a detector found.
+
+    Attributes:
+        detector: its name with its settings.
+        frames: how many equally spaced frames of each video it was shown.
+        rows: one tuple per face, in the order of ``SCHEMA``.
+    """
+
+    detector: str
+    frames: int
+    rows: list[tuple[str, int, int, int, float, float, float, float, float]] = field(default_factory=list)
+
+    def add(self, video: str, frame: int, boxes: Iterable[Box]) -> None:
+        """Note the faces of a frame, the one that is cut out first; a frame without faces leaves no row."""
+        found = list(boxes)
+        self.rows += [(video, frame, number, len(found), *box) for number, box in enumerate(found)]
+
+    def table(self) -> pd.DataFrame:
+        """All rows, typed as in the file."""
+        columns: list[tuple] = list(zip(*self.rows, strict=True)) or [()] * len(SCHEMA)
+        arrays = [pa.array(values, kind.type) for values, kind in zip(columns, SCHEMA, strict=True)]
+        return pa.Table.from_arrays(arrays, schema=SCHEMA).to_pandas()
+
+    def by_video(self) -> dict[str, dict[int, list[Box]]]:
+        """Video -> frame -> its faces, the one that is cut out first."""
+        found: dict[str, dict[int, list[Box]]] = defaultdict(lambda: defaultdict(list))
+        for video, frame, _, _, *sides in sorted(self.rows, key=lambda row: row[:3]):
+            found[video][frame].append(Box(*sides))
+        return found
+
+
+def write_face_index(path: Path, index: FaceIndex) -> None:
+    """Write the index as Parquet."""
+    table = pa.Table.from_pandas(index.table(), SCHEMA, preserve_index=False)
+    metadata = {"detector": index.detector, "frames": str(index.frames)}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+
+
+def read_face_index(path: Path) -> FaceIndex:
+    """Read and check an index; columns that are not in ``SCHEMA`` are left out.
+
+    Raises:
+        UserError: naming the file, the column or row, and what was expected there.
+    """
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected an index of faces") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path}: not readable as Parquet: {' '.join(str(error).split())}") from None
+    metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    frames = metadata.get("frames", "")
+    if not frames.isdigit() or int(frames) < 1:
+        raise UserError(f"{path}: metadata 'frames' is {frames!r}: expected how many frames of each video")
+    columns = [_column(table, kind, path) for kind in SCHEMA]
+    frame = pd.DataFrame(dict(zip(SCHEMA.names, columns, strict=True)))
+    _check_rows(frame, path)
+    return FaceIndex(
+        metadata.get("detector", ""), int(frames), list(frame.itertuples(index=False, name=None))
+    )
+
+
+def _column(table: pa.Table, kind: pa.Field, path: Path) -> list:
+    if kind.name not in table.column_names:
+        raise UserError(
+            f"{path}: column '{kind.name}' is missing; expected {', '.join(SCHEMA.names)}; "
+            f"{nearest(kind.name, table.column_names)}"
+        )
+    column = table.column(kind.name)
+    try:
+        values = column.cast(kind.type).to_pylist()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise UserError(f"{path}: column '{kind.name}' holds {column.type}: expected {kind.type}") from None
+    if None in values:
+        raise UserError(f"{path}: row {values.index(None)}: {kind.name} is empty: expected {kind.type}")
+    return values
+
+
+def _check_rows(table: pd.DataFrame, path: Path) -> None:
+    sides = table[list(_SIDES)].to_numpy(float)
+    rules = {
+        "box is not left < right and top < bottom, finite": np.isfinite(sides).all(axis=1)
+        & (sides[:, 0] < sides[:, 2])
+        & (sides[:, 1] < sides[:, 3]),
+        "conf is not finite": np.isfinite(table["conf"].to_numpy(float)),
+        "frame is below 0": table["frame"].to_numpy() >= 0,
+        "videosubject is not below nfaces": (table["videosubject"] >= 0).to_numpy()
+        & (table["videosubject"] < table["nfaces"]).to_numpy(),
+        "this face stands there twice": ~table.duplicated(["video", "frame", "videosubject"]).to_numpy(),
+    }
+    for fault, good in rules.items():
+        if not good.all():
+            row = int(np.argmin(good))
+            face = table.iloc[row]
+            raise UserError(f"{path}: row {row}: {face['video']}, frame {face['frame']}: {fault}")

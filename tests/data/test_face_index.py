@@ -1,0 +1,93 @@
+import pickle
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fer_repro.data.face_index import SCHEMA, FaceIndex, read_face_index, write_face_index
+from fer_repro.data.faces import Box
+from fer_repro.errors import UserError
+
+ONE, TWO = Box(10, 20, 30.5, 50.25, 7), Box(1, 2, 3, 4, 9)
+
+
+@pytest.fixture
+def index():
+    found = FaceIndex("toy detector", 5)
+    found.add("a/1.mp4", 0, [ONE, TWO])
+    found.add("a/1.mp4", 3, [])
+    found.add("b.mp4", 4, [TWO])
+    return found
+
+
+def test_what_is_written_is_read(tmp_path, index):
+    path = tmp_path / "faces.parquet"
+    write_face_index(path, index)
+    found = read_face_index(path)
+    assert (found.detector, found.frames) == ("toy detector", 5)
+    assert found.by_video() == {"a/1.mp4": {0: [ONE, TWO]}, "b.mp4": {4: [TWO]}}
+    table = pd.read_parquet(path)
+    assert table.columns.tolist() == [
+        "video", "frame", "videosubject", "nfaces", "left", "top", "right", "bottom", "conf"
+    ]  # fmt: skip
+    assert table["nfaces"].tolist() == [2, 2, 1]
+    assert table["videosubject"].tolist() == [0, 1, 0]
+    again = tmp_path / "again.parquet"
+    write_face_index(again, found)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_an_index_without_faces(tmp_path):
+    write_face_index(tmp_path / "faces.parquet", FaceIndex("toy", 5))
+    assert read_face_index(tmp_path / "faces.parquet").by_video() == {}
+
+
+def test_the_order_of_rows_and_further_columns_do_not_matter(tmp_path, index):
+    path = tmp_path / "faces.parquet"
+    write_face_index(path, index)
+    table = pq.read_table(path)
+    table = table.append_column("kp1x", pa.array([1, 2, 3], pa.int16())).take([1, 2, 0])
+    pq.write_table(table, path)
+    assert read_face_index(path).by_video()["a/1.mp4"][0] == [ONE, TWO]
+
+
+def changed(column, values):
+    return lambda table: table.assign(**{column: values})
+
+
+BAD = {
+    "no column": (lambda t: t.rename(columns={"right": "rigth"}), "'right' is missing; .* mean 'rigth'"),
+    "type": (changed("frame", ["x", "y", "z"]), "column 'frame' holds .*: expected int32"),
+    "empty": (changed("conf", [1.0, None, 1.0]), "row 1: conf is empty"),
+    "box": (changed("left", [9.0, 5.0, 0.0]), r"row 1: a/1\.mp4, frame 0: box is not left < right"),
+    "no number": (changed("top", [float("inf"), 0.0, 0.0]), "row 0: .*: box is not"),
+    "score": (changed("conf", [1.0, 1.0, float("inf")]), "row 2: b.mp4, frame 4: conf is not finite"),
+    "frame": (changed("frame", [0, -1, 4]), "row 1: .*: frame is below 0"),
+    "rank": (changed("videosubject", [0, 2, 0]), "row 1: .*: videosubject is not below nfaces"),
+    "twice": (changed("videosubject", [0, 0, 0]), "row 1: .*: this face stands there twice"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_tables_are_one_clear_error(tmp_path, index, case):
+    change, message = BAD[case]
+    path = tmp_path / "faces.parquet"
+    table = pa.Table.from_pandas(change(index.table()), preserve_index=False)
+    pq.write_table(table.replace_schema_metadata({"detector": "toy", "frames": "5"}), path)
+    with pytest.raises(UserError, match=message) as caught:
+        read_face_index(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_other_files_are_refused(tmp_path, index):
+    path = tmp_path / "faces.parquet"
+    with pytest.raises(UserError, match="no such file"):
+        read_face_index(path)
+    path.write_bytes(pickle.dumps(index.table()))
+    with pytest.raises(UserError, match="not readable as Parquet"):
+        read_face_index(path)
+    pq.write_table(pa.Table.from_pandas(index.table(), SCHEMA, preserve_index=False), path)
+    with pytest.raises(UserError, match="metadata 'frames' is ''"):
+        read_face_index(path)
