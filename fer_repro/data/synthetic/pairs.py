@@ -1,19 +1,25 @@
 """Pairs of drawn faces to verify: people of their own, in every expression, pose and light."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import asdict
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from pydantic.dataclasses import dataclass
 
+from fer_repro.config import STRICT, Count, PositiveInt, read_section
 from fer_repro.data.pairs import COLUMNS
+from fer_repro.data.synthetic.drawn import Drawn
 from fer_repro.data.synthetic.expression import sample_actions
 from fer_repro.data.synthetic.factors import CLASSES, IDENTITY_COLUMNS
 from fer_repro.data.synthetic.identity import sample_identities
+from fer_repro.data.synthetic.render import render
 from fer_repro.data.synthetic.stills import (
     DECIMALS,
     INTENSITY,
     LIGHT_AZIMUTH,
+    SIZE,
     STILLS_COLUMNS,
     YAW,
     sample_view,
@@ -24,7 +30,29 @@ PEOPLE = {"train": 100, "val": 20, "test": 40}
 PICTURES = 14  # of each person: two of each expression
 FOLDS = 10
 PER_FOLD = 60  # same pairs, and as many different ones
-GAPS = ("same_expression", "yaw_gap", "light_gap")
+NOTE = (
+    "Drawn by fer_repro.data.synthetic.pairs; no real person is shown. Labels are expressions; the people of "
+    "train are there to learn identities, those of val and test to be verified in pairs."
+)
+GAPS = ("same_expression", "lookalike", "yaw_gap", "light_gap")
+LOOKS = (  # what lookalikes share; the shape of head, eyes, nose, mouth and brows is each one's own
+    "femininity",
+    "age",
+    "iris",
+    "lashes",
+    "lip_colour",
+    "skin_tone",
+    "skin_warmth",
+    "freckles",
+    "hair_style",
+    "hair_tone",
+    "hair_red",
+    "hair_grey",
+    "hair_part",
+    "beard",
+    "moustache",
+)
+LOOKALIKES = 0.3  # share of the different pairs that show lookalikes
 _STREAM = 0x7061697273  # "pairs": with any seed, other people than the stills'
 
 
@@ -35,12 +63,54 @@ class SyntheticPairs(NamedTuple):
         samples: one row per face with the columns of the stills; ``label`` is the expression, ``subject`` the
             person. No person stands in two splits.
         pairs: the lists ``val`` (without folds) and ``test`` (in folds without shared people), with the
-            columns of ``pairs.csv`` and ``GAPS``: whether both show one expression, and how many degrees lie
-            between their yaws and the azimuths of their lights.
+            columns of ``pairs.csv`` and ``GAPS``: whether both show one expression, whether they are two
+            lookalikes, and how many degrees lie between their yaws and the azimuths of their lights.
     """
 
     samples: pd.DataFrame
     pairs: pd.DataFrame
+
+
+@dataclass(frozen=True, config=STRICT)
+class People:
+    """How many people each split shows."""
+
+    train: Count
+    val: Count
+    test: Count
+
+
+@dataclass(frozen=True, config=STRICT)
+class PairsSettings:
+    """What stands in ``manifest.json`` of a drawn set of pairs; see ``sample_pairs``."""
+
+    name: str
+    kind: Literal["pairs"]
+    seed: Count
+    people: People
+    pictures: PositiveInt
+    folds: PositiveInt
+    per_fold: PositiveInt
+
+
+def draw(settings: Mapping[str, Any]) -> Drawn:
+    """Draw the faces and pairs that a manifest asks for, about 7 ms a face.
+
+    Args:
+        settings: what ``PairsSettings`` names.
+
+    Returns:
+        Grey faces (N, 48, 48), labelled by expression, and the lists ``val`` and ``test`` with ``GAPS``.
+
+    Raises:
+        UserError: a key is unknown, missing or wrong, or there are too few people for so many pairs.
+    """
+    name = settings.get("name", "pairs")
+    given = read_section(PairsSettings, settings, f"settings of data set '{name}'")
+    samples, pairs = sample_pairs(
+        given.seed, asdict(given.people), given.pictures, given.folds, given.per_fold
+    )
+    return Drawn(render(samples, SIZE).images, samples, CLASSES, NOTE, pairs=pairs)
 
 
 def sample_pairs(
@@ -53,9 +123,10 @@ def sample_pairs(
     """Draw the factors of people to learn and to verify, and the pairs.
 
     Heads turn and lights move as far as they do in the stills, but evenly rather than mostly mildly, so that
-    two pictures of a person may differ more than those of two people. Both kinds of pairs are drawn alike: a
-    pair's expressions, poses and lights tell nothing about its kind. The people are not the stills' of any
-    seed: their numbers come from another stream.
+    two pictures of a person may differ more than those of two people. People come in couples of lookalikes,
+    of one sex, age, skin and hair, because these alone would tell nearly all people apart. Otherwise both
+    kinds of pairs are drawn alike: a pair's expressions, poses and lights tell nothing about its kind. The
+    people are not the stills' of any seed: their numbers come from another stream.
 
     Args:
         seed: from 0; the same seed gives the same tables.
@@ -88,10 +159,11 @@ def sample_pairs(
 
 
 def _sample_faces(generator: np.random.Generator, people: Mapping[str, int], pictures: int) -> pd.DataFrame:
-    splits = [split for split in PEOPLE for _ in range(people.get(split, 0))]
-    identities = sample_identities(generator, len(splits)).to_dict("records")
+    whole = [
+        (split, person) for split in PEOPLE for person in _sample_couples(generator, people.get(split, 0))
+    ]
     rows: list[dict[str, Any]] = []
-    for number, (split, person) in enumerate(zip(splits, identities, strict=True)):
+    for number, (split, person) in enumerate(whole):
         for picture in range(pictures):
             label = picture % len(CLASSES)
             intensity = 0.0 if CLASSES[label] == "neutral" else float(generator.uniform(*INTENSITY))
@@ -102,7 +174,7 @@ def _sample_faces(generator: np.random.Generator, people: Mapping[str, int], pic
                 "clip": "",
                 "split": split,
             }
-            row |= {"intensity": intensity} | {str(name): value for name, value in person.items()}
+            row |= {"intensity": intensity} | person
             row |= sample_actions(generator, label, intensity)
             row |= sample_view(generator, float(person["skin_tone"]))
             row["yaw"] = float(generator.uniform(-YAW[1], YAW[1]))
@@ -114,6 +186,16 @@ def _sample_faces(generator: np.random.Generator, people: Mapping[str, int], pic
     )
 
 
+def _sample_couples(generator: np.random.Generator, count: int) -> list[dict[str, Any]]:
+    """Draw people of one split; each second one shares the looks of the one before."""
+    drawn = sample_identities(generator, -(-count // 4) * 4).to_dict("records")  # woman and man in turn
+    people = [{str(name): value for name, value in person.items()} for person in drawn]
+    people = [people[first + place] for first in range(0, len(people), 4) for place in (0, 2, 1, 3)]
+    for first, second in zip(people[::2], people[1::2], strict=True):
+        second.update({name: first[name] for name in LOOKS})
+    return people[:count]
+
+
 def _sample_list(
     generator: np.random.Generator,
     samples: pd.DataFrame,
@@ -123,6 +205,7 @@ def _sample_list(
 ) -> list[tuple[str, int, int, int, int]]:
     """Draw the pairs of each part of the people: two pictures of one, or one of each of two."""
     rows: list[tuple[str, int, int, int, int]] = []
+    before = 0  # people of the folds before
     for fold, names in enumerate(parts, 1):
         own = [np.flatnonzero(samples["subject"] == person) for person in names]
         pictures, people = len(own[0]) if own else 0, len(own)
@@ -136,19 +219,34 @@ def _sample_list(
         for kind in (1, 0):
             found: dict[tuple[int, int], None] = {}
             while len(found) < per_fold:
-                one, two = generator.choice(people, 2, replace=False)
+                one = int(generator.integers(people))
+                two = _another(generator, one, people, before)
                 first, second = generator.choice(pictures, 2, replace=False)
                 pair = own[one][first], own[one if kind else two][second]
                 found[(int(min(pair)), int(max(pair)))] = None
             rows += [(name, *pair, kind, fold if len(parts) > 1 else 0) for pair in found]
+        before += people
     return rows
+
+
+def _another(generator: np.random.Generator, one: int, people: int, before: int) -> int:
+    """Choose whom to confront person ``one`` of a fold with; ``before`` people stand in the folds before."""
+    lookalike = ((before + one) ^ 1) - before
+    others = [person for person in range(people) if person not in (one, lookalike)]
+    there = 0 <= lookalike < people
+    if there and (not others or generator.random() < LOOKALIKES):
+        return lookalike
+    return int(generator.choice(others))
 
 
 def _gaps(samples: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, np.ndarray]:
     first, second = pairs["first"].to_numpy(np.int64), pairs["second"].to_numpy(np.int64)
     label, yaw, light = (samples[name].to_numpy() for name in ("label", "yaw", "light_azimuth"))
+    looks = samples[list(LOOKS)].to_numpy(object)
+    alike = (looks[first] == looks[second]).all(axis=1) & (pairs["same"].to_numpy() == 0)
     return {
         "same_expression": (label[first] == label[second]).astype(np.int64),
+        "lookalike": alike.astype(np.int64),
         "yaw_gap": np.abs(yaw[first] - yaw[second]).round(1),
         "light_gap": np.abs(light[first] - light[second]).round(1),
     }

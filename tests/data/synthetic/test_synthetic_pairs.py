@@ -6,12 +6,15 @@ from fer_repro.data.pairs import COLUMNS, crossing_folds, people_in
 from fer_repro.data.people import identification_table
 from fer_repro.data.samples import check_samples, samples_csv
 from fer_repro.data.synthetic.factors import CLASSES, IDENTITY_COLUMNS, check_factors
-from fer_repro.data.synthetic.pairs import GAPS, PEOPLE, sample_pairs
+from fer_repro.data.synthetic.pairs import GAPS, LOOKS, PEOPLE, draw, sample_pairs
 from fer_repro.data.synthetic.render import render
 from fer_repro.data.synthetic.stills import STILLS_COLUMNS, sample_stills
 from fer_repro.errors import UserError
 
 FEW = {"train": 3, "val": 3, "test": 6}
+MANIFEST = {
+    "name": "few", "kind": "pairs", "seed": 3, "people": FEW, "pictures": 4, "folds": 2, "per_fold": 10,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +67,48 @@ def test_expression_pose_and_light_tell_nothing_about_the_kind(whole):
     assert same["same_expression"].mean() < 0.15
     for column, tolerance in (("yaw_gap", 3), ("light_gap", 6), ("same_expression", 0.06)):
         assert same[column].mean() == pytest.approx(different[column].mean(), abs=tolerance)
+
+
+def test_a_third_of_the_different_pairs_shows_lookalikes(whole):
+    samples, pairs = whole
+    looks = samples.drop_duplicates("subject").set_index("subject")
+    number = {person: place for place, person in enumerate(looks.index)}
+    couples = looks[list(LOOKS)].to_numpy(object).reshape(-1, 2, len(LOOKS))
+    assert (couples[:, 0] == couples[:, 1]).all()
+    assert len({tuple(couple[0]) for couple in couples}) == len(couples)
+    assert (looks["chin"].to_numpy()[::2] != looks["chin"].to_numpy()[1::2]).mean() > 0.9
+    people = samples["subject"].to_numpy()
+    ends = [(number[people[pair["first"]]], number[people[pair["second"]]]) for _, pair in pairs.iterrows()]
+    coupled = [a // 2 == b // 2 and a != b for a, b in ends]
+    assert pairs["lookalike"].tolist() == [int(alike) for alike in coupled]
+    for name, tolerance in (("val", 0.13), ("test", 0.05)):  # about three standard deviations
+        different = pairs[(pairs["list"] == name) & (pairs["same"] == 0)]
+        assert different["lookalike"].mean() == pytest.approx(0.3, abs=tolerance)
+
+
+def test_a_manifest_is_drawn_whole():
+    drawn = draw(MANIFEST)
+    samples, pairs = sample_pairs(3, FEW, 4, 2, 10)
+    pd.testing.assert_frame_equal(drawn.samples, samples)
+    pd.testing.assert_frame_equal(drawn.pairs, pairs)
+    assert drawn.classes == CLASSES
+    assert drawn.images.shape == (48, 48, 48)
+    assert np.array_equal(drawn.images[[0, 20]], render(samples.iloc[[0, 20]], 48).images)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pictrues": 4}, "settings of data set 'few': unknown key 'pictrues'; .*'pictures'"),
+        ({"people": {"train": 3, "val": 3}}, "key 'people.test' is missing"),
+        ({"folds": 2.5}, "settings of data set 'few': folds is 2.5"),
+        ({"kind": "clips"}, "kind is 'clips'"),
+        ({"per_fold": 1000}, "make .* expected 1000 of each"),
+    ],
+)
+def test_wrong_manifests_are_named(change, message):
+    with pytest.raises(UserError, match=message):
+        draw({**MANIFEST, **change})
 
 
 def test_seeds_decide_and_a_table_read_back_draws_the_same(tmp_path):
