@@ -1,6 +1,7 @@
 """The stages of a live network, in the order they run: output size, parameters, operations."""
 
 import functools
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,42 +12,47 @@ from torch.utils.flop_counter import FlopCounterMode
 from fer_repro.layers.cost import count_parameters
 
 
-def stage_costs(network: nn.Module, images: Tensor, added: str = "mask") -> pd.DataFrame:
-    """Run a network once and say of each of its direct children what it gives and costs.
+def stage_costs(
+    network: nn.Module, images: Tensor, added: str = "mask", parts: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Run a network once and say of each of its parts what it gives and costs.
 
-    A child without counted operations, such as a normalisation, is added to the one that ran before it.
+    A part without counted operations, such as a normalisation, is added to the one that ran before it.
     Network and images may live on the meta device, where nothing is computed.
 
     Args:
         network: in any mode; evaluation mode is used and the mode restored.
         images: one image, (1, 3, H, W).
-        added: children whose names begin so are what the method adds.
+        added: parts whose names begin so are what the method adds.
+        parts: dotted path of a submodule -> name; without it the direct children under their own names.
 
     Returns:
-        ``stage`` (the child's name), ``output`` (such as ``64 × 56 × 56``), ``parameters``, ``macs``
+        ``stage`` (the part's name), ``output`` (such as ``64 × 56 × 56``), ``parameters``, ``macs``
         (multiply-adds per image) and ``mask`` (True for what the method adds), in order of execution.
     """
-    children = {name: child for name, child in network.named_children() if count_parameters(child)}
+    names = dict(parts) if parts else {name: name for name, _ in network.named_children()}
+    chosen = {path: network.get_submodule(path) for path in names}
     outputs: dict[str, str] = {}
     training = network.training
     network.eval()
     with ExitStack() as hooks, FlopCounterMode(display=False) as counter, no_grad():
-        for name, child in children.items():
-            keep = functools.partial(_keep_size, outputs, name)
-            hooks.callback(child.register_forward_hook(keep).remove)
+        for path, part in chosen.items():
+            keep = functools.partial(_keep_size, outputs, path)
+            if count_parameters(part):
+                hooks.callback(part.register_forward_hook(keep).remove)
         network(images)
     network.train(training)
     top = type(network).__name__
     rows: list[list[Any]] = []
-    for name, output in outputs.items():
-        macs = sum(counter.get_flop_counts().get(f"{top}.{name}", {}).values()) // 2
-        parameters = count_parameters(children[name])
+    for path, output in outputs.items():
+        macs = sum(counter.get_flop_counts().get(f"{top}.{path}", {}).values()) // 2
+        parameters = count_parameters(chosen[path])
         if rows and not macs:
             rows[-1][2] += parameters
         else:
-            rows.append([name, output, parameters, macs, name.startswith(added)])
+            rows.append([names[path], output, parameters, macs, names[path].startswith(added)])
     return pd.DataFrame(rows, columns=["stage", "output", "parameters", "macs", "mask"])
 
 
-def _keep_size(outputs: dict[str, str], name: str, module: nn.Module, inputs: object, output: Tensor) -> None:
-    outputs.setdefault(name, " × ".join(str(side) for side in output.shape[1:]))
+def _keep_size(outputs: dict[str, str], path: str, module: nn.Module, inputs: object, output: Tensor) -> None:
+    outputs.setdefault(path, " × ".join(str(side) for side in output.shape[1:]))

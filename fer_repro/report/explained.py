@@ -159,18 +159,19 @@ def mask_by_channel(mask: Array, image: Array, channels: int = 8) -> Figure:
     return figure
 
 
-def network_drawing(stages: pd.DataFrame) -> Figure:
+def network_drawing(stages: pd.DataFrame, added: str = "masks") -> Figure:
     """Draw the network's stages in order, with output sizes and shares of parameters and operations.
 
     Args:
         stages: columns ``stage``, ``output`` (such as ``64 × 56 × 56``), ``parameters``, ``macs`` and
             ``mask`` (True for what the method adds).
+        added: the word for what the method adds.
     """
     count = len(stages)
     figure = new_figure(7.6, 0.37 * count + 0.75)
     boxes, parameters, macs = figure.subplots(1, 3, width_ratios=[1.7, 1, 1], sharey=True)
-    added = stages["mask"].to_numpy(dtype=bool)
-    colours = [COLOURS[0] if flag else "#8a97a3" for flag in added]
+    news = stages["mask"].to_numpy(dtype=bool)
+    colours = [COLOURS[0] if flag else "#8a97a3" for flag in news]
     _draw_boxes(boxes, stages, colours)
     for axes, column, title in ((parameters, "parameters", "Parameters"), (macs, "macs", "Multiply-adds")):
         values = stages[column].to_numpy(dtype=float)
@@ -179,8 +180,8 @@ def network_drawing(stages: pd.DataFrame) -> Figure:
             part = value / values.sum()
             axes.annotate(f"{_percent(part)}   {_short(value)}", (part, y), (4, 0),
                           textcoords="offset points", va="center", fontsize=8, color=QUIET)  # fmt: skip
-        share = values[added].sum() / values.sum()
-        axes.set_title(f"{title}: {_short(values.sum())}\n{share:.0%} in the masks", fontsize=9.5)
+        share = _percent(values[news].sum() / values.sum())
+        axes.set_title(f"{title}: {_short(values.sum())}\n{share} in the {added}", fontsize=9.5)
         axes.set_xlim(0, (values / values.sum()).max() * 1.9)
         axes.set_xticks([])
         axes.tick_params(left=False)

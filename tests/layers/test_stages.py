@@ -37,3 +37,21 @@ def test_rmn_costs_what_its_sheet_says():
     assert round(table["macs"].sum() / 1e9, 2) == 21.90
     assert table.set_index("stage")["parameters"]["mask1"] == 32_366_080
     assert round(table.loc[table["mask"], "macs"].sum() / table["macs"].sum(), 2) == 0.83
+
+
+def test_parts_inside_others_are_told_by_their_own_names():
+    method = load_method("efficientnet")
+    with torch.device("meta"):
+        options = method.options("b4", 32, 0.4, 0.2, 0.01, "evaluation", "none")
+        network = method.build_model("attention", options, 2)
+        parts = {
+            "extractor.backbone.blocks.2": "third stage",
+            "extractor.attention": "attention",
+            "classifier": "classifier",
+        }
+        table = stage_costs(network, torch.zeros(1, 3, 224, 224), "attention", parts)
+    assert table.to_numpy().tolist()[1:] == [
+        ["attention", "1 × 28 × 28", 57, 56 * 28 * 28, True],
+        ["classifier", "1", 1793, 1792, False],
+    ]
+    assert table["output"][0] == "56 × 28 × 28"
