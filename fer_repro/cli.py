@@ -137,6 +137,7 @@ def train(
     from fer_repro.config import dataset_manifest, load_config, method_arms
     from fer_repro.data.prepare import prepare_dataset
     from fer_repro.files import parse_pairs
+    from fer_repro.pipeline.arm import metric_line
     from fer_repro.pipeline.run import train_run
 
     overrides = parse_pairs(settings or [], "-s")
@@ -157,11 +158,7 @@ def train(
         smoke=smoke,
     )
     for arm, folder in report.folders.items():
-        test, copies = report.metrics[arm]["test"], report.metrics[arm]["test_tta"]
-        typer.echo(
-            f"{arm:14}test accuracy {100 * test['accuracy']:.2f} %, "
-            f"with test-time augmentation {100 * copies['accuracy']:.2f} %   {folder}"
-        )
+        typer.echo(f"{arm:18}{metric_line(report.metrics[arm])}   {folder}")
 
 
 @app.command("record")
@@ -206,7 +203,9 @@ def report(
 
 
 def _pipeline_sets(params: Path) -> dict[str, str]:
-    return {name: str(path) for name, path in _params(params)["datasets"].items()}
+    from fer_repro.params import pipeline_datasets
+
+    return pipeline_datasets(_params(params))
 
 
 def _params(params: Path) -> dict[str, Any]:
@@ -219,7 +218,7 @@ def _next_step(name: str, manifest: Path, params: Path) -> str:
     if params.exists() and name in _pipeline_sets(params):
         return "Next: dvc repro"
     line = f"{name}: {manifest.as_posix()}"
-    step = f"Next: add this line under 'datasets:' in {params}, then run dvc repro:\n  {line}"
+    step = f"Next: add this line to a task's datasets in {params}, then run dvc repro:\n  {line}"
     if params.exists() and name not in _params(params)["data"]:
         step += f"\nand this one under 'data:':\n  {name}: {{max_train: 0, max_val: 0, max_test: 0}}"
     return step

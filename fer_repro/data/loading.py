@@ -77,8 +77,10 @@ def open_table(store: Store, table: pd.DataFrame, name: str, limit: int = 0, in_
         labels = np.zeros(len(store.samples), np.int64)
         labels[part.index] = part["label"]
         part = part.loc[stratified(labels, part.index.to_numpy(), limit)]
-    numbers = part["image"].to_numpy(np.int64), part["label"].to_numpy(np.int64)
-    return Split(store.images, part.index.to_numpy(np.int64), *numbers, clips)
+    rows, images, targets = (
+        np.array(column, np.int64) for column in (part.index, part["image"], part["label"])
+    )
+    return Split(store.images, rows, images, targets, clips)
 
 
 def _limited(clips: Clips, limit: int) -> Clips:

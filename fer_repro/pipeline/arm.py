@@ -1,7 +1,6 @@
 """One arm of one run: fit it for its task, and write what it says about samples or pairs."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from fer_repro.config import RunConfig, TripletConfig
 from fer_repro.data.batches import Screen
 from fer_repro.data.loading import Split, open_split, open_table
 from fer_repro.data.pairs import has_pairs, open_pairs, people_in
-from fer_repro.data.people import identification_table
+from fer_repro.data.identification import identification_table
 from fer_repro.data.samples import CHALLENGE
 from fer_repro.data.store import Store
 from fer_repro.data.views import Faces, Triplets
@@ -326,14 +325,12 @@ def _rounded(metrics: dict[str, float]) -> dict[str, float]:
     return {name: float(f"{value:.9g}") for name, value in metrics.items()}
 
 
-def metric_lines(metrics: dict[str, Any], names: Sequence[str] = ("test", "test_tta")) -> str:
+def metric_line(metrics: dict[str, Any]) -> str:
     """Say the main test numbers of an arm in one line, for a terminal."""
-    parts = []
-    for name in names:
-        found = metrics.get(name, {})
-        for metric in ("accuracy", "pair_accuracy"):
-            if metric in found:
-                parts.append(
-                    f"{name.replace('_', ' with ')} {metric.replace('_', ' ')} {100 * found[metric]:.2f} %"
-                )
-    return ", ".join(parts)
+    said = {"test": "test", "test_tta": "with test-time augmentation"}
+    return ", ".join(
+        f"{words} {metric.replace('_', ' ')} {100 * metrics[name][metric]:.2f} %"
+        for name, words in said.items()
+        for metric in ("accuracy", "pair_accuracy", "auc")
+        if metric in metrics.get(name, {})
+    )

@@ -24,8 +24,8 @@ from fer_repro.training.seeding import environment
 
 RUN_CODE = (
     *TRAINING_CODE,
+    "data/identification.py",
     "data/pairs.py",
-    "data/people.py",
     "evaluation/metrics.py",
     "evaluation/pair_scores.py",
     "evaluation/predict.py",

@@ -1,8 +1,8 @@
 """Train the matrix of data set, method and seed with several workers of this machine, safely.
 
-``python -m fer_repro.pipeline.sweep`` brings what training waits for up to date, gives each training stage
-that has changed to the next free worker (``dvc repro --single-item STAGE``), and leaves the rest to a serial
-``dvc repro``, which also repairs what a worker left undone. DVC holds its lock for moments only; a worker
+``python -m fer_repro.pipeline.sweep`` gives each preparing and then each training stage that has changed to
+the next free worker (``dvc repro --single-item STAGE``), and leaves the rest to a serial ``dvc repro``, which
+also repairs what a worker left undone. DVC holds its lock for moments only; a worker
 that meets it tries again. A second sweep of the same project waits for the first; one that is told to stop
 takes all it has started with it.
 """
@@ -26,8 +26,8 @@ from types import FrameType
 from typing import Any
 
 from fer_repro.config import RunConfig, RuntimeConfig, load_config, method_arms
-from fer_repro.params import read_params
 from fer_repro.errors import UserError
+from fer_repro.params import TASKS, pipeline_runs, read_params
 
 if sys.platform != "win32":
     import fcntl
@@ -44,21 +44,21 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _stopped = threading.Event()
 
 
-def changed_stages(group: str) -> list[str]:
-    """Ask DVC which stages of a group would run, in the order of dvc.yaml.
+def changed_stages(*groups: str) -> list[str]:
+    """Ask DVC which stages of some groups would run, in the order of dvc.yaml.
 
     Raises:
         UserError: DVC cannot tell.
     """
     for attempt in range(TRIES):
-        with _start("status", "--json", group, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as asked:
+        with _start("status", "--json", *groups, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as asked:
             out, error = asked.communicate()
         if asked.returncode == 0:
-            return [stage for stage in json.loads(out or "{}") if stage.startswith(f"{group}@")]
+            return [stage for stage in json.loads(out or "{}") if stage.partition("@")[0] in groups]
         if not _LOCKED.search(error):
             break
         _pause(attempt)
-    raise UserError(f"dvc status {group}: {error.strip() or 'failed'}")
+    raise UserError(f"dvc status {' '.join(groups)}: {error.strip() or 'failed'}")
 
 
 def check_runs(params_file: Path) -> RunConfig:
@@ -76,8 +76,7 @@ def check_runs(params_file: Path) -> RunConfig:
     params = read_params(params_file)
     configs = [
         load_config(params_file, method, dataset, arm, params["seeds"][0])
-        for method in params["pipeline_methods"]
-        for dataset in params["datasets"]
+        for dataset, method in pipeline_runs(params)
         for arm in method_arms(params_file, method)
     ]
     return configs[0]
@@ -114,7 +113,7 @@ def run_stages(stages: Sequence[str], workers: int) -> list[str]:
     """
     if not stages:
         return []
-    print(f"{len(stages)} training stages, {workers} at a time", flush=True)
+    print(f"{len(stages)} stages, {workers} at a time: {', '.join(stages)}", flush=True)
     with ThreadPoolExecutor(workers) as pool:
         done = list(pool.map(_run_stage, stages))
     return [stage for stage, is_done in zip(stages, done, strict=True) if not is_done]
@@ -218,9 +217,8 @@ def _sweep(workers: int, pull: str) -> int:
     if pull and (code := _call("pull", pull)):
         return code
     if workers > 1:
-        if code := _call("repro", "prepare"):
-            return code
-        run_stages(changed_stages("train"), workers)
+        for step in ("prepare", "train"):
+            run_stages(changed_stages(*(f"{step}-{task}" for task in TASKS)), workers)
     return _call("repro")
 
 

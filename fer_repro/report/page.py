@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from fer_repro.config import method_arms, run_folder
-from fer_repro.params import read_params
 from fer_repro.files import read_yaml
+from fer_repro.params import pipeline_datasets, pipeline_methods, read_params
 from fer_repro.report.claims import CLAIM_COLUMNS, gauge, headline_claim
 from fer_repro.report.display import figure_html, show_results
 from fer_repro.report.figures import gap_plot, learning_curves
@@ -74,10 +74,10 @@ def gather(root: Path) -> Page:
     params_file = root / "params.yaml"
     params = read_params(params_file)
     page = Page(
-        datasets=[str(name) for name in params["datasets"]],
-        methods=[str(name) for name in params["pipeline_methods"]],
+        datasets=list(pipeline_datasets(params)),
+        methods=pipeline_methods(params),
         seeds=list(params["seeds"]),
-        arms={str(name): list(method_arms(params_file, name)) for name in params["pipeline_methods"]},
+        arms={str(name): list(method_arms(params_file, name)) for name in pipeline_methods(params)},
         confidence=float(params["evaluation"]["confidence"]),
         params=params_file.read_text(encoding="utf-8"),
     )

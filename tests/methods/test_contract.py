@@ -7,19 +7,22 @@ import pytest
 import torch
 
 from fer_repro.config import load_config, read_section
-from fer_repro.params import read_params
+from fer_repro.data.views import Faces, Frames, Regions
 from fer_repro.methods.method import load_method, method_names
+from fer_repro.params import read_params
 
 PARAMS = Path(__file__).parent.parent.parent / "params.yaml"
 CLASSES = {"expression": 7, "manipulation": 2}  # by task
 TARGETS = {"expression": [0, 3, 6, 1], "manipulation": [0, 1, 1, 0]}
+VIEWS = {"images": Faces, "frames": Frames, "regions": Regions}
 CASES = [(name, arm) for name in method_names() for arm in load_method(name).arms]
 LENGTHS = {"images": ((), ()), "frames": ((3,), (5,)), "regions": ((6,), (8,))}  # per sample
 
 
 def build(name, arm, seed=0, classes=None):
     method = load_method(name)
-    config = load_config(PARAMS, method=name, dataset="synthetic", arm=arm, seed=seed, smoke=True)
+    recipe = next(iter(read_params(PARAMS)["methods"][name]["recipes"]))
+    config = load_config(PARAMS, name, "synthetic", arm, seed, recipe=recipe, smoke=True)
     options = read_section(method.options, config.recipe.model, "params.yaml")
     torch.manual_seed(seed)
     classes = classes or CLASSES[method.task]
@@ -44,10 +47,13 @@ def test_params_know_the_method_and_its_arms():
     for name in method_names():
         section = read_params(PARAMS)["methods"][name]
         method = load_method(name)
-        assert {method.headline, method.control} <= set(section["arms"]) <= set(method.arms)
+        assert {method.headline, method.control} <= set(section["arms"])
+        assert set(section["arms"]) | set(section["more_arms"]) <= set(method.arms)
+        assert not set(section["arms"]) & set(section["more_arms"])
         for recipe, content in section["recipes"].items():
             options = read_section(method.options, content["model"], f"methods.{name}.recipes.{recipe}")
             assert method.pretraining_name(options)
+            assert isinstance(method.view(options), VIEWS[method.inputs])
 
 
 def test_logits_have_one_column_per_class_at_two_sizes_and_lengths(case):

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from fer_repro.errors import UserError
 from fer_repro.layers.efficientnet_trunk import Padding
 from fer_repro.layers.ensemble import average_logits, combinations, video_logits
-from fer_repro.layers.triplets import draw_triplets, triplet_loss
+from fer_repro.layers.triplets import Embeddings, TripletLoss, triplet_loss
 from fer_repro.methods.efficientnet import (
     ENSEMBLE,
     METHOD,
@@ -260,17 +260,13 @@ def test_the_triplet_loss_equals_the_loop():
     assert triplet_loss(a, p, n).item() == pytest.approx(total / 5, rel=1e-12)
 
 
-def test_triplets_alternate_and_repeat_by_seed():
-    targets = torch.tensor([0, 1, 0, 1, 1, 0])
-    triplets = draw_triplets(targets, 12, torch.Generator().manual_seed(1))
-    assert torch.equal(triplets, draw_triplets(targets, 12, torch.Generator().manual_seed(1)))
-    for n, (anchor, positive, negative) in enumerate(triplets.tolist()):
-        own = 1 - n % 2
-        assert targets[anchor] == targets[positive] == own
-        assert targets[negative] == 1 - own
-        assert anchor != positive
-    with pytest.raises(UserError, match="1 real and 3 fake"):
-        draw_triplets(torch.tensor([0, 1, 1, 1]), 2, torch.Generator())
+def test_the_order_of_distances_is_the_answer_of_a_triplet():
+    anchor, near, far = torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]]), torch.tensor([[6.0, 8.0]])
+    assert Embeddings(anchor, near, far).logits.tolist() == [[-5.0, -10.0]]
+    right, wrong = Embeddings(anchor, near, far), Embeddings(anchor, far, near)
+    assert (right.logits.argmax(1) == 0).all()
+    assert (wrong.logits.argmax(1) == 1).all()
+    assert TripletLoss(2.0)(wrong, torch.zeros(1)).item() == pytest.approx(10 - 5 + 2)
 
 
 def test_the_ensemble_averages_logits_before_the_sigmoid():

@@ -10,6 +10,7 @@ import yaml
 
 from fer_repro.data.synthetic.stills import write_stills
 from fer_repro.files import read_yaml
+from fer_repro.params import TASKS
 from fer_repro.pipeline.notebooks import run_notebook
 
 ROOT = Path(__file__).parents[2]
@@ -25,8 +26,10 @@ def finished(tmp_path_factory):
     write_stills(home / "data/synthetic", subjects={"train": 4, "val": 1, "test": 1}, faces_per_class=1)
     shutil.copytree(ROOT / "published", home / "published")
     params = read_yaml(ROOT / "params.yaml")
-    params["datasets"] = {"synthetic": "data/synthetic/manifest.json"}
-    params["pipeline_methods"], params["seeds"] = ["rmn"], list(SEEDS)
+    params["pipeline"] = {task: {"datasets": {}, "methods": []} for task in TASKS} | {
+        "faces": {"datasets": {"synthetic": "data/synthetic/manifest.json"}, "methods": ["rmn"]}
+    }
+    params["seeds"] = list(SEEDS)
     params["evaluation"]["bootstrap"] = 50
     (home / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     places = {name: str(home / name) for name in ("prepared", "runs", "results", "comparison")}

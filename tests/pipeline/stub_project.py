@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from fer_repro.params import read_params
+from fer_repro.params import TASKS, read_params
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -108,10 +108,13 @@ def make_project(folder):
     recipe = params["methods"]["rmn"]["recipes"]["synthetic"]
     recipe["epochs"], recipe["optimiser"]["lr"] = 2, 0.1
     method = {"arms": ["main", "control"], "recipes": {"synthetic": recipe, "fer2013": recipe}}
-    params["datasets"] = {"synthetic": "data/synthetic/manifest.json"}
+    empty = {"datasets": {}, "methods": []}
+    params["pipeline"] = dict.fromkeys(TASKS, empty) | {
+        "faces": {"datasets": {"synthetic": "data/synthetic/manifest.json"}, "methods": ["rmn", "twin"]}
+    }
     params["data"] = {"synthetic": {"max_train": 0, "max_val": 0, "max_test": 0}}
     params["methods"] = dict.fromkeys(("rmn", "twin"), method)
-    params["pipeline_methods"], params["seeds"] = list(params["methods"]), [0, 1]
+    params["seeds"] = [0, 1]
     params["evaluation"]["confidence"] = 0.9
     plain = json.loads(json.dumps(params))  # no YAML aliases
     (folder / "params.yaml").write_text(yaml.dump(plain, sort_keys=False))

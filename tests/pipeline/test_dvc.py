@@ -9,27 +9,47 @@ from stub_project import REPORT, ROOT, STAGES, Project
 
 from fer_repro.params import read_params
 
-METHODS = read_params(ROOT / "params.yaml")["pipeline_methods"]
+PARAMS = read_params(ROOT / "params.yaml")
+STEPS = [
+    (step, task, method)
+    for task, section in PARAMS["pipeline"].items()
+    for method in section["methods"]
+    for step in ("prepare", "train", "evaluate")
+] + [("compare", "", "rmn"), ("report", "", "rmn")]
 # these carry numbers from place to place but do not make them
 PLUMBING = {
     "fer_repro.errors",
     "fer_repro.files",
     "fer_repro.config",
+    "fer_repro.params",
     "fer_repro.data.progress",
     "fer_repro.pipeline.notebooks",
 }
 # what only draws in the notebook of a stage, or has re-run the stage before it already
+MEASURING = ("metrics", "pair_scores", "predict", "verification")
 DRAWING = (
     "fer_repro/report",
-    *(f"fer_repro/evaluation/{name}.py" for name in ("rows", "statistics", "summary")),
+    *(
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "fer_repro/evaluation").glob("*.py")
+        if path.stem not in MEASURING
+    ),
+    "fer_repro/data/synthetic/drawn.py",
 )
 TRAINING = (
     "fer_repro/training",
-    *(f"fer_repro/data/{name}.py" for name in ("augmentation", "draws", "loading")),
+    *(f"fer_repro/data/{name}.py" for name in ("augmentation", "batches", "draws", "frames", "loading")),
+    *(f"fer_repro/data/{name}.py" for name in ("regions", "sampling", "views")),
 )
 # a dry run cannot know whether what an earlier stage writes will differ, so it may leave these out
 BEHIND = {"compare", "report"}
-ELSEWHERE = {"prepare": DRAWING, "train": DRAWING, "evaluate": TRAINING, "compare": TRAINING}
+COMPARED = (
+    "fer_repro/data",
+    "fer_repro/evaluation",
+    "fer_repro/layers",
+    "fer_repro/training",
+)  # in rows by then
+ELSEWHERE = {"prepare": DRAWING, "train": DRAWING, "evaluate": TRAINING, "compare": COMPARED}
 
 
 def modules_of(path):
@@ -67,23 +87,25 @@ def uncovered(files, dependencies):
     return {file for file in files if not any(f"{file}/".startswith(f"{one}/") for one in dependencies)}
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("stage", ["prepare", "train", "evaluate", "compare", "report"])
-def test_a_stage_depends_on_the_modules_it_uses(stage, method):
-    definition = STAGES[stage].get("do", STAGES[stage])
+@pytest.mark.parametrize(("stage", "task", "method"), STEPS)
+def test_a_stage_depends_on_the_modules_it_uses(stage, task, method):
+    name = f"{stage}-{task}" if task else stage
+    definition = STAGES[name].get("do", STAGES[name])
     dependencies = [text.replace("${item.method}", method) for text in definition["deps"]]
     start = {f"fer_repro.methods.{method}"} if stage in ("train", "evaluate") else set()
     for text in dependencies:
         if text.endswith(".ipynb") and (ROOT / text).is_file():
             start |= modules_of(ROOT / text)
     if stage == "prepare":
-        start |= {"fer_repro.data.datasets.fer2013", "fer_repro.data.synthetic.stills"}  # imported by name
+        drawn = ("stills", "challenge", "clips", "pairs", "forgeries")
+        start |= {f"fer_repro.data.synthetic.{kind}" for kind in drawn}  # imported by name
+        start |= {"fer_repro.data.datasets.fer2013"}
     start |= {"train": {"fer_repro.pipeline.run"}, "report": {"fer_repro.report.html"}}.get(stage, set())
     assert not uncovered(needed(start), [*dependencies, *ELSEWHERE.get(stage, ())])
 
 
 def test_training_never_depends_on_the_report_nor_on_the_whole_package():
-    for stage in ("prepare", "train"):
+    for stage in (name for name in STAGES if name.startswith(("prepare", "train"))):
         for text in STAGES[stage].get("do", STAGES[stage])["deps"]:
             assert not text.startswith("fer_repro/report"), stage
             assert text not in ("fer_repro", "fer_repro/methods", "fer_repro/data", "fer_repro/evaluation")
@@ -111,7 +133,7 @@ def test_a_second_reproduction_runs_nothing(project):
 
 def test_a_change_of_one_recipe_reruns_that_method_only(restored):
     restored.change("params.yaml", "lr: 0.1", "lr: 0.2")
-    expected = {"train@synthetic-rmn-0", "train@synthetic-rmn-1", "evaluate@synthetic-rmn"}
+    expected = {"train-faces@synthetic-rmn-0", "train-faces@synthetic-rmn-1", "evaluate-faces@synthetic-rmn"}
     assert restored.would_run() - BEHIND == expected
 
 
@@ -131,7 +153,7 @@ def test_evaluation_settings_and_bytecode_train_nothing(restored):
     cache = restored.folder / "fer_repro/training/__pycache__"
     cache.mkdir(exist_ok=True)
     (cache / "loop.pyc").write_bytes(b"x")
-    assert {name.partition("@")[0] for name in restored.would_run()} - BEHIND == {"evaluate"}
+    assert {name.partition("@")[0] for name in restored.would_run()} - BEHIND == {"evaluate-faces"}
 
 
 def test_an_added_set_reaches_neither_git_nor_the_store(project):
@@ -144,13 +166,13 @@ def test_an_added_set_reaches_neither_git_nor_the_store(project):
 
 
 def test_a_stage_may_depend_on_an_added_sets_manifest(restored):
-    restored.change("params.yaml", "datasets:\n", "datasets:\n  fer2013: stores/fer2013/manifest.json\n")
+    restored.change("params.yaml", "datasets:\n", "datasets:\n      fer2013: stores/fer2013/manifest.json\n")
     restored.change("params.yaml", "data:\n  synthetic:", "data:\n  fer2013: {max_train: 0}\n  synthetic:")
-    restored.dvc("repro", "prepare@fer2013")
-    trained = {f"train@fer2013-{method}-{seed}" for method in ("rmn", "twin") for seed in (0, 1)}
-    assert restored.would_run("prepare", "train") == trained
+    restored.dvc("repro", "prepare-faces@fer2013")
+    trained = {f"train-faces@fer2013-{method}-{seed}" for method in ("rmn", "twin") for seed in (0, 1)}
+    assert restored.would_run("prepare-faces", "train-faces") == trained
     (restored.folder / "stores/fer2013/manifest.json").write_text('{"name": "fer2013", "count": 2}')
-    assert restored.would_run("prepare") == {"prepare@fer2013"}
+    assert restored.would_run("prepare-faces") == {"prepare-faces@fer2013"}
 
 
 def test_metrics_plots_graph_and_experiments_work(restored):
@@ -161,8 +183,10 @@ def test_metrics_plots_graph_and_experiments_work(restored):
     page = (restored.folder / "dvc_plots/index.html").read_text()
     assert '"val_accuracy"' in page
     assert '"predicted"' in page
-    assert "train@synthetic-rmn-1" in restored.dvc("dag", "--dot")
-    restored.dvc("exp", "run", "-S", "methods.twin.recipes.synthetic.epochs=3", "train@synthetic-twin-0")
+    assert "train-faces@synthetic-rmn-1" in restored.dvc("dag", "--dot")
+    restored.dvc(
+        "exp", "run", "-S", "methods.twin.recipes.synthetic.epochs=3", "train-faces@synthetic-twin-0"
+    )
     assert '"epochs": 3' in (restored.folder / "runs/synthetic/twin/0/main/metrics.json").read_text()
 
 
@@ -173,5 +197,5 @@ def test_a_fresh_clone_is_verified_without_running_and_reproduced_with_pulled_da
     assert not (clone.folder / "data").exists()
     clone.dvc("pull", "data.dvc")
     ran = clone.dvc("repro")
-    assert ran.count("Running stage 'train@") == 4
+    assert ran.count("Running stage 'train-faces@") == 4
     assert clone.call("git", "status", "--porcelain", "--", "results", "comparison", "dvc.lock") == ""

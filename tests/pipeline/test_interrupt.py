@@ -20,15 +20,15 @@ import pytest
 import torch
 import yaml
 
-from fer_repro.params import read_params
 from fer_repro.data.prepare import prepare_dataset
 from fer_repro.data.synthetic.stills import write_stills
+from fer_repro.params import TASKS, read_params
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="process groups")
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNNER = "-m fer_repro.pipeline.notebooks run train -p dataset=synthetic -p method=rmn -p seed=0 -p out=runs"
-STAGE = "-m dvc repro --single-item train@synthetic-rmn-0"
+STAGE = "-m dvc repro --single-item train-faces@synthetic-rmn-0"
 RUN = Path("synthetic/rmn/0")
 EXECUTED = "executed/train-synthetic-rmn-0.ipynb"
 RECIPE = (4, {"train": 45, "val": 6, "test": 6})  # epochs, subjects: about ten seconds of training
@@ -49,8 +49,9 @@ class Project:
             shutil.copy(ROOT / name, folder)
         shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("tmp", "cache"))
         params = read_params(ROOT / "params.yaml")
-        params["datasets"] = {"synthetic": "data/synthetic/manifest.json"}
-        params["pipeline_methods"], params["seeds"] = ["rmn"], [0]
+        faces = {"datasets": {"synthetic": "data/synthetic/manifest.json"}, "methods": ["rmn"]}
+        params["pipeline"] = {task: {"datasets": {}, "methods": []} for task in TASKS} | {"faces": faces}
+        params["seeds"] = [0]
         params["runtime"].update(checkpoint_seconds=0.2, threads=1, device="cpu")
         recipe = params["methods"]["rmn"]["recipes"]["synthetic"]
         recipe.update(epochs=epochs, batch_size=16, tta_copies=2)

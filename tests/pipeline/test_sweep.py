@@ -15,7 +15,7 @@ from stub_project import ROOT, STUB
 
 SWEEP = (sys.executable, str(ROOT / "fer_repro/pipeline/sweep.py"), "--workers", "2")
 TRAIN = 'elif name == "train":\n'
-STAGES = {f"train@synthetic-{method}-{seed}" for method in ("rmn", "twin") for seed in (0, 1)}
+STAGES = {f"train-faces@synthetic-{method}-{seed}" for method in ("rmn", "twin") for seed in (0, 1)}
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and locks")
 
 
@@ -59,7 +59,7 @@ def test_a_failing_stage_stops_no_other_and_is_named(clone):
     )
     code, said = sweep(clone)
     assert code != 0
-    assert "train@synthetic-rmn-1: failed" in said
+    assert "train-faces@synthetic-rmn-1: failed" in said
     assert said.count("no such face") == 2  # by its worker, and by the serial end that says why last
     assert said.count(": done in") == 3
 

@@ -52,11 +52,14 @@ def shown(piece):
 
 
 PARAMS = """
-datasets: {synthetic: data/synthetic/manifest.json}
-pipeline_methods: [rmn]
+pipeline:
+  faces: {datasets: {synthetic: data/synthetic/manifest.json}, methods: [rmn]}
+  clips: {datasets: {}, methods: []}
+  pairs: {datasets: {}, methods: []}
+  forgeries: {datasets: {}, methods: []}
 seeds: [0, 1, 2]
 data: {synthetic: {max_train: 0, max_val: 0, max_test: 0}}
-methods: {rmn: {arms: [masked, no_mask], recipes: {}}}
+methods: {rmn: {arms: [masked, no_mask], more_arms: [], recipes: {}}}
 evaluation: {batch_size: 64, confidence: 0.95, bootstrap: 2000, explained: 16}
 runtime: {device: cpu}
 """

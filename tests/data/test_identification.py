@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_repro.data.people import identification_table
+from fer_repro.data.identification import identification_table
 from fer_repro.errors import UserError
 
 
