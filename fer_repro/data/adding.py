@@ -70,8 +70,8 @@ class VariantAdapter(Protocol):
 
 
 @runtime_checkable
-class VideoAdapter(Protocol):
-    """An adapter of videos: any size, and variants such as ``10fpv`` (frames per video)."""
+class ResizingVariantAdapter(Protocol):
+    """An adapter of pictures or videos of any size that knows variants, too: ``ffpp-10fpv``."""
 
     RESIZES: bool
     VARIANTS: dict[str, Official | None]
@@ -84,7 +84,7 @@ class VideoAdapter(Protocol):
         size: int,
         variant: str,
     ) -> Converted:
-        """Read the publisher's files; ``size`` 0 is 224 pixels."""
+        """Read the publisher's files by the rule ``variant``; ``size`` 0 is the adapter's own choice."""
         ...
 
 
@@ -166,7 +166,7 @@ def add_dataset(name: str, path: Path, stores: Path, force: bool = False, size: 
                 step(len(images))
 
         variant = name.partition("-")[2]
-        if isinstance(adapter, VideoAdapter):
+        if isinstance(adapter, ResizingVariantAdapter):
             converted = adapter.convert(path, append, expect, size, variant)
         elif isinstance(adapter, ResizingAdapter):
             converted = adapter.convert(path, append, expect, size)

@@ -6,6 +6,7 @@ The rules are those of the templates of IJB-B and IJB-C and of MegaFace's identi
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from fer_repro.errors import UserError
 from fer_repro.evaluation.verification import unit
@@ -53,6 +54,70 @@ def pool_templates(
     sums = np.zeros((len(numbers), features.shape[1]))
     np.add.at(sums, owner, means)
     return numbers, unit(sums)
+
+
+def template_scores(
+    embeddings: np.ndarray,
+    samples: pd.DataFrame,
+    pairs: np.ndarray,
+    weighted: bool = True,
+    normalise: bool = True,
+) -> np.ndarray:
+    """Score the pairs of templates of a set such as ``ijb``.
+
+    Args:
+        embeddings: (N, D) of the rows of ``samples``.
+        samples: the sample table with ``template``, ``medium`` and, if ``weighted``, ``quality``.
+        pairs: (P, 3) two templates, and 1 for the same person or 0; see ``open_template_pairs``.
+        weighted: weight each image by its ``quality``.
+        normalise: see ``pool_templates``.
+
+    Returns:
+        (P,) cosines; memory stays at one block of pairs.
+
+    Raises:
+        UserError: see ``pool_templates``; or a pair names a template without images.
+    """
+    quality = samples["quality"].to_numpy(float) if weighted else None
+    templates, media = samples["template"].to_numpy(), samples["medium"].to_numpy()
+    numbers, pooled = pool_templates(embeddings, templates, media, quality, normalise)
+    scores = np.empty(len(pairs))
+    for start in range(0, len(pairs), _BLOCK):
+        part = np.asarray(pairs[start : start + _BLOCK, :2])
+        rows = np.searchsorted(numbers, part).clip(max=len(numbers) - 1)
+        unknown = part[numbers[rows] != part]
+        if unknown.size:
+            raise UserError(f"template {unknown[0]} of a pair has no images among {len(numbers)} templates")
+        scores[start : start + len(part)] = np.einsum("pd,pd->p", pooled[rows[:, 0]], pooled[rows[:, 1]])
+    return scores
+
+
+def distractor_rates(
+    embeddings: np.ndarray,
+    samples: pd.DataFrame,
+    sizes: Sequence[int],
+    ranks: Sequence[int] = (1, 10),
+    seed: int = 0,
+) -> dict[int, dict[int, float]]:
+    """Find the probes of a set such as ``megaface`` among its distractors.
+
+    Args:
+        embeddings: (N, D) of the rows of ``samples``.
+        samples: the sample table; probes have a ``subject``, distractors have none.
+        sizes: gallery sizes; the smaller ones are parts of the larger ones.
+        ranks: r.
+        seed: of the order in which the distractors fill the galleries, because lists are sorted.
+
+    Returns:
+        size -> rank -> share of hits, see ``identification_rates``.
+
+    Raises:
+        UserError: a size is not available, or nobody has two probes.
+    """
+    people = samples["subject"].to_numpy(object)
+    probes, others = np.flatnonzero(people != ""), np.flatnonzero(people == "")
+    shuffled = np.random.default_rng(seed).permutation(others)
+    return identification_rates(embeddings[probes], people[probes], embeddings[shuffled], sizes, ranks)
 
 
 def identification_rates(
