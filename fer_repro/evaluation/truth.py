@@ -1,0 +1,286 @@
+"""How well what a network looks at agrees with the truth: frame weights, region weights and maps.
+
+Synthetic faces come with the true intensity of every frame, and with what covers, expresses or was
+manipulated. All measures are ranks or areas, so a network's weights need no scale. A clip or face about which
+the truth says nothing has NaN and is left out of the means, which ``mean_interval`` counts.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.stats import rankdata
+
+from fer_repro.evaluation.statistics import Interval, sample_interval
+
+Floats = NDArray[np.float64]
+
+
+class RankCorrelation(NamedTuple):
+    """Agreement of weights and intensities.
+
+    Attributes:
+        per_clip: (n,) Spearman's rho in [-1, 1]; NaN where the truth ranks nothing.
+        mean: over the clips that are not NaN; NaN without any.
+    """
+
+    per_clip: Floats
+    mean: float
+
+
+class CoveredWeight(NamedTuple):
+    """What weights make of covered regions.
+
+    Attributes:
+        correlations: (n,) Spearman's rho of weight and coverage over a face's regions; below 0 where the
+            network turns away from what is covered; NaN where all regions are covered alike.
+        differences: (n,) mean weight of the more covered regions minus that of the less covered; NaN
+            likewise.
+        correlation: mean over the faces that are not NaN; NaN without any.
+        difference: mean likewise.
+    """
+
+    correlations: Floats
+    differences: Floats
+    correlation: float
+    difference: float
+
+
+class MapCurve(NamedTuple):
+    """How well maps find the pixels of masks.
+
+    Attributes:
+        precision: (K,) share of true pixels among those at or above each distinct value, from the highest
+            value on.
+        recall: (K,) share of the true pixels found, rising to 1; NaN if no pixel is true.
+        area: average precision, sum_k (recall_k - recall_{k-1}) precision_k, recall_0 = 0; NaN if no pixel
+            is true.
+        chance: share of true pixels, the area of a map that knows nothing; 0 if no pixel is true.
+    """
+
+    precision: Floats
+    recall: Floats
+    area: float
+    chance: float
+
+
+def rank_correlation(weights: NDArray, intensity: NDArray, mask: NDArray) -> RankCorrelation:
+    """Correlate the weights of each clip's frames with their true intensities: Spearman's rho.
+
+    rho = sum_t (r_t - r) (q_t - q) / sqrt(sum_t (r_t - r)^2 sum_t (q_t - q)^2), with r_t and q_t the ranks of
+    weight and intensity among the clip's frames, equal values sharing their mean rank, and r, q the means of
+    the ranks. Weights that are all alike, as a plain mean has them, rank nothing: rho is 0. A clip of fewer
+    than two frames or of constant intensity (neutral ones) is left out.
+
+    Args:
+        weights: (n, T) of frames; what stands at padding is not looked at.
+        intensity: (n, T) true ones, likewise.
+        mask: (n, T) true at frames, false at padding.
+
+    Raises:
+        ValueError: the shapes differ, or a frame has a value that is not finite.
+    """
+    values, truth, there = np.asarray(weights), np.asarray(intensity), np.asarray(mask, bool)
+    _check_alike(values, truth, there)
+    rhos = [_spearman(v[m], t[m]) for v, t, m in zip(values, truth, there, strict=True)]
+    per_clip = np.array(rhos, np.float64)
+    return RankCorrelation(per_clip, mean_of(per_clip))
+
+
+def region_coverage(occluded: NDArray, boxes: NDArray) -> Floats:
+    """Measure which share of each region's area is covered.
+
+    A pixel is a square that counts by the area it shares with the box, so borders need not fall on pixels.
+
+    Args:
+        occluded: (n, H, W) bool.
+        boxes: (R, 4) left, top, right, bottom as fractions of the sides; the same for all faces, or
+            (n, R, 4).
+
+    Returns:
+        (n, R) in [0, 1].
+
+    Raises:
+        ValueError: a box is empty or reaches beyond the picture, or a shape is another.
+    """
+    covered, corners = np.asarray(occluded, np.float64), np.asarray(boxes, np.float64)
+    if covered.ndim != 3 or corners.ndim not in (2, 3) or corners.shape[-1] != 4:
+        raise ValueError(
+            f"masks of shape {covered.shape}, boxes {corners.shape}: expected (n, H, W) and (R, 4)"
+        )
+    left, top, right, bottom = np.moveaxis(corners, -1, 0)
+    good = (left >= 0) & (left < right) & (right <= 1) & (top >= 0) & (top < bottom) & (bottom <= 1)
+    if not good.all():
+        raise ValueError(
+            f"box {corners[~good][0].tolist()}: expected 0 <= left < right <= 1, alike downwards"
+        )
+    across, along = _shares(left, right, covered.shape[2]), _shares(top, bottom, covered.shape[1])
+    index = "nrh,nhw,nrw->nr" if corners.ndim == 3 else "rh,nhw,rw->nr"
+    return np.einsum(index, along, covered, across).round(12)  # so that what is covered alike is equal
+
+
+def weight_on_covered(weights: NDArray, coverage: NDArray) -> CoveredWeight:
+    """Ask whether regions weigh less the more of them is covered.
+
+    Of each face: Spearman's rho of weight and coverage over its regions, 0 if all weigh alike; and the mean
+    weight of the regions with more than the face's mean coverage, minus that of those with less. A face
+    whose regions are all covered alike, above all one that nothing covers, is left out.
+
+    Args:
+        weights: (n, R), of sum 1 in each face if differences of methods are to compare.
+        coverage: (n, R), from ``region_coverage``; leave out the whole face in both if crops alone are meant.
+
+    Raises:
+        ValueError: the shapes differ, or a value is not finite.
+    """
+    values, covered = np.asarray(weights, np.float64), np.asarray(coverage, np.float64)
+    _check_alike(values, covered, np.ones(covered.shape, bool))
+    pairs = list(zip(values, covered, strict=True))
+    correlations = np.array([_spearman(weight, share) for weight, share in pairs], np.float64)
+    differences = np.array([_difference(weight, share) for weight, share in pairs], np.float64)
+    return CoveredWeight(correlations, differences, mean_of(correlations), mean_of(differences))
+
+
+def map_precision_recall(maps: NDArray, masks: NDArray) -> MapCurve:
+    """Score maps as detectors of true pixels, pooled over all images.
+
+    Maps are enlarged bilinearly to the masks' size, pixel centres on pixel centres, values repeated beyond
+    the outermost; larger maps are averaged down. Pixels of one value enter together. Values of different
+    images are compared with each other: scale the maps before, if only their shape is meant.
+
+    Args:
+        maps: (n, h, w), higher where more.
+        masks: (n, H, W) bool.
+
+    Raises:
+        ValueError: another number of maps than masks, none at all, or a value that is not finite.
+    """
+    values, truth = _pixels(maps, masks)
+    values, truth = values.ravel(), truth.ravel()
+    order = np.argsort(-values, kind="stable")
+    return _curve(truth[order].astype(np.float64), np.ones(len(order)), _last_of_each(values[order]))
+
+
+def map_area_interval(
+    maps: NDArray, masks: NDArray, confidence: float, resamples: int, seed: int = 0
+) -> Interval:
+    """Percentile bootstrap over images of the area of ``map_precision_recall``.
+
+    Draws without a true pixel are left out. About 25 ms a resample for 200 images of 48 pixels, 1 ms for 16.
+
+    Args:
+        maps: (n, h, w).
+        masks: (n, H, W) bool.
+        confidence: e.g. 0.95.
+        resamples: how many.
+        seed: of the resampling.
+
+    Raises:
+        ValueError: see ``map_precision_recall``.
+    """
+    values, truth = _pixels(maps, masks)
+    order = np.argsort(-values.ravel(), kind="stable")
+    image, positive = order // truth[0].size, truth.ravel()[order].astype(np.float64)
+    last = _last_of_each(values.ravel()[order])
+    kind = "bootstrap over images"
+    value = _curve(positive, np.ones(len(order)), last).area
+    if not positive.any():
+        return Interval(value, float("nan"), float("nan"), kind)
+    generator = np.random.default_rng(seed)
+    areas = np.empty(resamples)
+    for i in range(resamples):
+        drawn = np.bincount(generator.integers(0, len(truth), len(truth)), minlength=len(truth))
+        counts = drawn[image].astype(np.float64)
+        areas[i] = _curve(positive * counts, counts, last).area
+    low, high = np.nanquantile(areas, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(value, float(low), float(high), kind)
+
+
+def mean_interval(values: NDArray, confidence: float, resamples: int, seed: int = 0) -> Interval:
+    """Percentile bootstrap over clips or faces of the mean of what is not NaN.
+
+    Args:
+        values: (n,), e.g. ``per_clip`` or ``differences``.
+        confidence: e.g. 0.95.
+        resamples: how many.
+        seed: of the resampling.
+
+    Returns:
+        NaN with NaN bounds where all are NaN; the kind says how many were used.
+    """
+    numbers = np.asarray(values, np.float64)
+    used = numbers[~np.isnan(numbers)]
+    kind = f"bootstrap over {len(used)} of {len(numbers)} items"
+    if not len(used):
+        return Interval(float("nan"), float("nan"), float("nan"), kind)
+    found = sample_interval(used, confidence, resamples, seed=seed)
+    return Interval(found.value, found.low, found.high, kind)
+
+
+def mean_of(values: NDArray) -> float:
+    """Mean of (n,) values that are not NaN; NaN without any."""
+    used = values[~np.isnan(values)]
+    return float(used.mean()) if len(used) else float("nan")
+
+
+def _check_alike(values: NDArray, truth: NDArray, mask: NDArray) -> None:
+    if values.ndim != 2 or values.shape != truth.shape or values.shape != mask.shape:
+        shapes = ", ".join(str(array.shape) for array in (values, truth, mask))
+        raise ValueError(f"arrays of shape {shapes}: expected one shape (items, places)")
+    wrong = mask & ~(np.isfinite(values) & np.isfinite(truth))
+    if wrong.any():
+        row, place = np.argwhere(wrong)[0].tolist()
+        raise ValueError(f"item {row}, place {place}: expected finite numbers")
+
+
+def _spearman(values: NDArray, truth: NDArray) -> float:
+    if len(truth) < 2 or np.ptp(truth) == 0:
+        return float("nan")
+    if np.ptp(values) == 0:
+        return 0.0
+    first, second = (rankdata(array) - (len(truth) + 1) / 2 for array in (values, truth))
+    return float(first @ second / np.sqrt((first @ first) * (second @ second)))
+
+
+def _difference(weights: Floats, coverage: Floats) -> float:
+    if np.ptp(coverage) == 0:
+        return float("nan")
+    middle = coverage.mean()
+    return float(weights[coverage > middle].mean() - weights[coverage < middle].mean())
+
+
+def _shares(low: Floats, high: Floats, count: int) -> Floats:
+    """Share of each interval [low, high] that each of ``count`` cells of [0, 1] holds, (..., count)."""
+    edges = np.arange(count + 1) / count
+    inside = np.minimum(edges[1:], high[..., None]) - np.maximum(edges[:-1], low[..., None])
+    return np.maximum(inside, 0.0) / (high - low)[..., None]
+
+
+def _pixels(maps: NDArray, masks: NDArray) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    values, truth = np.asarray(maps, np.float32), np.asarray(masks, bool)
+    if values.ndim != 3 or truth.ndim != 3 or len(values) != len(truth) or not len(truth):
+        raise ValueError(f"maps of shape {values.shape}, masks {truth.shape}: expected one map per mask")
+    if not np.isfinite(values).all():
+        raise ValueError(f"map {int(np.argwhere(~np.isfinite(values))[0, 0])}: expected finite numbers")
+    if values.shape != truth.shape:
+        side = (truth.shape[2], truth.shape[1])
+        enlarged = [Image.fromarray(each).resize(side, Image.Resampling.BILINEAR) for each in values]
+        values = np.stack([np.asarray(each) for each in enlarged])
+    return values, truth
+
+
+def _last_of_each(falling: NDArray) -> NDArray[np.int64]:
+    """Place of the last of each run of equal values."""
+    return np.append(np.flatnonzero(np.diff(falling)), len(falling) - 1)
+
+
+def _curve(positive: Floats, counts: Floats, last: NDArray[np.int64]) -> MapCurve:
+    """Precision and recall after each distinct value, from how often each ordered pixel counts."""
+    hits, taken = np.cumsum(positive)[last], np.cumsum(counts)[last]
+    precision = np.divide(hits, taken, out=np.zeros(len(last)), where=taken > 0)
+    if hits[-1] == 0:
+        return MapCurve(precision, np.full(len(last), np.nan), float("nan"), 0.0)
+    recall = hits / hits[-1]
+    area = float(np.diff(recall, prepend=0.0) @ precision)
+    return MapCurve(precision, recall, area, float(precision[-1]))
