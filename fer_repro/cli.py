@@ -134,9 +134,10 @@ def train(
 
     Example: fer-repro train rmn fer2013 --recipe paper -s runtime.device=cuda -s runtime.precision=bf16-mixed
     """
-    from fer_repro.config import dataset_manifest, load_config, method_arms
+    from fer_repro.config import load_config, method_arms
     from fer_repro.data.prepare import prepare_dataset
     from fer_repro.files import parse_pairs
+    from fer_repro.params import dataset_manifest
     from fer_repro.pipeline.arm import metric_line
     from fer_repro.pipeline.run import train_run
 

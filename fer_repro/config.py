@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from fer_repro.errors import UserError, nearest
-from fer_repro.params import pipeline_datasets, read_params
+from fer_repro.params import read_params
 
 STRICT = ConfigDict(extra="forbid", strict=True)
 T = TypeVar("T")
@@ -25,6 +25,8 @@ Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Scale = Annotated[float, Field(gt=0, le=1)]
+Quality = Annotated[int, Field(ge=1, le=100)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -37,6 +39,28 @@ class AugmentationConfig:
     ]  # degrees, uniform in [-rotation, rotation], black corners
     shift: Fraction  # of the side, uniform in [-shift, shift] on both axes
     scale: Annotated[float, Field(ge=0, lt=1)]  # factor uniform in [1 - scale, 1 + scale]
+
+
+@dataclass(frozen=True, config=STRICT)
+class DistortionConfig:
+    """How often and how strongly faces are distorted; a share of 0 leaves a step out."""
+
+    nearest: Fraction  # share of faces shrunk and enlarged by taking the nearest pixel
+    nearest_scale: Scale
+    colour: Fraction  # share with changed colours: half by brightness and contrast, half in HSV
+    brightness: Fraction  # added to the values, uniform in [-brightness, brightness]
+    contrast: Fraction  # values are multiplied by 1 + [-contrast, contrast]
+    hue: Annotated[float, Field(ge=0, le=180)]  # degrees, uniform in [-hue, hue], as are the next two
+    saturation: Fraction
+    value: Fraction
+    noise: Fraction  # share with noise: half a sensor's at high ISO, half Gaussian
+    iso_colour: tuple[Fraction, Fraction]  # deviation of the hue in turns at intensity 1
+    iso_intensity: tuple[Fraction, Fraction]
+    gaussian: tuple[Fraction, Fraction]  # standard deviation; one number for all channels of a pixel
+    linear: Fraction  # share shrunk and enlarged linearly
+    linear_scale: tuple[Scale, Scale]
+    jpeg: Fraction  # share compressed
+    quality: tuple[Quality, Quality]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -125,6 +149,7 @@ class RecipeConfig:
     early_stop: Count  # epochs without a better validation result that are still allowed; 0 never stops early
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     augmentation: AugmentationConfig
+    distortions: DistortionConfig | None  # after the augmentation, in training only
     triplets: TripletConfig | None
     tta_copies: Count  # 0: no test-time augmentation
 
@@ -230,17 +255,6 @@ def _member(kind: Any, tag: str = "") -> Any:  # noqa: ANN401 - an annotation
     members = [member for member in get_args(kind) if hasattr(member, "__dataclass_fields__")]
     named = [m for m in members if tag in get_args(m.__dataclass_fields__.get("name", m).type)] if tag else []
     return named[0] if named else members[0] if len(members) == 1 else kind
-
-
-def dataset_manifest(params_file: Path, dataset: str) -> Path:
-    """Where the manifest of a data set lies: as ``pipeline`` says, else in ``stores/``.
-
-    Raises:
-        UserError: ``data`` does not know the data set.
-    """
-    params = read_params(params_file)
-    _choose(params["data"], dataset, f"{params_file}: data")
-    return params_file.parent / pipeline_datasets(params).get(dataset, f"stores/{dataset}/manifest.json")
 
 
 def method_arms(params_file: Path, method: str, full: bool = False) -> tuple[str, ...]:

@@ -88,3 +88,15 @@ def pipeline_runs(params: dict[str, Any]) -> list[tuple[str, str]]:
         for dataset in section["datasets"]
         for method in section["methods"]
     ]
+
+
+def dataset_manifest(params_file: Path, dataset: str) -> Path:
+    """Where the manifest of a data set lies: as ``pipeline`` says, else in ``stores/``.
+
+    Raises:
+        UserError: ``data`` does not know the data set.
+    """
+    params = read_params(params_file)
+    if dataset not in params["data"]:
+        raise UserError(f"{params_file}: data has no '{dataset}'; {nearest(dataset, params['data'])}")
+    return params_file.parent / pipeline_datasets(params).get(dataset, f"stores/{dataset}/manifest.json")

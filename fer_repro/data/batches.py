@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fer_repro.config import AugmentationConfig
+from fer_repro.config import AugmentationConfig, RecipeConfig
 from fer_repro.data.augmentation import augmented_copy, clean_images, training_images
+from fer_repro.data.distortions import distort
 from fer_repro.data.loading import Split, read_images
 from fer_repro.data.views import Items, View
 
@@ -44,14 +45,16 @@ class Screen:
         """Show items as in validation and test."""
         return self._show(items, lambda images, samples: clean_images(images, self.size), 0, 0)
 
-    def training(self, items: Items, augmentation: AugmentationConfig, seed: int, epoch: int) -> Shown:
-        """Show items augmented, as a pure function of sample, seed and epoch."""
-        return self._show(
-            items,
-            lambda images, samples: training_images(images, samples, self.size, augmentation, seed, epoch),
-            seed,
-            epoch,
-        )
+    def training(self, items: Items, recipe: RecipeConfig, seed: int, epoch: int) -> Shown:
+        """Show items augmented and distorted, as a pure function of sample, seed and epoch."""
+
+        def enlarge(images: Tensor, samples: np.ndarray) -> Tensor:
+            shown = training_images(images, samples, self.size, recipe.augmentation, seed, epoch)
+            if recipe.distortions is None:
+                return shown
+            return distort(shown, samples, seed, epoch, recipe.distortions)
+
+        return self._show(items, enlarge, seed, epoch)
 
     def copy(self, items: Items, augmentation: AugmentationConfig, seed: int, copy: int) -> Shown:
         """Show one augmented copy of items for test-time augmentation; crops stay those of the test."""

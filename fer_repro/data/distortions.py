@@ -7,45 +7,18 @@ and values stay floats until JPEG; there each step rounds to 8 bits.
 
 import io
 from collections.abc import Mapping
-from typing import Annotated
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from fer_repro.config import STRICT, Fraction
+from fer_repro.config import DistortionConfig
 from fer_repro.data.colour_spaces import hls_to_rgb, hsv_to_rgb, rgb_to_hls, rgb_to_hsv
 from fer_repro.data.draws import Stream, hashes, uniforms
 
-Scale = Annotated[float, Field(gt=0, le=1)]
-Quality = Annotated[int, Field(ge=1, le=100)]
 Draws = Mapping[str, np.ndarray]
-
-
-@dataclass(frozen=True, config=STRICT)
-class DistortionConfig:
-    """How often and how strongly faces are distorted; a share of 0 leaves a step out."""
-
-    nearest: Fraction  # share of faces shrunk and enlarged by taking the nearest pixel
-    nearest_scale: Scale
-    colour: Fraction  # share with changed colours: half by brightness and contrast, half in HSV
-    brightness: Fraction  # added to the values, uniform in [-brightness, brightness]
-    contrast: Fraction  # values are multiplied by 1 + [-contrast, contrast]
-    hue: Annotated[float, Field(ge=0, le=180)]  # degrees, uniform in [-hue, hue], as are the next two
-    saturation: Fraction
-    value: Fraction
-    noise: Fraction  # share with noise: half a sensor's at high ISO, half Gaussian
-    iso_colour: tuple[Fraction, Fraction]  # deviation of the hue in turns at intensity 1
-    iso_intensity: tuple[Fraction, Fraction]
-    gaussian: tuple[Fraction, Fraction]  # standard deviation; one number for all channels of a pixel
-    linear: Fraction  # share shrunk and enlarged linearly
-    linear_scale: tuple[Scale, Scale]
-    jpeg: Fraction  # share compressed
-    quality: tuple[Quality, Quality]
 
 
 _DRAWS = (

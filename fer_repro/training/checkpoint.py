@@ -25,6 +25,8 @@ TRAINING_CODE = (
     "training/*.py",
     "data/augmentation.py",
     "data/batches.py",
+    "data/colour_spaces.py",
+    "data/distortions.py",
     "data/draws.py",
     "data/frames.py",
     "data/loading.py",

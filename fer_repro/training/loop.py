@@ -286,7 +286,7 @@ class _Fit:
         state, recipe, seed, screen = self.state, self.config.recipe, self.config.seed, self.screen
         items = epoch_items(screen.view, screen.split, recipe.sampling, seed, state.epoch)
         for begin, end in batch_bounds(len(items.targets), recipe.batch_size)[state.step :]:
-            shown = screen.training(items.take(slice(begin, end)), recipe.augmentation, seed, state.epoch)
+            shown = screen.training(items.take(slice(begin, end)), recipe, seed, state.epoch)
             yield Shown(tuple(map(self._laid_out, shown.inputs)), shown.targets)
 
     def _laid_out(self, pictures: Tensor) -> Tensor:

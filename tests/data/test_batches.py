@@ -1,14 +1,23 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from fer_repro.config import AugmentationConfig
+from fer_repro.config import AugmentationConfig, DistortionConfig, load_config
 from fer_repro.data.augmentation import augmented_copy, clean_images, training_images
 from fer_repro.data.batches import Screen, batch_bounds
+from fer_repro.data.distortions import distort
 from fer_repro.data.loading import Split
 from fer_repro.data.views import Faces, Frames, Items
 
 AUGMENTATION = AugmentationConfig(flip=0.5, rotation=30.0, shift=0.1, scale=0.1)
+
+
+def make_recipe(**changes):
+    config = load_config(Path(__file__).parents[2] / "params.yaml", "rmn", "synthetic", "masked", 0)
+    return replace(config.recipe, augmentation=AUGMENTATION, **changes)
 
 
 @pytest.fixture
@@ -27,7 +36,9 @@ def pixels(split, position):
 
 
 def test_every_frame_is_augmented_by_its_own_sample_and_padding_is_empty(split):
-    shown = Screen(Frames("paper", 3), split, 16, lambda tensor: tensor).training(items(), AUGMENTATION, 7, 3)
+    shown = Screen(Frames("paper", 3), split, 16, lambda tensor: tensor).training(
+        items(), make_recipe(), 7, 3
+    )
     frames, mask = shown.inputs
     assert frames.shape == (3, 3, 3, 16, 16)
     assert shown.targets.tolist() == [2, 0, 1]
@@ -51,6 +62,38 @@ def test_clean_and_copies_of_faces(split):
         image, sample = pixels(split, position), split.samples[[position]]
         assert torch.equal(clean[place], clean_images(image, 16)[0])
         assert torch.equal(copy[place], augmented_copy(image, sample, 16, AUGMENTATION, 1, 2)[0])
+
+
+def test_distortions_follow_the_augmentation(split):
+    half = DistortionConfig(
+        **{
+            "nearest": 1.0,
+            "nearest_scale": 0.5,
+            "colour": 0.0,
+            "brightness": 0.0,
+            "contrast": 0.0,
+            "hue": 0.0,
+        },
+        **{
+            "saturation": 0.0,
+            "value": 0.0,
+            "noise": 0.0,
+            "iso_colour": (0.0, 0.0),
+            "iso_intensity": (0.0, 0.0),
+        },
+        **{
+            "gaussian": (0.0, 0.0),
+            "linear": 0.0,
+            "linear_scale": (0.7, 0.9),
+            "jpeg": 0.0,
+            "quality": (50, 99),
+        },
+    )
+    screen, faces = Screen(Faces(), split, 16, lambda tensor: tensor), Faces().testing(split)
+    (plain,) = screen.training(faces, make_recipe(), 1, 2).inputs
+    (found,) = screen.training(faces, make_recipe(distortions=half), 1, 2).inputs
+    assert torch.equal(found, distort(plain, split.samples, 1, 2, half))
+    assert not torch.equal(found, plain)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from fer_repro.config import read_section
+from fer_repro.config import DistortionConfig, read_section
 from fer_repro.data import distortions
 from fer_repro.data.distortions import (
-    DistortionConfig,
     change_contrast,
     compress,
     distort,
