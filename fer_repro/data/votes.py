@@ -7,14 +7,17 @@ the sum of what is left, unknown and NF included. What a rule keeps for unknown 
 and the rest sums to one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import pandas as pd
 
 from fer_repro.errors import UserError, nearest
 
 EXPRESSIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 ANSWERS = (*EXPRESSIONS, "unknown", "nf")  # the order of the votes in label.csv and fer2013new.csv
+SOFT_MODES = ("probability", "cross_entropy", "multi_target")  # whose targets are more than the label
+TARGET = "target_"  # a class's column of the sample table is called so
 
 
 def without_outliers(votes: np.ndarray) -> np.ndarray:
@@ -121,6 +124,60 @@ def vote_targets(votes: np.ndarray, mode: str) -> tuple[np.ndarray, np.ndarray]:
     kept = (weights.sum(axis=1) > 0) & (np.argmax(weights, axis=1) < len(EXPRESSIONS))
     targets = np.where(kept[:, None], weights[:, : len(EXPRESSIONS)], 0).astype(np.float64)
     return targets / np.maximum(targets.sum(axis=1, keepdims=True), 1), kept
+
+
+def target_columns(targets: np.ndarray, classes: Sequence[str] = EXPRESSIONS) -> dict[str, np.ndarray]:
+    """Name the columns of soft targets (N, K) for the sample table: ``target_<class>``."""
+    return {f"{TARGET}{name}": targets[:, number] for number, name in enumerate(classes)}
+
+
+def soft_targets(samples: pd.DataFrame, classes: Sequence[str]) -> np.ndarray | None:
+    """Read the soft targets of a sample table.
+
+    Args:
+        samples: the table; soft targets stand in ``target_<class>``.
+        classes: class names in label order.
+
+    Returns:
+        (N, K) float32 in the order of ``classes``, rows sum to one; None if the table has none.
+
+    Raises:
+        UserError: a class has no column, or a row is no distribution.
+    """
+    columns = [f"{TARGET}{name}" for name in classes]
+    missing = [column for column in columns if column not in samples]
+    if len(missing) == len(columns):
+        return None
+    if missing:
+        raise UserError(
+            f"soft targets: column '{missing[0]}' is missing; {nearest(missing[0], map(str, samples))}"
+        )
+    try:
+        targets = samples[columns].to_numpy(np.float64)
+    except ValueError as error:
+        raise UserError(f"soft targets: {error}; expected shares of 0 to 1") from None
+    with np.errstate(invalid="ignore"):
+        good = (targets >= 0).all(axis=1) & (np.abs(targets.sum(axis=1) - 1) < 1e-6)
+    if not good.all():
+        row = int(np.argmin(good))
+        raise UserError(
+            f"soft targets: row {samples.index[row]}: {targets[row].tolist()}: expected shares that sum to 1"
+        )
+    return targets.astype(np.float32)
+
+
+def draw_targets(targets: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
+    """Draw one label per sample, the mode "probability": anew in every step.
+
+    Args:
+        targets: (N, K) soft targets.
+        uniforms: (N,) in [0, 1).
+
+    Returns:
+        (N,) int64 classes; a class without share is never drawn.
+    """
+    reached = np.cumsum(np.asarray(targets, np.float64), axis=1)
+    return (uniforms[:, None] * reached[:, -1:] >= reached).sum(axis=1)
 
 
 def _only(votes: np.ndarray, answers: list[int]) -> np.ndarray:

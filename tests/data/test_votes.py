@@ -1,9 +1,19 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_repro.data.votes import ANSWERS, EXPRESSIONS, MODES, vote_targets, without_outliers
+from fer_repro.data.votes import (
+    ANSWERS,
+    EXPRESSIONS,
+    MODES,
+    draw_targets,
+    soft_targets,
+    target_columns,
+    vote_targets,
+    without_outliers,
+)
 from fer_repro.errors import UserError
 
 
@@ -139,3 +149,37 @@ def test_mistakes():
     for wrong in (np.zeros((3, 8)), np.zeros(10), np.full((1, 10), -1)):
         with pytest.raises(UserError, match="counts of 0 or more"):
             vote_targets(wrong, "majority")
+
+
+def test_soft_targets_come_in_the_order_of_the_classes():
+    table = pd.DataFrame({"target_b": [0.25, 1.0], "other": 5, "target_a": [0.75, 0.0]}, index=[4, 9])
+    found = soft_targets(table, ("a", "b"))
+    assert found.dtype == np.float32
+    assert found.tolist() == [[0.75, 0.25], [0.0, 1.0]]
+    assert soft_targets(table[["other"]], ("a", "b")) is None
+    assert list(target_columns(np.eye(2), ("a", "b"))) == ["target_a", "target_b"]
+
+
+BAD_TARGETS = {
+    "missing": ({"target_a": [1.0]}, "column 'target_b' is missing"),
+    "sum": ({"target_a": [0.5], "target_b": [0.4]}, r"row 0: \[0.5, 0.4\]: expected shares that sum to 1"),
+    "negative": ({"target_a": [1.5], "target_b": [-0.5]}, "row 0: .*expected shares"),
+    "no number": ({"target_a": ["x"], "target_b": [0.4]}, "soft targets: .*expected shares"),
+    "empty": ({"target_a": [np.nan], "target_b": [0.4]}, "row 0: .*expected shares"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TARGETS)
+def test_bad_soft_targets_are_one_clear_error(case):
+    columns, message = BAD_TARGETS[case]
+    with pytest.raises(UserError, match=message):
+        soft_targets(pd.DataFrame(columns), ("a", "b"))
+
+
+def test_labels_are_drawn_by_their_shares():
+    targets = np.array([[0.0, 0.25, 0.0, 0.75, 0.0]])
+    drawn = {u: int(draw_targets(targets, np.array([u]))[0]) for u in (0.0, 0.2, 0.25, 0.3, 0.999999)}
+    assert drawn == {0.0: 1, 0.2: 1, 0.25: 3, 0.3: 3, 0.999999: 3}
+    many = draw_targets(targets.repeat(4000, 0), np.random.default_rng(0).random(4000))
+    assert np.bincount(many, minlength=5)[[0, 2, 4]].tolist() == [0, 0, 0]
+    assert (many == 1).mean() == pytest.approx(0.25, abs=0.03)

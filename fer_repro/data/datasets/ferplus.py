@@ -13,7 +13,9 @@ What is easily got wrong:
        label belongs to the one before.
 
 The table keeps the votes of each image (``votes_neutral`` ... ``votes_nf``), from which ``data/votes.py``
-makes distributions. Names after a hyphen keep the images of other rules: see ``VARIANTS``.
+makes distributions. Names after a hyphen keep the images of other rules: see ``VARIANTS``. Those of a soft
+rule (``votes.SOFT_MODES``) have the columns ``target_neutral`` ... ``target_contempt``, which
+``soft_targets`` reads.
 """
 
 import ast
@@ -30,7 +32,7 @@ from fer_repro.data.audit import Official
 from fer_repro.data.challenge_lists import ChallengeList, mark_lists
 from fer_repro.data.pixel_csv import SIDE, USAGES, read_rows, scan
 from fer_repro.data.samples import Converted
-from fer_repro.data.votes import ANSWERS, EXPRESSIONS, vote_targets
+from fer_repro.data.votes import ANSWERS, EXPRESSIONS, SOFT_MODES, target_columns, vote_targets
 from fer_repro.errors import UserError, nearest
 
 CLASSES = EXPRESSIONS
@@ -141,6 +143,8 @@ def convert(
     table = _table(chosen, lines, labels, votes)
     for column, names in marked.items():
         table[column] = table["file"].isin(names)
+    if variant in SOFT_MODES:
+        table = table.assign(**target_columns(targets[kept]))
     source = {
         file.relative_to(path).as_posix(): scan(file)[0] for file in (pixels, sheet, *label_files.values())
     }

@@ -8,7 +8,7 @@ import pytest
 from miniature_fer2013 import write_csv
 
 from fer_repro.data.adding import add_dataset, examine
-from fer_repro.data.votes import ANSWERS, EXPRESSIONS, vote_targets
+from fer_repro.data.votes import ANSWERS, EXPRESSIONS, soft_targets, vote_targets
 from fer_repro.errors import UserError
 
 HEADER = ["Usage", "Image name", *EXPRESSIONS, "unknown", "NF"]
@@ -91,6 +91,21 @@ def test_the_table_gives_the_distribution_back(tmp_path, build):
     targets, kept = vote_targets(votes, "majority")
     assert kept.all()
     assert np.argmax(targets, axis=1).tolist() == samples["label"].tolist()
+
+
+@pytest.mark.parametrize("mode", ["probability", "cross_entropy", "multi_target"])
+def test_soft_rules_store_their_targets(tmp_path, build, mode):
+    store = add(build(), tmp_path, f"ferplus-{mode}")
+    found = soft_targets(store.samples, store.classes)
+    votes = store.samples[[f"votes_{answer}" for answer in ANSWERS]].to_numpy()
+    np.testing.assert_allclose(found, vote_targets(votes, mode)[0], atol=1e-7)
+    assert (found > 0).sum(axis=1).max() > 1
+    assert np.argmax(found, axis=1).tolist() == store.samples["label"].tolist()
+
+
+@pytest.mark.parametrize("name", ["ferplus", "ferplus-plain"])
+def test_hard_rules_have_no_soft_targets(tmp_path, build, name):
+    assert soft_targets(add(build(), tmp_path, name).samples, EXPRESSIONS) is None
 
 
 def test_variants_keep_other_images(tmp_path, build):
