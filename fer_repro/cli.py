@@ -33,7 +33,10 @@ def data_add(
     store: Stores = Path("stores"),
     force: Annotated[bool, typer.Option("--force", help="Replace the set if it is there.")] = False,
     size: Annotated[
-        int, typer.Option("--size", help="Cut images of any size to their middle square, N x N.", min=0)
+        int,
+        typer.Option(
+            "--size", help="Side of the stored images, N x N; pictures are cut to their middle square.", min=0
+        ),
     ] = 0,
     params: Params = Path("params.yaml"),
 ) -> None:
@@ -50,6 +53,13 @@ def data_add(
     sfew       Train/CLASS and Val/CLASS
     afew       Train_AFEW/CLASS/VIDEO/ and Val_AFEW/CLASS/VIDEO/ (frames)
     folder     CLASS/, or train/CLASS and test/CLASS; also folder-ANYNAME
+    lfw        PERSON/PERSON_NNNN.jpg, pairs.txt, pairsDev{Train,Test}.txt
+    identities PERSON/ and, if there is one, pairs.txt or pairs.csv
+    ijb        meta/ijbc_*.txt and loose_crop/; also ijb-b, ijb-c
+    megaface   {facescrub,megaface}{_lst,_images/,_noises.txt}
+    ffpp       {original,manipulated}_sequences/ and {train,val,test}.json
+    dfdc       dfdc_train_part_N/ with metadata.json and videos
+    celebdf    Celeb-real/, YouTube-real/, Celeb-synthesis/, the list
 
     Example: fer-repro data add fer2013 ~/Downloads/fer2013.csv
     """  # noqa: D301 - the b keeps the lines apart
@@ -138,7 +148,7 @@ def train(
     from fer_repro.data.prepare import prepare_dataset
     from fer_repro.files import parse_pairs
     from fer_repro.params import dataset_manifest
-    from fer_repro.pipeline.arm import metric_line
+    from fer_repro.pipeline.outcome import metric_line
     from fer_repro.pipeline.run import train_run
 
     overrides = parse_pairs(settings or [], "-s")
