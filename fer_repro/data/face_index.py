@@ -6,7 +6,7 @@ frame. The file's metadata name the detector and how many frames of each video i
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,7 @@ SCHEMA = pa.schema(
         ("conf", pa.float32()),  # the detector's score, on its own scale
     ]
 )
+_NUMBERS = tuple(SCHEMA.names[1:])
 _SIDES = ("left", "top", "right", "bottom")
 
 
@@ -42,30 +43,42 @@ class FaceIndex:
     Attributes:
         detector: its name with its settings.
         frames: how many equally spaced frames of each video it was shown.
-        rows: one tuple per face, in the order of ``SCHEMA``.
+        faces: video -> (F, 8) float32, the columns of ``SCHEMA`` behind the video, by frame and videosubject.
     """
 
     detector: str
     frames: int
-    rows: list[tuple[str, int, int, int, float, float, float, float, float]] = field(default_factory=list)
+    faces: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def add(self, video: str, frame: int, boxes: Iterable[Box]) -> None:
-        """Note the faces of a frame, the one that is cut out first; a frame without faces leaves no row."""
-        found = list(boxes)
-        self.rows += [(video, frame, number, len(found), *box) for number, box in enumerate(found)]
+    def add(self, video: str, found: Mapping[int, Sequence[Box]]) -> None:
+        """Note the faces of a video: frame -> boxes, the one that is cut out first; without faces no row."""
+        rows = [
+            (frame, number, len(boxes), *box)
+            for frame, boxes in sorted(found.items())
+            for number, box in enumerate(boxes)
+        ]
+        if rows:
+            self.faces[video] = np.array(rows, np.float32)
+
+    def boxes(self, video: str) -> dict[int, list[Box]] | None:
+        """Faces of a video by frame, the one that is cut out first; None if it has no row."""
+        if video not in self.faces:
+            return None
+        found: dict[int, list[Box]] = defaultdict(list)
+        for frame, _, _, *box in self.faces[video].tolist():
+            found[int(frame)].append(Box(*box))
+        return dict(found)
 
     def table(self) -> pd.DataFrame:
         """All rows, typed as in the file."""
-        columns: list[tuple] = list(zip(*self.rows, strict=True)) or [()] * len(SCHEMA)
-        arrays = [pa.array(values, kind.type) for values, kind in zip(columns, SCHEMA, strict=True)]
-        return pa.Table.from_arrays(arrays, schema=SCHEMA).to_pandas()
-
-    def by_video(self) -> dict[str, dict[int, list[Box]]]:
-        """Video -> frame -> its faces, the one that is cut out first."""
-        found: dict[str, dict[int, list[Box]]] = defaultdict(lambda: defaultdict(list))
-        for video, frame, _, _, *sides in sorted(self.rows, key=lambda row: row[:3]):
-            found[video][frame].append(Box(*sides))
-        return found
+        empty = np.empty((0, len(_NUMBERS)), np.float32)
+        numbers = np.concatenate([empty, *self.faces.values()])
+        videos = np.repeat(np.array(list(self.faces), object), [len(rows) for rows in self.faces.values()])
+        kinds = (SCHEMA.field(name).type.to_pandas_dtype() for name in _NUMBERS)
+        columns = {
+            name: column.astype(kind) for name, column, kind in zip(_NUMBERS, numbers.T, kinds, strict=True)
+        }
+        return pd.DataFrame({"video": videos, **columns})
 
 
 def write_face_index(path: Path, index: FaceIndex) -> None:
@@ -91,15 +104,16 @@ def read_face_index(path: Path) -> FaceIndex:
     frames = metadata.get("frames", "")
     if not frames.isdigit() or int(frames) < 1:
         raise UserError(f"{path}: metadata 'frames' is {frames!r}: expected how many frames of each video")
-    columns = [_column(table, kind, path) for kind in SCHEMA]
-    frame = pd.DataFrame(dict(zip(SCHEMA.names, columns, strict=True)))
-    _check_rows(frame, path)
-    return FaceIndex(
-        metadata.get("detector", ""), int(frames), list(frame.itertuples(index=False, name=None))
-    )
+    faces = pd.DataFrame({kind.name: _column(table, kind, path) for kind in SCHEMA})
+    _check_rows(faces, path)
+    faces = faces.sort_values(["video", "frame", "videosubject"], kind="stable")
+    numbers = faces[list(_NUMBERS)].to_numpy(np.float32)
+    videos, starts = np.unique(faces["video"].to_numpy(object), return_index=True)
+    parts = dict(zip(map(str, videos), np.split(numbers, starts[1:]), strict=True)) if len(videos) else {}
+    return FaceIndex(metadata.get("detector", ""), int(frames), parts)
 
 
-def _column(table: pa.Table, kind: pa.Field, path: Path) -> list:
+def _column(table: pa.Table, kind: pa.Field, path: Path) -> np.ndarray:
     if kind.name not in table.column_names:
         raise UserError(
             f"{path}: column '{kind.name}' is missing; expected {', '.join(SCHEMA.names)}; "
@@ -107,12 +121,13 @@ def _column(table: pa.Table, kind: pa.Field, path: Path) -> list:
         )
     column = table.column(kind.name)
     try:
-        values = column.cast(kind.type).to_pylist()
+        values = column.cast(kind.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise UserError(f"{path}: column '{kind.name}' holds {column.type}: expected {kind.type}") from None
-    if None in values:
-        raise UserError(f"{path}: row {values.index(None)}: {kind.name} is empty: expected {kind.type}")
-    return values
+    if values.null_count:
+        row = int(np.argmax(values.is_null().to_numpy()))
+        raise UserError(f"{path}: row {row}: {kind.name} is empty: expected {kind.type}")
+    return values.to_numpy()
 
 
 def _check_rows(table: pd.DataFrame, path: Path) -> None:

@@ -26,6 +26,8 @@ from fer_repro.errors import UserError
 
 CLASSES = ("real", "manipulated")
 FRAMES, SIZE, POLICY = 32, 224, "scale"
+_OF_VIDEOS = ("subject", "clip", "split", "forgery", "original")
+_OF_FRAMES = ("frame", "crop_left", "crop_top", "crop_right", "crop_bottom")
 FEWER = (1, 2, 5, 8, 10, 15, 20, 25)  # frames per video that a set's name may ask for, as in ffpp-10fpv
 
 
@@ -52,13 +54,26 @@ class Video:
     factors: Mapping[str, object] = field(default_factory=dict)
 
 
-class _Seen(NamedTuple):
-    """A frame that was looked at: its faces, and the one that was cut out of it, if any."""
+class _Face(NamedTuple):
+    crop: Crop
+    pixels: np.ndarray
 
-    frame: int
+
+class _Seen(NamedTuple):
+    """A frame that was looked at: its faces, and the first of them cut out of it, if there is any."""
+
+    at: int
     boxes: list[Box]
-    crop: Crop | None
-    pixels: np.ndarray | None
+    face: _Face | None
+
+
+class _Part(NamedTuple):
+    """The samples of a video: (n, 5) int32 frame and window, and (n,) float32 scores; a set has millions."""
+
+    video: Video
+    name: str
+    numbers: np.ndarray
+    scores: np.ndarray
 
 
 @dataclass
@@ -118,27 +133,24 @@ def convert_videos(
             "away to have them searched for"
         )
     finder = detector or CascadeDetector()
-    boxes_of = known.by_video() if known is not None else {}
     index = FaceIndex(known.detector if known is not None else finder.name, frames)
     left_out, hasher = _LeftOut(), hashlib.sha256()
-    rows: list[dict[str, object]] = []
+    parts: list[_Part] = []
     with progress(len(videos), "videos", every=25) as step:
         for video in videos:
             name = video.file.relative_to(root).as_posix()
             hasher.update(f"{name}\0{file_sha256(video.file)}\n".encode())
-            take = partial(_take, finder, boxes_of.get(name), size or SIZE)
-            pixels: list[np.ndarray] = []
-            for seen in _look(video, frames, take, left_out):
-                index.add(name, seen.frame, seen.boxes)
-                if seen.crop is not None and seen.pixels is not None:
-                    pixels.append(seen.pixels)
-                    rows.append(_row(video, name, seen, seen.crop, len(rows)))
-            if pixels:
-                append(np.stack(pixels))
+            boxes = known.boxes(name) if known is not None else None
+            seen = _look(video, frames, partial(_take, finder, boxes, size or SIZE), left_out)
+            index.add(name, {frame.at: frame.boxes for frame in seen})
+            faces = [frame.face for frame in seen if frame.face is not None]
+            if faces:
+                append(np.stack([face.pixels for face in faces]))
+                parts.append(_part(video, name, seen))
             step(1)
-    if not rows:
+    if not parts:
         raise UserError(f"{root}: none of {len(videos)} videos gives a face. {left_out.text()}")
-    samples = pd.DataFrame(rows)
+    samples = _table(parts)
     note = f"{frames} frames per video, faces by {index.detector}, crop '{POLICY}' at {size or SIZE} pixels. "
     note += f"{left_out.text()}{_crossing_sources(samples)}"
     source = {f"{len(videos)} video files": hasher.hexdigest()}
@@ -166,7 +178,7 @@ def _look(
     except UserError as error:
         left_out.damaged.append(str(error))
         return []
-    faces = sum(frame.crop is not None for frame in seen)
+    faces = sum(frame.face is not None for frame in seen)
     left_out.frames += len(seen) - faces
     left_out.without_face += [] if faces else [video.clip]
     return seen
@@ -178,9 +190,10 @@ def _take(
     boxes = _as_stored(detector.detect(frame)) if known is None else known.get(at, [])
     face = largest_face(boxes) if known is None else next(iter(boxes), None)
     if face is None:
-        return _Seen(at, [], None, None)
+        return _Seen(at, [], None)
     crop = plan_crop(POLICY, face, size, frame.shape)
-    return _Seen(at, [face, *(box for box in boxes if box is not face)], crop, crop.cut(frame))
+    others = [box for box in boxes if box is not face]
+    return _Seen(at, [face, *others], _Face(crop, crop.cut(frame)))
 
 
 def _as_stored(boxes: Sequence[Box]) -> list[Box]:
@@ -188,21 +201,30 @@ def _as_stored(boxes: Sequence[Box]) -> list[Box]:
     return [Box(*np.array(box, np.float32).tolist()) for box in boxes]
 
 
-def _row(video: Video, name: str, seen: _Seen, crop: Crop, image: int) -> dict[str, object]:
-    return {
-        "image": image,
-        "label": int(video.forgery != "none"),
-        "subject": video.subject,
-        "clip": video.clip,
-        "split": video.split,
-        "forgery": video.forgery,
-        "original": video.original,
-        "file": name,
-        "frame": seen.frame,
-        "score": seen.boxes[0].score,
-        **{f"crop_{side}": getattr(crop, side) for side in ("left", "top", "right", "bottom")},
-        **video.factors,
+def _part(video: Video, name: str, seen: Sequence[_Seen]) -> _Part:
+    faces = [(frame, frame.face.crop) for frame in seen if frame.face is not None]
+    numbers = [(frame.at, crop.left, crop.top, crop.right, crop.bottom) for frame, crop in faces]
+    scores = [frame.boxes[0].score for frame, _ in faces]
+    return _Part(video, name, np.array(numbers, np.int32), np.array(scores, np.float32))
+
+
+def _table(parts: Sequence[_Part]) -> pd.DataFrame:
+    counts = [len(part.numbers) for part in parts]
+    of_videos = {
+        "label": [int(part.video.forgery != "none") for part in parts],
+        **{name: [getattr(part.video, name) for part in parts] for name in _OF_VIDEOS},
+        "file": [part.name for part in parts],
+        **{name: [part.video.factors[name] for part in parts] for name in parts[0].video.factors},
     }
+    numbers = np.concatenate([part.numbers for part in parts])
+    return pd.DataFrame(
+        {
+            "image": np.arange(len(numbers)),
+            **{name: np.repeat(np.array(values, object), counts) for name, values in of_videos.items()},
+            **{name: numbers[:, n] for n, name in enumerate(_OF_FRAMES)},
+            "score": np.concatenate([part.scores for part in parts]),
+        }
+    )
 
 
 def _crossing_sources(samples: pd.DataFrame) -> str:

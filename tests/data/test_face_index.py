@@ -15,9 +15,9 @@ ONE, TWO = Box(10, 20, 30.5, 50.25, 7), Box(1, 2, 3, 4, 9)
 @pytest.fixture
 def index():
     found = FaceIndex("toy detector", 5)
-    found.add("a/1.mp4", 0, [ONE, TWO])
-    found.add("a/1.mp4", 3, [])
-    found.add("b.mp4", 4, [TWO])
+    found.add("a/1.mp4", {3: [], 0: [ONE, TWO]})
+    found.add("b.mp4", {4: [TWO]})
+    found.add("c.mp4", {0: [], 4: []})
     return found
 
 
@@ -26,7 +26,9 @@ def test_what_is_written_is_read(tmp_path, index):
     write_face_index(path, index)
     found = read_face_index(path)
     assert (found.detector, found.frames) == ("toy detector", 5)
-    assert found.by_video() == {"a/1.mp4": {0: [ONE, TWO]}, "b.mp4": {4: [TWO]}}
+    assert found.boxes("a/1.mp4") == {0: [ONE, TWO]}
+    assert found.boxes("b.mp4") == {4: [TWO]}
+    assert found.boxes("c.mp4") is None
     table = pd.read_parquet(path)
     assert table.columns.tolist() == [
         "video", "frame", "videosubject", "nfaces", "left", "top", "right", "bottom", "conf"
@@ -40,7 +42,7 @@ def test_what_is_written_is_read(tmp_path, index):
 
 def test_an_index_without_faces(tmp_path):
     write_face_index(tmp_path / "faces.parquet", FaceIndex("toy", 5))
-    assert read_face_index(tmp_path / "faces.parquet").by_video() == {}
+    assert read_face_index(tmp_path / "faces.parquet").faces == {}
 
 
 def test_the_order_of_rows_and_further_columns_do_not_matter(tmp_path, index):
@@ -49,7 +51,7 @@ def test_the_order_of_rows_and_further_columns_do_not_matter(tmp_path, index):
     table = pq.read_table(path)
     table = table.append_column("kp1x", pa.array([1, 2, 3], pa.int16())).take([1, 2, 0])
     pq.write_table(table, path)
-    assert read_face_index(path).by_video()["a/1.mp4"][0] == [ONE, TWO]
+    assert read_face_index(path).boxes("a/1.mp4") == {0: [ONE, TWO]}
 
 
 def changed(column, values):

@@ -119,7 +119,7 @@ def test_what_gives_no_face_is_named(tmp_path, raw):
 def test_faces_that_are_known_are_not_searched_for(tmp_path, raw, monkeypatch):
     first = add(raw, tmp_path, size=32)
     index = first.folder / "faces.parquet"
-    assert len(read_face_index(index).rows) >= 90
+    assert len(read_face_index(index).table()) >= 90
     shutil.copy(index, raw / "faces.parquet")
     monkeypatch.setattr(CascadeDetector, "detect", lambda self, image: pytest.fail("searched again"))
     again = add(raw, tmp_path, size=32, force=True)
