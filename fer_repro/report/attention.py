@@ -1,0 +1,176 @@
+"""Attention beside the truth, as stories show it: what a data set does not know is said, not drawn."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from fer_repro.report.clips import (
+    NOTHING,
+    choose_clips,
+    frame_table,
+    weight_against_intensity,
+    weight_by_distractor,
+    weight_timelines,
+)
+from fer_repro.report.display import Shown, say, show_figure, show_table
+from fer_repro.report.regions import weight_against_cover
+from fer_repro.report.tables import Column, print_value
+
+Array = np.ndarray
+AGREEMENT = (
+    Column("weights", "Weights"),
+    Column("value", "Mean"),
+    Column("interval", "Interval", "range"),
+    Column("by_seed", "Seed by seed", "range"),
+    Column("above", "Above 0"),
+    Column("counted", "Counted"),
+)
+
+
+def show_timelines(
+    looked: Mapping[str, Array], images: Array, samples: pd.DataFrame, classes: Sequence[str], count: int
+) -> Shown:
+    """Show clips frame by frame with the weights of their frames, most disturbed ones first.
+
+    Args:
+        looked: ``rows``, ``alpha`` and ``weights`` of clips, (n, T).
+        images: all images of the data set.
+        samples: its sample table; the truth about frames may be missing.
+        classes: names in index order.
+        count: at most so many.
+    """
+    clips = choose_clips(looked, images, _with_truth(samples), classes, count)
+    truth = "Grey: the true intensity." if "intensity" in samples else "The true intensity is not known here."
+    caption = (
+        "Test clips and the weights of their frames, relative to equal weights (1, dashed). Bars: α alone. "
+        f"Line: the weight that counts. {truth} Hatched: something distracts."
+    )
+    words = "; ".join(f"{clip.title}, heaviest frame {int(clip.weights.argmax())}" for clip in clips)
+    return show_figure(weight_timelines(clips), caption, f"Strips of frames over charts of weights. {words}.")
+
+
+def show_intensity(looks: Mapping[str, Mapping[str, Array]], samples: pd.DataFrame) -> Shown:
+    """Show weight against true intensity, or say that the intensity is not known.
+
+    Args:
+        looks: title of a panel -> ``rows`` and ``weights`` of clips, (n, T).
+        samples: sample table.
+    """
+    if "intensity" not in samples:
+        return say("The true intensity of these frames is not known; nothing can be compared.")
+    frames = frame_table(looks, _with_truth(samples))
+    caption = (
+        "Every frame of every test clip: its weight, relative to equal weights (1, dashed), against the true "
+        "intensity of its expression."
+    )
+    medians = frames.groupby(["arm", frames["intensity"] > 0.5])["relative"].median().unstack()
+    words = "; ".join(
+        f"{name}: median {row.get(False, np.nan):.2f} up to half intensity, {row.get(True, np.nan):.2f} above"
+        for name, row in medians.iterrows()
+    )
+    return show_figure(weight_against_intensity(frames), caption, f"Scatter plots. {words}.")
+
+
+def show_distractors(
+    looks: Mapping[str, Mapping[str, Array]], samples: pd.DataFrame, confidence: float
+) -> Shown:
+    """Show the mean weight of frames by what distracts in them, or say that nothing is known.
+
+    Args:
+        looks: name of a row of bars -> ``rows`` and ``weights`` of clips, (n, T).
+        samples: sample table.
+        confidence: of the intervals over clips.
+    """
+    if "distractor" not in samples:
+        return say("What distracts in these frames is not known.")
+    frames = frame_table(looks, _with_truth(samples))
+    caption = (
+        "Mean weight of frames by what distracts in them, relative to equal weights (1, dashed), with the "
+        f"{100 * confidence:g} % interval over clips."
+    )
+    means = frames.groupby(["arm", "distractor"])["relative"].mean().reset_index()
+    words = "; ".join(
+        f"{row['arm']}, {row['distractor']}: {row['relative']:.2f}" for _, row in means.iterrows()
+    )
+    return show_figure(weight_by_distractor(frames, confidence), caption, f"Bars. {words}.")
+
+
+def show_cover(weights: Array, coverage: Array | None, names: Sequence[str], caption: str) -> Shown:
+    """Show each region's weight against how much of it is covered, or say that this is not known.
+
+    Args:
+        weights: (N, R).
+        coverage: (N, R) in [0, 1]; None where it is not known.
+        names: R regions.
+        caption: what is drawn.
+    """
+    if coverage is None:
+        return say("Which pixels of these faces are covered is not known; nothing can be compared.")
+    words = ", ".join(f"{name} {share:.0%}" for name, share in zip(names, coverage.mean(0), strict=True))
+    return show_figure(
+        weight_against_cover(weights, coverage, names), caption, f"Scatter plots. Mean cover: {words}."
+    )
+
+
+def show_agreement(table: pd.DataFrame, caption: str, places: int = 3) -> Shown:
+    """Show how far weights agree with the truth, or say that the truth is not known.
+
+    Args:
+        table: ``weights``, ``mean``, ``low``, ``high``, ``by_seed``, ``above_zero`` (%), ``items``, ``of``.
+        caption: what was measured.
+        places: decimals.
+    """
+    if table.empty:
+        return say("The truth about this data set is not known, so agreement cannot be measured.")
+    printed = [
+        {
+            "weights": row["weights"],
+            "value": _signed(row["mean"], places),
+            "interval": f"{_signed(row['low'], places)} to {_signed(row['high'], places)}",
+            "by_seed": row["by_seed"],
+            "above": f"{row['above_zero']:.0f} %",
+            "counted": f"{row['items']} of {row['of']}",
+        }
+        for _, row in table.iterrows()
+    ]
+    return show_table(pd.DataFrame(printed), caption, AGREEMENT)
+
+
+def show_formulas(table: pd.DataFrame, caption: str) -> Shown:
+    """Show FAN's two formulas of evaluation beside each other, one row per seed.
+
+    Args:
+        table: ``seed``, ``eq4``, ``authors``, ``difference``, ``changed``, ``confidence_eq4``,
+            ``confidence_authors`` (all in percent or points) and ``scale``.
+        caption: said above the table.
+    """
+    columns = (
+        Column("seed", "Seed", "count"),
+        Column("eq4", "Eq. 4", "percent"),
+        Column("authors", "Authors' formula", "percent"),
+        Column("difference", "Difference", "points"),
+        Column("changed", "Clips answered otherwise", "percent"),
+        Column("confidence_eq4", "Mean confidence, Eq. 4", "percent"),
+        Column("confidence_authors", "Authors' formula", "percent"),
+        Column("scale", "Mean s", "number"),
+    )
+    return show_table(table, caption, columns)
+
+
+def _with_truth(samples: pd.DataFrame) -> pd.DataFrame:
+    """Add the columns of the truth where a data set has none."""
+    found = samples.copy(deep=False)
+    if "intensity" not in found:
+        found["intensity"] = np.nan
+    if "distractor" not in found:
+        found["distractor"] = NOTHING
+    return found
+
+
+def _signed(value: float, places: int) -> str:
+    return (
+        f"{value:+.{places}f}".replace("-", "\N{MINUS SIGN}")
+        if np.isfinite(value)
+        else print_value(value, "number")
+    )
