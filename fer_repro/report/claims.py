@@ -22,6 +22,8 @@ CLAIM_COLUMNS = [
     "method", "dataset", "protocol", "metric", "tta", "headline", "control", "difference", "deviation", "low",
     "high", "runs", "confidence", "published", "published_dataset", "note",
 ]  # fmt: skip
+SUBSETS = ("occlusion", "pose_30", "pose_45")
+"""Protocols that are hard parts of a test set."""
 CLAIMS = (
     Column("method", "Method"),
     Column("data", "Data"),
@@ -89,7 +91,8 @@ def claim_table(
         difference, deviation, low, high = mean_interval(
             (pairs[headline] - pairs[control]).tolist(), confidence
         )
-        known, where = _published_difference(published, method, headline, control, metric, str(dataset))
+        place = (str(dataset), str(protocol))
+        known, where = _published_difference(published, method, headline, control, metric, place)
         claims.append(
             [method, dataset, protocol, metric, tta, headline, control, difference, deviation, low, high,
              len(pairs), confidence, known, where, group.iloc[0].get("note", "")]
@@ -98,18 +101,24 @@ def claim_table(
 
 
 def _published_difference(
-    published: pd.DataFrame, method: str, headline: str, control: str, metric: str, dataset: str
+    published: pd.DataFrame, method: str, headline: str, control: str, metric: str, place: tuple[str, str]
 ) -> tuple[float, str]:
-    """Find the paper's difference on the same data set, else on the first one it reports."""
+    """Find the paper's difference on the same data set, else on the first one it reports.
+
+    Hard subsets of a test set are compared with the same subset alone, whole test sets with whole ones.
+    """
     if not len(published):
         return float("nan"), ""
+    dataset, protocol = place
     rows = in_percent(published)
     rows = rows[(rows["method"] == method) & (rows["metric"] == metric)]
-    found = {}
-    for name, group in rows.groupby("dataset", sort=False):
+    found: dict[str, float] = {}
+    for (name, part), group in rows.groupby(["dataset", "protocol"], sort=False):
+        if part != protocol and {part, protocol} & set(SUBSETS):
+            continue
         values = group.drop_duplicates("arm").set_index("arm")["value"]
         if headline in values and control in values:
-            found[str(name)] = float(values[headline] - values[control])
+            found.setdefault(str(name), float(values[headline] - values[control]))
     if not found:
         return float("nan"), ""
     name = dataset if dataset in found else next(iter(found))

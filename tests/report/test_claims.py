@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 from finished_project import result_rows
 
 from fer_repro.report.claims import CLAIM_COLUMNS, claim_table, gauge, headline_claim
@@ -32,8 +33,6 @@ def test_no_rows_no_claims(measured, published):
 
 
 def test_the_summary_prefers_test_time_augmentation_and_the_official_protocol(published):
-    import pandas as pd
-
     rows = pd.concat(
         [
             result_rows(tta="random").assign(protocol="clean"),
@@ -49,3 +48,15 @@ def test_the_drawing_keeps_everything_on_the_line(measured, published):
     places = gauge(table(measured, published).iloc[0])
     assert 0 < places["low"] < 50 < places["difference"] < places["high"] < 100
     assert places["published"] > places["difference"]
+
+
+def test_hard_subsets_are_compared_with_the_same_subset_alone(measured, published):
+    whole = published.assign(value=[88.0, 87.0])
+    hard = published.assign(dataset="ferplus", protocol="occlusion", value=[83.7, 74.4])
+    single = published.head(1).assign(dataset="ferplus", value=88.55)
+    rows = np.repeat(["official", "occlusion", "pose_45"], len(measured))
+    both = pd.concat([measured] * 3, ignore_index=True).assign(protocol=rows)
+    found = table(both, pd.concat([single, hard, whole], ignore_index=True)).set_index("protocol")
+    assert found["published"].round(2).tolist()[:2] == [1.0, 9.3]  # not 88.55 - 74.4
+    assert found["published_dataset"].tolist() == ["fer2013", "ferplus", ""]
+    assert np.isnan(found["published"]["pose_45"])
