@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fer_repro.errors import UserError
+
 
 class Embeddings(NamedTuple):
     """Three embeddings, each (N, D)."""
@@ -31,6 +33,31 @@ def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: flo
         margin: that the negative is to be farther than the positive.
     """
     return F.triplet_margin_loss(anchor, positive, negative, margin=margin)
+
+
+def every_triplet_loss(embeddings: Tensor, classes: Tensor, margin: float = 1.0) -> Tensor:
+    """Return ``triplet_loss`` over every triplet that a batch's faces can form, still without mining.
+
+    The triplets of [C] are a random few of them. A face then takes part in hundreds instead of one, which
+    small budgets need; both kinds of anchors weigh the same, as they do in [C].
+
+    Args:
+        embeddings: features (M, D).
+        classes: (M,) 0 for real and 1 for fake; two faces of each at least.
+        margin: that the negative is to be farther than the positive.
+
+    Raises:
+        UserError: a class has fewer than two faces.
+    """
+    distances = torch.cdist(embeddings, embeddings, compute_mode="donot_use_mm_for_euclid_dist")
+    means = []
+    for own in (classes == 0, classes == 1):
+        if own.sum() < 2:
+            raise UserError(f"a batch has {int(own.sum())} faces of one class; expected two or more")
+        near, far = distances[own][:, own], distances[own][:, ~own]
+        gaps = (near[:, :, None] - far[:, None, :] + margin).clamp_min(0)  # (own, own, other)
+        means.append(gaps[~torch.eye(len(near), dtype=torch.bool, device=near.device)].mean())
+    return torch.stack(means).mean()
 
 
 class TripletLoss(nn.Module):

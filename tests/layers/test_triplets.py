@@ -1,0 +1,46 @@
+import pytest
+import torch
+
+from fer_repro.errors import UserError
+from fer_repro.layers.triplets import every_triplet_loss
+
+
+def test_every_triplet_counts_and_both_kinds_weigh_the_same():
+    embeddings = torch.randn(7, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    classes = torch.tensor([1, 0, 1, 1, 0, 1, 1])
+    losses: dict[int, list[float]] = {0: [], 1: []}
+    for a in range(7):
+        for p in range(7):
+            for n in range(7):
+                if a != p and classes[a] == classes[p] != classes[n]:
+                    near, far = ((embeddings[a] - embeddings[other]).norm() for other in (p, n))
+                    losses[int(classes[a])].append(max(0.0, float(near - far + 0.8)))
+    assert [len(part) for part in losses.values()] == [10, 40]
+    expected = sum(sum(part) / len(part) for part in losses.values()) / 2
+    assert every_triplet_loss(embeddings, classes, margin=0.8).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_it_pulls_classes_apart():
+    embeddings = torch.randn(8, 4, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    classes = torch.tensor([0, 1] * 4)
+    optimiser = torch.optim.SGD([embeddings], lr=0.5)
+    before = every_triplet_loss(embeddings, classes).item()
+    for _ in range(100):
+        loss = every_triplet_loss(embeddings, classes)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert embeddings.isfinite().all()
+    assert loss.item() < 0.1 * before
+
+
+def test_faces_at_one_place_have_a_finite_gradient():
+    embeddings = torch.zeros(4, 2, requires_grad=True)
+    every_triplet_loss(embeddings, torch.tensor([0, 1, 0, 1])).backward()
+    assert embeddings.grad is not None
+    assert embeddings.grad.isfinite().all()
+
+
+def test_a_class_alone_is_told():
+    with pytest.raises(UserError, match="1 faces of one class"):
+        every_triplet_loss(torch.zeros(3, 2), torch.tensor([0, 0, 1]))
