@@ -11,7 +11,7 @@ from scipy import optimize, stats
 from fer_repro.evaluation.crossed import Spread, half_width, half_widths
 
 MOST_SEEDS = 1000  # more are not asked of anybody
-_STEPS = 400  # of the integral over the variance that another experiment would observe
+_STEPS = 200  # of the integral over the variance that another experiment would observe
 
 
 def power(found: Spread, effect: float, confidence: float) -> float:

@@ -1,0 +1,300 @@
+"""What the runs of a method on a data set have to say about a claim, from their files, unrounded."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fer_repro.config import method_arms, read_section, run_folder
+from fer_repro.data.protocols import protocol_rows, protocols_of
+from fer_repro.data.store import open_store
+from fer_repro.errors import UserError, nearest
+from fer_repro.evaluation.crossed import Floats, Spread, spread
+from fer_repro.evaluation.detection_statistics import auc_shares, log_loss_shares
+from fer_repro.evaluation.ensembles import ensemble_runs
+from fer_repro.evaluation.forgery import describe_frames, frame_logits, is_manipulation
+from fer_repro.evaluation.groups import sample_groups
+from fer_repro.evaluation.pair_rows import score_pairs
+from fer_repro.evaluation.pair_scores import PAIR_SCORES
+from fer_repro.evaluation.row_form import SPLIT, Subject
+from fer_repro.evaluation.run_files import PairRun, Run, by_arm, read_pair_runs, read_runs
+from fer_repro.evaluation.statistics import mean_shares
+from fer_repro.methods.efficientnet import ENSEMBLE
+from fer_repro.methods.method import load_method
+from fer_repro.params import read_params
+
+ENSEMBLE_ARM = "ensemble_all"
+"""The four networks of arXiv:2004.07676 together, as published/results.csv calls them."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a number is made of what is kept of every sample.
+
+    Attributes:
+        unit: ``%``, or ``nats`` for log losses.
+        scale: values are multiplied by it.
+        lower_is_better: true for losses.
+        measure: (S, N) hits or logits and (N,) targets -> (S,) values and (S, N) shares for ``spread``.
+        logits: what is kept are logits; their chance level is an area of one half.
+    """
+
+    unit: str
+    scale: float
+    lower_is_better: bool
+    measure: Callable[[NDArray, NDArray], tuple[Floats, Floats]]
+    logits: bool = False
+
+
+def _mean(hits: NDArray, targets: NDArray) -> tuple[Floats, Floats]:
+    return mean_shares(hits)
+
+
+_AUC = Metric("%", 100.0, False, auc_shares, logits=True)
+_LOG_LOSS = Metric("nats", 1.0, True, log_loss_shares, logits=True)
+METRICS = {
+    "accuracy": Metric("%", 100.0, False, _mean),
+    "mean_class_accuracy": Metric("%", 100.0, False, mean_shares),
+    "pair_accuracy": Metric("%", 100.0, False, _mean),
+    "frame_auc": _AUC,
+    "video_auc": _AUC,
+    "frame_log_loss": _LOG_LOSS,
+    "video_log_loss": _LOG_LOSS,
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All arms and seeds of a method, on the same samples, by one metric.
+
+    Attributes:
+        method: name.
+        dataset: name.
+        protocol: which samples count.
+        metric: a key of ``METRICS``.
+        augmented: with test-time augmentation.
+        arms: arm -> (S, N) hits of samples, accuracies of folds, or logits of the positive class.
+        seeds: (S,) in the order of the rows.
+        targets: (N,) class indices; for logits whether manipulated.
+        groups: (N,) samples of one number are not independent; None where all are.
+        chance: accuracy, in ``METRICS``' unit, of answers that look at no image.
+        pretraining: what the networks started from.
+        note: of the recipe.
+        recipe: dotted keys of the run's recipe, and ``max_train``, ``max_test``, ``smoke``.
+    """
+
+    method: str
+    dataset: str
+    protocol: str
+    metric: str
+    augmented: bool
+    arms: Mapping[str, NDArray]
+    seeds: tuple[int, ...]
+    targets: NDArray
+    groups: NDArray | None
+    chance: float
+    pretraining: str
+    note: str
+    recipe: Mapping[str, Any]
+
+    def spread(self, arm: str) -> Spread:
+        """An arm's value over seeds and samples, in the metric's unit."""
+        return spread(*self._shares(arm, METRICS[self.metric]), self.groups)
+
+    def gain(self, arm: str, rival: str) -> Spread:
+        """How much better ``arm`` is than ``rival``, paired by seed and sample; for losses rival - arm."""
+        metric = METRICS[self.metric]
+        (ours, our_shares), (theirs, their_shares) = (self._shares(name, metric) for name in (arm, rival))
+        sign = -1.0 if metric.lower_is_better else 1.0
+        return spread(sign * (ours - theirs), sign * (our_shares - their_shares), self.groups)
+
+    def is_at_chance(self, arm: str) -> bool:
+        """Tell whether these trained networks answer no better than without looking, within two errors.
+
+        Logits are judged by their area, since a loss may suffer from overconfidence alone.
+        """
+        metric = _AUC if METRICS[self.metric].logits else METRICS[self.metric]
+        found = spread(*self._shares(arm, metric), self.groups)
+        level = 50.0 if metric.logits else self.chance
+        error = np.sqrt(found.sample_variance + found.both_variance)  # of these networks, other samples
+        return bool(found.value <= level + 2 * error)
+
+    def _shares(self, arm: str, metric: Metric) -> tuple[Floats, Floats]:
+        if arm not in self.arms:
+            raise UserError(
+                f"{self.method} on {self.dataset}: no run of arm '{arm}'; {nearest(arm, self.arms)}"
+            )
+        values, shares = metric.measure(self.arms[arm], self.targets)
+        return metric.scale * values, metric.scale * shares
+
+
+def read_evidence(
+    params_file: Path | str,
+    method: str,
+    dataset: str,
+    runs_root: Path | str = "runs",
+    prepared_root: Path | str = "prepared",
+    seeds: Sequence[int] = (),
+    arms: Sequence[str] = (),
+) -> list[Evidence]:
+    """Read the runs of a method on a data set, whatever they were tested on.
+
+    Args:
+        params_file: usually ``params.yaml``.
+        method: a key of ``methods``.
+        dataset: a key of ``data``.
+        runs_root: where runs live.
+        prepared_root: where prepared data sets live.
+        seeds: which; empty takes those of ``params_file``.
+        arms: which; empty takes those of ``params_file``.
+
+    Raises:
+        UserError: a run is missing or does not fit the others.
+    """
+    built = load_method(method)
+    trained = list(arms) or list(method_arms(Path(params_file), method))
+    chosen = list(seeds) or read_params(Path(params_file))["seeds"]
+    first = run_folder(runs_root, dataset, method, chosen[0], trained[0])
+    place = (runs_root, dataset, method, chosen, trained)
+    verifies = (first / PAIR_SCORES).is_file()
+    runs: list[Run] | list[PairRun] = read_pair_runs(*place) if verifies else read_runs(*place)
+    recipe = runs[0].config["recipe"]
+    options = read_section(built.options, recipe["model"], f"{first / 'config.json'}: recipe.model")
+    subject = Subject(method, built.paper, dataset, built.pretraining_name(options), recipe["note"])
+    pairs = [run for run in runs if isinstance(run, PairRun)]
+    if pairs:
+        return [pair_evidence(pairs, subject)]
+    classified = [run for run in runs if isinstance(run, Run)]
+    samples = open_store(Path(prepared_root) / dataset).samples
+    if is_manipulation(classified[0].predictions.classes):
+        return forgery_evidence(classified, samples, subject)
+    return expression_evidence(classified, samples, subject)
+
+
+def expression_evidence(runs: Sequence[Run], samples: pd.DataFrame, subject: Subject) -> list[Evidence]:
+    """Gather hits by every protocol of the data set, clean and augmented, for both accuracies.
+
+    Args:
+        runs: from ``read_runs``.
+        samples: the sample table; predictions name its rows.
+        subject: method and data set.
+    """
+    predictions = runs[0].predictions
+    tta = (False, True) if runs[0].config["recipe"]["tta_copies"] else (False,)
+    found = []
+    for protocol in protocols_of(samples):
+        chosen = np.isin(predictions.samples, protocol_rows(samples, SPLIT, protocol))
+        if not chosen.any():
+            continue
+        targets = predictions.targets[chosen]
+        groups = sample_groups(samples, predictions.samples[chosen])
+        shares = np.bincount(targets) / len(targets)
+        levels = {"accuracy": shares.max(), "mean_class_accuracy": 1 / np.count_nonzero(shares)}
+        for augmented in tta:
+            hits = _hits(runs, chosen, augmented)
+            found += [
+                _evidence(runs, subject, protocol, metric, augmented, hits, targets, groups, 100 * level)
+                for metric, level in levels.items()
+            ]
+    return found
+
+
+def forgery_evidence(runs: Sequence[Run], samples: pd.DataFrame, subject: Subject) -> list[Evidence]:
+    """Gather logits of manipulation by frame and by video, of networks and of the four together.
+
+    A video's logit is the mean of its frames'. Frames of a video, and videos made of one, are one group.
+
+    Args:
+        runs: from ``read_runs``.
+        samples: the sample table; ``clip`` is the video, ``original`` what a manipulated one was made of.
+        subject: method and data set.
+    """
+    complete = set(ENSEMBLE) <= {run.arm for run in runs}
+    together = ensemble_runs(runs, ENSEMBLE, "logits") if complete else []
+    everything = [*runs, *(Run(ENSEMBLE_ARM, run.seed, run.config, run.predictions) for run in together)]
+    frames = describe_frames(runs[0].predictions.of_split(SPLIT), samples)
+    logits = _stack(everything, lambda run: frame_logits(run.predictions.of_split(SPLIT)))
+    _, first = np.unique(frames.videos, return_index=True)
+    counts = np.bincount(frames.videos)
+    by_video = {
+        arm: np.stack([np.bincount(frames.videos, weights=row) / counts for row in rows])
+        for arm, rows in logits.items()
+    }
+    groups = frames.videos if frames.groups is None else frames.groups
+    levels = {
+        "frame": (logits, frames.manipulated, groups),
+        "video": (by_video, frames.manipulated[first], groups[first]),
+    }
+    return [
+        _evidence(runs, subject, "official", f"{level}_{name}", False, *kept, 50.0)
+        for level, kept in levels.items()
+        for name in ("auc", "log_loss")
+    ]
+
+
+def pair_evidence(runs: Sequence[PairRun], subject: Subject) -> Evidence:
+    """Gather the accuracy of each fold at the threshold of all others; folds share no people.
+
+    A list without folds gives the hits of its pairs, at the threshold of the validation list.
+
+    Args:
+        runs: from ``read_pair_runs``.
+        subject: method and data set.
+    """
+    results = {id(run): score_pairs(run.pairs) for run in runs}
+    first = results[id(runs[0])]
+    folds = np.unique(first.folds) if first.folds.any() else np.array([], int)
+
+    def units(run: PairRun) -> NDArray:
+        hits = results[id(run)].hits
+        return np.array([hits[first.folds == fold].mean() for fold in folds]) if len(folds) else hits
+
+    accuracies = _stack(runs, units)
+    same = runs[0].pairs.loc[runs[0].pairs["list"] == SPLIT, "same"].mean()
+    count = next(iter(accuracies.values())).shape[1]
+    level = 100 * float(max(same, 1 - same))
+    targets = np.zeros(count, int)
+    return _evidence(runs, subject, first.protocol, "pair_accuracy", False, accuracies, targets, None, level)
+
+
+def _hits(runs: Sequence[Run], chosen: NDArray, augmented: bool) -> dict[str, NDArray]:
+    def right(run: Run) -> NDArray:
+        part = run.predictions.where(chosen)
+        scores = part.probabilities if augmented else part.logits
+        return np.asarray(scores.argmax(1) == part.targets)
+
+    return _stack(runs, right)
+
+
+def _stack(runs: Iterable[Any], kept: Callable[[Any], NDArray]) -> dict[str, NDArray]:
+    return {arm: np.stack([kept(run) for run in members]) for arm, members in by_arm(list(runs)).items()}
+
+
+def _evidence(
+    runs: Sequence[Run] | Sequence[PairRun],
+    subject: Subject,
+    protocol: str,
+    metric: str,
+    augmented: bool,
+    arms: Mapping[str, NDArray],
+    targets: NDArray,
+    groups: NDArray | None,
+    chance: float,
+) -> Evidence:
+    seeds = tuple(run.seed for run in runs if run.arm == runs[0].arm)
+    return Evidence(
+        subject.method, subject.dataset, protocol, metric, augmented, arms, seeds, targets, groups,
+        float(chance), subject.pretraining, subject.note, _recipe(runs[0].config),
+    )  # fmt: skip
+
+
+def _recipe(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten the recipe, and name what limits the data."""
+    recipe = dict(config["recipe"])
+    model = {f"model.{key}": value for key, value in recipe.pop("model").items()}
+    limits = {key: value for key, value in config.get("data", {}).items() if key in ("max_train", "max_test")}
+    return {**recipe, **model, **limits, "smoke": config.get("smoke", False)}

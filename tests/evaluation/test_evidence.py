@@ -1,0 +1,152 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from evaluated_project import sample_table, write_classes, write_data, write_pairs, write_params, write_run
+from judged import evidence_of
+from sklearn.metrics import log_loss, roc_auc_score
+
+from fer_repro.errors import UserError
+from fer_repro.evaluation.evidence import ENSEMBLE_ARM, read_evidence
+from fer_repro.evaluation.verification import fold_accuracy
+from fer_repro.methods.efficientnet import ENSEMBLE
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
+SEEDS = (0, 1)
+
+
+def read(folder, params, method):
+    return read_evidence(params, method, "small", folder / "runs", folder / "prepared", SEEDS)
+
+
+def by_metric(found, **wanted):
+    (one,) = [one for one in found if all(getattr(one, name) == value for name, value in wanted.items())]
+    return one
+
+
+def test_expressions_are_hits_by_protocol_and_augmentation(tmp_path):
+    generator = np.random.default_rng(0)
+    splits = ["train"] * 10 + ["val"] * 6 + ["test"] * 24 + ["challenge"] * 6
+    labels = generator.integers(0, 3, 46)
+    people = [f"p{row // 2}" for row in range(46)]
+    samples = sample_table(labels, splits, occlusion=[int(row > 34) for row in range(46)])
+    samples["subject"] = people
+    params, model = write_params(tmp_path, PARAMS, "rmn", ("masked", "no_mask"))
+    write_data(tmp_path, samples, ("a", "b", "c"))
+    answers = {}
+    for arm in ("masked", "no_mask"):
+        for seed in SEEDS:
+            clean, shown = generator.normal(size=(2, 36, 3))
+            write_classes(
+                write_run(tmp_path, "rmn", arm, seed, model, 2), "abc", samples, clean, np.exp(shown)
+            )
+            answers[arm, seed] = clean.argmax(1), shown.argmax(1)
+    found = read(tmp_path, params, "rmn")
+    assert len(found) == 8
+    official = by_metric(found, protocol="official", metric="accuracy", augmented=False)
+    part = slice(6, 30)
+    for arm in ("masked", "no_mask"):
+        for seed in SEEDS:
+            assert (official.arms[arm][seed] == (answers[arm, seed][0][part] == labels[16:40])).all()
+    assert official.chance == pytest.approx(100 * np.bincount(labels[16:40]).max() / 24)
+    assert len(np.unique(official.groups)) == 12
+    assert official.pretraining == "none"
+    assert official.recipe["model.width"] == model["width"]
+    gain = official.gain("masked", "no_mask")
+    assert gain.value == pytest.approx(
+        100 * (official.arms["masked"].mean() - official.arms["no_mask"].mean())
+    )
+    hard = by_metric(found, protocol="occlusion", metric="accuracy", augmented=True)
+    assert (hard.arms["masked"][1] == (answers["masked", 1][1][25:] == labels[35:])).all()
+    balanced = by_metric(found, protocol="official", metric="mean_class_accuracy", augmented=False)
+    recalls = [np.mean(balanced.arms["masked"][:, labels[16:40] == k]) for k in range(3)]
+    assert balanced.spread("masked").value == pytest.approx(100 * np.mean(recalls))
+    assert balanced.chance == pytest.approx(100 / 3)
+    with pytest.raises(UserError, match=r"rmn on small: no run of arm 'nomask'; did you mean 'no_mask'\?"):
+        official.gain("masked", "nomask")
+
+
+def test_forgeries_are_logits_of_frames_and_videos_with_their_ensemble(tmp_path):
+    generator = np.random.default_rng(1)
+    count, frames = 20, 3
+    video = np.arange(count).repeat(frames)
+    labels = (np.arange(count) % 2).repeat(frames)
+    splits = np.where(video < 4, "train", np.where(video < 8, "val", "test"))
+    samples = sample_table(labels, splits, original="")
+    samples["clip"] = [f"v{n}" for n in video]
+    samples["original"] = [f"v{n - 1}" if n % 2 else "" for n in video]
+    params, model = write_params(tmp_path, PARAMS, "efficientnet", ENSEMBLE)
+    write_data(tmp_path, samples, ("real", "manipulated"))
+    kept = {}
+    for arm in ENSEMBLE:
+        for seed in SEEDS:
+            z = generator.normal(size=48) + labels[12:]
+            logits = np.stack([np.zeros(48), z], 1)
+            write_classes(
+                write_run(tmp_path, "efficientnet", arm, seed, model),
+                ("real", "manipulated"),
+                samples,
+                logits,
+            )
+            kept[arm, seed] = z[12:]  # float32 in the file
+    found = read(tmp_path, params, "efficientnet")
+    assert {one.metric for one in found} == {"frame_auc", "frame_log_loss", "video_auc", "video_log_loss"}
+    truth, videos = labels[24:], np.arange(12).repeat(frames)
+    area, loss, video_area = (
+        by_metric(found, metric=m) for m in ("frame_auc", "frame_log_loss", "video_auc")
+    )
+    assert len(np.unique(area.groups)) == 6  # a real video and what was made of it
+    together = np.mean([[kept[arm, seed] for seed in SEEDS] for arm in ENSEMBLE], axis=0)
+    for arm, rows in [(ENSEMBLE_ARM, together), ("plain", [kept["plain", seed] for seed in SEEDS])]:
+        areas = [100 * roc_auc_score(truth, row) for row in rows]
+        losses = [log_loss(truth, 1 / (1 + np.exp(-row))) for row in rows]
+        means = [[row[videos == n].mean() for n in range(12)] for row in rows]
+        assert area.spread(arm).value == pytest.approx(np.mean(areas), abs=1e-5)
+        assert loss.spread(arm).value == pytest.approx(np.mean(losses), abs=1e-5)
+        assert video_area.spread(arm).value == pytest.approx(
+            np.mean([100 * roc_auc_score(truth[::frames], row) for row in means]), abs=1e-5
+        )
+    lower = loss.spread("plain").value - loss.spread(ENSEMBLE_ARM).value
+    assert loss.gain(ENSEMBLE_ARM, "plain").value == pytest.approx(lower)
+
+
+def test_pairs_are_accuracies_of_folds(tmp_path):
+    generator = np.random.default_rng(2)
+    params, model = write_params(tmp_path, PARAMS, "adacos", ("dynamic", "arcface"))
+    table = pd.DataFrame(
+        {
+            "list": "test", "first": np.arange(400), "second": np.arange(400) + 400,
+            "same": np.arange(400) % 2, "fold": np.arange(400) // 40 + 1,
+        }
+    )  # fmt: skip
+    scores = {}
+    for arm in ("dynamic", "arcface"):
+        for seed in SEEDS:
+            scores[arm, seed] = np.round(table["same"] + generator.normal(size=400), 4)
+            write_pairs(
+                write_run(tmp_path, "adacos", arm, seed, model), table.assign(score=scores[arm, seed])
+            )
+    (found,) = read(tmp_path, params, "adacos")
+    assert (found.protocol, found.metric, found.chance) == ("ten_fold", "pair_accuracy", 50)
+    for (arm, seed), values in scores.items():
+        oracle = fold_accuracy(values.to_numpy(), table["same"].to_numpy(), table["fold"].to_numpy())
+        assert found.arms[arm][seed] == pytest.approx(oracle.accuracies)
+    assert found.gain("dynamic", "arcface").groups == 10
+
+
+def test_chance_is_two_errors_wide():
+    targets = np.arange(700) % 7
+    generator = np.random.default_rng(3)
+
+    def arm(rate):
+        return {"masked": generator.random((3, 700)) < rate}
+
+    assert evidence_of(arm(1 / 7), targets).is_at_chance("masked")
+    assert not evidence_of(arm(0.3), targets).is_at_chance("masked")
+    logits = {"plain": generator.normal(size=(3, 700)) * 5}
+    truth = targets > 2
+    assert evidence_of(logits, truth, metric="frame_log_loss").is_at_chance("plain")
+    sure = {"plain": logits["plain"] + 5 * truth}  # far too sure of itself, but better than a coin
+    assert log_loss(truth, 1 / (1 + np.exp(-sure["plain"][0]))) > 0.69
+    assert not evidence_of(sure, truth, metric="frame_log_loss").is_at_chance("plain")
