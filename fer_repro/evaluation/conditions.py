@@ -1,0 +1,91 @@
+"""In what our runs differ from the paper's: said beside every verdict, and what caps it."""
+
+from fractions import Fraction
+from typing import Any
+
+from fer_repro.evaluation.claims import Claim, Claims, Place
+from fer_repro.evaluation.evidence import Evidence
+
+_WORDS = {
+    "image_size": "{} px",
+    "epochs": "{} epochs",
+    "model.dimensions": "{}-d embeddings",
+    "model.trunk": "trunk {}",
+}
+_LIMITS = {"max_train": "at most {} training samples", "max_test": "at most {} test samples"}
+
+
+def departures(claims: Claims, claim: Claim, place: Place, evidence: Evidence) -> tuple[str, ...]:
+    """Name what differs between the evidence and the claim as its paper tested it.
+
+    Args:
+        claims: conditions and words for data sets.
+        claim: what is claimed.
+        place: where it was tested, one of the paper's or a stand-in.
+        evidence: of the runs.
+
+    Returns:
+        Words such as ``synthetic faces``, ``width 1/8``, ``64 px``, ``no pretraining``, in this order; empty
+        where the runs had what the paper's had.
+    """
+    return (
+        *_data(claims, claim, place),
+        *_recipe(claims, evidence),
+        *_limits(evidence),
+        *_pretraining(claims, evidence),
+        *_augmentation(place, evidence),
+        *(f"without {arm}" for arm in claim.against if arm not in evidence.arms),
+    )
+
+
+def _data(claims: Claims, claim: Claim, place: Place) -> tuple[str, ...]:
+    papers = [one.place for one in claim.where if one.place.dataset == place.dataset]
+    if any(place.protocol == one.protocol and place.metric == one.metric for one in papers):
+        return ()
+    words = claims.data_sets[place.dataset].words
+    return (f"{words} by protocol {place.protocol}",) if papers else (words,)
+
+
+def _recipe(claims: Claims, evidence: Evidence) -> tuple[str, ...]:
+    found = []
+    for key, wanted in claims.conditions[evidence.method].recipe.items():
+        value = evidence.recipe.get(key)
+        if _falls_short(value, wanted):
+            found.append(_say(key, value, wanted))
+    return tuple(found)
+
+
+def _falls_short(value: Any, wanted: int | float | str) -> bool:  # noqa: ANN401 - untyped configuration
+    """Words must be the same, numbers at least as large; a key that is not there falls short."""
+    return bool(value != wanted if isinstance(wanted, str) or value is None else value < wanted)
+
+
+def _say(key: str, value: object, wanted: object) -> str:
+    if key == "model.width" and isinstance(value, int) and isinstance(wanted, int):
+        return f"width {Fraction(value, wanted)}"
+    return _WORDS.get(key, key + " {}").format(value)
+
+
+def _limits(evidence: Evidence) -> tuple[str, ...]:
+    limits = [
+        words.format(evidence.recipe[key]) for key, words in _LIMITS.items() if evidence.recipe.get(key)
+    ]
+    return (*limits, "a smoke run") if evidence.recipe.get("smoke") else tuple(limits)
+
+
+def _pretraining(claims: Claims, evidence: Evidence) -> tuple[str, ...]:
+    wanted, found = claims.conditions[evidence.method].pretraining, pretraining_class(evidence.pretraining)
+    if found == wanted or wanted == "unknown":
+        return ()
+    return ("no pretraining",) if found == "none" else (f"pretraining {found} instead of {wanted}",)
+
+
+def pretraining_class(name: str) -> str:
+    """Reduce what networks start from to its class: ``faces (MS-Celeb-1M)`` is ``faces``."""
+    return name.split()[0].lower() if name.split() else "unknown"
+
+
+def _augmentation(place: Place, evidence: Evidence) -> tuple[str, ...]:
+    if place.augmented == evidence.augmented:
+        return ()
+    return ("without test-time augmentation" if place.augmented else "with test-time augmentation",)

@@ -1,0 +1,219 @@
+"""The ledger: every claim at every place, what was measured there, and its verdict by ``verdicts``."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fer_repro.evaluation.claims import Claim, Claims, Place, Published
+from fer_repro.evaluation.comparisons import Comparison, against_best, against_value
+from fer_repro.evaluation.conditions import departures
+from fer_repro.evaluation.evidence import METRICS, Evidence
+from fer_repro.evaluation.power import detectable, more_seeds, power
+from fer_repro.evaluation.statistics import holm
+from fer_repro.evaluation.verdicts import RULES, WIDEST, Case, decide
+from fer_repro.files import atomic_write
+
+COLUMNS = (
+    "claim", "method", "kind", "statement", "arm", "against", "dataset", "protocol", "metric", "augmented",
+    "condition", "as_published", "unit", "published", "tolerance", "published_source", "measured",
+    "difference", "low", "high", "confidence", "p", "p_holm", "seeds", "groups", "power", "detectable",
+    "more_seeds", "verdict", "rule", "reason", "line", "note", "access",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """What our runs say at one place."""
+
+    evidence: Evidence
+    comparison: Comparison
+    departures: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A claim at one place, before its p is corrected."""
+
+    claim: Claim
+    published: Published
+    tested: _Tested | None
+
+    @property
+    def p(self) -> float:
+        return float("nan") if self.tested is None else self.tested.comparison.p
+
+
+def judge(claims: Claims, evidence: Iterable[Evidence], confidence: float) -> pd.DataFrame:
+    """Judge every claim at every place of its paper, and at every stand-in that was tested.
+
+    The claims of one method tested on one data set are corrected for their number, after Holm.
+
+    Args:
+        claims: from ``read_claims``.
+        evidence: from ``read_evidence``, of any methods and data sets.
+        confidence: e.g. 0.95.
+
+    Returns:
+        ``COLUMNS``, one row per claim and place, in the file's order. Differences are above 0 where they are
+        on the claim's side (for losses: lower). What does not exist is missing; ``more_seeds`` too where no
+        number of seeds would do.
+    """
+    gathered = list(evidence)
+    entries = [
+        _Entry(claim, published, _test(claims, claim, published, gathered, confidence))
+        for claim in claims.claims
+        for published in _places(claim, gathered)
+    ]
+    rows = [_row(claims, entry, p, confidence) for entry, p in zip(entries, _correct(entries), strict=True)]
+    counts = dict.fromkeys(("seeds", "groups", "more_seeds", "rule"), "Int64")
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(counts)
+
+
+def write_ledger(ledger: pd.DataFrame, folder: Path | str) -> Path:
+    """Write ``ledger.csv``, byte-stable, floats as %.6g, and return its path."""
+    path = Path(folder) / "ledger.csv"
+    with atomic_write(path) as temporary:
+        ledger.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+    return path
+
+
+def _places(claim: Claim, evidence: Sequence[Evidence]) -> list[Published]:
+    """The paper's places, and the stand-ins that were tested; the paper's size does not hold there."""
+    tested = [place for place in claim.stand_ins if _find(claim, place, evidence) is not None]
+    return [*claim.where, *(Published(place, None, "") for place in tested)]
+
+
+def _find(claim: Claim, place: Place, evidence: Sequence[Evidence]) -> Evidence | None:
+    """Find the runs of a place with the arm and a rival, augmented as wanted if there are such."""
+    wanted = (claim.method, place.dataset, place.protocol, place.metric)
+    fitting = [
+        found
+        for found in evidence
+        if (found.method, found.dataset, found.protocol, found.metric) == wanted
+        and claim.arm in found.arms
+        and (not claim.against or set(claim.against) & set(found.arms))
+    ]
+    return min(fitting, key=lambda found: found.augmented != place.augmented, default=None)
+
+
+def _test(
+    claims: Claims, claim: Claim, published: Published, evidence: Sequence[Evidence], confidence: float
+) -> _Tested | None:
+    found = _find(claim, published.place, evidence)
+    if found is None:
+        return None
+    if published.size is not None and claim.kind == "absolute":
+        comparison = against_value(found, claim.arm, published.size.value, confidence)
+    else:
+        rivals = [arm for arm in claim.against if arm in found.arms]
+        comparison = against_best(found, claim.arm, rivals, claim.margin, confidence)
+    return _Tested(found, comparison, departures(claims, claim, published.place, found))
+
+
+def _correct(entries: Sequence[_Entry]) -> list[float]:
+    families: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for number, entry in enumerate(entries):
+        families[entry.claim.method, entry.published.place.dataset].append(number)
+    corrected = [float("nan")] * len(entries)
+    for members in families.values():
+        for number, value in zip(members, holm([entries[n].p for n in members]), strict=True):
+            corrected[number] = float(value)
+    return corrected
+
+
+def _row(claims: Claims, entry: _Entry, p: float, confidence: float) -> dict[str, Any]:
+    claim, place, size = entry.claim, entry.published.place, entry.published.size
+    rule = decide(_case(entry, p, confidence))
+    verdict, reason = RULES[rule]
+    data = claims.data_sets[place.dataset]
+    row: dict[str, Any] = {
+        "claim": claim.id, "method": claim.method, "kind": claim.kind, "statement": claim.statement,
+        "arm": claim.arm, "against": " | ".join(claim.against), "dataset": place.dataset,
+        "protocol": place.protocol, "metric": place.metric, "augmented": place.augmented,
+        "unit": _unit(claim, place), "published": size.value if size else np.nan,
+        "tolerance": size.tolerance if size else np.nan,
+        "published_source": size.source if size else entry.published.unverified,
+        "confidence": confidence, "p_holm": p, "verdict": verdict, "rule": rule, "reason": reason,
+        "access": data.access,
+    }  # fmt: skip
+    if entry.tested is None:
+        return {**row, "line": f"{verdict} on {data.words}: {data.access}"}
+    condition = _condition(entry.tested.departures, data.words)
+    lacking = _lacking(entry, entry.tested, p, confidence) if rule in (9, 13) else None
+    said = f"{reason}; {_say_lacking(lacking)}" if rule in (9, 13) else reason
+    return {
+        **row, **_numbers(entry, entry.tested, confidence), "condition": condition,
+        "as_published": not entry.tested.departures, "augmented": entry.tested.evidence.augmented,
+        "more_seeds": lacking, "reason": said, "line": f"{verdict} on {condition}: {said}",
+        "note": entry.tested.evidence.note,
+    }  # fmt: skip
+
+
+def _condition(differing: tuple[str, ...], words: str) -> str:
+    """Name the data, then all in which the runs differ."""
+    if not differing:
+        return f"{words}, as published"
+    return ", ".join(differing if differing[0].startswith(words) else (words, *differing))
+
+
+def _unit(claim: Claim, place: Place) -> str:
+    metric = METRICS.get(place.metric)
+    unit = metric.unit if metric else "%"
+    return "points" if unit == "%" and claim.kind != "absolute" else unit
+
+
+def _case(entry: _Entry, p: float, confidence: float) -> Case:
+    tested = entry.tested
+    return Case(
+        entry.claim.kind,
+        entry.published.size,
+        tested is not None and not tested.departures,
+        None if tested is None else tested.comparison,
+        p,
+        tested is not None and tested.evidence.is_at_chance(entry.claim.arm),
+        1 - confidence,
+    )
+
+
+def _numbers(entry: _Entry, tested: _Tested, confidence: float) -> dict[str, Any]:
+    found, effect = tested.comparison, _effect(entry)
+    compares = entry.claim.kind != "absolute"
+    return {
+        "measured": tested.evidence.spread(entry.claim.arm).value,
+        "difference": found.value, "low": found.low, "high": found.high, "p": found.p,
+        "seeds": found.spread.seeds, "groups": found.spread.groups,
+        "power": power(found.spread, effect, confidence) if compares and effect > 0 else np.nan,
+        "detectable": detectable(found.spread, confidence) if compares else np.nan,
+    }  # fmt: skip
+
+
+def _effect(entry: _Entry) -> float:
+    """What power is asked for: the published difference, here or at the paper's first place that has one.
+
+    For a claim of non-inferiority: the margin, which is the distance to show where both are equally good.
+    """
+    if entry.claim.kind == "non_inferiority":
+        return entry.claim.margin
+    sizes = [entry.published.size, *(one.size for one in entry.claim.where)]
+    return next((size.value for size in sizes if size is not None), float("nan"))
+
+
+def _lacking(entry: _Entry, tested: _Tested, p: float, confidence: float) -> int | None:
+    """Seeds that lack at the level which Holm's correction leaves to this claim."""
+    found, size = tested.comparison, entry.published.size
+    if entry.claim.kind == "absolute" and size is not None:
+        near = abs(found.value) <= size.tolerance
+        return more_seeds(found.spread, WIDEST * size.tolerance if near else abs(found.value), confidence)
+    share = found.p / p if p > 0 else 1.0
+    return more_seeds(found.spread, abs(found.spread.value - found.reference), 1 - (1 - confidence) * share)
+
+
+def _say_lacking(lacking: int | None) -> str:
+    if lacking is None:
+        return "no number of seeds would do, more test samples are needed"
+    return f"{lacking} more {'seed' if lacking == 1 else 'seeds'} would do if the mean stays"

@@ -1,0 +1,214 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from judged import CLAIM, CLAIMS, DRAWN, PLACE, RECIPE, evidence_of, published
+from paired_classifiers import draw_hits
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from fer_repro.evaluation.claims import read_claims
+from fer_repro.evaluation.comparisons import against_best, against_value
+from fer_repro.evaluation.conditions import departures, pretraining_class
+from fer_repro.evaluation.crossed import half_width
+from fer_repro.evaluation.ledger import COLUMNS, judge, write_ledger
+
+PUBLISHED = Path(__file__).parents[2] / "published" / "claims.yaml"
+SMALL = {"model.width": 8, "image_size": 64, "epochs": 6, "max_train": 0, "max_test": 0, "smoke": False}
+
+
+def two_arms(gain=0.05, seeds=3, samples=2000, seed=0):
+    """Hits of ``masked`` and ``no_mask`` that differ by about ``gain``, a little by seed."""
+    generator = np.random.default_rng(seed)
+    control = generator.random((seeds, samples)) < 0.6
+    rates = (gain + 0.005 * np.arange(-(seeds // 2), seeds - seeds // 2)) / 0.4
+    return {"masked": control | (generator.random((seeds, samples)) < rates[:, None]), "no_mask": control}
+
+
+def claims_with(**changes):
+    return replace(CLAIMS, claims=(replace(CLAIM, **changes),))
+
+
+def test_a_row_holds_what_was_measured():
+    arms = two_arms()
+    ledger = judge(claims_with(where=(published(5.0),)), [evidence_of(arms)], 0.95)
+    assert list(ledger) == list(COLUMNS)
+    (row,) = ledger.to_dict("records")
+    difference = 100 * (arms["masked"].mean() - arms["no_mask"].mean())
+    assert row["difference"] == pytest.approx(difference)
+    assert row["measured"] == pytest.approx(100 * arms["masked"].mean())
+    assert row["low"] < difference < row["high"]
+    assert (row["verdict"], row["seeds"], row["groups"], row["as_published"]) == ("reproduced", 3, 2000, True)
+    assert row["condition"] == "FER2013, as published"
+    assert (
+        row["line"]
+        == "reproduced on FER2013, as published: the sign is certain and the size agrees, as published"
+    )
+    assert row["p"] == row["p_holm"] < 0.05
+    assert pd.isna(row["more_seeds"])
+    assert 0 < row["detectable"] < 5
+    assert 0.9 < row["power"] <= 1
+
+
+def test_other_data_and_a_small_recipe_are_named_and_cap_the_verdict():
+    found = evidence_of(two_arms(), dataset="synthetic", pretraining="none", recipe=SMALL)
+    ledger = judge(claims_with(where=(published(5.0),)), [found], 0.95)
+    paper, drawn = ledger.to_dict("records")
+    assert paper["verdict"] == "not attempted"
+    assert paper["line"] == "not attempted on FER2013: free: Kaggle"
+    condition = "synthetic faces, width 1/8, 64 px, 6 epochs, no pretraining"
+    assert drawn["line"] == f"direction reproduced on {condition}: the sign is certain"
+    assert np.isnan(drawn["published"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, ()),
+        ({"recipe": {**RECIPE, "image_size": 256}}, ()),  # more is not less
+        ({"recipe": {**RECIPE, "epochs": 3}}, ("3 epochs",)),
+        ({"recipe": {**RECIPE, "max_train": 500}}, ("at most 500 training samples",)),
+        ({"recipe": {**RECIPE, "smoke": True}}, ("a smoke run",)),
+        ({"pretraining": "faces (MS-Celeb-1M)"}, ("pretraining faces instead of imagenet",)),
+        ({"augmented": True}, ("with test-time augmentation",)),
+    ],
+)
+def test_each_departure_is_named(changes, said):
+    found = evidence_of(two_arms(samples=50), **changes)
+    assert departures(CLAIMS, CLAIM, PLACE, found) == said
+
+
+def test_missing_rivals_and_protocols_are_departures():
+    claim = replace(CLAIM, against=("no_mask", "sigmoid_mask"))
+    assert departures(CLAIMS, claim, PLACE, evidence_of(two_arms(samples=50))) == ("without sigmoid_mask",)
+    hard = replace(PLACE, protocol="occlusion")
+    assert (
+        departures(CLAIMS, CLAIM, hard, evidence_of(two_arms(samples=50)))[0]
+        == "FER2013 by protocol occlusion"
+    )
+    assert pretraining_class("imagenet and faces") == "imagenet"
+    assert pretraining_class("") == "unknown"
+
+
+def test_the_best_rival_is_the_one_to_beat():
+    arms = {**two_arms(0.08), "other": two_arms(0.06)["masked"]}
+    found = evidence_of(arms)
+    both = against_best(found, "masked", ("no_mask", "other"), 0.0, 0.95)
+    each = [against_best(found, "masked", (rival,), 0.0, 0.95) for rival in ("no_mask", "other")]
+    assert both.value == min(one.value for one in each)
+    assert both.low == min(one.low for one in each)
+    assert both.p == max(one.p for one in each)
+    wider = [one.value + half_width(one.spread, 0.975) for one in each]
+    assert both.high == pytest.approx(min(wider))
+    losing = against_best(found, "no_mask", ("masked", "other"), 0.0, 0.95)
+    alone = [against_best(found, "no_mask", (rival,), 0.0, 0.95).p for rival in ("masked", "other")]
+    assert losing.p == pytest.approx(2 * min(alone))
+    assert losing.high < 0
+
+
+def test_the_best_of_equal_rivals_is_seldom_beaten_by_chance():
+    """Three equal arms: the claim that one beats the best of the others, and the claim that it loses."""
+    generator, beats, loses = np.random.default_rng(1), 0, 0
+    for _ in range(400):
+        hits = np.concatenate([draw_hits(generator, 3, 200, 0.1, 0.3, 0.5, (0.8, 0.8)) for _ in range(2)])[:3]
+        found = against_best(evidence_of(dict(zip("abc", hits, strict=True))), "a", ("b", "c"), 0.0, 0.95)
+        beats += found.p < 0.05 and found.is_above
+        loses += found.p < 0.05 and not found.is_above
+    assert beats / 400 <= 0.025
+    assert loses / 400 <= 0.025 + 2 * np.sqrt(0.025 * 0.975 / 400)
+
+
+def test_no_worse_is_measured_from_the_margin():
+    arms = two_arms(0.0)
+    claim = {"kind": "non_inferiority", "margin": 2.0, "where": (replace(published(1.0), size=None),)}
+    (row,) = judge(claims_with(**claim), [evidence_of(arms)], 0.95).to_dict("records")
+    assert row["low"] > -2
+    assert row["verdict"] == "direction reproduced"  # the size is not verified
+    worse = two_arms(0.05)
+    swapped = {"masked": worse["no_mask"], "no_mask": worse["masked"]}
+    (row,) = judge(claims_with(**claim), [evidence_of(swapped)], 0.95).to_dict("records")
+    assert (row["verdict"], row["rule"]) == ("not reproduced", 5)
+
+
+def test_a_value_to_reach():
+    arms = two_arms()
+    true = 100 * arms["masked"].mean()
+    for target, verdict in (
+        (true + 0.3, "reproduced"),
+        (true + 9, "not reproduced"),
+        (true - 9, "direction reproduced"),
+    ):
+        claim = {"kind": "absolute", "against": (), "where": (published(target, 1.5, "%"),), "stand_ins": ()}
+        (row,) = judge(claims_with(**claim), [evidence_of(arms)], 0.95).to_dict("records")
+        assert row["verdict"] == verdict
+        assert row["difference"] == pytest.approx(true - target)
+        assert np.isnan(row["p_holm"])
+        small = evidence_of(arms, recipe=SMALL)
+        (row,) = judge(claims_with(**claim), [small], 0.95).to_dict("records")
+        assert row["verdict"] == "not attempted"
+        assert row["measured"] == pytest.approx(true)
+
+
+def test_a_value_is_missed_or_reached_by_the_spread_of_seeds_and_samples():
+    """Where all samples of a seed answer alike, Student's interval over seeds is left."""
+    found = against_value(evidence_of({"masked": np.tile([[1], [0], [1], [1]], 80)}), "masked", 60.0, 0.95)
+    oracle = stats.ttest_1samp([100, 0, 100, 100], 60).confidence_interval(0.95)
+    assert found.value == pytest.approx(15)
+    assert (found.low, found.high) == pytest.approx((oracle.low - 60, oracle.high - 60))
+    loss = evidence_of({"plain": np.zeros((3, 60))}, np.arange(60) > 20, metric="frame_log_loss")
+    assert against_value(loss, "plain", 1.0, 0.95).value == pytest.approx(1 - np.log(2))  # lower is better
+
+
+def test_claims_of_one_method_on_one_data_set_are_corrected_together():
+    names = ("a", "b", "c")
+    arms = {
+        name: two_arms(gain, samples=900, seed=4)["masked"]
+        for name, gain in zip(names, (0.03, 0.025, 0.02), strict=True)
+    }
+    arms["no_mask"] = two_arms(samples=900, seed=4)["no_mask"]
+    several = tuple(replace(CLAIM, id=name, arm=name) for name in names)
+    ledger = judge(replace(CLAIMS, claims=several), [evidence_of(arms)], 0.95)
+    assert ledger["p_holm"].to_numpy() == pytest.approx(multipletests(ledger["p"], method="holm")[1])
+    assert (ledger["p_holm"] > ledger["p"]).any()
+
+
+def test_an_inconclusive_row_says_how_many_seeds_lack():
+    arms = two_arms(0.01, samples=4000)
+    noisy = {**arms, "masked": arms["masked"].copy()}
+    noisy["masked"][0] = two_arms(0.1, samples=4000, seed=0)["masked"][0]
+    (row,) = judge(claims_with(where=(published(3.0),)), [evidence_of(noisy)], 0.95).to_dict("records")
+    assert row["verdict"] == "inconclusive"
+    assert row["more_seeds"] > 0
+    assert f"{row['more_seeds']} more seeds would do" in row["line"]
+
+
+def test_augmented_evidence_is_preferred_where_the_paper_augments():
+    plain, shown = evidence_of(two_arms()), evidence_of(two_arms(0.07), augmented=True)
+    place = replace(PLACE, augmented=True)
+    (row,) = judge(claims_with(where=(published(5.0, place=place),)), [plain, shown], 0.95).to_dict("records")
+    assert row["augmented"]
+    assert row["as_published"]
+    (row,) = judge(claims_with(where=(published(5.0, place=place),)), [plain], 0.95).to_dict("records")
+    assert row["condition"] == "FER2013, without test-time augmentation"
+    assert row["verdict"] == "direction reproduced"
+
+
+def test_without_runs_every_claim_says_how_to_get_its_data(tmp_path):
+    claims = read_claims(PUBLISHED)
+    ledger = judge(claims, [], 0.95)
+    assert len(ledger) == sum(len(claim.where) for claim in claims.claims)
+    assert set(ledger["verdict"]) == {"not attempted"}
+    assert (ledger["access"] != "").all()
+    assert set(ledger["method"]) == {"rmn", "fan", "ran", "adacos", "p2sgrad", "efficientnet"}
+    first = write_ledger(ledger, tmp_path / "one").read_bytes()
+    assert first == write_ledger(judge(claims, [], 0.95), tmp_path / "two").read_bytes()
+
+
+def test_the_file_reads_back(tmp_path):
+    ledger = judge(claims_with(where=(published(5.0),)), [evidence_of(two_arms())], 0.95)
+    read = pd.read_csv(write_ledger(ledger, tmp_path))
+    assert list(read) == list(COLUMNS)
+    assert read["difference"].iloc[0] == pytest.approx(ledger["difference"].iloc[0], rel=1e-5)
+    assert DRAWN.dataset == "synthetic"
