@@ -1,0 +1,107 @@
+"""Detectors of manipulated faces as figures take them: scores per level, attention and features of frames."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import expit
+from torch import Tensor, nn
+
+from fer_repro.data.store import Store
+from fer_repro.evaluation.forgery import describe_frames, frame_logits
+from fer_repro.evaluation.reopened import look, reopen
+from fer_repro.evaluation.run_files import Run, by_arm
+from fer_repro.layers.ensemble import video_logits
+from fer_repro.methods.efficientnet import Detector, explain
+
+Level = Literal["frame", "video"]
+_STAGES = 7
+
+
+def network_parts(network: nn.Module) -> dict[str, str]:
+    """Name the parts of an EfficientNet detector as its drawing calls them: path of a module -> name."""
+    backbone = "extractor.backbone"
+    parts = {f"{backbone}.conv_stem": "stem", f"{backbone}.bn1": "stem's norm"}
+    parts |= {f"{backbone}.blocks.{i}": f"stage {i + 1}" for i in range(_STAGES)}
+    parts |= {f"{backbone}.conv_head": "head convolution", f"{backbone}.bn2": "head's norm"}
+    known = {path for path, _ in network.named_modules()}
+    parts |= {"extractor.attention": "attention"} if "extractor.attention" in known else {}
+    return {**parts, "classifier": "classifier"}
+
+
+def scored_frames(
+    runs: Sequence[Run], samples: pd.DataFrame, level: Level = "frame"
+) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
+    """Gather the logits and the truth of the test part: arm -> one pair of arrays per seed.
+
+    Args:
+        runs: single networks or ensembles.
+        samples: the sample table.
+        level: frames, or videos with the mean logit of their frames.
+    """
+    frames = describe_frames(runs[0].predictions.of_split("test"), samples)
+    videos, first = torch.from_numpy(frames.videos), np.unique(frames.videos, return_index=True)[1]
+    truth = (frames.manipulated if level == "frame" else frames.manipulated[first]).astype(int)
+    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for arm, members in by_arm(runs).items():
+        logits = [torch.from_numpy(frame_logits(run.predictions.of_split("test"))) for run in members]
+        chosen = logits if level == "frame" else [video_logits(one, videos)[1] for one in logits]
+        found[arm] = [(one.numpy(), truth) for one in chosen]
+    return found
+
+
+def probabilities(
+    scored: Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]]], arms: Sequence[str], place: int = 0
+) -> dict[str, np.ndarray]:
+    """Take the sigmoid of one seed's logits: arm -> P(manipulated), (P,).
+
+    Args:
+        scored: from ``scored_frames``.
+        arms: which; those that were not trained are left out.
+        place: of the seed in the order of the runs.
+    """
+    return {arm: expit(scored[arm][place][0]) for arm in arms if arm in scored}
+
+
+def kind_bars(intervals: pd.DataFrame, arms: Sequence[str], level: Level = "frame") -> pd.DataFrame:
+    """Pick the AUC of each kind of manipulation against all real ones, with its interval over seeds.
+
+    Args:
+        intervals: of an ``Evaluation``, in percent.
+        arms: which, in this order.
+        level: frames or videos.
+
+    Returns:
+        ``arm``, ``class`` (the kind), ``value``, ``low``, ``high``, in [0, 1]; empty where kinds are unknown.
+    """
+    prefix = f"{level}_auc_"
+    table = intervals[intervals["metric"].str.startswith(prefix) & intervals["arm"].isin(list(arms))]
+    table = table.drop_duplicates(["arm", "metric"], keep="last")  # seeds and samples, where both are known
+    order = table["arm"].map({arm: i for i, arm in enumerate(arms)})
+    table = table.assign(order=order).sort_values(["metric", "order"], kind="stable")
+    bounds = table[["value", "low", "high"]].clip(0, 100) / 100
+    names = {"arm": table["arm"], "class": table["metric"].str.removeprefix(prefix)}
+    return pd.DataFrame({**names, **bounds}).reset_index(drop=True)
+
+
+def look_at_frames(folder: Path | str, store: Store, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Show frames to a trained detector again.
+
+    Args:
+        folder: of its run.
+        store: the data set.
+        rows: (N,) of the sample table.
+
+    Returns:
+        ``features`` (N, D), and ``attention`` (N, 1, h, w) in (0, 1) where the network has any.
+    """
+    return look(reopen(folder, store), rows, _features_and_attention)
+
+
+def _features_and_attention(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    detector: Any = network
+    assert isinstance(detector, Detector)
+    return {"features": detector.features(images), **(explain(detector, images) or {})}

@@ -1,0 +1,128 @@
+"""Scored pairs as figures take them: per arm and seed, per fold, by cause, and the people they show."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fer_repro.data.synthetic.pairs import LOOKS
+from fer_repro.errors import UserError
+from fer_repro.evaluation.pair_rows import score_pairs
+from fer_repro.evaluation.run_files import PairRun, by_arm
+from fer_repro.evaluation.verification import fold_accuracy, unit
+
+BARS = ["arm", "class", "value", "low", "high"]
+EMBEDDINGS = "embeddings.npz"
+_TURNED = 20.0  # degrees between two heads from which on a pair counts as turned apart
+
+
+def tested_pairs(run: PairRun) -> pd.DataFrame:
+    """Choose the pairs of a run's test list, with rows from 0."""
+    return run.pairs[run.pairs["list"] == "test"].reset_index(drop=True)
+
+
+def scored_pairs(runs: Sequence[PairRun]) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
+    """Gather scores (P,) and truth (P,) of the test list: arm -> one pair of arrays per seed."""
+    return {
+        arm: [(part["score"].to_numpy(), part["same"].to_numpy()) for part in map(tested_pairs, members)]
+        for arm, members in by_arm(runs).items()
+    }
+
+
+def usual_threshold(run: PairRun) -> float:
+    """Give the score from which on a run calls a pair the same: the median of its folds' thresholds.
+
+    A list without folds has one threshold, from the validation list.
+    """
+    test, fold = tested_pairs(run), 0
+    if not test["fold"].any():
+        val = run.pairs[run.pairs["list"] == "val"]
+        test, fold = pd.concat([val.assign(fold=1), test.assign(fold=2)]), 2
+    found = fold_accuracy(test["score"].to_numpy(), test["same"].to_numpy(), test["fold"].to_numpy())
+    return float(found.thresholds[-1] if fold else np.median(found.thresholds))
+
+
+def fold_bars(runs: Sequence[PairRun]) -> pd.DataFrame:
+    """Compute the accuracy of each fold.
+
+    Args:
+        runs: from ``read_pair_runs``.
+
+    Returns:
+        ``arm``, ``class`` (the fold), ``value`` as the mean over seeds, ``low`` and ``high`` as the worst and
+        the best seed, all in [0, 1].
+    """
+    folds = tested_pairs(runs[0])["fold"]
+    return _bars(runs, {str(fold) if fold else "all": (folds == fold).to_numpy() for fold in folds.unique()})
+
+
+def cause_bars(runs: Sequence[PairRun], samples: pd.DataFrame) -> pd.DataFrame:
+    """Compute the accuracy of pairs that differ in what could make them hard.
+
+    Args:
+        runs: from ``read_pair_runs``.
+        samples: the sample table; causes it does not know are left out.
+
+    Returns:
+        As ``fold_bars``, ``class`` being the kind of pair and their number.
+    """
+    pairs = tested_pairs(runs[0])
+    one, two = (samples.iloc[pairs[name]].reset_index(drop=True) for name in ("first", "second"))
+    same = pairs["same"].to_numpy(bool)
+    groups: dict[str, np.ndarray] = {}
+    if set(LOOKS) <= set(samples):
+        alike = (one[list(LOOKS)] == two[list(LOOKS)]).all(axis=1).to_numpy()
+        groups |= {"different,\nlookalikes": ~same & alike, "different,\nothers": ~same & ~alike}
+    if samples["label"].nunique() > 1:
+        face = (one["label"] == two["label"]).to_numpy()
+        groups |= {"same,\n1 expression": same & face, "same,\n2 expressions": same & ~face}
+    if "yaw" in samples:
+        near = ((one["yaw"] - two["yaw"]).abs() < _TURNED).to_numpy()
+        groups |= {
+            f"same,\nyaw < {_TURNED:g}°": same & near,
+            f"same,\nyaw ≥ {_TURNED:g}°": same & ~near,
+        }
+    if "occluder" in samples:
+        free = ((one["occluder"] == "none") & (two["occluder"] == "none")).to_numpy()
+        groups |= {"same,\nfree": same & free, "same,\ncovered": same & ~free}
+    return _bars(runs, {f"{name}\n({rows.sum()})": rows for name, rows in groups.items() if rows.any()})
+
+
+def _bars(runs: Sequence[PairRun], groups: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Average which pairs are told right over each group's rows, (P,) bool."""
+    rows = []
+    for arm, members in by_arm(runs).items():
+        hits = np.stack([score_pairs(run.pairs).hits for run in members])
+        for name, chosen in groups.items():
+            shares = hits[:, chosen].mean(axis=1)
+            rows.append([arm, name, shares.mean(), shares.min(), shares.max()])
+    return pd.DataFrame(rows, columns=BARS)
+
+
+def embedded_people(
+    folder: Path | str, samples: pd.DataFrame, people: int
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Read the embeddings of the first few people of a run's test list, scaled to length one.
+
+    Args:
+        folder: of the run.
+        samples: the sample table.
+        people: how many at most.
+
+    Returns:
+        Embeddings (N, D), and their rows of the sample table. Faces of the validation list are left out.
+
+    Raises:
+        UserError: the run kept none.
+    """
+    path = Path(folder) / EMBEDDINGS
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected the embeddings of a run that verifies pairs")
+    with np.load(path, allow_pickle=False) as file:
+        table, vectors = samples.iloc[file["samples"]], file["embeddings"].astype(np.float64)
+    tested = (table["split"] == "test").to_numpy()
+    tested = tested if tested.any() else np.ones(len(table), bool)
+    chosen = table.loc[tested, "subject"].unique()[:people]
+    kept = tested & table["subject"].isin(chosen).to_numpy()
+    return unit(vectors[kept]), table[kept]

@@ -1,0 +1,113 @@
+"""Trained networks read back from the folders of their runs, to see what they compute for any faces."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from fer_repro.config import RunConfig, read_section
+from fer_repro.data.batches import Screen
+from fer_repro.data.identification import identification_table
+from fer_repro.data.loading import Split
+from fer_repro.data.store import Store
+from fer_repro.errors import UserError
+from fer_repro.evaluation.pair_scores import PAIR_SCORES
+from fer_repro.evaluation.predict import tested
+from fer_repro.evaluation.run_files import read_run_config
+from fer_repro.methods.method import Method, load_method
+
+WEIGHTS = "weights.safetensors"
+Compute = Callable[[nn.Module, Tensor], Mapping[str, Tensor] | None]
+
+
+@dataclass(frozen=True)
+class Reopened:
+    """A trained network and the table it has learnt from.
+
+    Attributes:
+        method: its method.
+        config: of its run.
+        network: on the CPU, in evaluation mode.
+        store: the data set.
+        table: the sample table; where pairs are verified the people's, with a held-out face of each as
+            ``val``.
+        classes: what the network tells apart, in label order.
+    """
+
+    method: Method
+    config: RunConfig
+    network: nn.Module
+    store: Store
+    table: pd.DataFrame
+    classes: tuple[str, ...]
+
+    def rows(self, split: str) -> np.ndarray:
+        """Name the rows of one split of ``table``, (N,) int64."""
+        return self.table.index[self.table["split"] == split].to_numpy(np.int64)
+
+
+def reopen(folder: Path | str, store: Store) -> Reopened:
+    """Rebuild the network of a run and load its weights.
+
+    Args:
+        folder: of one seed and arm.
+        store: the data set it was trained on.
+
+    Raises:
+        UserError: a file is missing, or the weights do not fit the configuration.
+    """
+    folder = Path(folder)
+    config = read_section(RunConfig, read_run_config(folder), str(folder / "config.json"))
+    method = load_method(config.method)
+    options = read_section(method.options, config.recipe.model, f"{folder / 'config.json'}: recipe.model")
+    table, classes = store.samples, store.classes
+    if (folder / PAIR_SCORES).is_file():
+        table, classes = identification_table(store.samples)
+    network = method.build_model(config.arm, options, len(classes), pretrained=False)
+    path = folder / WEIGHTS
+    try:
+        network.load_state_dict(load_file(path))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected the weights of a trained run") from None
+    except RuntimeError as error:
+        raise UserError(f"{path}: does not fit {config.method}, arm {config.arm}: {error}") from None
+    return Reopened(method, config, network.eval(), store, table, classes)
+
+
+def look(run: Reopened, rows: np.ndarray, compute: Compute | None = None) -> dict[str, np.ndarray]:
+    """Show some faces to a network and keep what it computes, without augmentation.
+
+    Args:
+        run: from ``reopen``.
+        rows: (N,) of the sample table.
+        compute: network, images (n, 3, H, W) -> tensors with the batch first; None takes the method's
+            ``explain``.
+
+    Returns:
+        The tensors of all N faces under their names; none where the network explains nothing.
+
+    Raises:
+        UserError: the method looks at clips, or cannot explain itself.
+    """
+    compute = compute or run.method.explain
+    view = run.method.view(_options(run))
+    if view.in_clips or compute is None:
+        raise UserError(f"method {run.method.name}: expected one that looks at faces and explains itself")
+    images = run.store.samples["image"].to_numpy(np.int64)[rows]
+    split = Split(run.store.images, np.asarray(rows, np.int64), images, np.zeros(len(rows), np.int64))
+    screen = Screen(view, split, run.config.recipe.image_size, lambda tensor: tensor)
+    parts: list[Mapping[str, Tensor]] = []
+    for items in tested(screen, run.config.evaluation.batch_size):
+        with torch.no_grad():
+            parts.append(compute(run.network, *screen.clean(items).inputs) or {})
+    return {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
+
+
+def _options(run: Reopened) -> Any:  # noqa: ANN401 - the method's type
+    return read_section(run.method.options, run.config.recipe.model, "recipe.model")
