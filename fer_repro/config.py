@@ -34,9 +34,7 @@ class AugmentationConfig:
     """Training and random test-time augmentation, applied after enlarging to ``image_size``."""
 
     flip: Fraction
-    rotation: Annotated[
-        float, Field(ge=0, le=180)
-    ]  # degrees, uniform in [-rotation, rotation], black corners
+    rotation: Annotated[float, Field(ge=0, le=180)]  # degrees, in [-rotation, rotation], black corners
     shift: Fraction  # of the side, uniform in [-shift, shift] on both axes
     scale: Annotated[float, Field(ge=0, lt=1)]  # factor uniform in [1 - scale, 1 + scale]
 
@@ -156,11 +154,13 @@ class RecipeConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class DataConfig:
-    """What a data set is limited to before training; 0 keeps all samples of a split."""
+    """What a data set is limited to, and by what it is tested."""
 
-    max_train: Count
+    max_train: Count  # samples or clips; 0 keeps all of a split
     max_val: Count
     max_test: Count
+    folds: Count  # trained and tested in turn by the column ``fold``; 0: the set's own split
+    select_on: Literal["val", "test"]  # test: as some papers do, with val among the training samples
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -158,8 +158,8 @@ def _cells(runs: Sequence[Run], samples: pd.DataFrame) -> list[_Cell]:
     tested = predictions.samples[np.isin(predictions.splits, TESTED)]
     kinds = [(False, "none")] + ([(True, f"{copies} random copies")] if copies else [])
     cells = []
-    for protocol in protocols_of(samples):
-        rows = np.isin(tested, protocol_rows(samples, SPLIT, protocol))
+    for protocol, chosen in _chosen(runs[0].config["data"]["folds"], samples).items():
+        rows = np.isin(tested, chosen)
         if rows.any():
             groups = sample_groups(samples, tested[rows])
             cells += [
@@ -168,3 +168,10 @@ def _cells(runs: Sequence[Run], samples: pd.DataFrame) -> list[_Cell]:
                 for metric in METRICS
             ]
     return cells
+
+
+def _chosen(folds: int, samples: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Choose the samples of each protocol; with folds every sample is tested once."""
+    if folds:
+        return {f"{'ten' if folds == 10 else folds}_fold": np.arange(len(samples))}
+    return {name: protocol_rows(samples, SPLIT, name) for name in protocols_of(samples)}

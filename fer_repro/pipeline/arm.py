@@ -1,40 +1,25 @@
-"""One arm of one run: fit it for its task, and write what it says about samples or pairs."""
+"""One arm of one run: what it learns from, and its training."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 from torch import nn
 
 from fer_repro.config import RunConfig, TripletConfig
 from fer_repro.data.batches import Screen
-from fer_repro.data.loading import Split, open_split, open_table
-from fer_repro.data.pairs import has_pairs, open_pairs, people_in
+from fer_repro.data.folds import fold_split
 from fer_repro.data.identification import identification_table
-from fer_repro.data.samples import CHALLENGE
+from fer_repro.data.loading import Split, open_table
+from fer_repro.data.pairs import has_pairs
 from fer_repro.data.store import Store
-from fer_repro.data.views import Faces, Triplets
+from fer_repro.data.views import Triplets
 from fer_repro.errors import UserError
-from fer_repro.evaluation.metrics import classification_metrics, softmax
-from fer_repro.evaluation.pair_scores import read_pair_scores, write_pair_scores
-from fer_repro.evaluation.predict import (
-    SPLITS,
-    Predictions,
-    embed,
-    predict,
-    read_predictions,
-    tested_samples,
-    validation,
-    write_predictions,
-)
-from fer_repro.evaluation.verification import cosine_scores, verification_metrics
-from fer_repro.files import atomic_write
+from fer_repro.evaluation.predict import validation
 from fer_repro.methods.method import Method, Task
 from fer_repro.training.checkpoint import Checkpoint, fingerprint
-from fer_repro.training.loop import Fitted, Record, fit, make_fabric
+from fer_repro.training.loop import Fitted, fit, make_fabric
 from fer_repro.training.seeding import make_deterministic, seed_everything
 
 if TYPE_CHECKING:
@@ -73,6 +58,7 @@ class Arm:
         store: the prepared data set.
         state: folder of the resume state.
         task: from ``task_of``.
+        fold: the fold that is tested; 0 for the set's own split.
     """
 
     method: Method
@@ -81,12 +67,28 @@ class Arm:
     store: Store
     state: Path
     task: Task
+    fold: int = 0
+
+    def turns(self) -> "list[Arm]":
+        """Give the trainings that this arm consists of: itself, or one for each fold."""
+        folds = self.config.data.folds
+        return [replace(self, fold=k, state=self.state / f"fold{k}") for k in range(1, folds + 1)] or [self]
 
     def table(self) -> tuple[pd.DataFrame, tuple[str, ...]]:
         """Give the sample table to learn from and its classes; people instead of labels for verification."""
         if self.task == "verification":
             return identification_table(self.store.samples)
-        return self.store.samples, self.store.classes
+        where = str(self.store.folder / "samples.csv")
+        samples = self.store.samples
+        return (fold_split(samples, self.fold, where) if self.fold else samples), self.store.classes
+
+    def to_learn(self) -> tuple[Split, Split, int]:
+        """Open what is trained on and what chooses the epoch; and count the classes."""
+        table, classes = self.table()
+        if self.config.data.select_on == "test" and self.task != "verification":
+            learnt = table.assign(split=table["split"].replace("val", "train"))
+            return self.split(learnt, "train"), self.split(table, "test"), len(classes)
+        return self.split(table, "train"), self.split(table, "val"), len(classes)
 
     def split(self, table: pd.DataFrame, name: str) -> Split:
         """Open one split of a table within the run's limits."""
@@ -122,9 +124,8 @@ def train_arm(arm: Arm) -> Trained:
     make_deterministic(config.runtime)
     seed_everything(config.seed)
     fabric = make_fabric(config.runtime)
-    table, classes = arm.table()
-    train, held_out = arm.split(table, "train"), arm.split(table, "val")
-    network, first = _start(arm, len(classes), train, held_out, fabric)
+    train, held_out, classes = arm.to_learn()
+    network, first = _start(arm, classes, train, held_out, fabric)
     loss = method.build_loss(arm.options, config.recipe.label_smoothing)
     seed_everything(config.seed)  # arms that draw more start weights than others see the same dropout
     fitted = fit(
@@ -184,153 +185,3 @@ def _first_config(config: RunConfig, triplets: TripletConfig) -> RunConfig:
         early_stop=0,
     )
     return replace(config, recipe=recipe, arm=f"{config.arm} (triplets)")
-
-
-def write_outcome(arm: Arm, trained: Trained, folder: Path) -> None:
-    """Write history, predictions or scores, explained tensors and metrics; numbers come from the files."""
-    _write_history(folder / "history.csv", trained.fitted.history)
-    if trained.first is not None:
-        _write_history(folder / "triplets.csv", trained.first.history)
-    _write_explained(folder / "explained.npz", arm, trained)
-    numbers: dict[str, Any] = {
-        "best_epoch": trained.fitted.best_epoch,
-        "epochs": len(trained.fitted.history),
-        "parameters": sum(parameter.numel() for parameter in trained.network.parameters()),
-    }
-    if arm.task == "verification":
-        _write_scores(folder, arm, trained)
-        numbers |= _score_metrics(folder / "pairs.csv")
-    else:
-        copies = arm.config.recipe.tta_copies
-        write_predictions(folder / "predictions.csv", _predictions(arm, trained), augmented=copies > 0)
-        numbers |= _prediction_metrics(folder / "predictions.csv", copies > 0)
-    (folder / "metrics.json").write_text(json.dumps(numbers, indent=2, sort_keys=True) + "\n", "utf-8")
-
-
-def _write_history(path: Path, history: list[Record]) -> None:
-    pd.DataFrame(history).to_csv(path, index=False, float_format="%.9g", lineterminator="\n")
-
-
-def _predictions(arm: Arm, trained: Trained) -> Predictions:
-    recipe, parts = arm.config.recipe, []
-    for name in SPLITS:
-        if name == CHALLENGE and name not in set(arm.store.samples["split"]):
-            continue
-        screen = arm.screen(arm.split(arm.store.samples, name), trained.fabric)
-        logits, means = predict(
-            trained.network,
-            screen,
-            trained.fabric,
-            arm.config.evaluation.batch_size,
-            recipe.augmentation,
-            recipe.tta_copies,
-            arm.config.seed,
-        )
-        samples, targets = tested_samples(screen)
-        parts.append((samples, np.full(len(samples), name), targets, logits, means))
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return Predictions(arm.store.classes, *columns)
-
-
-def _prediction_metrics(path: Path, augmented: bool) -> dict[str, Any]:
-    """Compute from the file, so that anybody gets the same numbers from it."""
-    predictions, numbers = read_predictions(path), {}
-    for name in dict.fromkeys(predictions.splits.tolist()):
-        part = predictions.of_split(name)
-        numbers[name] = _rounded(classification_metrics(part.targets, softmax(part.logits)))
-        if augmented:
-            numbers[f"{name}_tta"] = _rounded(classification_metrics(part.targets, part.probabilities))
-    return numbers
-
-
-def tested_pairs(arm: Arm) -> pd.DataFrame:
-    """Choose the pairs to score: ``test`` shows nobody the network has learnt from, ``val`` gives thresholds.
-
-    A set's own lists of these names are taken. Else ``test`` is the first list of people who are all new to
-    the network (LFW: ``dev_test``), and ``val`` the first of people it has learnt from.
-
-    Raises:
-        UserError: every list shows people of the training split.
-    """
-    pairs, limit = open_pairs(arm.store), arm.config.data.max_test
-    learnt, known, strange = set(arm.table()[0]["subject"]), [], []
-    for name in dict.fromkeys(pairs["list"]):
-        people = set(people_in(pairs[pairs["list"] == name], arm.store.samples))
-        known += [name] if people & learnt else []
-        strange += [] if people & learnt else [name]
-    if not strange:
-        raise UserError(f"{arm.store.folder}: every list of pairs shows people of the training split")
-    chosen = {"test" if "test" in strange else strange[0]: "test"}
-    chosen |= dict.fromkeys(["val"] if "val" in strange else known[:1], "val")
-    kept = pairs[pairs["list"].isin(chosen)]
-    kept = kept.assign(list=kept["list"].map(chosen))
-    if limit:
-        kept = kept.groupby(["list", "fold", "same"], sort=False).head(max(1, limit // 4))
-    return kept.reset_index(drop=True)
-
-
-def _write_scores(folder: Path, arm: Arm, trained: Trained) -> None:
-    pairs = tested_pairs(arm)
-    rows = np.unique(pairs[["first", "second"]].to_numpy())
-    split = Split(
-        arm.store.images,
-        rows,
-        arm.store.samples["image"].to_numpy(np.int64)[rows],
-        np.zeros(len(rows), np.int64),
-    )
-    vectors = embed(
-        trained.network, arm.screen(split, trained.fabric), trained.fabric, arm.config.evaluation.batch_size
-    )
-    first, second = (np.searchsorted(rows, pairs[name].to_numpy()) for name in ("first", "second"))
-    write_pair_scores(folder / "pairs.csv", pairs.assign(score=cosine_scores(vectors, first, second)))
-    with atomic_write(folder / "embeddings.npz") as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, embeddings=vectors.astype(np.float16), samples=rows)
-
-
-def _score_metrics(path: Path) -> dict[str, Any]:
-    numbers: dict[str, Any] = {}
-    for name, part in read_pair_scores(path).groupby("list", sort=False):
-        folds = part["fold"].to_numpy()
-        metrics, _ = verification_metrics(
-            part["score"].to_numpy(), part["same"].to_numpy(), folds if len(np.unique(folds)) > 1 else None
-        )
-        numbers[str(name)] = _rounded(metrics)
-    return numbers
-
-
-def _write_explained(path: Path, arm: Arm, trained: Trained) -> None:
-    """Keep the tensors the paper draws for the first test items, as float16, and which samples they show.
-
-    ``samples`` (n,) names each item by the row of its first picture; ``rows`` (n, T) all pictures of a clip,
-    -1 at padding.
-    """
-    if arm.method.explain is None:
-        return
-    split = open_split(arm.store, "test", arm.config.data.max_test, arm.method.view(arm.options).in_clips)
-    screen = arm.screen(split, trained.fabric)
-    items = screen.view.testing(split).take(slice(0, arm.config.evaluation.explained))
-    tensors = arm.method.explain(trained.network, *screen.clean(items).inputs)
-    if tensors is None:
-        return
-    arrays = {name: tensor.float().cpu().numpy().astype(np.float16) for name, tensor in tensors.items()}
-    rows = np.where(items.mask, split.samples[items.positions], -1)
-    arrays["samples"] = rows[:, 0]
-    if not isinstance(screen.view, Faces) and rows.shape[1] > 1:
-        arrays["rows"] = rows
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **dict(sorted(arrays.items())))  # type: ignore[arg-type]
-
-
-def _rounded(metrics: dict[str, float]) -> dict[str, float]:
-    return {name: float(f"{value:.9g}") for name, value in metrics.items()}
-
-
-def metric_line(metrics: dict[str, Any]) -> str:
-    """Say the main test numbers of an arm in one line, for a terminal."""
-    said = {"test": "test", "test_tta": "with test-time augmentation"}
-    return ", ".join(
-        f"{words} {metric.replace('_', ' ')} {100 * metrics[name][metric]:.2f} %"
-        for name, words in said.items()
-        for metric in ("accuracy", "pair_accuracy", "auc")
-        if metric in metrics.get(name, {})
-    )

@@ -18,12 +18,14 @@ from fer_repro.config import RunConfig, load_config, method_arms, read_section, 
 from fer_repro.data.store import Store, open_store
 from fer_repro.files import atomic_folder, atomic_write
 from fer_repro.methods.method import Method, load_method
-from fer_repro.pipeline.arm import Arm, Trained, task_of, train_arm, write_outcome
-from fer_repro.training.checkpoint import TRAINING_CODE, fingerprint, save_weights
+from fer_repro.pipeline.arm import Arm, Trained, task_of, train_arm
+from fer_repro.pipeline.outcome import write_outcome
+from fer_repro.training.checkpoint import TRAINING_CODE, fingerprint
 from fer_repro.training.seeding import environment
 
 RUN_CODE = (
     *TRAINING_CODE,
+    "data/folds.py",
     "data/identification.py",
     "data/pairs.py",
     "evaluation/metrics.py",
@@ -31,6 +33,7 @@ RUN_CODE = (
     "evaluation/predict.py",
     "evaluation/verification.py",
     "pipeline/arm.py",
+    "pipeline/outcome.py",
     "pipeline/run.py",
 )
 STAMP = "fingerprint.txt"
@@ -145,24 +148,24 @@ def _is_finished(state: Path, stamp: str) -> bool:
 
 
 def _train(arm: Arm, stamp: str, timing: Path) -> None:
-    """Fit one arm and leave all its files in ``finished`` of its state folder."""
-    trained = train_arm(arm)
+    """Fit one arm, each fold in turn, and leave all its files in ``finished`` of its state folder."""
+    turns = [train_arm(turn) for turn in arm.turns()]
     begin = time.monotonic()
     with atomic_folder(arm.state / "finished", force=True) as folder:
         (folder / "config.json").write_text(arm.config.as_json(), encoding="utf-8")
-        save_weights(folder / "weights.safetensors", trained.fitted.weights)
-        write_outcome(arm, trained, folder)
+        write_outcome(arm, turns, folder)
         (folder / STAMP).write_text(stamp, encoding="utf-8")
-    _write_timing(timing, arm.config, trained, time.monotonic() - begin)
+    _write_timing(timing, arm.config, turns, time.monotonic() - begin)
 
 
-def _write_timing(path: Path, config: RunConfig, trained: Trained, seconds: float) -> None:
-    fitted, first = trained.fitted, trained.first
+def _write_timing(path: Path, config: RunConfig, turns: Sequence[Trained], seconds: float) -> None:
+    trained = sum(turn.fitted.seconds for turn in turns)
+    items = sum(turn.fitted.images for turn in turns)
     values = {
-        "train_seconds": round(fitted.seconds, 3),
-        "first_step_seconds": round(first.seconds, 3) if first else 0.0,
-        "trained_images": fitted.images,
-        "images_per_second": round(fitted.images / fitted.seconds, 1) if fitted.seconds else None,
+        "train_seconds": round(trained, 3),
+        "first_step_seconds": round(sum(turn.first.seconds for turn in turns if turn.first), 3),
+        "trained_images": items,
+        "images_per_second": round(items / trained, 1) if trained else None,
         "evaluate_seconds": round(seconds, 3),
         "environment": environment(config.runtime),
     }

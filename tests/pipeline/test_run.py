@@ -14,8 +14,10 @@ from fer_repro.data.store import write_store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.predict import read_predictions
 from fer_repro.methods.method import load_method
+from fer_repro.pipeline import arm, outcome
 from fer_repro.pipeline import run as module
 from fer_repro.pipeline.run import train_run
+from fer_repro.training.checkpoint import Checkpoint
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 FILES = [
@@ -132,21 +134,21 @@ def test_a_killed_run_continues_and_keeps_finished_arms(place, monkeypatch, mome
     calls = {"save": 0, "fit": 0, "_predict": 0}
 
     def killing(name, original, last):
-        def call(*arguments):
+        def call(*arguments, **named):
             calls[name] += 1
             if calls[name] == last:
                 raise Killed
-            return original(*arguments)
+            return original(*arguments, **named)
 
         return call
 
     with monkeypatch.context() as patch:
         if moment == "training":
-            patch.setattr(module.Checkpoint, "save", killing("save", module.Checkpoint.save, 3))
+            patch.setattr(Checkpoint, "save", killing("save", Checkpoint.save, 3))
         elif moment == "predicting":
-            patch.setattr(module, "_predict", killing("_predict", module._predict, 1))
+            patch.setattr(outcome, "_predict", killing("_predict", outcome._predict, 1))
         else:
-            patch.setattr(module, "fit", killing("fit", module.fit, 2))
+            patch.setattr(arm, "fit", killing("fit", arm.fit, 2))
         with pytest.raises(Killed):
             train(place)
     shutil.rmtree(place / "one" / "out", ignore_errors=True)  # as DVC does before it runs a stage again
@@ -165,14 +167,14 @@ def test_what_is_trained_waits_until_its_notebook_has_ended(place):
 
 
 def test_other_parameters_never_reuse_a_finished_arm(place, monkeypatch):
-    def no_fit(*arguments):
-        if arguments[3].arm == "no_mask":
+    def no_fit(*arguments, **named):
+        if arguments[4].arm == "no_mask":
             raise Killed
-        return fit(*arguments)
+        return fit(*arguments, **named)
 
-    fit = module.fit
+    fit = arm.fit
     with monkeypatch.context() as patch:
-        patch.setattr(module, "fit", no_fit)
+        patch.setattr(arm, "fit", no_fit)
         with pytest.raises(Killed):
             train(place)
     assert train(place, overrides={"recipe.optimiser.lr": 0.001}).kept == ()
@@ -181,7 +183,7 @@ def test_other_parameters_never_reuse_a_finished_arm(place, monkeypatch):
 def test_arms_share_order_augmentation_and_trunk(place, monkeypatch):
     seen = {}
 
-    def spy(network, loss, split, config, fabric, *rest):
+    def spy(network, loss, view, split, config, fabric, *rest, **named):
         seen[config.arm] = {
             "stem": network.conv1.weight.detach().clone(),
             "head": network.fc[1].weight.detach().clone(),
@@ -189,10 +191,10 @@ def test_arms_share_order_augmentation_and_trunk(place, monkeypatch):
             "recipe": config.recipe,
             "generator": torch.get_rng_state(),
         }
-        return fit(network, loss, split, config, fabric, *rest)
+        return fit(network, loss, view, split, config, fabric, *rest, **named)
 
-    fit = module.fit
-    monkeypatch.setattr(module, "fit", spy)
+    fit = arm.fit
+    monkeypatch.setattr(arm, "fit", spy)
     train(place)
     first, second = seen["masked"], seen["no_mask"]
     for name in ("stem", "head", "generator"):

@@ -1,0 +1,203 @@
+"""What a trained arm leaves: weights, history, predictions or scores, explained tensors, metrics."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fer_repro.data.loading import Split
+from fer_repro.data.pairs import open_pairs, people_in
+from fer_repro.data.samples import CHALLENGE
+from fer_repro.data.views import Faces
+from fer_repro.errors import UserError
+from fer_repro.evaluation.metrics import classification_metrics, softmax
+from fer_repro.evaluation.pair_scores import read_pair_scores, write_pair_scores
+from fer_repro.evaluation.predict import (
+    SPLITS,
+    Predictions,
+    embed,
+    predict,
+    read_predictions,
+    tested_samples,
+    write_predictions,
+)
+from fer_repro.evaluation.verification import cosine_scores, verification_metrics
+from fer_repro.files import atomic_write
+from fer_repro.pipeline.arm import Arm, Trained
+from fer_repro.training.checkpoint import save_weights
+from fer_repro.training.loop import Fitted
+
+
+def write_outcome(arm: Arm, turns: Sequence[Trained], folder: Path) -> None:
+    """Write weights, history, predictions or scores, explained tensors and metrics of all turns.
+
+    Numbers come from the written files, so that anybody gets the same from them.
+    """
+    for turn, trained in zip(arm.turns(), turns, strict=True):
+        name = f"weights_fold{turn.fold}.safetensors" if turn.fold else "weights.safetensors"
+        save_weights(folder / name, trained.fitted.weights)
+    _write_history(folder / "history.csv", arm, [trained.fitted for trained in turns])
+    first = [trained.first for trained in turns if trained.first is not None]
+    if first:
+        _write_history(folder / "triplets.csv", arm, first)
+    _write_explained(folder / "explained.npz", arm.turns()[0], turns[0])
+    epochs = [trained.fitted.best_epoch for trained in turns]
+    numbers: dict[str, Any] = {
+        "best_epoch": epochs if arm.config.data.folds else epochs[0],
+        "epochs": max(len(trained.fitted.history) for trained in turns),
+        "parameters": sum(parameter.numel() for parameter in turns[0].network.parameters()),
+    }
+    if arm.task == "verification":
+        _write_scores(folder, arm, turns[0])
+        numbers |= _score_metrics(folder / "pairs.csv")
+    else:
+        copies = arm.config.recipe.tta_copies
+        write_predictions(folder / "predictions.csv", _predictions(arm, turns), augmented=copies > 0)
+        numbers |= _prediction_metrics(folder / "predictions.csv", copies > 0)
+    (folder / "metrics.json").write_text(json.dumps(numbers, indent=2, sort_keys=True) + "\n", "utf-8")
+
+
+def _write_history(path: Path, arm: Arm, fitted: Sequence[Fitted]) -> None:
+    rows = [
+        {**({"fold": turn.fold} if turn.fold else {}), **record}
+        for turn, each in zip(arm.turns(), fitted, strict=True)
+        for record in each.history
+    ]
+    pd.DataFrame(rows).to_csv(path, index=False, float_format="%.9g", lineterminator="\n")
+
+
+def _predictions(arm: Arm, turns: Sequence[Trained]) -> Predictions:
+    """Predict validation and test parts; with folds the test part of every turn, each sample once."""
+    parts = [
+        _predict(turn, trained, name)
+        for turn, trained in zip(arm.turns(), turns, strict=True)
+        for name in (("test",) if turn.fold else SPLITS)
+        if name != CHALLENGE or name in set(arm.store.samples["split"])
+    ]
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    if arm.config.data.folds:
+        order = np.argsort(columns[0], kind="stable")
+        columns = [column[order] for column in columns]
+    return Predictions(arm.store.classes, *columns)
+
+
+def _predict(arm: Arm, trained: Trained, name: str) -> tuple[np.ndarray, ...]:
+    recipe, screen = arm.config.recipe, arm.screen(arm.split(arm.table()[0], name), trained.fabric)
+    logits, means = predict(
+        trained.network,
+        screen,
+        trained.fabric,
+        arm.config.evaluation.batch_size,
+        recipe.augmentation,
+        recipe.tta_copies,
+        arm.config.seed,
+    )
+    samples, targets = tested_samples(screen)
+    return samples, np.full(len(samples), name), targets, logits, means
+
+
+def _prediction_metrics(path: Path, augmented: bool) -> dict[str, Any]:
+    """Compute from the file, so that anybody gets the same numbers from it."""
+    predictions, numbers = read_predictions(path), {}
+    for name in dict.fromkeys(predictions.splits.tolist()):
+        part = predictions.of_split(name)
+        numbers[name] = _rounded(classification_metrics(part.targets, softmax(part.logits)))
+        if augmented:
+            numbers[f"{name}_tta"] = _rounded(classification_metrics(part.targets, part.probabilities))
+    return numbers
+
+
+def pairs_to_score(arm: Arm) -> pd.DataFrame:
+    """Choose the pairs to score: ``test`` shows nobody the network has learnt from, ``val`` gives thresholds.
+
+    A set's own lists of these names are taken. Else ``test`` is the first list of people who are all new to
+    the network (LFW: ``dev_test``), and ``val`` the first of people it has learnt from.
+
+    Raises:
+        UserError: every list shows people of the training split.
+    """
+    pairs, limit = open_pairs(arm.store), arm.config.data.max_test
+    learnt, known, strange = set(arm.table()[0]["subject"]), [], []
+    for name in dict.fromkeys(pairs["list"]):
+        people = set(people_in(pairs[pairs["list"] == name], arm.store.samples))
+        known += [name] if people & learnt else []
+        strange += [] if people & learnt else [name]
+    if not strange:
+        raise UserError(f"{arm.store.folder}: every list of pairs shows people of the training split")
+    chosen = {"test" if "test" in strange else strange[0]: "test"}
+    chosen |= dict.fromkeys(["val"] if "val" in strange else known[:1], "val")
+    kept = pairs[pairs["list"].isin(chosen)]
+    kept = kept.assign(list=kept["list"].map(chosen))
+    if limit:
+        kept = kept.groupby(["list", "fold", "same"], sort=False).head(max(1, limit // 4))
+    return kept.reset_index(drop=True)
+
+
+def _write_scores(folder: Path, arm: Arm, trained: Trained) -> None:
+    pairs = pairs_to_score(arm)
+    rows = np.unique(pairs[["first", "second"]].to_numpy())
+    split = Split(
+        arm.store.images,
+        rows,
+        arm.store.samples["image"].to_numpy(np.int64)[rows],
+        np.zeros(len(rows), np.int64),
+    )
+    vectors = embed(
+        trained.network, arm.screen(split, trained.fabric), trained.fabric, arm.config.evaluation.batch_size
+    )
+    first, second = (np.searchsorted(rows, pairs[name].to_numpy()) for name in ("first", "second"))
+    write_pair_scores(folder / "pairs.csv", pairs.assign(score=cosine_scores(vectors, first, second)))
+    with atomic_write(folder / "embeddings.npz") as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, embeddings=vectors.astype(np.float16), samples=rows)
+
+
+def _score_metrics(path: Path) -> dict[str, Any]:
+    numbers: dict[str, Any] = {}
+    for name, part in read_pair_scores(path).groupby("list", sort=False):
+        folds = part["fold"].to_numpy()
+        metrics, _ = verification_metrics(
+            part["score"].to_numpy(), part["same"].to_numpy(), folds if len(np.unique(folds)) > 1 else None
+        )
+        numbers[str(name)] = _rounded(metrics)
+    return numbers
+
+
+def _write_explained(path: Path, arm: Arm, trained: Trained) -> None:
+    """Keep the tensors the paper draws for the first test items, as float16, and which samples they show.
+
+    ``samples`` (n,) names each item by the row of its first picture; ``rows`` (n, T) all pictures of a clip,
+    -1 at padding.
+    """
+    if arm.method.explain is None:
+        return
+    split = arm.split(arm.store.samples if not arm.fold else arm.table()[0], "test")
+    screen = arm.screen(split, trained.fabric)
+    items = screen.view.testing(split).take(slice(0, arm.config.evaluation.explained))
+    tensors = arm.method.explain(trained.network, *screen.clean(items).inputs)
+    if tensors is None:
+        return
+    arrays = {name: tensor.float().cpu().numpy().astype(np.float16) for name, tensor in tensors.items()}
+    rows = np.where(items.mask, split.samples[items.positions], -1)
+    arrays["samples"] = rows[:, 0]
+    if not isinstance(screen.view, Faces) and rows.shape[1] > 1:
+        arrays["rows"] = rows
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **dict(sorted(arrays.items())))  # type: ignore[arg-type]
+
+
+def _rounded(metrics: dict[str, float]) -> dict[str, float]:
+    return {name: float(f"{value:.9g}") for name, value in metrics.items()}
+
+
+def metric_line(metrics: dict[str, Any]) -> str:
+    """Say the main test numbers of an arm in one line, for a terminal."""
+    said = {"test": "test", "test_tta": "with test-time augmentation"}
+    return ", ".join(
+        f"{words} {metric.replace('_', ' ')} {100 * metrics[name][metric]:.2f} %"
+        for name, words in said.items()
+        for metric in ("accuracy", "pair_accuracy", "auc")
+        if metric in metrics.get(name, {})
+    )

@@ -1,0 +1,206 @@
+"""Each task through one run: what is learnt, what is tested, which files come out."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fer_repro.config import load_config, read_section
+from fer_repro.data.prepare import prepare_dataset
+from fer_repro.data.store import open_store, write_store
+from fer_repro.errors import UserError
+from fer_repro.evaluation.pair_scores import read_pair_scores
+from fer_repro.evaluation.predict import read_predictions
+from fer_repro.methods.method import load_method
+from fer_repro.pipeline.arm import Arm, task_of
+from fer_repro.pipeline.outcome import metric_line, pairs_to_score
+from fer_repro.pipeline.run import train_run
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
+SETTINGS = {
+    "synthetic_clips": {"people": {"train": 6, "val": 3, "test": 3}, "clips_per_person": 3},
+    "synthetic_pairs": {
+        "people": {"train": 4, "val": 3, "test": 6},
+        "pictures": 4,
+        "folds": 2,
+        "per_fold": 6,
+    },
+    "synthetic_forgeries": {
+        "real": {"train": 3, "val": 2, "test": 2},
+        "manipulated": {"train": 4, "val": 3, "test": 3},
+        "frames": 2,
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def restored_determinism():
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Tiny drawn sets, by the settings of the embedded ones with fewer people."""
+    root = tmp_path_factory.mktemp("sets")
+    for name, fewer in SETTINGS.items():
+        whole = json.loads((PARAMS.parent / "data" / name / "manifest.json").read_text())
+        path = root / "data" / name / "manifest.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(whole | fewer))
+        prepare_dataset(name, path, root / "prepared" / name)
+    return root / "prepared"
+
+
+def train(root, prepared, method, dataset, **arguments):
+    roots = {f"{name}_root": root / name for name in ("out", "ckpt", "timings")}
+    return train_run(PARAMS, method, dataset, 0, **roots, prepared_root=prepared, smoke=True, **arguments)
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_clips_are_predicted_once_each_and_explain_their_frames(tmp_path, prepared):
+    report = train(tmp_path, prepared, "fan", "synthetic_clips", overrides={"data.max_test": 0})
+    folder = report.folders["self_relation"]
+    samples = open_store(prepared / "synthetic_clips").samples
+    test = read_predictions(folder / "predictions.csv").of_split("test")
+    rows = samples.iloc[test.samples]
+    assert rows["clip"].tolist() == samples.loc[samples["split"] == "test", "clip"].unique().tolist()
+    assert (rows["label"].to_numpy() == test.targets).all()
+    with np.load(folder / "explained.npz") as explained:
+        shown = explained["rows"]
+        for clip, weights in zip(shown, explained["weights"], strict=True):
+            frames = clip[clip >= 0]
+            assert samples["clip"].iloc[frames].nunique() == 1
+            assert len(frames) == (samples["clip"] == samples["clip"].iloc[frames[0]]).sum()
+            assert weights[clip < 0].sum() == 0
+            assert weights.sum() == pytest.approx(1, abs=2e-3)
+    assert "tta_happy" not in (folder / "predictions.csv").read_text().splitlines()[0]
+
+
+def test_pairs_are_scored_by_networks_that_learnt_other_people(tmp_path, prepared):
+    report = train(tmp_path, prepared, "adacos", "synthetic_pairs", overrides={"data.max_test": 0})
+    folder = report.folders["dynamic"]
+    assert names(folder) == {
+        "config.json", "embeddings.npz", "explained.npz", "history.csv", "metrics.json", "pairs.csv",
+        "weights.safetensors",
+    }  # fmt: skip
+    pairs = read_pair_scores(folder / "pairs.csv")
+    whole = pd.read_csv(prepared / "synthetic_pairs" / "pairs.csv")
+    assert len(pairs) == len(whole)
+    samples = open_store(prepared / "synthetic_pairs").samples
+    learnt = set(samples.loc[samples["split"] == "train", "subject"])
+    assert not learnt & set(samples["subject"].iloc[pairs[["first", "second"]].to_numpy().ravel()])
+    with np.load(folder / "embeddings.npz") as kept:
+        vectors = dict(zip(kept["samples"].tolist(), kept["embeddings"].astype(float), strict=True))
+    first, second = vectors[pairs["first"][0]], vectors[pairs["second"][0]]
+    cosine = first @ second / np.linalg.norm(first) / np.linalg.norm(second)
+    assert pairs["score"][0] == pytest.approx(cosine, abs=5e-3)
+    weights = load_file(folder / "weights.safetensors")
+    assert weights["head.weight"].shape[0] == len(learnt)
+    assert list(pd.read_csv(folder / "history.csv"))[-1] == "scale"
+    assert set(report.metrics["dynamic"]["test"]) >= {"auc", "pair_accuracy"}
+    assert "pair accuracy" in metric_line(report.metrics["dynamic"])
+
+
+def test_siamese_arms_learn_distances_first(tmp_path, prepared):
+    report = train(tmp_path, prepared, "efficientnet", "synthetic_forgeries", arms=["plain", "plain_siamese"])
+    assert "triplets.csv" not in names(report.folders["plain"])
+    folder = report.folders["plain_siamese"]
+    assert len(pd.read_csv(folder / "triplets.csv")) == 1
+    head = (folder / "predictions.csv").read_text().splitlines()[0]
+    assert head == "sample,split,target,logit_real,logit_manipulated"
+    assert (read_predictions(folder / "predictions.csv").logits[:, 0] == 0).all()
+
+
+def test_a_killed_siamese_arm_does_not_learn_its_distances_again(tmp_path, prepared, monkeypatch):
+    from fer_repro.pipeline import outcome, run
+
+    whole = train(tmp_path / "a", prepared, "efficientnet", "synthetic_forgeries", arms=["plain_siamese"])
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "write_outcome", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "b", prepared, "efficientnet", "synthetic_forgeries", arms=["plain_siamese"])
+    monkeypatch.setattr(run, "write_outcome", outcome.write_outcome)
+    again = train(tmp_path / "b", prepared, "efficientnet", "synthetic_forgeries", arms=["plain_siamese"])
+    for name in names(whole.folders["plain_siamese"]):
+        first, second = (report.folders["plain_siamese"] / name for report in (whole, again))
+        assert first.read_bytes() == second.read_bytes(), name
+    timing = json.loads(
+        (tmp_path / "b/timings/synthetic_forgeries/efficientnet/0/plain_siamese.json").read_text()
+    )
+    assert timing["trained_images"] == 0
+
+
+def fold_store(folder):
+    """Twelve people in three folds, two noisy faces each."""
+    rng = np.random.default_rng(0)
+    people = np.repeat(np.arange(12), 2)
+    samples = pd.DataFrame(
+        {
+            "image": range(24), "label": people % 7, "subject": [f"p{k:02d}" for k in people], "clip": "",
+            "fold": people % 3 + 1, "split": np.array(["test", "val", "train"])[people % 3],
+        }
+    )  # fmt: skip
+    classes = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+    images = rng.integers(0, 256, (24, 48, 48)).astype(np.uint8)
+    return write_store(folder / "synthetic", "synthetic", classes, images, samples, {})
+
+
+def test_every_fold_is_tested_once_by_a_network_of_its_own(tmp_path):
+    fold_store(tmp_path / "prepared")
+    limits = {"data.folds": 3, "data.max_train": 0, "data.max_val": 0, "data.max_test": 0}
+    report = train(tmp_path, tmp_path / "prepared", "rmn", "synthetic", arms=["no_mask"], overrides=limits)
+    folder = report.folders["no_mask"]
+    predictions = read_predictions(folder / "predictions.csv")
+    assert predictions.samples.tolist() == list(range(24))
+    assert set(predictions.splits) == {"test"}
+    weights = [load_file(folder / f"weights_fold{k}.safetensors") for k in (1, 2, 3)]
+    assert not torch.equal(weights[0]["fc.1.weight"], weights[1]["fc.1.weight"])
+    assert pd.read_csv(folder / "history.csv")["fold"].tolist() == [1, 2, 3]
+    assert len(report.metrics["no_mask"]["best_epoch"]) == 3
+
+
+def arm_of(store, method="rmn", **data):
+    built = load_method(method)
+    config = load_config(PARAMS, method, "synthetic", built.headline, 0)
+    config = replace(config, data=replace(config.data, **data))
+    options = read_section(built.options, config.recipe.model, "p")
+    return Arm(built, config, options, store, Path("state"), task_of(built, store))
+
+
+def test_the_epoch_may_be_chosen_on_the_test_part_as_published(tmp_path):
+    store = fold_store(tmp_path)
+    train_split, chosen, classes = arm_of(store).to_learn()
+    assert (len(train_split), len(chosen), classes) == (8, 8, 7)
+    train_split, chosen, _ = arm_of(store, select_on="test").to_learn()
+    assert (len(train_split), len(chosen)) == (16, 8)
+    assert set(store.samples["split"].iloc[chosen.samples]) == {"test"}
+
+
+def test_a_method_is_refused_on_data_of_another_task(prepared, tmp_path):
+    with pytest.raises(UserError, match="is for manipulation, method rmn for expression"):
+        task_of(load_method("rmn"), open_store(prepared / "synthetic_forgeries"))
+    with pytest.raises(UserError, match="is for expression, method efficientnet for manipulation"):
+        task_of(load_method("efficientnet"), fold_store(tmp_path))
+    assert task_of(load_method("rmn"), open_store(prepared / "synthetic_pairs")) == "expression"
+
+
+def test_lists_that_show_learnt_people_give_thresholds_at_most(prepared):
+    store = open_store(prepared / "synthetic_pairs")
+    arm = arm_of(store, "adacos")
+    assert set(pairs_to_score(arm)["list"]) == {"val", "test"}
+    few = pairs_to_score(replace(arm, config=replace(arm.config, data=replace(arm.config.data, max_test=4))))
+    assert few.groupby(["list", "fold", "same"]).size().max() == 1
