@@ -1,0 +1,157 @@
+"""How FAN's trained networks weigh the frames of any clips, and whether the weights follow the truth."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from fer_repro.config import read_section, run_folder
+from fer_repro.data.batches import Screen, Shown
+from fer_repro.data.loading import Split, open_table
+from fer_repro.data.protocols import protocol_rows
+from fer_repro.data.store import Store
+from fer_repro.data.views import Items
+from fer_repro.errors import UserError
+from fer_repro.evaluation.agreement import agreement_row, agreement_table
+from fer_repro.evaluation.groups import sample_groups
+from fer_repro.evaluation.predict import tested
+from fer_repro.evaluation.reopened import Reopened, reopen
+from fer_repro.evaluation.truth import rank_correlation
+from fer_repro.training.loop import logits_of
+
+Looked = dict[str, np.ndarray]
+_PART = "shown"  # the split that chosen rows become, whichever they are of
+
+
+def frame_weights_of_test(
+    root: Path | str, dataset: str, seeds: Sequence[int], arm: str, store: Store, limit: int = 0
+) -> dict[int, Looked]:
+    """Let the network of every seed weigh the frames of the test clips.
+
+    Args:
+        root: where FAN's runs live.
+        dataset: of the runs.
+        seeds: which.
+        arm: one with attention.
+        store: the data set.
+        limit: at most so many clips, in the classes' proportions; 0 takes all.
+
+    Returns:
+        Seed -> what ``look_at_clips`` gives.
+    """
+    rows = protocol_rows(store.samples, "test", "official")
+    folders = {seed: run_folder(root, dataset, "fan", seed, arm) for seed in seeds}
+    return {seed: look_at_clips(reopen(folder, store), rows, limit) for seed, folder in folders.items()}
+
+
+def look_at_clips(run: Reopened, rows: np.ndarray, limit: int = 0) -> Looked:
+    """Show clips to a trained network and keep the weights of their frames, as ``explained.npz`` has them.
+
+    Args:
+        run: from ``reopen``.
+        rows: (M,) positions in the sample table, all frames of every clip.
+        limit: at most so many clips, in the classes' proportions; 0 takes all.
+
+    Returns:
+        ``alpha``, with relation attention ``beta``, and ``weights``, all (n, T) and 0 at padding; ``rows``
+        (n, T), -1 at padding; ``samples`` (n,), the row of each clip's first frame.
+
+    Raises:
+        UserError: the method does not look at clips, or the arm has no attention.
+    """
+    parts: list[Looked] = []
+    for split, items, shown in _shown(run, rows, limit):
+        tensors = run.method.explain(run.network, *shown.inputs) if run.method.explain else None
+        if tensors is None:
+            raise UserError(f"method {run.method.name}, arm '{run.config.arm}': it weighs no frames")
+        part = {name: tensor.numpy() for name, tensor in tensors.items()}
+        parts.append(part | {"rows": np.where(items.mask, split.samples[items.positions], -1)})
+    longest = max(part["rows"].shape[1] for part in parts)
+    joined = {
+        name: np.concatenate(
+            [_lengthened(part[name], longest, -1 if name == "rows" else 0) for part in parts]
+        )
+        for name in parts[0]
+    }
+    return joined | {"samples": joined["rows"][:, 0]}
+
+
+def clip_logits(run: Reopened, rows: np.ndarray, limit: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Classify clips with a trained network.
+
+    Args:
+        run: from ``reopen``.
+        rows: see ``look_at_clips``.
+        limit: see there.
+
+    Returns:
+        Logits (n, K) float32 and targets (n,).
+    """
+    logits: list[Tensor] = []
+    targets: list[np.ndarray] = []
+    for _, items, shown in _shown(run, rows, limit):
+        with torch.no_grad():
+            logits.append(logits_of(run.network(*shown.inputs)))
+        targets.append(items.targets)
+    return torch.cat(logits).numpy(), np.concatenate(targets)
+
+
+def heaviest_frames(looked: Mapping[str, np.ndarray]) -> dict[int, int]:
+    """Name the frame of each clip that weighs most: row of the first frame -> row of that one."""
+    places = looked["weights"].argmax(axis=1)
+    heaviest = np.take_along_axis(looked["rows"], places[:, None], axis=1)[:, 0]
+    return dict(zip(looked["rows"][:, 0].tolist(), heaviest.tolist(), strict=True))
+
+
+def alpha_alone(looked: Mapping[str, np.ndarray]) -> Looked:
+    """Give the weights that frames have where relation attention does not choose: alpha, of sum 1."""
+    alpha = looked["alpha"]
+    return {**looked, "weights": alpha / alpha.sum(axis=1, keepdims=True)}
+
+
+def intensity_agreement(
+    looks: Mapping[str, Sequence[Mapping[str, np.ndarray]]], samples: pd.DataFrame, confidence: float
+) -> pd.DataFrame:
+    """Correlate weights with true intensities inside clips (Spearman), over seeds and clips.
+
+    Args:
+        looks: name of a weighting -> one result of ``look_at_clips`` per seed, of the same clips.
+        samples: sample table; without the column ``intensity`` nothing is known.
+        confidence: such as 0.95.
+
+    Returns:
+        See ``agreement_table``; one row per weighting, none where nothing is known. Clips of constant
+        intensity, such as neutral ones, are left out.
+    """
+    if "intensity" not in samples:
+        return agreement_table([])
+    truth = samples["intensity"].to_numpy(np.float64)
+    found = []
+    for name, seeds in looks.items():
+        groups = sample_groups(samples, seeds[0]["samples"])
+        values = [
+            rank_correlation(look["weights"], truth[look["rows"]], look["rows"] >= 0).per_clip
+            for look in seeds
+        ]
+        found.append(agreement_row(name, np.stack(values), groups, confidence))
+    return agreement_table(found)
+
+
+def _shown(run: Reopened, rows: np.ndarray, limit: int) -> Iterator[tuple[Split, Items, Shown]]:
+    options = read_section(run.method.options, run.config.recipe.model, "recipe.model")
+    view = run.method.view(options)
+    if not view.in_clips:
+        raise UserError(f"method {run.method.name}: expected one that looks at clips")
+    table = run.store.samples.iloc[np.sort(rows)].assign(split=_PART)
+    split = open_table(run.store, table, _PART, limit, in_clips=True)
+    screen = Screen(view, split, run.config.recipe.image_size, lambda tensor: tensor)
+    for items in tested(screen, run.config.evaluation.batch_size):
+        yield split, items, screen.clean(items)
+
+
+def _lengthened(values: np.ndarray, length: int, value: int) -> np.ndarray:
+    """Pad (n, t) to (n, length)."""
+    return np.pad(values, [(0, 0), (0, length - values.shape[1])], constant_values=value)

@@ -1,0 +1,136 @@
+"""Weights of frames and both formulas against loops over single clips, written from the paper's equations."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import spearmanr
+from untrained_runs import frame_table, write_pictures, write_untrained
+
+from fer_repro.config import run_folder
+from fer_repro.data.augmentation import clean_images
+from fer_repro.errors import UserError
+from fer_repro.evaluation.frame_formulas import COLUMNS, compare_formulas
+from fer_repro.evaluation.frame_weights import (
+    alpha_alone,
+    clip_logits,
+    frame_weights_of_test,
+    heaviest_frames,
+    intensity_agreement,
+    look_at_clips,
+)
+from fer_repro.evaluation.reopened import reopen
+
+COUNTS = (3, 5, 2, 4)
+ARM = "self_relation"
+SEEDS = (0, 1)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("untrained")
+    store = write_pictures(folder / "small", frame_table(COUNTS), ("a", "b"))
+    networks = {
+        seed: write_untrained(folder / "runs", "fan", "synthetic_clips", ARM, seed, 2) for seed in SEEDS
+    }
+    write_untrained(folder / "runs", "fan", "synthetic_clips", "feature_average", 0, 2)
+    return folder / "runs", store, networks
+
+
+def rows_of(clip):
+    begin = sum(COUNTS[:clip])
+    return np.arange(begin, begin + COUNTS[clip])
+
+
+def by_loop(network, store, clip):
+    """alpha, beta, the logits of Eq. 4 and those of the authors' evaluation, frame by frame."""
+    with torch.no_grad():
+        features = []
+        for row in rows_of(clip):
+            image = torch.from_numpy(np.array(store.images[row]))[None, None]
+            features.append(network.embed_images(clean_images(image, 32))[0])
+        alpha = [network.alpha(f)[0] for f in features]
+        anchor = sum(a * f for a, f in zip(alpha, features, strict=True)) / sum(alpha)
+        joined = [torch.cat([f, anchor]) for f in features]
+        beta = [network.beta(j)[0] for j in joined]
+        total = sum(a * b for a, b in zip(alpha, beta, strict=True))
+        paper = sum(a * b * j for a, b, j in zip(alpha, beta, joined, strict=True)) / total
+        authors = sum(a * j for a, j in zip(alpha, joined, strict=True)) / total
+        scale = float(sum(alpha) / total)
+        assert torch.allclose(authors, scale * torch.cat([anchor, anchor]), atol=1e-4)  # s [v ; v]
+        logits = [network.pred_fc2(feature).numpy() for feature in (paper, authors)]
+    return np.array(alpha), np.array(beta), *logits, scale
+
+
+def test_weights_are_those_of_single_clips(project):
+    root, store, networks = project
+    looked = frame_weights_of_test(root, "synthetic_clips", [0], ARM, store)[0]
+    assert looked["rows"].shape == (4, 5)
+    for clip, count in enumerate(COUNTS):
+        alpha, beta, *_ = by_loop(networks[0], store, clip)
+        assert looked["rows"][clip].tolist() == [*rows_of(clip), *[-1] * (5 - count)]
+        np.testing.assert_allclose(looked["alpha"][clip, :count], alpha, atol=1e-5)
+        np.testing.assert_allclose(looked["beta"][clip, :count], beta, atol=1e-5)
+        shares = alpha * beta / (alpha * beta).sum()
+        np.testing.assert_allclose(looked["weights"][clip], [*shares, *[0] * (5 - count)], atol=1e-5)
+        alone = alpha_alone(looked)["weights"][clip]
+        np.testing.assert_allclose(alone, [*alpha / alpha.sum(), *[0] * (5 - count)], atol=1e-5)
+        assert heaviest_frames(looked)[rows_of(clip)[0]] == rows_of(clip)[shares.argmax()]
+
+
+def test_formulas_are_those_of_single_clips(project):
+    root, store, networks = project
+    found = compare_formulas(root, "synthetic_clips", SEEDS, store)
+    assert tuple(found.table.columns) == COLUMNS
+    gaps = []
+    for seed, row in zip(SEEDS, found.table.to_dict("records"), strict=True):
+        loops = [by_loop(networks[seed], store, clip) for clip in range(4)]
+        hits, sure = [], []
+        for kind in (2, 3):
+            logits = np.array([loop[kind] for loop in loops])
+            hits.append(100 * np.mean(logits.argmax(1) == [0, 1, 0, 1]))
+            shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+            sure.append(100 * shares.max(1).mean())
+        moved = [loop[2].argmax() != loop[3].argmax() for loop in loops]
+        assert (row["seed"], row["eq4"], row["authors"]) == (seed, *hits)
+        assert row["difference"] == pytest.approx(hits[1] - hits[0])
+        assert row["changed"] == pytest.approx(100 * np.mean(moved))
+        found_sure = (row["confidence_eq4"], row["confidence_authors"])
+        assert found_sure == pytest.approx(tuple(sure), abs=1e-3)
+        assert row["scale"] == pytest.approx(np.mean([loop[4] for loop in loops]), rel=1e-4)
+        gaps.append(hits[1] - hits[0])
+    assert found.difference.value == pytest.approx(np.mean(gaps))
+
+
+def test_predictions_take_some_clips_in_the_order_of_the_table(project):
+    root, store, networks = project
+    run = reopen(run_folder(root, "synthetic_clips", "fan", 0, ARM), store)
+    logits, targets = clip_logits(run, np.concatenate([rows_of(3), rows_of(1)]))
+    np.testing.assert_allclose(logits[0], by_loop(networks[0], store, 1)[2], atol=1e-5)
+    assert targets.tolist() == [1, 1]
+    assert look_at_clips(run, np.arange(14), limit=2)["rows"].shape[0] == 2
+
+
+def test_agreement_is_scipys_inside_clips(project):
+    root, store, _ = project
+    looks = frame_weights_of_test(root, "synthetic_clips", SEEDS, ARM, store)
+    row = intensity_agreement({"ab": list(looks.values())}, store.samples, 0.95).iloc[0]
+    truth = store.samples["intensity"].to_numpy()
+    rhos = [
+        [spearmanr(looks[s]["weights"][c, :n], truth[rows_of(c)]).statistic for c, n in enumerate(COUNTS)]
+        for s in SEEDS
+    ]
+    assert row["mean"] == pytest.approx(np.mean(rhos))
+    assert row["low"] < row["mean"] < row["high"]
+    assert (row["items"], row["of"]) == (4, 4)
+    nothing = intensity_agreement({"ab": list(looks.values())}, pd.DataFrame({"label": [0]}), 0.95)
+    assert nothing.empty
+
+
+def test_arms_without_attention_are_named(project):
+    root, store, _ = project
+    run = reopen(run_folder(root, "synthetic_clips", "fan", 0, "feature_average"), store)
+    with pytest.raises(UserError, match="'feature_average': it weighs no frames"):
+        look_at_clips(run, np.arange(14))
+    with pytest.raises(UserError, match="no relation attention"):
+        compare_formulas(root, "synthetic_clips", [0], store, arm="feature_average")
