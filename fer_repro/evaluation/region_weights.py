@@ -1,0 +1,131 @@
+"""How RAN's trained networks weigh the regions of covered faces, and whether they avoid the cover."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fer_repro.config import run_folder
+from fer_repro.data.protocols import protocol_rows, protocols_of
+from fer_repro.data.regions import Box, region_boxes, region_names
+from fer_repro.data.store import Store
+from fer_repro.data.synthetic.drawn import TRUTH, read_truth
+from fer_repro.errors import UserError
+from fer_repro.evaluation.agreement import agreement_row, agreement_table
+from fer_repro.evaluation.groups import sample_groups
+from fer_repro.evaluation.reopened import look, reopen
+from fer_repro.evaluation.truth import weight_on_covered
+
+Looked = dict[str, np.ndarray]
+MEASURES = ("correlation", "difference")
+
+
+@dataclass(frozen=True)
+class CoveredFaces:
+    """Faces of a data set's list of occluded ones.
+
+    Attributes:
+        rows: (n,) of the sample table; all test faces where there is no such list.
+        covered: (n, H, W) bool, the pixels that something covers; None where they are not known.
+    """
+
+    rows: np.ndarray
+    covered: np.ndarray | None
+
+
+def common_boxes(crops: str) -> dict[str, Box]:
+    """Name the boxes of a scheme that are the same for all faces, the whole face last.
+
+    Args:
+        crops: ``fixed`` or ``affectnet``, see ``fer_repro.data.regions``.
+
+    Raises:
+        UserError: the scheme is unknown, or its boxes differ from face to face.
+    """
+    names = region_names(crops)
+    if crops in ("random", "landmarks"):
+        raise UserError(
+            f"model.crops is '{crops}': its regions differ from face to face; expected fixed or affectnet"
+        )
+    left, top, right, bottom = region_boxes(crops, np.zeros(0, np.int64)).T.tolist()
+    return dict(zip(names, zip(left, top, right, bottom, strict=True), strict=True))
+
+
+def covered_faces(store: Store, limit: int = 0) -> CoveredFaces:
+    """Choose the faces of the occlusion list, with what is known of their pixels.
+
+    Args:
+        store: the data set.
+        limit: at most so many, evenly spread; 0 takes all.
+    """
+    known = "occlusion" in protocols_of(store.samples)
+    rows = protocol_rows(store.samples, "test", "occlusion" if known else "official")
+    if limit and limit < len(rows):
+        rows = rows[np.linspace(0, len(rows) - 1, limit).astype(np.int64)]
+    if not (store.folder / TRUTH).is_file():
+        return CoveredFaces(rows, None)
+    truth = read_truth(store.folder)
+    place = {int(row): i for i, row in enumerate(truth["samples"])}
+    if "occluded" not in truth or not set(rows.tolist()) <= set(place):
+        return CoveredFaces(rows, None)
+    return CoveredFaces(rows, truth["occluded"][[place[row] for row in rows.tolist()]])
+
+
+def region_weights(
+    root: Path | str, dataset: str, seeds: Sequence[int], arm: str, store: Store, rows: np.ndarray
+) -> dict[int, Looked]:
+    """Let the network of every seed weigh the regions of some faces.
+
+    Args:
+        root: where RAN's runs live.
+        dataset: of the runs.
+        seeds: which.
+        arm: one with attention.
+        store: the data set.
+        rows: (n,) of the sample table.
+
+    Returns:
+        Seed -> ``alpha``, ``mu``, ``beta``, ``nu`` and ``weights``, all (n, R).
+    """
+    folders = {seed: run_folder(root, dataset, "ran", seed, arm) for seed in seeds}
+    return {seed: look(reopen(folder, store), rows) for seed, folder in folders.items()}
+
+
+def cover_agreement(
+    weights: Mapping[str, Sequence[np.ndarray]],
+    coverage: np.ndarray | None,
+    faces: CoveredFaces,
+    samples: pd.DataFrame,
+    confidence: float,
+    measure: str = "correlation",
+) -> pd.DataFrame:
+    """Ask of each weighting whether covered regions weigh less, over seeds and faces.
+
+    A network may like a region on every face, and that region may often be free. So each weighting is
+    measured twice: as it is, and less the mean weight of each region over the faces given, which leaves how
+    it answers to the single face.
+
+    Args:
+        weights: name -> one (n, R) array per seed.
+        coverage: (n, R) covered shares; None where they are not known.
+        faces: whose regions these are.
+        samples: sample table, which tells persons apart.
+        confidence: such as 0.95.
+        measure: ``correlation`` or ``difference`` of ``weight_on_covered``.
+
+    Returns:
+        See ``agreement_table``; below zero means turning away. Empty where the cover is not known.
+    """
+    if coverage is None:
+        return agreement_table([])
+    groups = sample_groups(samples, faces.rows)
+    found = []
+    for name, seeds in weights.items():
+        kinds = {name: seeds, f"{name}, less the region's mean": [each - each.mean(axis=0) for each in seeds]}
+        for kind, arrays in kinds.items():
+            results = [weight_on_covered(array, coverage) for array in arrays]
+            values = np.stack([getattr(result, f"{measure}s") for result in results])
+            found.append(agreement_row(kind, values, groups, confidence))
+    return agreement_table(found)

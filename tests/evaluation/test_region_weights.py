@@ -1,0 +1,99 @@
+"""Weights of regions against the network run on single faces, and agreement with cover against scipy."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import spearmanr
+from untrained_runs import SIDE, write_pictures, write_untrained
+
+from fer_repro.data.augmentation import clean_images
+from fer_repro.data.regions import AFFECTNET, FIXED, cut_regions
+from fer_repro.data.synthetic.drawn import write_truth
+from fer_repro.errors import UserError
+from fer_repro.evaluation.region_weights import (
+    CoveredFaces,
+    common_boxes,
+    cover_agreement,
+    covered_faces,
+    region_weights,
+)
+
+FACES = pd.DataFrame(
+    {
+        "label": [0, 1, 0, 1, 0], "subject": ["a", "a", "b", "b", "c"], "clip": "",
+        "split": ["test", "test", "challenge", "challenge", "challenge"],
+    }
+)  # fmt: skip
+LISTED = FACES.assign(occlusion=[0, 0, 1, 0, 1])
+
+
+def test_faces_of_the_list_come_with_their_pixels(tmp_path):
+    store = write_pictures(tmp_path / "small", LISTED, ("a", "b"))
+    assert covered_faces(store).covered is None
+    masks = np.zeros((3, SIDE, SIDE), bool)
+    masks[0, 0, 0], masks[2, 1, 1] = True, True
+    write_truth(store.folder, {"samples": np.array([4, 3, 2]), "occluded": masks})
+    found = covered_faces(store)
+    assert found.rows.tolist() == [2, 4]
+    assert [np.argwhere(mask).tolist() for mask in found.covered] == [[[1, 1]], [[0, 0]]]
+    assert covered_faces(store, limit=1).rows.tolist() == [2]
+
+
+def test_without_a_list_all_test_faces_are_taken(tmp_path):
+    store = write_pictures(tmp_path / "small", FACES, ("a", "b"))
+    write_truth(store.folder, {"samples": np.array([0]), "occluded": np.zeros((1, SIDE, SIDE), bool)})
+    found = covered_faces(store)
+    assert found.rows.tolist() == [0, 1]
+    assert found.covered is None  # the truth says nothing of face 1
+
+
+def test_weights_are_those_of_single_faces(tmp_path):
+    store = write_pictures(tmp_path / "small", FACES, ("a", "b"))
+    network = write_untrained(tmp_path / "runs", "ran", "synthetic", "softmax_weights", 0, 2)
+    rows = np.array([3, 1, 4])
+    found = region_weights(tmp_path / "runs", "synthetic", [0], "softmax_weights", store, rows)[0]
+    for place, row in enumerate(rows):
+        image = torch.from_numpy(np.array(store.images[row]))[None, None]
+        regions = cut_regions(clean_images(image, 32), np.array(list(FIXED.values())), 32)
+        with torch.no_grad():
+            _, attention = network.attend(regions)
+        mu, nu = attention.mu[0, :, 0].numpy(), attention.nu[0, :, 0].numpy()
+        np.testing.assert_allclose(found["mu"][place], mu, atol=1e-6)
+        np.testing.assert_allclose(found["weights"][place], mu * nu / (mu * nu).sum(), atol=1e-6)
+
+
+def test_agreement_with_cover_is_scipys_and_less_the_mean():
+    draws = np.random.default_rng(3)
+    coverage, weights = draws.uniform(size=(5, 4)), [draws.uniform(size=(5, 4)) for _ in range(2)]
+    faces = CoveredFaces(np.arange(5), None)
+    table = cover_agreement({"mu": weights}, coverage, faces, FACES, 0.95)
+    expected = np.mean(
+        [spearmanr(w, c).statistic for each in weights for w, c in zip(each, coverage, strict=True)]
+    )
+    rest = [each - each.mean(axis=0) for each in weights]
+    less = np.mean([spearmanr(w, c).statistic for each in rest for w, c in zip(each, coverage, strict=True)])
+    assert table["mean"].tolist() == pytest.approx([expected, less])
+    assert table["weights"].tolist() == ["mu", "mu, less the region's mean"]
+
+
+def test_agreement_tells_turning_away_from_a_common_liking():
+    coverage = np.eye(4)[[0, 1, 2, 3, 0]]
+    shy = 0.3 - 0.1 * coverage
+    faces = CoveredFaces(np.arange(5), None)
+    for measure, value in (("correlation", -1.0), ("difference", -0.1)):
+        table = cover_agreement({"shy": [shy]}, coverage, faces, FACES, 0.95, measure)
+        assert table["mean"].iloc[0] == pytest.approx(value)
+    same = np.tile([0.4, 0.3, 0.2, 0.1], (5, 1))
+    table = cover_agreement({"liking": [same]}, coverage, faces, FACES, 0.95, "difference")
+    assert table["mean"].iloc[1] == pytest.approx(0)
+    assert cover_agreement({"liking": [same]}, None, faces, FACES, 0.95).empty
+
+
+def test_boxes_common_to_all_faces_are_named():
+    assert common_boxes("fixed") == FIXED
+    assert common_boxes("affectnet") == AFFECTNET
+    with pytest.raises(UserError, match="'random': its regions differ from face to face"):
+        common_boxes("random")
+    with pytest.raises(UserError, match="fixed"):
+        common_boxes("fixd")
