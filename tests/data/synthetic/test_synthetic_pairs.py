@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_repro.data.pairs import COLUMNS, crossing_folds, people_in
 from fer_repro.data.identification import identification_table
+from fer_repro.data.pairs import COLUMNS, crossing_folds, people_in
 from fer_repro.data.samples import check_samples, samples_csv
 from fer_repro.data.synthetic.factors import CLASSES, IDENTITY_COLUMNS, check_factors
 from fer_repro.data.synthetic.pairs import GAPS, LOOKS, PEOPLE, draw, sample_pairs
