@@ -177,8 +177,10 @@ def claim_sentence(claim: pd.Series) -> str:
         )
         paper = f" The paper has {numbers['published']} on {claim['published_dataset']}{elsewhere}."
     percent = f"{100 * float(claim['confidence']):g} %"
+    metric = "" if claim["metric"] == "accuracy" else f" in {str(claim['metric']).replace('_', ' ')}"
     return (
-        f"{claim['headline']} minus {claim['control']} on {claim['dataset']}, {tta} test-time augmentation: "
+        f"{claim['headline']} minus {claim['control']}{metric} on {claim['dataset']}, {tta} test-time "
+        "augmentation: "
         f"{numbers['difference']} points ({percent} interval {numbers['low']} to {numbers['high']}, "
         f"{int(claim['runs'])} seeds; {claim['note']}). {verdict}{paper}"
     )

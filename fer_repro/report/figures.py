@@ -288,7 +288,11 @@ def gap_plot(results: pd.DataFrame) -> Figure:
 
 
 def paired_seeds(
-    values: pd.DataFrame, headline: str, control: str, interval: tuple[float, float] = (np.nan, np.nan)
+    values: pd.DataFrame,
+    headline: str,
+    control: str,
+    interval: tuple[float, float] = (np.nan, np.nan),
+    quantity: str = "accuracy",
 ) -> Figure:
     """Draw the claim: both arms of each seed joined by a line, and differences, mean and interval.
 
@@ -297,6 +301,7 @@ def paired_seeds(
         headline: the arm the paper is about.
         control: the arm it is compared with.
         interval: of the mean difference, in points.
+        quantity: what the values are.
     """
     table = values.pivot_table(index="seed", columns="arm", values="value")[[control, headline]].dropna()
     gain = table[headline] - table[control]
@@ -308,7 +313,7 @@ def paired_seeds(
         left.scatter(np.full(len(table), x), table[arm], color=COLOURS[1 - x], s=46, zorder=2)
     left.set_xticks([0, 1], [plain(control), plain(headline)])
     left.set_xlim(-0.35, 1.35)
-    left.set_ylabel("accuracy (%)")
+    left.set_ylabel(f"{quantity} (%)")
     left.yaxis.set_major_locator(MaxNLocator(nbins=5))
     left.set_title("One line per seed")
     left.grid(axis="y")

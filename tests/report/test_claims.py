@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 from finished_project import result_rows
 
-from fer_repro.report.claims import CLAIM_COLUMNS, claim_table, gauge, headline_claim
+from fer_repro.report.claims import CLAIM_COLUMNS, claim_sentence, claim_table, gauge, headline_claim
 
 
 def table(measured, published):
@@ -60,3 +60,16 @@ def test_hard_subsets_are_compared_with_the_same_subset_alone(measured, publishe
     assert found["published"].round(2).tolist()[:2] == [1.0, 9.3]  # not 88.55 - 74.4
     assert found["published_dataset"].tolist() == ["fer2013", "ferplus", ""]
     assert np.isnan(found["published"]["pose_45"])
+
+
+def test_a_sentence_names_its_metric_unless_it_is_the_accuracy():
+    claim = pd.Series(
+        {
+            "headline": "dynamic", "control": "softmax", "dataset": "pairs", "tta": "none",
+            "confidence": 0.95, "difference": 1.0, "low": 0.5, "high": 1.5, "published": np.nan, "published_dataset": "",
+            "runs": 3, "note": "small", "metric": "pair_accuracy",
+        }
+    )  # fmt: skip
+    assert claim_sentence(claim).startswith("dynamic minus softmax in pair accuracy on pairs, without")
+    plain = pd.Series({**claim, "metric": "accuracy"})
+    assert claim_sentence(plain).startswith("dynamic minus softmax on pairs, without")
