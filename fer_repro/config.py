@@ -127,6 +127,7 @@ class TripletConfig:
     per_epoch: PositiveInt  # triplets
     batch_size: PositiveInt  # triplets
     margin: Positive
+    every: bool  # learn from every triplet that a batch's faces form, not the drawn ones alone
     optimiser: OptimiserConfig
     schedule: ScheduleConfig
 

@@ -73,7 +73,7 @@ def test_the_next_step_fits_params_yaml(fer, project):
     _, out, _ = fer("data", "add", "fer2013", "../raw/fer2013.csv")
     line = out.rstrip().splitlines()[-1]
     assert line == "  fer2013: stores/fer2013/manifest.json"
-    params.write_text(without.replace("datasets:\n", f"datasets:\n{line}\n"))
+    params.write_text(without.replace("datasets:\n", f"datasets:\n    {line}\n", 1))
     _, out, _ = fer("data", "add", "fer2013", "../raw/fer2013.csv", "--force")
     assert out.rstrip().splitlines()[-1] == "Next: dvc repro"
     _, out, _ = fer("data", "list")
@@ -262,7 +262,7 @@ def test_folders_of_any_size_under_a_name_of_their_own(fer, project):
     code, out, _ = fer("data", "add", "folder-office", "mine", "--size", "16")
     assert code == 0
     assert "labels: 0 angry, 1 glad" in out
-    line = "folder-office: {max_train: 0, max_val: 0, max_test: 0}"
+    line = "folder-office: {max_train: 0, max_val: 0, max_test: 0, folds: 0, select_on: val}"
     assert out.rstrip().splitlines()[-2:] == ["and this one under 'data:':", f"  {line}"]
     assert "subjects are unknown" in out
     assert fer("data", "doctor", "folder-office")[0] == 0

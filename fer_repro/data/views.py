@@ -178,8 +178,7 @@ class Frames:
 class Triplets:
     """Anchor, positive and negative, each (N, 3, S, S), of two classes: by turns (1, 1, 0) and (0, 0, 1).
 
-    Random faces without mining (arXiv:2004.07676, Sec. III-B and its code). Targets are 0: the positive is
-    the one that should be nearer.
+    Random faces without mining (arXiv:2004.07676, Sec. III-B and its code). Targets are the anchors' classes.
 
     Attributes:
         count: triplets of an epoch, and of a validation.
@@ -216,7 +215,7 @@ class Triplets:
             for k, i, j, n in zip(own, first, second, third, strict=True)
         ]
         positions = np.array(table, np.int64)
-        return Items(positions, np.ones(positions.shape, bool), np.zeros(self.count, np.int64))
+        return Items(positions, np.ones(positions.shape, bool), own.astype(np.int64))
 
     def inputs(
         self, images: Tensor, mask: Tensor, samples: np.ndarray, seed: int, counter: int

@@ -19,7 +19,7 @@ from fer_repro.data.views import Items
 from fer_repro.errors import UserError
 from fer_repro.evaluation.metrics import softmax
 from fer_repro.files import atomic_write
-from fer_repro.training.loop import Validate, logits_of
+from fer_repro.training.loop import Validate, hits_of, logits_of
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -151,7 +151,7 @@ def validation(
             with torch.no_grad(), fabric.autocast():
                 output = network(*shown.inputs)
             loss += criterion(output, shown.targets).double() * len(shown.targets)
-            correct += (logits_of(output).argmax(1) == shown.targets).sum()
+            correct += hits_of(output, shown.targets).sum()
             count += len(shown.targets)
         return loss.item() / count, correct.item() / count
 

@@ -16,11 +16,10 @@ class Embeddings(NamedTuple):
     positive: Tensor
     negative: Tensor
 
-    @property
-    def logits(self) -> Tensor:
-        """Minus the distances to positive and negative (N, 2): class 0 wins where the positive is nearer."""
+    def hits(self, targets: Tensor) -> Tensor:
+        """Say which triplets are in order, (N,) bool: the positive is nearer than the negative."""
         near, far = ((self.anchor - other).norm(dim=1) for other in (self.positive, self.negative))
-        return -torch.stack([near, far], dim=1)
+        return near < far
 
 
 def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:
@@ -65,12 +64,17 @@ class TripletLoss(nn.Module):
 
     Args:
         margin: that the negative is to be farther than the positive.
+        every: take every triplet that a batch's faces form, not the drawn ones alone as in [C].
     """
 
-    def __init__(self, margin: float = 1.0) -> None:
+    def __init__(self, margin: float = 1.0, every: bool = False) -> None:
         super().__init__()
         self.margin = margin
+        self.every = every
 
     def forward(self, output: Embeddings, targets: Tensor) -> Tensor:
-        """Compute the mean loss; the targets say nothing that the order of the triplet does not."""
-        return triplet_loss(*output, margin=self.margin)
+        """Compute the mean loss; ``targets`` (N,) are the classes of the anchors."""
+        if not self.every:
+            return triplet_loss(*output, margin=self.margin)
+        classes = torch.cat([targets, targets, 1 - targets])
+        return every_triplet_loss(torch.cat(tuple(output)), classes, self.margin)

@@ -47,8 +47,8 @@ from fer_repro.layers.efficientnet_trunk import (
     timm_key,
 )
 from fer_repro.layers.standardise import Standardise, check_images
-from fer_repro.layers.xception import xception
 from fer_repro.layers.triplets import Embeddings, TripletLoss
+from fer_repro.layers.xception import xception
 from fer_repro.methods.method import FirstStep, Method, OfficialLayout
 
 Tuning = Literal["evaluation", "train_mode"]

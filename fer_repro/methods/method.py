@@ -43,15 +43,15 @@ class FirstStep:
 
     Attributes:
         arms: which arms have it.
-        build: arm, options -> network of (anchor, positive, negative), in training mode; its output has
-            ``logits`` (N, 2), the first larger where the positive is nearer.
-        build_loss: margin -> loss of that output.
+        build: arm, options -> network of (anchor, positive, negative), in training mode; its output's
+            ``hits`` says where the positive is nearer.
+        build_loss: margin, every -> loss of that output and the anchors' classes.
         tune: trained network, options -> the arm's network, whose training follows.
     """
 
     arms: tuple[str, ...]
     build: Callable[[str, Any], nn.Module]
-    build_loss: Callable[[float], nn.Module]
+    build_loss: Callable[[float, bool], nn.Module]
     tune: Callable[[Any, Any], nn.Module]
 
 

@@ -156,7 +156,7 @@ def _start(
             f"recipe {config.recipe_name} of {config.method}: triplets is null, but arm '{config.arm}' is "
             "trained by triplets first"
         )
-    siamese, loss = step.build(config.arm, arm.options), step.build_loss(triplets.margin)
+    siamese, loss = step.build(config.arm, arm.options), step.build_loss(triplets.margin, triplets.every)
     view = Triplets(triplets.per_epoch)
     screen = Screen(view, held_out, config.recipe.image_size, fabric.to_device)
     fitted = fit(

@@ -89,6 +89,14 @@ def logits_of(output: Any) -> Tensor:  # noqa: ANN401 - a tensor or a method's n
     return logits
 
 
+def hits_of(output: Any, targets: Tensor) -> Tensor:  # noqa: ANN401 - a tensor or a method's named tuple
+    """Say which items a network got right, (N,) bool: by the largest logit, or by the tuple's ``hits``."""
+    if hasattr(output, "hits"):
+        hits: Tensor = output.hits(targets)
+        return hits
+    return logits_of(output).detach().argmax(1) == targets
+
+
 def train_one_epoch(
     fabric: "Fabric",
     network: nn.Module,
@@ -118,7 +126,7 @@ def train_one_epoch(
         fabric.backward(batch_loss)
         optimiser.step()
         tally[0] += batch_loss.detach() * len(targets)
-        tally[1] += (logits_of(output).detach().argmax(1) == targets).sum()
+        tally[1] += hits_of(output, targets).sum()
         tally[2] += len(targets)
         after_step()
 

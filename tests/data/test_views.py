@@ -97,7 +97,7 @@ def test_triplets_alternate_and_never_repeat_the_anchor():
         assert targets[negative] != targets[anchor]
         assert anchor != positive
     assert set(items.positions[:, 2]) == set(range(7))
-    assert (items.targets == 0).all()
+    assert (items.targets == targets[items.positions[:, 0]]).all()
 
 
 def test_triplets_change_by_seed_and_epoch_but_not_in_testing():

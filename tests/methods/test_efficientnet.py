@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from fer_repro.errors import UserError
 from fer_repro.layers.efficientnet_trunk import Padding
 from fer_repro.layers.ensemble import average_logits, combinations, video_logits
-from fer_repro.layers.triplets import Embeddings, TripletLoss, triplet_loss
+from fer_repro.layers.triplets import Embeddings, TripletLoss, every_triplet_loss, triplet_loss
 from fer_repro.methods.efficientnet import (
     ENSEMBLE,
     METHOD,
@@ -260,13 +260,22 @@ def test_the_triplet_loss_equals_the_loop():
     assert triplet_loss(a, p, n).item() == pytest.approx(total / 5, rel=1e-12)
 
 
-def test_the_order_of_distances_is_the_answer_of_a_triplet():
+def test_a_triplet_is_right_where_the_positive_is_nearer():
     anchor, near, far = torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]]), torch.tensor([[6.0, 8.0]])
-    assert Embeddings(anchor, near, far).logits.tolist() == [[-5.0, -10.0]]
     right, wrong = Embeddings(anchor, near, far), Embeddings(anchor, far, near)
-    assert (right.logits.argmax(1) == 0).all()
-    assert (wrong.logits.argmax(1) == 1).all()
+    assert right.hits(torch.ones(1)).tolist() == [True]
+    assert wrong.hits(torch.ones(1)).tolist() == [False]
     assert TripletLoss(2.0)(wrong, torch.zeros(1)).item() == pytest.approx(10 - 5 + 2)
+
+
+def test_every_triplet_of_a_batch_may_count():
+    generator = torch.Generator().manual_seed(0)
+    output = Embeddings(*torch.randn(3, 4, 5, generator=generator))
+    classes = torch.tensor([1, 0, 1, 0])
+    faces = torch.cat([output.anchor, output.positive, output.negative])
+    expected = every_triplet_loss(faces, torch.tensor([1, 0, 1, 0, 1, 0, 1, 0, 0, 1, 0, 1]), 0.5)
+    assert TripletLoss(0.5, every=True)(output, classes) == expected
+    assert TripletLoss(0.5)(output, classes) != expected
 
 
 def test_the_ensemble_averages_logits_before_the_sigmoid():
