@@ -10,7 +10,9 @@ import torch
 from scipy.special import expit
 from torch import Tensor, nn
 
+from fer_repro.config import run_folder
 from fer_repro.data.store import Store
+from fer_repro.data.synthetic.drawn import TRUTH, read_truth
 from fer_repro.evaluation.forgery import describe_frames, frame_logits
 from fer_repro.evaluation.reopened import look, reopen
 from fer_repro.evaluation.run_files import Run, by_arm
@@ -105,3 +107,47 @@ def _features_and_attention(network: nn.Module, images: Tensor) -> dict[str, Ten
     detector: Any = network
     assert isinstance(detector, Detector)
     return {"features": detector.features(images), **(explain(detector, images) or {})}
+
+
+def true_masks(folder: Path | str, rows: np.ndarray) -> np.ndarray | None:
+    """Read which pixels of some faces were manipulated, (N, H, W) bool; None where this is not known.
+
+    Args:
+        folder: of the prepared data set.
+        rows: (N,) of the sample table.
+    """
+    if not (Path(folder) / TRUTH).is_file():
+        return None
+    truth = read_truth(folder)
+    places = pd.Index(truth["samples"]).get_indexer(pd.Index(rows))
+    return truth["manipulated"][places] if (places >= 0).all() else None
+
+
+def one_of_each_kind(samples: pd.DataFrame, split: str = "test") -> np.ndarray:
+    """Choose the first face of each kind of manipulation, the real one first.
+
+    Where kinds are unknown, the first face of each class.
+
+    Args:
+        samples: the sample table.
+        split: of it.
+
+    Returns:
+        Rows of the table.
+    """
+    part = samples[samples["split"] == split]
+    column = "forgery" if "forgery" in part else "label"
+    return part.drop_duplicates(column).sort_values("label", kind="stable").index.to_numpy(np.int64)
+
+
+def read_triplets(
+    root: Path | str, dataset: str, method: str, arms: Sequence[str], seeds: Sequence[int]
+) -> pd.DataFrame:
+    """Read how the siamese arms learnt distances: the columns of triplets.csv after ``arm`` and ``seed``."""
+    tables = []
+    for arm in arms:
+        for seed in seeds:
+            path = run_folder(root, dataset, method, seed, arm) / "triplets.csv"
+            if path.is_file():
+                tables.append(pd.DataFrame({"arm": arm, "seed": seed, **pd.read_csv(path)}))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["arm", "seed", "epoch"])

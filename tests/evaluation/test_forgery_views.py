@@ -4,7 +4,15 @@ import pytest
 import torch
 from evaluated_project import sample_table
 
-from fer_repro.evaluation.forgery_views import kind_bars, network_parts, probabilities, scored_frames
+from fer_repro.evaluation.forgery_views import (
+    kind_bars,
+    network_parts,
+    one_of_each_kind,
+    probabilities,
+    read_triplets,
+    scored_frames,
+    true_masks,
+)
 from fer_repro.evaluation.predict import Predictions
 from fer_repro.evaluation.run_files import Run
 from fer_repro.methods.method import load_method
@@ -62,3 +70,30 @@ def test_every_part_of_the_network_is_named(arm, count):
     assert len(parts) == count
     counted = sum(p.numel() for path in parts for p in network.get_submodule(path).parameters())
     assert counted == sum(p.numel() for p in network.parameters())
+
+
+def test_masks_are_those_of_the_rows_or_unknown(tmp_path):
+    masks = np.arange(3)[:, None, None] == np.arange(4).reshape(2, 2)
+    assert true_masks(tmp_path, np.array([7])) is None
+    np.savez(tmp_path / "truth.npz", samples=[5, 7, 9], manipulated=masks)
+    assert (true_masks(tmp_path, np.array([9, 5])) == masks[[2, 0]]).all()
+    assert true_masks(tmp_path, np.array([9, 6])) is None
+
+
+def test_one_face_of_each_kind_real_first():
+    table = sample_table([1, 1, 0, 1], ["test", "test", "test", "train"], forgery=["b", "a", "none", "c"])
+    assert one_of_each_kind(table).tolist() == [2, 0, 1]
+    assert one_of_each_kind(table.drop(columns="forgery")).tolist() == [2, 0]
+
+
+def test_histories_of_triplets_of_the_arms_that_have_them(tmp_path):
+    place = tmp_path / "small/efficientnet/1/plain_siamese"
+    place.mkdir(parents=True)
+    (place / "triplets.csv").write_text("epoch,train_loss\n1,0.5\n2,0.25\n")
+    arguments = (tmp_path, "small", "efficientnet", ["plain", "plain_siamese"])
+    table = read_triplets(*arguments, [0, 1])
+    assert table[["arm", "seed", "epoch"]].to_numpy().tolist() == [
+        ["plain_siamese", 1, 1],
+        ["plain_siamese", 1, 2],
+    ]
+    assert read_triplets(*arguments, [0]).empty

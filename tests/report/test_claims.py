@@ -66,8 +66,8 @@ def test_a_sentence_names_its_metric_unless_it_is_the_accuracy():
     claim = pd.Series(
         {
             "headline": "dynamic", "control": "softmax", "dataset": "pairs", "tta": "none",
-            "confidence": 0.95, "difference": 1.0, "low": 0.5, "high": 1.5, "published": np.nan, "published_dataset": "",
-            "runs": 3, "note": "small", "metric": "pair_accuracy",
+            "confidence": 0.95, "difference": 1.0, "low": 0.5, "high": 1.5, "published": np.nan,
+            "published_dataset": "", "runs": 3, "note": "small", "metric": "pair_accuracy",
         }
     )  # fmt: skip
     assert claim_sentence(claim).startswith("dynamic minus softmax in pair accuracy on pairs, without")
