@@ -1,6 +1,7 @@
 """The pipeline's first stage: what params.yaml names becomes prepared/<name>, with its audit beside it."""
 
 import json
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,8 @@ def _draw(name: str, manifest_path: Path) -> tuple[Drawn, dict[str, str]]:
         from fer_repro.data.synthetic.strips import read_stills
 
         images, table, manifest = read_stills(manifest_path.parent)
-        return extend_stills(images, table, manifest["seed"]), manifest["files"]
+        drawn = extend_stills(images, table, manifest["seed"])
+        return replace(drawn, note=f"{manifest['note']} {drawn.note}"), manifest["files"]
     settings = _read_settings(name, manifest_path)
     draw = import_module(f"fer_repro.data.synthetic.{settings['kind']}").draw
     return draw(settings), {manifest_path.name: file_sha256(manifest_path)}
