@@ -72,24 +72,26 @@ def print_value(value: object, kind: Kind) -> str:
     return texts[kind](number)
 
 
+_KEPT = ("points", "nats")  # differences and log losses
+
+
 def in_percent(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows whose ``value`` and ``deviation`` are percent, whatever their unit was.
+    """Return rows whose ``value`` and ``deviation`` are percent, whatever they were; points and nats stay.
 
     Raises:
-        UserError: a unit that is neither ``%`` nor ``fraction``, or a missing column.
+        UserError: a unit that is none of these, or a missing column.
     """
     for column in ("unit", "value", *GROUP):
         if column not in rows:
             raise UserError(f"result rows: column '{column}' is missing; {nearest(column, rows.columns)}")
-    odd = sorted(set(rows["unit"]) - {"%", "percent", "fraction", "points"})
+    odd = sorted(set(rows["unit"]) - {"%", "percent", "fraction", *_KEPT})
     if odd:
-        raise UserError(f"result rows: unit '{odd[0]}': expected %, points or fraction")
+        raise UserError(f"result rows: unit '{odd[0]}': expected %, points, nats or fraction")
     factor = np.where(rows["unit"] == "fraction", 100.0, 1.0)
     scaled = rows.assign(value=pd.to_numeric(rows["value"]) * factor)
     if "deviation" in rows:
         scaled = scaled.assign(deviation=pd.to_numeric(rows["deviation"], errors="coerce") * factor)
-    unit = np.where(rows["unit"] == "points", "points", "%")
-    return scaled.assign(unit=unit)
+    return scaled.assign(unit=rows["unit"].where(rows["unit"].isin(_KEPT), "%"))
 
 
 def without_repeats(rows: pd.DataFrame) -> pd.DataFrame:

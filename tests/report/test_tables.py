@@ -15,6 +15,7 @@ from fer_repro.report.tables import (
     beside_published,
     difference_sentence,
     for_people,
+    in_percent,
     mean_interval,
     print_value,
     result_columns,
@@ -74,6 +75,13 @@ def test_means_of_earlier_work_keep_their_deviation(published):
     row = result_rows().head(1).assign(seed="", value=81.0, deviation=1.0, runs=3)
     table = beside_published(row, published, 0.95)
     np.testing.assert_allclose(table["high"], 81 + 4.302652729911275 / np.sqrt(3))
+
+
+def test_shares_become_percent_and_losses_stay(measured):
+    rows = measured.head(4).assign(unit=["fraction", "%", "points", "nats"], value=0.5)
+    found = in_percent(rows)
+    assert found["value"].tolist() == [50.0, 0.5, 0.5, 0.5]
+    assert found["unit"].tolist() == ["%", "%", "points", "nats"]
 
 
 def test_unknown_units_and_missing_columns_are_named(measured, published):
