@@ -16,7 +16,7 @@ from fer_repro.errors import UserError
 from fer_repro.evaluation.agreement import agreement_row, agreement_table
 from fer_repro.evaluation.groups import sample_groups
 from fer_repro.evaluation.reopened import look, reopen
-from fer_repro.evaluation.truth import weight_on_covered
+from fer_repro.evaluation.truth import region_coverage, weight_on_covered
 
 Looked = dict[str, np.ndarray]
 MEASURES = ("correlation", "difference")
@@ -71,6 +71,19 @@ def covered_faces(store: Store, limit: int = 0) -> CoveredFaces:
     if "occluded" not in truth or not set(rows.tolist()) <= set(place):
         return CoveredFaces(rows, None)
     return CoveredFaces(rows, truth["occluded"][[place[row] for row in rows.tolist()]])
+
+
+def covered_regions(faces: CoveredFaces, boxes: Mapping[str, Box]) -> np.ndarray | None:
+    """Measure which share of each region is covered.
+
+    Args:
+        faces: from ``covered_faces``.
+        boxes: R regions, from ``common_boxes``.
+
+    Returns:
+        (n, R) in [0, 1]; None where the covered pixels are not known.
+    """
+    return None if faces.covered is None else region_coverage(faces.covered, np.array(list(boxes.values())))
 
 
 def region_weights(

@@ -16,6 +16,7 @@ from fer_repro.evaluation.region_weights import (
     common_boxes,
     cover_agreement,
     covered_faces,
+    covered_regions,
     region_weights,
 )
 
@@ -97,3 +98,11 @@ def test_boxes_common_to_all_faces_are_named():
         common_boxes("random")
     with pytest.raises(UserError, match="fixed"):
         common_boxes("fixd")
+
+
+def test_cover_is_a_share_of_each_region():
+    covered = np.zeros((1, 4, 4), bool)
+    covered[0, :2, :2] = True
+    boxes = {"left": (0.0, 0.0, 0.5, 1.0), "whole": (0.0, 0.0, 1.0, 1.0)}
+    np.testing.assert_allclose(covered_regions(CoveredFaces(np.array([0]), covered), boxes), [[0.5, 0.25]])
+    assert covered_regions(CoveredFaces(np.array([0]), None), boxes) is None
