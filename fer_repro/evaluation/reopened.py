@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fer_repro.config import RunConfig, read_section
+from fer_repro.config import read_section
 from fer_repro.data.batches import Screen
 from fer_repro.data.identification import identification_table
 from fer_repro.data.loading import Split
@@ -32,7 +32,8 @@ class Reopened:
 
     Attributes:
         method: its method.
-        config: of its run.
+        config: what its config.json holds.
+        options: the method's own.
         network: on the CPU, in evaluation mode.
         store: the data set.
         table: the sample table; where pairs are verified the people's, with a held-out face of each as
@@ -41,7 +42,8 @@ class Reopened:
     """
 
     method: Method
-    config: RunConfig
+    config: dict[str, Any]
+    options: Any
     network: nn.Module
     store: Store
     table: pd.DataFrame
@@ -63,21 +65,22 @@ def reopen(folder: Path | str, store: Store) -> Reopened:
         UserError: a file is missing, or the weights do not fit the configuration.
     """
     folder = Path(folder)
-    config = read_section(RunConfig, read_run_config(folder), str(folder / "config.json"))
-    method = load_method(config.method)
-    options = read_section(method.options, config.recipe.model, f"{folder / 'config.json'}: recipe.model")
+    config = read_run_config(folder)
+    method, arm = load_method(config["method"]), config["arm"]
+    where = f"{folder / 'config.json'}: recipe.model"
+    options = read_section(method.options, config["recipe"]["model"], where)
     table, classes = store.samples, store.classes
     if (folder / PAIR_SCORES).is_file():
         table, classes = identification_table(store.samples)
-    network = method.build_model(config.arm, options, len(classes), pretrained=False)
+    network = method.build_model(arm, options, len(classes), pretrained=False)
     path = folder / WEIGHTS
     try:
         network.load_state_dict(load_file(path))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected the weights of a trained run") from None
     except RuntimeError as error:
-        raise UserError(f"{path}: does not fit {config.method}, arm {config.arm}: {error}") from None
-    return Reopened(method, config, network.eval(), store, table, classes)
+        raise UserError(f"{path}: does not fit {method.name}, arm {arm}: {error}") from None
+    return Reopened(method, config, options, network.eval(), store, table, classes)
 
 
 def look(run: Reopened, rows: np.ndarray, compute: Compute | None = None) -> dict[str, np.ndarray]:
@@ -96,18 +99,14 @@ def look(run: Reopened, rows: np.ndarray, compute: Compute | None = None) -> dic
         UserError: the method looks at clips, or cannot explain itself.
     """
     compute = compute or run.method.explain
-    view = run.method.view(_options(run))
+    view = run.method.view(run.options)
     if view.in_clips or compute is None:
         raise UserError(f"method {run.method.name}: expected one that looks at faces and explains itself")
     images = run.store.samples["image"].to_numpy(np.int64)[rows]
     split = Split(run.store.images, np.asarray(rows, np.int64), images, np.zeros(len(rows), np.int64))
-    screen = Screen(view, split, run.config.recipe.image_size, lambda tensor: tensor)
+    screen = Screen(view, split, run.config["recipe"]["image_size"], lambda tensor: tensor)
     parts: list[Mapping[str, Tensor]] = []
-    for items in tested(screen, run.config.evaluation.batch_size):
+    for items in tested(screen, run.config["evaluation"]["batch_size"]):
         with torch.no_grad():
             parts.append(compute(run.network, *screen.clean(items).inputs) or {})
     return {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
-
-
-def _options(run: Reopened) -> Any:  # noqa: ANN401 - the method's type
-    return read_section(run.method.options, run.config.recipe.model, "recipe.model")
