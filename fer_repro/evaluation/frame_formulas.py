@@ -94,7 +94,7 @@ def compare_formulas(
 def _answer_twice(run: Reopened, limit: int) -> _Answers:
     network = run.network
     if not isinstance(network, FrameAttentionNetwork) or network.attention != "self_relation":
-        raise UserError(f"arm '{run.config.arm}' has no relation attention: both formulas need it")
+        raise UserError(f"arm '{run.config['arm']}' has no relation attention: both formulas need it")
     clips = protocol_rows(run.store.samples, "test", "official")
     before, answers = network.reference_evaluation, []
     for authors in (False, True):

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from fer_repro.config import read_section, run_folder
+from fer_repro.config import run_folder
 from fer_repro.data.batches import Screen, Shown
 from fer_repro.data.loading import Split, open_table
 from fer_repro.data.protocols import protocol_rows
@@ -66,7 +66,7 @@ def look_at_clips(run: Reopened, rows: np.ndarray, limit: int = 0) -> Looked:
     for split, items, shown in _shown(run, rows, limit):
         tensors = run.method.explain(run.network, *shown.inputs) if run.method.explain else None
         if tensors is None:
-            raise UserError(f"method {run.method.name}, arm '{run.config.arm}': it weighs no frames")
+            raise UserError(f"method {run.method.name}, arm '{run.config['arm']}': it weighs no frames")
         part = {name: tensor.numpy() for name, tensor in tensors.items()}
         parts.append(part | {"rows": np.where(items.mask, split.samples[items.positions], -1)})
     longest = max(part["rows"].shape[1] for part in parts)
@@ -141,14 +141,13 @@ def intensity_agreement(
 
 
 def _shown(run: Reopened, rows: np.ndarray, limit: int) -> Iterator[tuple[Split, Items, Shown]]:
-    options = read_section(run.method.options, run.config.recipe.model, "recipe.model")
-    view = run.method.view(options)
+    view = run.method.view(run.options)
     if not view.in_clips:
         raise UserError(f"method {run.method.name}: expected one that looks at clips")
     table = run.store.samples.iloc[np.sort(rows)].assign(split=_PART)
     split = open_table(run.store, table, _PART, limit, in_clips=True)
-    screen = Screen(view, split, run.config.recipe.image_size, lambda tensor: tensor)
-    for items in tested(screen, run.config.evaluation.batch_size):
+    screen = Screen(view, split, run.config["recipe"]["image_size"], lambda tensor: tensor)
+    for items in tested(screen, run.config["evaluation"]["batch_size"]):
         yield split, items, screen.clean(items)
 
 
