@@ -15,7 +15,8 @@ from pydantic.dataclasses import dataclass as checked
 
 from fer_repro.config import STRICT, read_section
 from fer_repro.errors import UserError, nearest
-from fer_repro.evaluation.evidence import ENSEMBLE_ARM, METRICS
+from fer_repro.evaluation.ensembles import ensemble_name
+from fer_repro.evaluation.evidence import METRICS
 from fer_repro.files import read_yaml
 from fer_repro.methods.method import load_method, method_names
 
@@ -241,7 +242,7 @@ def _read_published(section: Any, kind: Kind, where: str) -> Published:  # noqa:
 def _check_head(head: _Head, where: str) -> None:
     _known(head.method, method_names(), f"{where}: method")
     method = load_method(head.method)
-    arms = {*method.arms, ENSEMBLE_ARM} if head.kind == "ensemble" else set(method.arms)
+    arms = {*method.arms, ensemble_name(method.ensemble)} if head.kind == "ensemble" else set(method.arms)
     if head.kind != "absolute":
         for arm in (head.arm, *head.against):
             _known(arm, arms, f"{where}: arm of {head.method}")

@@ -7,7 +7,6 @@ al. (arXiv:2004.07676, Sec. III-C). Both combine networks of one seed.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import torch
@@ -17,12 +16,8 @@ from fer_repro.evaluation.metrics import softmax
 from fer_repro.evaluation.predict import Predictions
 from fer_repro.evaluation.run_files import Run, by_arm
 from fer_repro.layers.ensemble import average_logits, combinations
-from fer_repro.methods.efficientnet import ENSEMBLE
+from fer_repro.methods.method import EnsembleRule, load_method
 
-Rule = Literal["probabilities", "logits"]
-
-SUMMED = ("rmn",)
-"""Methods whose paper sums the probabilities of several networks."""
 _LEAST = 1e-300  # below it a probability counts as this, so that its logarithm is finite
 
 
@@ -34,20 +29,19 @@ def papers_ensembles(method: str, arms: Sequence[str]) -> list[tuple[str, ...]]:
         arms: those trained.
 
     Returns:
-        For efficientnet all combinations of two or more of its four networks, in the order of the paper's
-        table; for rmn all arms together; otherwise none.
+        All combinations of two or more of the networks that the paper combines, in the order of its table;
+        none for a paper without an ensemble.
     """
-    if method == "efficientnet":
-        return [members for members in combinations([arm for arm in ENSEMBLE if arm in arms]) if members[1:]]
-    return [tuple(arms)] if method in SUMMED and len(arms) > 1 else []
+    members = [arm for arm in load_method(method).ensemble if arm in arms]
+    return [chosen for chosen in combinations(members) if len(chosen) > 1]
 
 
-def ensemble_rule(method: str) -> Rule:
-    """Name what a method's paper combines: the logits of efficientnet, else probabilities."""
-    return "logits" if method == "efficientnet" else "probabilities"
+def ensemble_name(members: Sequence[str]) -> str:
+    """Name an ensemble after its members, as results and published/results.csv do: ``plain+attention``."""
+    return "+".join(members)
 
 
-def ensemble_runs(runs: Sequence[Run], members: Sequence[str], rule: Rule) -> list[Run]:
+def ensemble_runs(runs: Sequence[Run], members: Sequence[str], rule: EnsembleRule) -> list[Run]:
     """Combine the arms of each seed into one run, called after them: ``plain+attention``.
 
     Args:
@@ -64,18 +58,20 @@ def ensemble_runs(runs: Sequence[Run], members: Sequence[str], rule: Rule) -> li
     arms = by_arm(runs)
     for arm in members:
         if arm not in arms:
-            raise UserError(f"ensemble {'+'.join(members)}: no run of arm '{arm}'; {nearest(arm, arms)}")
+            raise UserError(f"ensemble {ensemble_name(members)}: no run of arm '{arm}'; {nearest(arm, arms)}")
     if len(set(members)) != len(members) or len(members) < 2:
-        raise UserError(f"ensemble {'+'.join(members) or 'of nothing'}: expected two or more different arms")
+        raise UserError(
+            f"ensemble {ensemble_name(members) or 'of nothing'}: expected two or more different arms"
+        )
     combine = _average if rule == "logits" else _sum
     found = []
     for first in arms[members[0]]:
         chosen = [run for arm in members for run in arms[arm] if run.seed == first.seed]
         if len(chosen) != len(members):
             missing = [arm for arm in members if arm not in {run.arm for run in chosen}]
-            raise UserError(f"ensemble {'+'.join(members)}: arm '{missing[0]}' has no seed {first.seed}")
+            raise UserError(f"ensemble {ensemble_name(members)}: arm '{missing[0]}' has no seed {first.seed}")
         predictions = combine([run.predictions for run in chosen])
-        found.append(Run("+".join(members), first.seed, first.config, predictions))
+        found.append(Run(ensemble_name(members), first.seed, first.config, predictions))
     return found
 
 

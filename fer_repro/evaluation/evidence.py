@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_repro.config import method_arms, read_section, run_folder
-from fer_repro.data.protocols import protocol_rows, protocols_of
 from fer_repro.data.store import open_store
 from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.crossed import Floats, Spread, spread
@@ -21,14 +20,11 @@ from fer_repro.evaluation.groups import sample_groups
 from fer_repro.evaluation.pair_rows import score_pairs
 from fer_repro.evaluation.pair_scores import PAIR_SCORES
 from fer_repro.evaluation.row_form import SPLIT, Subject
+from fer_repro.evaluation.rows import TESTED, tested_samples
 from fer_repro.evaluation.run_files import PairRun, Run, by_arm, read_pair_runs, read_runs
 from fer_repro.evaluation.statistics import mean_shares
-from fer_repro.methods.efficientnet import ENSEMBLE
 from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
-
-ENSEMBLE_ARM = "ensemble_all"
-"""The four networks of arXiv:2004.07676 together, as published/results.csv calls them."""
 
 
 @dataclass(frozen=True)
@@ -186,8 +182,9 @@ def expression_evidence(runs: Sequence[Run], samples: pd.DataFrame, subject: Sub
     predictions = runs[0].predictions
     tta = (False, True) if runs[0].config["recipe"]["tta_copies"] else (False,)
     found = []
-    for protocol in protocols_of(samples):
-        chosen = np.isin(predictions.samples, protocol_rows(samples, SPLIT, protocol))
+    tested = np.isin(predictions.splits, TESTED)
+    for protocol, rows in tested_samples(runs[0].config["data"]["folds"], samples).items():
+        chosen = tested & np.isin(predictions.samples, rows)
         if not chosen.any():
             continue
         targets = predictions.targets[chosen]
@@ -204,7 +201,7 @@ def expression_evidence(runs: Sequence[Run], samples: pd.DataFrame, subject: Sub
 
 
 def forgery_evidence(runs: Sequence[Run], samples: pd.DataFrame, subject: Subject) -> list[Evidence]:
-    """Gather logits of manipulation by frame and by video, of networks and of the four together.
+    """Gather logits of manipulation by frame and by video, of networks and of the paper's ensemble.
 
     A video's logit is the mean of its frames'. Frames of a video, and videos made of one, are one group.
 
@@ -213,9 +210,10 @@ def forgery_evidence(runs: Sequence[Run], samples: pd.DataFrame, subject: Subjec
         samples: the sample table; ``clip`` is the video, ``original`` what a manipulated one was made of.
         subject: method and data set.
     """
-    complete = set(ENSEMBLE) <= {run.arm for run in runs}
-    together = ensemble_runs(runs, ENSEMBLE, "logits") if complete else []
-    everything = [*runs, *(Run(ENSEMBLE_ARM, run.seed, run.config, run.predictions) for run in together)]
+    built = load_method(subject.method)
+    complete = len(built.ensemble) > 1 and set(built.ensemble) <= {run.arm for run in runs}
+    together = ensemble_runs(runs, built.ensemble, built.ensemble_rule) if complete else []
+    everything = [*runs, *together]
     frames = describe_frames(runs[0].predictions.of_split(SPLIT), samples)
     logits = _stack(everything, lambda run: frame_logits(run.predictions.of_split(SPLIT)))
     _, first = np.unique(frames.videos, return_index=True)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from fer_repro.evaluation.ensembles import ensemble_name
 from fer_repro.evaluation.forgery import (
     base_rate_metrics,
     describe_frames,
@@ -25,7 +26,6 @@ from fer_repro.evaluation.row_form import (
 )
 from fer_repro.evaluation.run_files import Run, by_arm
 from fer_repro.layers.ensemble import combinations
-from fer_repro.methods.efficientnet import ENSEMBLE
 
 TABLE = ("frame_auc", "frame_log_loss", "video_auc", "video_log_loss")
 """The columns of the paper's table, each for frames and for videos."""
@@ -69,8 +69,7 @@ def forgery_rows(
         resamples: of a bootstrap over ten seeds or more.
 
     Returns:
-        Rows with ``COLUMNS`` and intervals with ``INTERVAL_COLUMNS``; log losses in nats, unit points as
-        published.
+        Rows with ``COLUMNS`` and intervals with ``INTERVAL_COLUMNS``; log losses in nats.
     """
     measured = measure_forgeries(runs, samples)
     constant = _base_rate(runs[0], samples)
@@ -78,7 +77,7 @@ def forgery_rows(
     differences: list[Row] = []
     intervals: list[Row] = []
     for metric in next(iter(measured.values())):
-        quantity = Quantity(_PROTOCOL, metric, unit="points" if "log_loss" in metric else "%")
+        quantity = Quantity(_PROTOCOL, metric, unit="nats" if "log_loss" in metric else "%")
         arms = {arm: found[metric] for arm, found in measured.items()}
         for arm, members in by_arm(runs).items():
             values = dict(zip((run.seed for run in members), arms[arm].values.tolist(), strict=True))
@@ -92,13 +91,16 @@ def forgery_rows(
     return table, pd.DataFrame(intervals, columns=list(INTERVAL_COLUMNS))
 
 
-def ensemble_table(runs: Sequence[Run], samples: pd.DataFrame, control: str) -> pd.DataFrame:
+def ensemble_table(
+    runs: Sequence[Run], samples: pd.DataFrame, control: str, members: Sequence[str]
+) -> pd.DataFrame:
     """Lay out networks and ensembles as the paper's table does: the control first, then all combinations.
 
     Args:
         runs: single networks and ensembles.
         samples: the sample table.
         control: the network that stands in no ensemble.
+        members: the networks that are combined, in the order of the paper's table.
 
     Returns:
         ``networks``, e.g. ``plain+attention``; for each single network whether it is among them; the columns
@@ -106,7 +108,7 @@ def ensemble_table(runs: Sequence[Run], samples: pd.DataFrame, control: str) -> 
         its ``_deviation`` over seeds (n - 1, NaN for one); and ``runs``. An AUC of frames of one kind is NaN.
     """
     measured = measure_forgeries(runs, samples)
-    papers = ["+".join(members) for members in combinations(ENSEMBLE)]
+    papers = [ensemble_name(chosen) for chosen in combinations(members)]
     order = [arm for arm in dict.fromkeys([control, *papers, *measured]) if arm in measured]
     networks = [arm for arm in order if "+" not in arm]
     rows = []

@@ -49,8 +49,7 @@ class Quantity:
         protocol: which samples or pairs count.
         metric: its name.
         tta: how test images were augmented.
-        unit: ``%`` for shares, kept in [0, 1] until they are written; ``points`` for log losses, as
-            published.
+        unit: ``%`` for shares, kept in [0, 1] until they are written; ``nats`` for log losses.
     """
 
     protocol: str
@@ -62,6 +61,11 @@ class Quantity:
     def scale(self) -> float:
         """What a value is multiplied by when it is written."""
         return 100.0 if self.unit == "%" else 1.0
+
+    @property
+    def gap_unit(self) -> str:
+        """The unit of differences."""
+        return "points" if self.unit == "%" else self.unit
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,7 @@ def difference_row(
     parts = [interval if np.isfinite(difference.low) else difference.kind, tests, subject.note]
     deviation = _deviation([scale * value for value in by_seed])
     row = _row(subject, quantity, name, scale * difference.value, "", deviation, len(by_seed))
-    return {**row, "unit": "points", "note": "; ".join(part for part in parts if part)}
+    return {**row, "unit": quantity.gap_unit, "note": "; ".join(part for part in parts if part)}
 
 
 def interval_row(
@@ -181,13 +185,13 @@ def interval_row(
         interval: of the mean over runs.
         confidence: e.g. 0.95.
         runs: how many.
-        difference: its unit is points then.
+        difference: its unit is points then, of losses nats.
     """
     scale = quantity.scale
     return {
         "method": subject.method, "arm": arm, "dataset": subject.dataset, "protocol": quantity.protocol,
         "split": SPLIT, "metric": quantity.metric, "tta": quantity.tta,
-        "unit": "points" if difference else quantity.unit, "value": scale * interval.value,
+        "unit": quantity.gap_unit if difference else quantity.unit, "value": scale * interval.value,
         "low": scale * interval.low, "high": scale * interval.high, "confidence": confidence,
         "kind": interval.kind, "runs": runs,
     }  # fmt: skip

@@ -158,7 +158,7 @@ def _cells(runs: Sequence[Run], samples: pd.DataFrame) -> list[_Cell]:
     tested = predictions.samples[np.isin(predictions.splits, TESTED)]
     kinds = [(False, "none")] + ([(True, f"{copies} random copies")] if copies else [])
     cells = []
-    for protocol, chosen in _chosen(runs[0].config["data"]["folds"], samples).items():
+    for protocol, chosen in tested_samples(runs[0].config["data"]["folds"], samples).items():
         rows = np.isin(tested, chosen)
         if rows.any():
             groups = sample_groups(samples, tested[rows])
@@ -170,8 +170,13 @@ def _cells(runs: Sequence[Run], samples: pd.DataFrame) -> list[_Cell]:
     return cells
 
 
-def _chosen(folds: int, samples: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Choose the samples of each protocol; with folds every sample is tested once."""
+def tested_samples(folds: int, samples: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Choose the rows of the sample table that each protocol tests.
+
+    Args:
+        folds: that were tested in turn, so that every sample is tested once; 0 for the set's own split.
+        samples: the sample table.
+    """
     if folds:
         return {f"{'ten' if folds == 10 else folds}_fold": np.arange(len(samples))}
     return {name: protocol_rows(samples, SPLIT, name) for name in protocols_of(samples)}

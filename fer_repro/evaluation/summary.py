@@ -11,7 +11,7 @@ import pandas as pd
 from fer_repro.config import EvaluationConfig, method_arms, read_section, run_folder
 from fer_repro.data.store import open_store
 from fer_repro.evaluation.calibration import calibrate, calibration_rows, reliability
-from fer_repro.evaluation.ensembles import ensemble_rule, ensemble_runs, papers_ensembles
+from fer_repro.evaluation.ensembles import ensemble_runs, papers_ensembles
 from fer_repro.evaluation.forgery import is_manipulation
 from fer_repro.evaluation.forgery_rows import ensemble_table, forgery_rows, measure_forgeries
 from fer_repro.evaluation.metrics import classification_metrics, confusion_matrix, recalls, softmax
@@ -179,8 +179,9 @@ def _verification(runs: Sequence[PairRun], terms: _Terms) -> Evaluation:
 
 def _classification(runs: Sequence[Run], ensembles: Sequence[Sequence[str]], terms: _Terms) -> Evaluation:
     """Evaluate runs that predict classes; ensembles have rows and metrics like arms."""
-    rule = ensemble_rule(terms.subject.method)
-    everything = [*runs, *(run for members in ensembles for run in ensemble_runs(runs, members, rule))]
+    built = load_method(terms.subject.method)
+    together = [run for names in ensembles for run in ensemble_runs(runs, names, built.ensemble_rule)]
+    everything = [*runs, *together]
     compare = (terms.control, terms.confidence, terms.resamples)
     tables = [result_rows(everything, terms.samples, terms.subject)]
     differences, intervals = difference_rows(everything, terms.samples, terms.subject, *compare)
@@ -196,7 +197,7 @@ def _classification(runs: Sequence[Run], ensembles: Sequence[Sequence[str]], ter
         intervals = pd.concat([intervals, further], ignore_index=True)
         for arm, found in measure_forgeries(everything, terms.samples).items():
             metrics[arm] |= _means([{name: by_seed.values.mean() for name, by_seed in found.items()}])
-        table = ensemble_table(everything, terms.samples, terms.control)
+        table = ensemble_table(everything, terms.samples, terms.control, built.ensemble)
     calibration = calibrate(everything)
     confident = calibration_rows(calibration, runs[0], terms.samples, terms.subject)
     tables += [pd.DataFrame(confident, columns=list(COLUMNS)), differences]

@@ -387,6 +387,8 @@ METHOD = Method(
     pretraining_name=pretraining_name,
     explain=explain,
     first_step=FirstStep(("plain_siamese", "attention_siamese"), build_siamese, TripletLoss, tune),
+    ensemble=ENSEMBLE,
+    ensemble_rule="logits",
     official={
         "architectures.fornet.EfficientNetB4": _layout(attention=False, siamese=False),
         "architectures.fornet.EfficientNetAutoAttB4": _layout(attention=True, siamese=False),

@@ -15,6 +15,7 @@ from fer_repro.data.views import Faces, View
 from fer_repro.errors import UserError, nearest
 
 Task = Literal["expression", "verification", "manipulation"]
+EnsembleRule = Literal["probabilities", "logits"]
 
 _SHOWN = 5  # keys named in an error; the rest is counted
 
@@ -105,6 +106,8 @@ class Method:
         view: what the network is shown of a face or clip, from the options.
         watch: numbers of a network that the history of its training keeps.
         first_step: training by triplets, where arms have it.
+        ensemble: arms that the paper combines, in the order of its table; empty where it has no ensemble.
+        ensemble_rule: what it averages.
     """
 
     name: str
@@ -125,6 +128,8 @@ class Method:
     view: Callable[[Any], View] = _faces
     watch: Callable[[nn.Module], dict[str, float]] | None = None
     first_step: FirstStep | None = None
+    ensemble: tuple[str, ...] = ()
+    ensemble_rule: EnsembleRule = "probabilities"
 
     @property
     def tasks(self) -> tuple[Task, ...]:

@@ -343,6 +343,7 @@ METHOD = Method(
     build_loss=build_loss,
     pretraining_name=pretraining_name,
     explain=explain,
+    ensemble=("masked", "plain_head", "no_mask"),  # its two masked networks, and one for its five others
     official={
         "models.resmasking.resmasking": _layout(head="plain"),
         "models.resmasking.resmasking_dropout1": _layout(),

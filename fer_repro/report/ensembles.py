@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 LEVELS = ("frame", "video")
-_ALL = "ensemble_all"
 
 
 def published_ensembles(
@@ -16,8 +15,7 @@ def published_ensembles(
     """Lay out the published rows of one data set as the paper's table does.
 
     Args:
-        published: rows of published/results.csv, where ``plain__attention`` names an ensemble of two and
-            ``ensemble_all`` that of all.
+        published: rows of published/results.csv, where ``plain+attention`` names an ensemble of two.
         method: whose rows.
         dataset: as named there.
         networks: in the order of the paper's table.
@@ -34,11 +32,11 @@ def published_ensembles(
     sets += [chosen for n in range(1, len(networks) + 1) for chosen in combinations(networks, n)]
     table = []
     for members in sets:
-        name = _ALL if len(members) == len(networks) and _ALL in wide.index else "__".join(members)
+        name = "+".join(members)
         if name in wide.index:
             inside = {network: network in members for network in (baseline, *networks)}
             metrics = {str(metric): value for metric, value in wide.loc[name].items()}
-            table.append({"networks": "+".join(members), **inside, **metrics})
+            table.append({"networks": name, **inside, **metrics})
     return pd.DataFrame(table)
 
 

@@ -45,11 +45,12 @@ def write_data(folder, samples, classes):
     write_store(folder / "prepared" / "small", "small", classes, images, samples, {})
 
 
-def write_run(folder, method, arm, seed, model, copies=0):
+def write_run(folder, method, arm, seed, model, copies=0, folds=0):
     place = run_folder(folder / "runs", "small", method, seed, arm)
     place.mkdir(parents=True)
     recipe = {"model": model, "note": NOTE, "tta_copies": copies}
-    (place / "config.json").write_text(json.dumps({"recipe": recipe}))
+    data = {"max_train": 0, "max_test": 0, "folds": folds}
+    (place / "config.json").write_text(json.dumps({"recipe": recipe, "data": data}))
     (place / "history.csv").write_text("epoch,lr,train_loss\n1,0.1,2\n2,0.1,1\n")
     return place
 

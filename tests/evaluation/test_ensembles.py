@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from fer_repro.errors import UserError
-from fer_repro.evaluation.ensembles import ensemble_rule, ensemble_runs, papers_ensembles
+from fer_repro.evaluation.ensembles import ensemble_runs, papers_ensembles
 from fer_repro.evaluation.predict import Predictions
 from fer_repro.evaluation.run_files import Run
+from fer_repro.methods.method import load_method
 
 
 def softmax(row):
@@ -78,4 +79,5 @@ def test_the_papers_own_ensembles():
     assert papers_ensembles("efficientnet", ["attention", "plain", "xception"]) == [("plain", "attention")]
     assert papers_ensembles("rmn", ["masked", "no_mask"]) == [("masked", "no_mask")]
     assert papers_ensembles("rmn", ["masked"]) == papers_ensembles("ran", ["a", "b"]) == []
-    assert (ensemble_rule("efficientnet"), ensemble_rule("rmn")) == ("logits", "probabilities")
+    rules = [load_method(name).ensemble_rule for name in ("efficientnet", "rmn")]
+    assert rules == ["logits", "probabilities"]

@@ -8,12 +8,13 @@ from judged import evidence_of
 from sklearn.metrics import log_loss, roc_auc_score
 
 from fer_repro.errors import UserError
-from fer_repro.evaluation.evidence import ENSEMBLE_ARM, read_evidence
+from fer_repro.evaluation.evidence import read_evidence
 from fer_repro.evaluation.verification import fold_accuracy
 from fer_repro.methods.efficientnet import ENSEMBLE
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 SEEDS = (0, 1)
+TOGETHER = "plain+plain_siamese+attention+attention_siamese"
 
 
 def read(folder, params, method):
@@ -67,6 +68,18 @@ def test_expressions_are_hits_by_protocol_and_augmentation(tmp_path):
         official.gain("masked", "nomask")
 
 
+def test_folds_tested_in_turn_count_every_sample_once(tmp_path):
+    samples = sample_table([0, 1, 0, 1, 1, 0], ["test"] * 6)
+    params, model = write_params(tmp_path, PARAMS, "fan", ("self_relation",))
+    write_data(tmp_path, samples, ("a", "b"))
+    for seed in SEEDS:
+        place = write_run(tmp_path, "fan", "self_relation", seed, model, folds=10)
+        write_classes(place, "ab", samples, np.eye(2)[[0, 1, 0, 1, 0, 0]])
+    found = by_metric(read(tmp_path, params, "fan"), metric="accuracy")
+    assert found.protocol == "ten_fold"
+    assert found.spread("self_relation").value == pytest.approx(100 * 5 / 6)
+
+
 def test_forgeries_are_logits_of_frames_and_videos_with_their_ensemble(tmp_path):
     generator = np.random.default_rng(1)
     count, frames = 20, 3
@@ -98,7 +111,7 @@ def test_forgeries_are_logits_of_frames_and_videos_with_their_ensemble(tmp_path)
     )
     assert len(np.unique(area.groups)) == 6  # a real video and what was made of it
     together = np.mean([[kept[arm, seed] for seed in SEEDS] for arm in ENSEMBLE], axis=0)
-    for arm, rows in [(ENSEMBLE_ARM, together), ("plain", [kept["plain", seed] for seed in SEEDS])]:
+    for arm, rows in [(TOGETHER, together), ("plain", [kept["plain", seed] for seed in SEEDS])]:
         areas = [100 * roc_auc_score(truth, row) for row in rows]
         losses = [log_loss(truth, 1 / (1 + np.exp(-row))) for row in rows]
         means = [[row[videos == n].mean() for n in range(12)] for row in rows]
@@ -107,8 +120,8 @@ def test_forgeries_are_logits_of_frames_and_videos_with_their_ensemble(tmp_path)
         assert video_area.spread(arm).value == pytest.approx(
             np.mean([100 * roc_auc_score(truth[::frames], row) for row in means]), abs=1e-5
         )
-    lower = loss.spread("plain").value - loss.spread(ENSEMBLE_ARM).value
-    assert loss.gain(ENSEMBLE_ARM, "plain").value == pytest.approx(lower)
+    lower = loss.spread("plain").value - loss.spread(TOGETHER).value
+    assert loss.gain(TOGETHER, "plain").value == pytest.approx(lower)
 
 
 def test_pairs_are_accuracies_of_folds(tmp_path):

@@ -17,7 +17,7 @@ COLUMNS = [
 ]  # fmt: skip
 KEY = ["method", "arm", "table", "dataset", "protocol", "split", "metric"]
 METRICS = {
-    "accuracy", "top5_accuracy", "rank1", "tar_at_far_1e_4", "tar_at_far_1e_6",
+    "accuracy", "pair_accuracy", "top5_accuracy", "rank1", "tar_at_far_1e_4", "tar_at_far_1e_6",
     "frame_auc", "video_auc", "frame_log_loss", "video_log_loss",
 }  # fmt: skip
 SPLITS = {
@@ -64,10 +64,10 @@ def test_every_cell_is_of_a_known_kind(results):
     assert set(results["dataset"]) <= set(SPLITS)
     assert set(results["protocol"]) <= set(PROTOCOLS) | ELSEWHERE
     assert set(results["metric"]) <= METRICS
-    assert set(results["unit"]) == {"%", "points"}
-    assert (results["metric"].str.endswith("_log_loss") == (results["unit"] == "points")).all()
+    assert set(results["unit"]) == {"%", "nats"}
+    assert (results["metric"].str.endswith("_log_loss") == (results["unit"] == "nats")).all()
     assert all(row.split in SPLITS[row.dataset] for row in results.itertuples())
-    assert results["arm"].str.fullmatch(r"[a-z0-9_]+").all()
+    assert results["arm"].str.fullmatch(r"[a-z0-9_]+(\+[a-z0-9_]+)*").all()
     for column in ("table", "source", "pretraining"):
         assert (results[column] != "").all(), column
     assert not results.map(lambda cell: cell != cell.strip() or "\n" in cell).to_numpy().any()
@@ -170,10 +170,10 @@ def test_the_readings_of_the_ensembles_table(results):
     for (dataset, metric), column in rows.groupby(["dataset", "metric"]):
         values = column.set_index("arm")["value"]
         best[dataset, metric] = values.idxmin() if metric.endswith("log_loss") else values.idxmax()
-    three = "plain__plain_siamese__attention_siamese"
-    assert best["ffpp_c23", "frame_auc"] == "ensemble_all"
+    three = "plain+plain_siamese+attention_siamese"
+    assert best["ffpp_c23", "frame_auc"] == "plain+plain_siamese+attention+attention_siamese"
     assert best["ffpp_c23", "frame_log_loss"] == best["ffpp_c23", "video_auc"] == three
-    assert best["dfdc", "frame_auc"] == best["dfdc", "frame_log_loss"] == "plain__plain_siamese__attention"
+    assert best["dfdc", "frame_auc"] == best["dfdc", "frame_log_loss"] == "plain+plain_siamese+attention"
     assert best["dfdc", "video_auc"] == best["dfdc", "video_log_loss"] == "xception"
 
 
