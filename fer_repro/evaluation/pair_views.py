@@ -76,7 +76,7 @@ def cause_bars(runs: Sequence[PairRun], samples: pd.DataFrame) -> pd.DataFrame:
         groups |= {"different,\nlookalikes": ~same & alike, "different,\nothers": ~same & ~alike}
     if samples["label"].nunique() > 1:
         face = (one["label"] == two["label"]).to_numpy()
-        groups |= {"same,\n1 expression": same & face, "same,\n2 expressions": same & ~face}
+        groups |= {"same, one\nexpression": same & face, "same, two\nexpressions": same & ~face}
     if "yaw" in samples:
         near = ((one["yaw"] - two["yaw"]).abs() < _TURNED).to_numpy()
         groups |= {

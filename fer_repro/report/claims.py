@@ -105,7 +105,8 @@ def _published_difference(
 ) -> tuple[float, str]:
     """Find the paper's difference on the same data set, else on the first one it reports.
 
-    Hard subsets of a test set are compared with the same subset alone, whole test sets with whole ones.
+    Hard subsets of a test set are compared with the same subset alone, whole test sets with whole ones. Two
+    numbers from other people's pages make a difference only if they stand on one and the same.
     """
     if not len(published):
         return float("nan"), ""
@@ -116,9 +117,13 @@ def _published_difference(
     for (name, part), group in rows.groupby(["dataset", "protocol"], sort=False):
         if part != protocol and {part, protocol} & set(SUBSETS):
             continue
-        values = group.drop_duplicates("arm").set_index("arm")["value"]
-        if headline in values and control in values:
-            found.setdefault(str(name), float(values[headline] - values[control]))
+        arms = group.drop_duplicates("arm").set_index("arm")
+        if not {headline, control} <= set(arms.index):
+            continue
+        sources = {str(arms.loc[arm, "source"]) for arm in (headline, control)}
+        if len(sources) == 1 or "paper" in sources:
+            difference = arms.loc[headline, "value"] - arms.loc[control, "value"]
+            found.setdefault(str(name), float(difference))
     if not found:
         return float("nan"), ""
     name = dataset if dataset in found else next(iter(found))

@@ -8,7 +8,7 @@ from fer_repro.report.tables import Column
 
 TESTED = (
     Column("statement", "Claim"),
-    Column("measured_as", "Measured as"),
+    Column("words", "Metric"),
     Column("difference", "Difference", "range"),
     Column("interval", "Interval", "range"),
     Column("seeds", "Seeds", "count"),
@@ -42,7 +42,8 @@ def show_verdicts(ledger: pd.DataFrame, method: str, dataset: str) -> Shown:
         f"Claims tested on {dataset}, with the {percent} interval of each difference; the rules are in "
         "docs/verdicts.md."
     )
-    return show_table(_in_words(rows), caption, TESTED)
+    columns = [column for column in TESTED if column.name != "published" or rows["published"].notna().any()]
+    return show_table(_in_words(rows), caption, columns)
 
 
 def show_open_claims(ledger: pd.DataFrame, method: str) -> Shown:
@@ -59,6 +60,7 @@ def _in_words(rows: pd.DataFrame) -> pd.DataFrame:
         for _, row in rows.iterrows()
     ]
     return rows.assign(
+        words=[row["metric"].replace("_", " ") for _, row in rows.iterrows()],
         measured_as=[f"{row['metric'].replace('_', ' ')}, {row['dataset']}" for _, row in rows.iterrows()],
         difference=[_signed(row["difference"], row["unit"]) for _, row in rows.iterrows()],
         interval=ends,

@@ -65,8 +65,8 @@ def test_causes_are_told_apart_by_hand():
     assert table["class"].str.replace("\n", " ").tolist() == [
         "different, lookalikes (1)",
         "different, others (2)",
-        "same, 1 expression (2)",
-        "same, 2 expressions (1)",
+        "same, one expression (2)",
+        "same, two expressions (1)",
         "same, yaw < 20° (2)",
         "same, yaw ≥ 20° (1)",
         "same, free (2)",

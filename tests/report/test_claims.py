@@ -73,3 +73,11 @@ def test_a_sentence_names_its_metric_unless_it_is_the_accuracy():
     assert claim_sentence(claim).startswith("dynamic minus softmax in pair accuracy on pairs, without")
     plain = pd.Series({**claim, "metric": "accuracy"})
     assert claim_sentence(plain).startswith("dynamic minus softmax on pairs, without")
+
+
+def test_two_strangers_numbers_make_no_published_difference(measured, published):
+    for sources, known in ((["a README", "another"], False), (["paper", "a README"], True)):
+        rows = published.assign(source=[sources[i % 2] for i in range(len(published))])
+        rows = rows.drop_duplicates("arm")
+        claim = table(measured, rows).iloc[0]
+        assert np.isfinite(claim["published"]) == known

@@ -25,10 +25,12 @@ LEDGER = pd.DataFrame(
 
 def test_tested_claims_are_printed_in_their_units():
     shown = show_verdicts(LEDGER, "a", "drawn").markup
-    for text in ("It gains.", "frame auc, drawn", ">−1.23<", ">−3.00 to +0.50<", "+0.0100 nats", "95 %"):
+    for text in ("It gains.", ">frame auc<", ">−1.23<", ">−3.00 to +0.50<", "+0.0100 nats", "95 %"):
         assert text in shown
     assert "the sign is not certain; small" in shown
     assert "It reaches 94." not in shown
+    assert "Published" in shown
+    assert "Published" not in show_verdicts(LEDGER[:1], "a", "drawn").markup
     assert "No claim of b can be tested on drawn." in show_verdicts(LEDGER, "b", "drawn").markup
 
 
