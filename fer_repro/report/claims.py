@@ -118,12 +118,11 @@ def _published_difference(
         if part != protocol and {part, protocol} & set(SUBSETS):
             continue
         arms = group.drop_duplicates("arm").set_index("arm")
+        values, sources = arms["value"], arms["source"]
         if not {headline, control} <= set(arms.index):
             continue
-        sources = {str(arms.loc[arm, "source"]) for arm in (headline, control)}
-        if len(sources) == 1 or "paper" in sources:
-            difference = arms.loc[headline, "value"] - arms.loc[control, "value"]
-            found.setdefault(str(name), float(difference))
+        if sources[headline] == sources[control] or "paper" in (sources[headline], sources[control]):
+            found.setdefault(str(name), float(values[headline] - values[control]))
     if not found:
         return float("nan"), ""
     name = dataset if dataset in found else next(iter(found))
