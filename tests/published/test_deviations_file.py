@@ -1,0 +1,35 @@
+"""Every method has its deviation sheet, as complete as the numbered list in its file."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from fer_repro.methods.method import method_names
+from fer_repro.report.deviations import NOT_MEASURED, read_deviations
+
+ROOT = Path(__file__).parents[2]
+SHEETS = read_deviations(ROOT / "published/deviations.yaml")
+
+
+def test_every_method_has_a_sheet():
+    assert set(SHEETS) == set(method_names())
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_no_sheet_is_shorter_than_the_list_in_the_methods_file(method):
+    text = importlib.import_module(f"fer_repro.methods.{method}").__doc__
+    numbered = re.findall(r"^\d+\. ", text, re.MULTILINE)
+    assert len(numbered) >= 5
+    assert len(SHEETS[method]) >= len(numbered) - 2  # class counts and unused tensors are the code's alone
+    assert len({entry.about for entry in SHEETS[method]}) == len(SHEETS[method])
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_sources_inside_the_project_exist(method):
+    """Notebooks are named with their section after a comma."""
+    for entry in SHEETS[method]:
+        assert (entry.effect == NOT_MEASURED) == (entry.source == "")
+        for place in re.findall(r"(?:tests|notebooks|published)/[\w/]+\.\w+", entry.source):
+            assert (ROOT / place).is_file(), place
