@@ -33,20 +33,21 @@ def stage_costs(
     names = dict(parts) if parts else {name: name for name, _ in network.named_children()}
     chosen = {path: network.get_submodule(path) for path in names}
     outputs: dict[str, str] = {}
+    counts = dict.fromkeys(chosen, 0)
     training = network.training
     network.eval()
     with ExitStack() as hooks, FlopCounterMode(display=False) as counter, no_grad():
         for path, part in chosen.items():
-            keep = functools.partial(_keep_size, outputs, path)
             if count_parameters(part):
-                hooks.callback(part.register_forward_hook(keep).remove)
+                begin = functools.partial(_begin, counts, counter, path)
+                end = functools.partial(_end, counts, counter, outputs, path)
+                hooks.callback(part.register_forward_pre_hook(begin).remove)
+                hooks.callback(part.register_forward_hook(end).remove)
         network(images)
     network.train(training)
-    top = type(network).__name__
     rows: list[list[Any]] = []
     for path, output in outputs.items():
-        macs = sum(counter.get_flop_counts().get(f"{top}.{path}", {}).values()) // 2
-        parameters = count_parameters(chosen[path])
+        macs, parameters = counts[path] // 2, count_parameters(chosen[path])
         if rows and not macs:
             rows[-1][2] += parameters
         else:
@@ -54,5 +55,21 @@ def stage_costs(
     return pd.DataFrame(rows, columns=["stage", "output", "parameters", "macs", "mask"])
 
 
-def _keep_size(outputs: dict[str, str], path: str, module: nn.Module, inputs: object, output: Tensor) -> None:
+def _begin(
+    counts: dict[str, int], counter: FlopCounterMode, path: str, module: nn.Module, inputs: object
+) -> None:
+    counts[path] -= counter.get_total_flops()
+
+
+def _end(
+    counts: dict[str, int],
+    counter: FlopCounterMode,
+    outputs: dict[str, str],
+    path: str,
+    module: nn.Module,
+    inputs: object,
+    output: Tensor,
+) -> None:
+    """Count what ran since ``_begin``: a slice of a container runs its parts under other names."""
+    counts[path] += counter.get_total_flops()
     outputs.setdefault(path, " × ".join(str(side) for side in output.shape[1:]))

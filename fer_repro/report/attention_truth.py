@@ -20,13 +20,13 @@ def with_mean(maps: Mapping[str, Array]) -> dict[str, Array]:
         maps: arm -> (n, h, w) or (n, 1, h, w).
 
     Returns:
-        arm -> (n, h, w), and ``arm, mean map`` after each.
+        arm -> (n, h, w), and ``arm, mean`` after each.
     """
     found = {}
     for arm, values in maps.items():
         single = single_maps(np.asarray(values, np.float64))
         found[arm] = single
-        found[f"{arm}, mean map"] = np.repeat(single.mean(axis=0, keepdims=True), len(single), axis=0)
+        found[f"{arm}, mean"] = np.repeat(single.mean(axis=0, keepdims=True), len(single), axis=0)
     return found
 
 
@@ -42,7 +42,7 @@ def show_precision(maps: Mapping[str, Array], truths: Array | None) -> Shown:
     faces = {name: list(zip(values, truths, strict=True)) for name, values in maps.items()}
     caption = (
         "Do the brightest places of the attention lie where the face was manipulated? Mean over manipulated "
-        "test faces, band from quarter to quarter; the mean map is the same for every face."
+        "test faces, band from quarter to quarter; 'mean' is the mean map, the same for every face."
     )
     return show_figure(precision_curves(faces), caption, f"Precision over recall of {', '.join(maps)}.")
 

@@ -20,6 +20,7 @@ from fer_repro.report.style import (
     arm_colours,
     arm_markers,
     bare,
+    legend_columns,
     new_figure,
     plain,
 )
@@ -169,7 +170,7 @@ def learning_curves(history: pd.DataFrame, arms: Sequence[str] | None = None) ->
         axes.grid(axis="y")
     panels[1].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+    figure.legend(handles, labels, loc="outside lower center", ncols=legend_columns(labels))
     return figure
 
 
@@ -237,7 +238,7 @@ def recall_bars(recalls: pd.DataFrame, title: str = "Recall per class") -> Figur
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.grid(axis="y")
     axes.set_title(title)
-    figure.legend(loc="outside lower center", ncols=len(arms))
+    figure.legend(loc="outside lower center", ncols=legend_columns(map(plain, arms), len(arms)))
     return figure
 
 

@@ -83,6 +83,22 @@ def arm_markers(arms: Iterable[str]) -> dict[str, str]:
     return {arm: MARKERS[i % len(MARKERS)] for i, arm in enumerate(arms)}
 
 
+def legend_columns(labels: Iterable[str], most: int = 4, width: float = 7.4) -> int:
+    """Say how many columns of a legend fit below a figure, by its longest label.
+
+    Args:
+        labels: its texts, in the legend's usual size.
+        most: at most so many.
+        width: of the figure, inches.
+
+    >>> legend_columns(["attention_siamese, train"] * 4), legend_columns(["plain", "attention"])
+    (3, 2)
+    """
+    lengths = [len(label) for label in labels]
+    fitting = int(width / (0.066 * max(lengths, default=1) + 0.55))
+    return max(1, min(most, len(lengths), fitting))
+
+
 def plain(name: object) -> str:
     """Make a name of the user's data harmless in a figure: a dollar sign is no formula there."""
     return str(name).replace("$", r"\$")

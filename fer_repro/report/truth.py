@@ -22,6 +22,7 @@ from fer_repro.report.style import (
     PAPER,
     QUIET,
     arm_colours,
+    legend_columns,
     new_figure,
     plain,
 )
@@ -150,7 +151,8 @@ def precision_curves(maps: Mapping[str, Sequence[tuple[Array, Array]]]) -> Figur
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.grid()
-    figure.legend(loc="outside lower center", ncols=2)
+    labels = axes.get_legend_handles_labels()[1]
+    figure.legend(loc="outside lower center", ncols=legend_columns(labels, 2))
     return figure
 
 

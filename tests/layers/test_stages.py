@@ -47,11 +47,15 @@ def test_parts_inside_others_are_told_by_their_own_names():
         parts = {
             "extractor.backbone.blocks.2": "third stage",
             "extractor.attention": "attention",
+            "extractor.backbone.blocks.3": "fourth stage",
             "classifier": "classifier",
         }
         table = stage_costs(network, torch.zeros(1, 3, 224, 224), "attention", parts)
-    assert table.to_numpy().tolist()[1:] == [
-        ["attention", "1 × 28 × 28", 57, 56 * 28 * 28, True],
-        ["classifier", "1", 1793, 1792, False],
-    ]
-    assert table["output"][0] == "56 × 28 × 28"
+    assert table["stage"].tolist() == list(parts.values())
+    assert table["output"].tolist()[:3] == ["56 × 28 × 28", "1 × 28 × 28", "112 × 14 × 14"]
+    assert table.to_numpy().tolist()[1] == ["attention", "1 × 28 × 28", 57, 56 * 28 * 28, True]
+    assert table.to_numpy().tolist()[3] == ["classifier", "1", 1793, 1792, False]
+    backbone = network.extractor.backbone
+    for row, stage in ((0, 2), (2, 3)):
+        assert table["parameters"][row] == sum(p.numel() for p in backbone.blocks[stage].parameters())
+        assert table["macs"][row] > 28 * 28 * 56  # stages run in a slice of their container

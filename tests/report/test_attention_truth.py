@@ -18,8 +18,8 @@ KINDS = ["swap", "transfer", "none"]
 
 def test_the_mean_map_is_the_same_for_every_face():
     found = with_mean({"attention": MAPS[:, None]})
-    assert list(found) == ["attention", "attention, mean map"]
-    assert found["attention, mean map"].tolist() == [[[2 / 3, 0], [0, 0]]] * 3
+    assert list(found) == ["attention", "attention, mean"]
+    assert found["attention, mean"].tolist() == [[[2 / 3, 0], [0, 0]]] * 3
 
 
 def test_areas_by_kind_by_hand():
@@ -32,7 +32,7 @@ def test_areas_by_kind_by_hand():
 
 def test_what_is_shown_with_and_without_the_truth():
     maps = with_mean({"attention": MAPS})
-    assert "Precision over recall of attention, attention, mean map" in show_precision(maps, TRUTHS).markup
+    assert "Precision over recall of attention, attention, mean" in show_precision(maps, TRUTHS).markup
     assert "<th" in show_attention_table(maps, TRUTHS, KINDS).markup
     assert NOTHING in show_precision(maps, None).markup
     assert NOTHING in show_attention_table(maps, None, KINDS).markup
