@@ -1,19 +1,26 @@
+import numpy as np
 import pandas as pd
 from finished_project import published_rows
 
 from fer_repro.report.published import published_accuracies, show_published
 
+ARMS = ["no_mask", "never", "masked"]
 
-def test_each_number_once_with_its_data(published):
+
+def test_one_row_for_each_place_and_one_column_for_each_arm(published):
     unusual = published_rows().head(1).assign(dataset="afew", protocol="ten_fold", split="val", value=0.5)
-    rows = [published, published, unusual.assign(unit="fraction"), unusual.assign(metric="auc")]
-    table = published_accuracies(pd.concat(rows, ignore_index=True), "rmn")
-    assert table["data"].tolist() == ["fer2013", "fer2013", "afew, ten fold, val"]
-    assert table["value"].tolist() == [74.14, 72.42, 50.0]
-    assert published_accuracies(published, "fan").empty
+    again = published.assign(value=1.0)
+    rows = [published, again, unusual.assign(unit="fraction"), unusual.assign(metric="auc", value=2.0)]
+    table = published_accuracies(pd.concat(rows, ignore_index=True), "rmn", ARMS)
+    assert table.columns.tolist() == ["data", "no_mask", "masked"]
+    assert table["data"].tolist() == ["fer2013", "afew, ten fold, val"]
+    assert table["masked"].tolist() == [74.14, 50.0]
+    np.testing.assert_equal(table["no_mask"].tolist(), [72.42, np.nan])
+    assert published_accuracies(published, "fan", ARMS).empty
 
 
-def test_the_table_says_where_numbers_are_from(published):
-    markup = show_published(published, "rmn", "Reported").markup
-    assert "Table III" in markup
+def test_a_missing_number_is_a_dash(published):
+    unusual = published_rows().head(1).assign(dataset="afew")
+    markup = show_published(pd.concat([published, unusual]), "rmn", ARMS, "Reported").markup
     assert ">74.14<" in markup
+    assert ">–<" in markup
