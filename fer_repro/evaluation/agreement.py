@@ -36,9 +36,9 @@ def agreement_row(
     if independent > 1:
         found = spread_interval(spread(*mean_shares(kept, None), clusters), confidence)
         low, high = found.low, found.high
-    seeds = ", ".join(f"{row.mean():+.3f}" for row in kept) if kept.shape[1] else ""
+    seeds = tuple(float(row.mean()) for row in kept) if kept.shape[1] else ()
     above = 100 * float((kept.mean(axis=0) > 0).mean()) if kept.shape[1] else float("nan")
-    numbers = (name, mean, low, high, seeds.replace("-", "−"), above, int(used.sum()), len(used))
+    numbers = (name, mean, low, high, seeds, above, int(used.sum()), len(used))
     return dict(zip(COLUMNS, numbers, strict=True))
 
 

@@ -15,6 +15,7 @@ from fer_repro.report.clips import (
 )
 from fer_repro.report.display import Shown, say, show_figure, show_table
 from fer_repro.report.regions import weight_against_cover
+from fer_repro.report.runs import Faces
 from fer_repro.report.tables import Column, print_value
 
 Array = np.ndarray
@@ -26,6 +27,31 @@ AGREEMENT = (
     Column("above", "Above 0"),
     Column("counted", "Counted"),
 )
+
+
+def spread_faces(
+    rows: Array, images: Array, samples: pd.DataFrame, classes: Sequence[str], count: int
+) -> Faces:
+    """Choose faces of different classes from all over a list, so that they show different people.
+
+    Args:
+        rows: (n,) of the sample table.
+        images: all images of the data set.
+        samples: its sample table.
+        classes: names in index order.
+        count: at most so many.
+
+    Returns:
+        ``chosen`` are positions in ``rows``.
+    """
+    labels = samples["label"].to_numpy()[rows]
+    present = np.unique(labels)
+    chosen = []
+    for number in range(min(count, len(rows))):
+        members = np.flatnonzero(labels == present[number % len(present)])
+        chosen.append(int(members[int((number + 0.5) / count * len(members))]))
+    pictures = samples["image"].to_numpy()[rows[chosen]]
+    return Faces(np.array(chosen), np.asarray(images[pictures]), [str(classes[labels[i]]) for i in chosen])
 
 
 def show_timelines(
@@ -117,7 +143,8 @@ def show_agreement(table: pd.DataFrame, caption: str, places: int = 3) -> Shown:
     """Show how far weights agree with the truth, or say that the truth is not known.
 
     Args:
-        table: ``weights``, ``mean``, ``low``, ``high``, ``by_seed``, ``above_zero`` (%), ``items``, ``of``.
+        table: ``weights``, ``mean``, ``low``, ``high``, ``by_seed`` (a mean for each), ``above_zero`` (%),
+            ``items`` and ``of``.
         caption: what was measured.
         places: decimals.
     """
@@ -128,7 +155,7 @@ def show_agreement(table: pd.DataFrame, caption: str, places: int = 3) -> Shown:
             "weights": row["weights"],
             "value": _signed(row["mean"], places),
             "interval": f"{_signed(row['low'], places)} to {_signed(row['high'], places)}",
-            "by_seed": row["by_seed"],
+            "by_seed": ", ".join(_signed(value, places) for value in row["by_seed"]),
             "above": f"{row['above_zero']:.0f} %",
             "counted": f"{row['items']} of {row['of']}",
         }
@@ -147,12 +174,12 @@ def show_formulas(table: pd.DataFrame, caption: str) -> Shown:
     """
     columns = (
         Column("seed", "Seed", "count"),
-        Column("eq4", "Eq. 4", "percent"),
-        Column("authors", "Authors' formula", "percent"),
+        Column("eq4", "Accuracy: Eq. 4", "percent"),
+        Column("authors", "authors'", "percent"),
         Column("difference", "Difference", "points"),
-        Column("changed", "Clips answered otherwise", "percent"),
-        Column("confidence_eq4", "Mean confidence, Eq. 4", "percent"),
-        Column("confidence_authors", "Authors' formula", "percent"),
+        Column("changed", "Clips changed", "percent"),
+        Column("confidence_eq4", "Confidence: Eq. 4", "percent"),
+        Column("confidence_authors", "authors'", "percent"),
         Column("scale", "Mean s", "number"),
     )
     return show_table(table, caption, columns)

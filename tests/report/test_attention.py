@@ -10,6 +10,7 @@ from fer_repro.report.attention import (
     show_formulas,
     show_intensity,
     show_timelines,
+    spread_faces,
 )
 
 IMAGES = np.arange(7, dtype=np.uint8)[:, None, None] * np.ones((1, 6, 6), np.uint8)
@@ -66,11 +67,11 @@ def test_cover_is_described_by_its_mean():
 
 def test_tables_print_signs_and_dashes():
     row = {
-        "weights": "mu", "mean": -0.12345, "low": np.nan, "high": np.nan, "by_seed": "−0.123",
+        "weights": "mu", "mean": -0.12345, "low": np.nan, "high": np.nan, "by_seed": (-0.12345, 0.5),
         "above_zero": 33.3, "items": 2, "of": 3,
     }  # fmt: skip
     shown = show_agreement(pd.DataFrame([row]), "Agreement").markup
-    for text in ("−0.123", "– to –", "33 %", "2 of 3"):
+    for text in ("−0.123", "−0.123, +0.500", "– to –", "33 %", "2 of 3"):
         assert f">{text}<" in shown
     formulas = dict.fromkeys(
         ("eq4", "authors", "difference", "changed", "confidence_eq4", "confidence_authors"), 1.5
@@ -78,3 +79,12 @@ def test_tables_print_signs_and_dashes():
     shown = show_formulas(pd.DataFrame([{"seed": 0, **formulas, "scale": 2.25}]), "Formulas").markup
     assert ">+1.50<" in shown
     assert ">2.25<" in shown
+
+
+def test_faces_are_spread_over_classes_and_people():
+    samples = pd.DataFrame({"image": range(12), "label": [0, 1, 2] * 4})
+    pictures = np.arange(12, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
+    found = spread_faces(np.arange(3, 12), pictures, samples, ["a", "b", "c"], 4)
+    assert found.titles == ["a", "b", "c", "a"]
+    assert found.chosen.tolist() == [0, 4, 5, 6]  # of three people, at 1/8, 3/8, 5/8 and 7/8 of each class
+    assert found.images[:, 0, 0].tolist() == [3, 7, 8, 9]
