@@ -38,10 +38,13 @@ class FormulaComparison:
             the class that is answered (%), and the mean of s.
         difference: of the accuracies, authors' minus Eq. 4, in points, over seeds and clips; clips of one
             person are taken together.
+        sureness: name of a formula -> probability of the class that is answered and whether it is right, both
+            (seeds x clips,), as a reliability diagram takes them.
     """
 
     table: pd.DataFrame
     difference: Interval
+    sureness: dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -78,17 +81,27 @@ def compare_formulas(
     Raises:
         UserError: a run is missing, or its arm has no relation attention.
     """
-    rows, hits, groups = [], [], None
+    rows, answers, groups = [], [], None
     for seed in seeds:
         run = reopen(run_folder(root, dataset, "fan", seed, arm), store)
-        found = _answer_twice(run, limit)
-        rows.append([seed, *_numbers(found)])
-        hits.append([answer.argmax(1) == found.targets for answer in (found.authors, found.paper)])
-        groups = sample_groups(store.samples, found.samples)
-    authors, paper = np.array(hits).transpose(1, 0, 2)
+        answers.append(_answer_twice(run, limit))
+        rows.append([seed, *_numbers(answers[-1])])
+        groups = sample_groups(store.samples, answers[-1].samples)
+    paper, authors = (
+        np.stack([getattr(each, kind).argmax(1) == each.targets for each in answers])
+        for kind in ("paper", "authors")
+    )
     difference = paired_difference(authors, paper, confidence, resamples, clusters=groups)
     scaled = Interval(100 * difference.value, 100 * difference.low, 100 * difference.high, difference.kind)
-    return FormulaComparison(pd.DataFrame(rows, columns=list(COLUMNS)), scaled)
+    sureness = {
+        "Eq. 4": (_sureness([each.paper for each in answers]), paper.ravel()),
+        "authors' formula": (_sureness([each.authors for each in answers]), authors.ravel()),
+    }
+    return FormulaComparison(pd.DataFrame(rows, columns=list(COLUMNS)), scaled, sureness)
+
+
+def _sureness(logits: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([softmax(each).max(1) for each in logits])
 
 
 def _answer_twice(run: Reopened, limit: int) -> _Answers:

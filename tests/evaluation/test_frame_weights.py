@@ -99,6 +99,12 @@ def test_formulas_are_those_of_single_clips(project):
         assert found_sure == pytest.approx(tuple(sure), abs=1e-3)
         assert row["scale"] == pytest.approx(np.mean([loop[4] for loop in loops]), rel=1e-4)
         gaps.append(hits[1] - hits[0])
+    for place, name in enumerate(("Eq. 4", "authors' formula")):
+        sure, right = found.sureness[name]
+        assert sure.shape == right.shape == (8,)
+        column = ("confidence_eq4", "confidence_authors")[place]
+        assert 100 * sure.mean() == pytest.approx(found.table[column].mean())
+        assert 100 * right.mean() == pytest.approx(found.table[("eq4", "authors")[place]].mean())
     assert found.difference.value == pytest.approx(np.mean(gaps))
 
 
