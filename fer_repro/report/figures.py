@@ -331,7 +331,8 @@ def paired_seeds(
     reach = max([*known, 0.5]) * 1.12
     right.set_xlim(-reach, reach)
     right.grid(axis="x")
-    right.set_title(f"{plain(headline)} minus {plain(control)} (points)")
+    words = f"{plain(headline)} minus {plain(control)} (points)"
+    right.set_title(words if len(words) < 40 else words.replace(" minus ", "\nminus "))
     right.spines["left"].set_visible(False)
     right.tick_params(axis="y", length=0)
     return figure

@@ -136,7 +136,7 @@ def mean_weights(weights: Mapping[str, Array], names: Sequence[str], bounded: Se
     axes.axhline(1 / count, color=QUIET, linewidth=1.2, linestyle=_DASHES, label=f"equal: {1 / count:.3f}")
     if bounded:
         low, high, _ = weight_bounds(count)
-        axes.axhspan(low, high, color=COLOURS[2], alpha=0.08, linewidth=0)
+        axes.axhspan(low, high, color=COLOURS[2], alpha=0.08, linewidth=0, zorder=0)
         axes.hlines([low, high], -0.5, count - 0.5, color=COLOURS[2], linewidth=1.2,
                     label=f"possible for {plain(', '.join(bounded))}: {low:.3f} to {high:.3f}")  # fmt: skip
     axes.set_xlim(-0.5, count - 0.5)
