@@ -35,7 +35,7 @@ class FormulaComparison:
     Attributes:
         table: one row per seed, in ``COLUMNS``: accuracy with Eq. 4 and with the authors' formula (%), their
             difference (authors' minus Eq. 4, points), clips that get another class (%), mean probability of
-            the class that is answered (%), and the mean of s.
+            the class that is answered (%), and the median of s.
         difference: of the accuracies, authors' minus Eq. 4, in points, over seeds and clips; clips of one
             person are taken together.
         sureness: name of a formula -> probability of the class that is answered and whether it is right, both
@@ -125,4 +125,4 @@ def _numbers(found: _Answers) -> list[float]:
     paper, authors = (100 * float(np.mean(answer == found.targets)) for answer in classes)
     sure = [100 * float(softmax(answer).max(1).mean()) for answer in (found.paper, found.authors)]
     changed = 100 * float(np.mean(classes[0] != classes[1]))
-    return [paper, authors, authors - paper, changed, *sure, float(found.scale.mean())]
+    return [paper, authors, authors - paper, changed, *sure, float(np.median(found.scale))]

@@ -180,7 +180,7 @@ def show_formulas(table: pd.DataFrame, caption: str) -> Shown:
         Column("changed", "Clips changed", "percent"),
         Column("confidence_eq4", "Confidence: Eq. 4", "percent"),
         Column("confidence_authors", "authors'", "percent"),
-        Column("scale", "Mean s", "number"),
+        Column("scale", "Median s", "number"),
     )
     return show_table(table, caption, columns)
 

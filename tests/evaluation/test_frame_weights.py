@@ -97,7 +97,7 @@ def test_formulas_are_those_of_single_clips(project):
         assert row["changed"] == pytest.approx(100 * np.mean(moved))
         found_sure = (row["confidence_eq4"], row["confidence_authors"])
         assert found_sure == pytest.approx(tuple(sure), abs=1e-3)
-        assert row["scale"] == pytest.approx(np.mean([loop[4] for loop in loops]), rel=1e-4)
+        assert row["scale"] == pytest.approx(np.median([loop[4] for loop in loops]), rel=1e-4)
         gaps.append(hits[1] - hits[0])
     for place, name in enumerate(("Eq. 4", "authors' formula")):
         sure, right = found.sureness[name]
