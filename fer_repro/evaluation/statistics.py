@@ -140,7 +140,7 @@ def paired_difference(
         clusters: (N,) group of each sample (person, clip, video); None where samples are independent.
 
     Returns:
-        first - second.
+        first - second; without bounds where several seeds saw samples of one group alone.
 
     Raises:
         ValueError: the shapes differ.
@@ -153,6 +153,8 @@ def paired_difference(
     if len(difference) == 1:
         found = sample_interval(difference, confidence, resamples, targets, seed, clusters)
         return Interval(found.value, found.low, found.high, f"paired {found.kind}")
+    if len(np.unique(clusters) if clusters is not None else first[0]) < 2:
+        return Interval(float(difference.mean()), float("nan"), float("nan"), "one group of samples")
     return spread_interval(spread(*mean_shares(difference, targets), clusters), confidence)
 
 

@@ -171,3 +171,10 @@ def test_holm_keeps_the_chance_of_any_false_alarm():
     generator = np.random.default_rng(1)
     alarms = [holm(generator.random(6)).min() < 0.05 for _ in range(4000)]
     assert np.mean(alarms) <= 0.06
+
+
+@pytest.mark.parametrize(("count", "clusters"), [(1, None), (3, np.zeros(3))])
+def test_samples_of_one_group_give_a_difference_without_bounds(count, clusters):
+    found = paired_difference(np.ones((2, count)), np.zeros((2, count)), 0.95, 10, clusters=clusters)
+    assert (found.value, found.kind) == (1.0, "one group of samples")
+    assert np.isnan([found.low, found.high]).all()
