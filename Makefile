@@ -23,10 +23,10 @@ export DVC_NO_ANALYTICS := 1
 unexport PYTHONPATH
 unexport PYTHONHOME
 
-.PHONY: help install reproduce test test-slow verify lab lint lock data clean
+.PHONY: help install reproduce reproduce-full test test-slow verify lab lint lock data clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 install: $(STAMP) ## make the environment: .venv with the exact pins (done by the others when missing or stale)
 
@@ -43,6 +43,9 @@ $(STAMP): requirements.lock pyproject.toml
 reproduce: $(STAMP) ## train and evaluate everything from the raw data, write reports/index.html
 	@python -m fer_repro.pipeline.sweep --pull data.dvc
 	@python -m fer_repro.pipeline.verify summary
+
+reproduce-full: reproduce ## also all other arms, and all methods on common ground: up to three hours, continues where it was
+	@python -m fer_repro.pipeline.full
 
 test: $(STAMP) ## run the tests
 	@dvc pull --quiet data.dvc

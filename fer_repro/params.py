@@ -7,7 +7,7 @@ from typing import Any
 from fer_repro.errors import UserError, nearest
 from fer_repro.files import read_yaml
 
-TOP_LEVEL = ("data", "evaluation", "methods", "pipeline", "runtime", "seeds")
+TOP_LEVEL = ("data", "evaluation", "full", "methods", "pipeline", "runtime", "seeds")
 TASKS = ("faces", "clips", "pairs", "forgeries")
 """What the pipeline trains for: each task with data sets and methods of its own."""
 
@@ -27,14 +27,15 @@ def read_params(params_file: Path) -> dict[str, Any]:
     for seed in params["seeds"]:
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
             raise UserError(f"{params_file}: seeds holds {seed!r}: expected whole numbers from 0")
-    for key in ("data", "methods", "pipeline"):
+    for key in ("data", "full", "methods", "pipeline"):
         if not isinstance(params[key], dict) or not params[key]:
             raise UserError(
                 f"{params_file}: {key} is {params[key]!r}: expected a mapping with at least one entry"
             )
-    _check_keys(params["pipeline"], TASKS, f"{params_file}: pipeline")
-    for task, section in params["pipeline"].items():
-        _check_task(section, f"{params_file}: pipeline.{task}", params["methods"])
+    for key in ("full", "pipeline"):
+        _check_keys(params[key], TASKS, f"{params_file}: {key}")
+        for task, section in params[key].items():
+            _check_task(section, f"{params_file}: {key}.{task}", params["methods"])
     names = [name for section in params["pipeline"].values() for name in section["datasets"]]
     for name in names:
         if names.count(name) > 1:
@@ -66,11 +67,11 @@ def _check_task(section: object, where: str, methods: dict[str, Any]) -> None:
             )
 
 
-def pipeline_datasets(params: dict[str, Any]) -> dict[str, str]:
-    """Every data set of the pipeline and its manifest, task after task."""
+def pipeline_datasets(params: dict[str, Any], key: str = "pipeline") -> dict[str, str]:
+    """Every data set of the pipeline, or of ``full``, and its manifest, task after task."""
     return {
         str(name): str(manifest)
-        for section in params["pipeline"].values()
+        for section in params[key].values()
         for name, manifest in section["datasets"].items()
     }
 
@@ -80,18 +81,23 @@ def pipeline_methods(params: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(str(n) for section in params["pipeline"].values() for n in section["methods"]))
 
 
-def pipeline_runs(params: dict[str, Any]) -> list[tuple[str, str]]:
-    """Every data set with each method that the pipeline trains on it, as the matrix of dvc.yaml has them."""
+def pipeline_runs(params: dict[str, Any], key: str = "pipeline") -> list[tuple[str, str]]:
+    """Every data set with each method that the pipeline trains on it, as the matrix of dvc.yaml has them.
+
+    Args:
+        params: from ``read_params``.
+        key: ``full`` gives what only the full reproduction trains.
+    """
     return [
         (str(dataset), str(method))
-        for section in params["pipeline"].values()
+        for section in params[key].values()
         for dataset in section["datasets"]
         for method in section["methods"]
     ]
 
 
 def dataset_manifest(params_file: Path, dataset: str) -> Path:
-    """Where the manifest of a data set lies: as ``pipeline`` says, else in ``stores/``.
+    """Where the manifest of a data set lies: as ``pipeline`` or ``full`` says, else in ``stores/``.
 
     Raises:
         UserError: ``data`` does not know the data set.
@@ -99,4 +105,5 @@ def dataset_manifest(params_file: Path, dataset: str) -> Path:
     params = read_params(params_file)
     if dataset not in params["data"]:
         raise UserError(f"{params_file}: data has no '{dataset}'; {nearest(dataset, params['data'])}")
-    return params_file.parent / pipeline_datasets(params).get(dataset, f"stores/{dataset}/manifest.json")
+    known = {**pipeline_datasets(params, "full"), **pipeline_datasets(params)}
+    return params_file.parent / known.get(dataset, f"stores/{dataset}/manifest.json")

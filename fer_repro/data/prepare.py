@@ -15,8 +15,8 @@ from fer_repro.data.synthetic.drawn import TRUTH, Drawn, write_truth
 from fer_repro.errors import UserError, nearest
 
 AUDIT = "audit.json"
-SYNTHETIC = ("synthetic", "synthetic_clips", "synthetic_pairs", "synthetic_forgeries")
-KINDS = ("clips", "pairs", "forgeries")
+SYNTHETIC = ("synthetic", "synthetic_clips", "synthetic_apex", "synthetic_pairs", "synthetic_forgeries")
+KINDS = ("clips", "apex", "pairs", "forgeries")
 """Generators of drawn sets; each is a module of ``fer_repro.data.synthetic``."""
 
 

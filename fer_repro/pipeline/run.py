@@ -111,7 +111,7 @@ def train_run(
     for arm, config in configs.items():
         state = run_folder(ckpt_root, dataset, method, seed, arm)
         timing = run_folder(timings_root, dataset, method, seed, arm).with_suffix(".json")
-        stamp = _stamp(config, store)
+        stamp = run_stamp(config, store)
         if _is_finished(state, stamp):
             kept.append(arm)
             print(f"{state}: was finished before; kept", file=sys.stderr, flush=True)
@@ -137,7 +137,8 @@ def _options(method: Method, config: RunConfig, params_file: Path | str) -> Any:
     return read_section(method.options, config.recipe.model, where)
 
 
-def _stamp(config: RunConfig, store: Store) -> str:
+def run_stamp(config: RunConfig, store: Store) -> str:
+    """Hash everything that an arm's files depend on: configuration, data, code and the PyTorch version."""
     evaluation = json.dumps(asdict(config.evaluation), sort_keys=True)
     return hashlib.sha256((fingerprint(config, store.digest, RUN_CODE) + evaluation).encode()).hexdigest()
 

@@ -304,12 +304,22 @@ def test_the_combinations_stand_in_the_papers_order():
 
 
 def test_wrong_requests_are_refused():
-    with pytest.raises(UserError, match=r"real \(0\) from manipulated \(1\)"):
-        METHOD.build_model("plain", OPTIONS, 7)
+    with pytest.raises(UserError, match="learns from triplets of two classes: found 7"):
+        METHOD.build_model("plain_siamese", OPTIONS, 7)
     with pytest.raises(UserError, match="needs 32"):
         METHOD.build_model("plain", replace(OPTIONS, pretraining="imagenet"), 2)
     with pytest.raises(UserError, match="expected"):
         METHOD.build_model("xception", OPTIONS, 2)(torch.rand(1, 1, 64, 64))
+
+
+def test_expressions_have_a_logit_each():
+    images = torch.rand(2, 3, 64, 64)
+    for arm in ("plain", "attention", "xception"):
+        network = METHOD.build_model(arm, OPTIONS, 7).eval()
+        with torch.no_grad():
+            logits = network(images)
+        assert logits.shape == (2, 7)
+        assert (logits[:, 0] != 0).all()
 
 
 def test_absent_imagenet_weights_say_what_to_do(monkeypatch):

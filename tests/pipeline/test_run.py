@@ -213,4 +213,4 @@ def test_the_stamp_follows_the_evaluation_too(place):
     store = module.open_store(place / "prepared" / "synthetic")
     config = load_config(PARAMS, "rmn", "synthetic", "masked", 0)
     other = replace(config, evaluation=replace(config.evaluation, explained=3))
-    assert module._stamp(config, store) != module._stamp(other, store)
+    assert module.run_stamp(config, store) != module.run_stamp(other, store)

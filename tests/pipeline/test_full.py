@@ -1,0 +1,88 @@
+"""The full reproduction on a project of seconds: what it trains, takes over, keeps and records."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fer_repro.data.prepare import prepare_dataset
+from fer_repro.data.synthetic.stills import write_stills
+from fer_repro.errors import UserError
+from fer_repro.params import TASKS, read_params
+from fer_repro.pipeline import full
+from fer_repro.pipeline.full import Job, main, record_results, train_job
+from fer_repro.pipeline.run import train_run
+
+ROOT = Path(__file__).parents[2]
+JOB = Job("synthetic", "rmn", 0)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """RMN alone, with one further arm, on a handful of faces, one epoch."""
+    write_stills(tmp_path / "data/synthetic", subjects={"train": 3, "val": 1, "test": 1}, faces_per_class=1)
+    params = read_params(ROOT / "params.yaml")
+    nothing = {"datasets": {}, "methods": []}
+    faces = {"datasets": {"synthetic": "data/synthetic/manifest.json"}, "methods": ["rmn"]}
+    params["pipeline"] = dict.fromkeys(TASKS, nothing) | {"faces": faces}
+    params["full"], params["seeds"] = dict.fromkeys(TASKS, nothing), [0]
+    params["evaluation"]["bootstrap"] = 20
+    rmn = params["methods"]["rmn"]
+    rmn["more_arms"] = ["sigmoid_mask"]
+    rmn["recipes"]["synthetic"].update(epochs=1, tta_copies=0, batch_size=8)
+    rmn["recipes"]["synthetic"]["model"]["width"] = 4
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(params))))
+    monkeypatch.chdir(tmp_path)
+    prepare_dataset("synthetic", "data/synthetic/manifest.json", "full/prepared/synthetic")
+    return tmp_path / "params.yaml"
+
+
+def count_trainings(monkeypatch):
+    trained = []
+
+    def counting(*arguments, arms, **named):
+        trained.extend(arms)
+        return train_run(*arguments, arms=arms, **named)
+
+    monkeypatch.setattr(full, "train_run", counting)
+    return trained
+
+
+def test_arms_of_the_pipeline_are_taken_over_and_finished_ones_kept(project, monkeypatch):
+    shutil.copytree("full/prepared", "prepared")
+    train_run("params.yaml", "rmn", "synthetic", 0)
+    trained = count_trainings(monkeypatch)
+    train_job(Path("params.yaml"), JOB)
+    assert trained == ["sigmoid_mask"]
+    for arm in ("masked", "no_mask", "sigmoid_mask"):
+        assert Path("full/runs/synthetic/rmn/0", arm, "predictions.csv").is_file()
+        assert Path("full/timings/synthetic/rmn/0", f"{arm}.json").is_file()
+    train_job(Path("params.yaml"), JOB)
+    assert trained == ["sigmoid_mask"]
+    Path("params.yaml").write_text(project.read_text().replace("batch_size: 8", "batch_size: 7"))
+    train_job(Path("params.yaml"), JOB)
+    assert trained == ["sigmoid_mask", "masked", "no_mask", "sigmoid_mask"]
+
+
+def test_a_record_holds_the_rows_of_all_arms(project):
+    train_job(Path("params.yaml"), JOB)
+    folder = record_results(Path("params.yaml"), "synthetic", "rmn", Path("records"))
+    assert folder == Path("records/full-synthetic-rmn")
+    record = json.loads((folder / "record.json").read_text())
+    assert [run["arm"] for run in record["runs"]] == ["masked", "no_mask", "sigmoid_mask"]
+    assert "sigmoid_mask - no_mask" in (folder / "rows.csv").read_text()
+
+
+def test_an_unknown_run_is_named(project, capsys):
+    assert main(["--only", "synthetic/rmn/7"]) == 2
+    assert "expected one of synthetic/rmn/0" in capsys.readouterr().err
+
+
+def test_all_arms_are_known_and_common_ground_has_the_headlines_alone():
+    params = ROOT / "params.yaml"
+    assert full.arms_of(params, "synthetic_apex", "rmn") == ("masked",)
+    assert set(full.arms_of(params, "synthetic_clips", "fan")) >= {"self_relation", "self_attention"}
+    with pytest.raises(UserError):
+        full.arms_of(params, "synthetic", "rnm")
