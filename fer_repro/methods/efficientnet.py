@@ -142,20 +142,26 @@ class Detector(nn.Module):
         extractor: standardised images -> features (N, D).
         dropout: 0.4 for B4, none for Xception.
         as_arm: take images in [0, 1] and return (0, z) instead of z.
+        classes: of expressions, which have a logit each; 2 for real and manipulated.
     """
 
-    def __init__(self, extractor: Extractor, dropout: float = 0.4, as_arm: bool = False) -> None:
+    def __init__(
+        self, extractor: Extractor, dropout: float = 0.4, as_arm: bool = False, classes: int = 2
+    ) -> None:
         super().__init__()
-        self.as_arm = as_arm
+        self.padded = as_arm and classes == 2
         self.standardise = Standardise() if as_arm else nn.Identity()
         self.extractor = extractor
         self.dropout = nn.Dropout(dropout)
-        self.classifier: nn.Module = nn.Linear(extractor.dimensions, 1)
+        self.classifier: nn.Module = nn.Linear(extractor.dimensions, 1 if classes == 2 else classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Classify images (N, 3, H, W): logits z (N, 1), or (0, z) (N, 2) in an arm; z > 0 is manipulated."""
+        """Classify images (N, 3, H, W): logits z (N, 1), or (0, z) (N, 2) in an arm; z > 0 is manipulated.
+
+        Of expressions each has its logit, (N, K).
+        """
         logits: Tensor = self.classifier(self.dropout(self.features(images)))
-        return F.pad(logits, (1, 0)) if self.as_arm else logits
+        return F.pad(logits, (1, 0)) if self.padded else logits
 
     def features(self, images: Tensor) -> Tensor:
         """Return the pooled features (N, D), which the triplet loss and the paper's t-SNE see."""
@@ -279,15 +285,17 @@ def build_extractor(arm: str, options: EfficientNetOptions, pretrained: bool = T
 def build_model(arm: str, options: EfficientNetOptions, classes: int, pretrained: bool = True) -> Detector:
     """Build an arm's network in training mode; see ``fer_repro.methods.method.BuildModel``.
 
+    Two classes are real (0) and manipulated (1); more are expressions, on which the paper says nothing.
+
     Raises:
-        UserError: there are not two classes, or see ``build_extractor``.
+        UserError: a siamese arm is to tell more than two classes, or see ``build_extractor``.
     """
     extractor = build_extractor(arm, options, pretrained)
-    if classes != 2:
-        raise UserError(f"{classes} classes: efficientnet tells real (0) from manipulated (1)")
     if arm.endswith("_siamese"):
+        if classes != 2:
+            raise UserError(f"arm '{arm}' learns from triplets of two classes: found {classes}")
         return TunedDetector(extractor, options.tuning, as_arm=True).train()
-    return Detector(extractor, 0.0 if arm == "xception" else options.dropout, as_arm=True)
+    return Detector(extractor, 0.0 if arm == "xception" else options.dropout, as_arm=True, classes=classes)
 
 
 def build_siamese(arm: str, options: EfficientNetOptions, pretrained: bool = True) -> SiameseNetwork:
@@ -386,6 +394,7 @@ METHOD = Method(
     build_loss=build_loss,
     pretraining_name=pretraining_name,
     explain=explain,
+    further_tasks=("expression",),  # beside the others on common ground
     first_step=FirstStep(("plain_siamese", "attention_siamese"), build_siamese, TripletLoss, tune),
     ensemble=ENSEMBLE,
     ensemble_rule="logits",
