@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from fer_repro.errors import UserError
+from fer_repro.inference.commands import register as register_inference
 
 app = typer.Typer(
     name="fer-repro",
@@ -211,6 +212,9 @@ def report(
     from fer_repro.report.html import main as write
 
     raise typer.Exit(write(["--out", str(out)]))
+
+
+register_inference(app)
 
 
 def _pipeline_sets(params: Path) -> dict[str, str]:

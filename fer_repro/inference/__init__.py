@@ -1,0 +1,1 @@
+"""Use trained networks: load, predict, import of published checkpoints, export, model cards."""

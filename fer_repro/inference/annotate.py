@@ -1,0 +1,114 @@
+"""Pictures and videos with what was found drawn into them: boxes, predictions, confidence."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from fer_repro.data.video import FILMS
+from fer_repro.errors import UserError
+from fer_repro.files import atomic_write
+from fer_repro.inference.inputs import Still, film, read_still
+
+COLOUR = (255, 196, 0)
+DARK = (20, 20, 20)
+
+
+def annotate(table: pd.DataFrame, out: Path) -> list[Path]:
+    """Draw a prediction into copies of its pictures and videos, one in memory at a time.
+
+    A frame that was not looked at shows the boxes of the last one that was.
+
+    Args:
+        table: from ``predict``, of paths.
+        out: a folder; for a single source a file's name will do.
+
+    Returns:
+        The files, in the order of the table, under the sources' names; of equal ones the later get numbers.
+
+    Raises:
+        UserError: a source is no file.
+    """
+    sources = table["source"].drop_duplicates().tolist()
+    single = len(sources) == 1 and out.suffix != ""
+    written: list[Path] = []
+    for source in sources:
+        path = Path(source)
+        if not path.is_file():
+            raise UserError(f"{source}: no file to draw into; expected pictures and videos")
+        target = out if single else _free(out / path.name, written)
+        rows = table[table["source"] == source]
+        if path.suffix.lower() in FILMS:
+            target = target.with_suffix(".mp4")
+            _annotate_film(path, rows, target)
+        else:
+            picture = drawn(read_still(Still(source)), rows)
+            with atomic_write(target) as temporary:
+                Image.fromarray(picture).save(temporary, format=_format(target))
+        written.append(target)
+    return written
+
+
+def drawn(image: np.ndarray, rows: pd.DataFrame) -> np.ndarray:
+    """Draw rows into a copy of a picture (H, W, 3) uint8 RGB."""
+    picture = np.ascontiguousarray(image).copy()
+    thick = max(1, round(min(picture.shape[:2]) / 240))
+    for _, row in rows.iterrows():
+        if not row["face"] >= 0:
+            continue
+        corner = round(row["left"]), round(row["top"])
+        cv2.rectangle(picture, corner, (round(row["right"]) - 1, round(row["bottom"]) - 1), COLOUR, thick)
+        _write(picture, label_of(row), corner, 0.45 * thick, thick)
+    return picture
+
+
+def label_of(row: Any) -> str:  # noqa: ANN401 - a row of the table
+    """Say a row in a few words."""
+    if "prediction" in row and isinstance(row["prediction"], str):
+        return f"{row['prediction']} {row['confidence']:.0%}"
+    return "face"
+
+
+def _write(picture: np.ndarray, text: str, corner: tuple[int, int], size: float, thick: int) -> None:
+    """Write a line above a corner, inside the picture, on a dark ground."""
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    (width, height), below = cv2.getTextSize(text, font, size, thick)
+    left = min(max(corner[0], 0), max(0, picture.shape[1] - width))
+    bottom = min(max(corner[1] - below, height + below), picture.shape[0] - below)
+    cv2.rectangle(picture, (left, bottom - height - 2), (left + width, bottom + below), DARK, cv2.FILLED)
+    cv2.putText(picture, text, (left, bottom), font, size, COLOUR, thick, cv2.LINE_AA)
+
+
+def _annotate_film(path: Path, rows: pd.DataFrame, target: Path) -> None:
+    capture = cv2.VideoCapture(str(path))
+    rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
+    capture.release()
+    found = dict(list(rows.groupby("frame")))
+    shown, writer = rows.iloc[:0], None
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.stem}.tmp.mp4")  # the writer tells the format by the name
+    for at, image in film(path):
+        shown = found.get(at, shown)
+        size = image.shape[1], image.shape[0]
+        writer = writer or cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
+        writer.write(cv2.cvtColor(drawn(image, shown), cv2.COLOR_RGB2BGR))
+    if writer is not None:
+        writer.release()
+        temporary.replace(target)
+
+
+def _format(path: Path) -> str:
+    kinds = Image.registered_extensions()
+    if path.suffix.lower() not in kinds:
+        raise UserError(f"{path}: expected the name of a picture, such as .png or .jpg, or a folder")
+    return kinds[path.suffix.lower()]
+
+
+def _free(path: Path, taken: list[Path]) -> Path:
+    number, free = 2, path
+    while free in taken:
+        free, number = path.with_name(f"{path.stem} {number}{path.suffix}"), number + 1
+    return free

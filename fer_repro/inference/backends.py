@@ -1,0 +1,76 @@
+"""What computes: the interface both runtimes fulfil, and ONNX Runtime, which needs no torch."""
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from fer_repro.errors import UserError
+from fer_repro.inference.spec import ModelSpec, spec_of_metadata
+
+BATCH_BYTES = 1 << 28  # what the maps of an automatic batch may take on a CPU
+LARGEST_BATCH = 256
+ITEM_BYTES = "item_bytes"
+"""The entry of an ONNX file's metadata that says what all maps of one face take."""
+
+
+class Backend(Protocol):
+    """A network that is ready to compute.
+
+    Attributes:
+        runtime: ``torch`` or ``onnx``.
+        batch: how many faces it is given at once.
+    """
+
+    runtime: str
+    batch: int
+
+    def run(self, faces: np.ndarray) -> dict[str, np.ndarray]:
+        """Look at faces (N, C, S, S) uint8; returns what ``FaceNetwork.forward`` returns, float32."""
+        ...
+
+
+def batch_of(item_bytes: int, room: int = BATCH_BYTES) -> int:
+    """Choose how many faces are looked at together: as many as fit into ``room``, 1 to 256."""
+    return max(1, min(LARGEST_BATCH, room // max(1, item_bytes)))
+
+
+class OnnxBackend:
+    """A model file that ``fer-repro export`` wrote, in ONNX Runtime.
+
+    Args:
+        path: the file.
+        threads: of the computation; 0 leaves it to the runtime.
+
+    Raises:
+        UserError: ONNX Runtime is not installed, or the file is missing, damaged or no model of this project.
+    """
+
+    runtime = "onnx"
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise UserError("ONNX Runtime is not installed: pip install 'fer-repro[onnx]'") from None
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; write one with `fer-repro export MODEL --to {path}`")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=onnxruntime.get_available_providers()
+            )
+        except Exception as error:  # the runtime raises many kinds for a damaged file
+            raise UserError(f"{path}: not readable as ONNX: {' '.join(str(error).split())[:200]}") from None
+        metadata = dict(self._session.get_modelmeta().custom_metadata_map)
+        self.spec: ModelSpec = spec_of_metadata(metadata, path)
+        self.batch = batch_of(int(metadata.get(ITEM_BYTES, "0")))
+        self._input = self._session.get_inputs()[0].name
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def run(self, faces: np.ndarray) -> dict[str, np.ndarray]:
+        """Look at faces (N, C, S, S) uint8; see ``Backend``."""
+        found = self._session.run(self._outputs, {self._input: faces})
+        return dict(zip(self._outputs, found, strict=True))

@@ -1,0 +1,244 @@
+"""Model cards: Markdown for people, with a YAML header for machines."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fer_repro.data.adding import is_addable, load_adapter
+from fer_repro.files import atomic_write, read_yaml
+from fer_repro.inference import measured
+from fer_repro.inference.runs import read_run_facts
+from fer_repro.inference.spec import ModelSpec
+from fer_repro.inference.start_weights import StartWeights, start_weights
+from fer_repro.methods.method import load_method
+
+CODE_LICENCE = "MIT"
+PAPERS = Path(__file__).parents[2] / "published" / "papers.yaml"
+NO_REAL_PERSON = "drawn by this project; no real person is shown; MIT, as the code"
+USES = {
+    "expression": "Research on facial expression recognition: comparing methods, studying errors, teaching.",
+    "verification": "Research on face verification: comparing losses by the protocols named above.",
+    "manipulation": "Research on the detection of manipulated faces; a hint for a human examiner, never a "
+    "proof.",
+}
+LIMITS = {
+    "expression": (
+        "It names the expression that people would read in a face. It does not measure what anybody feels: "
+        "the "
+        "same face goes with different feelings, between people, situations and cultures.",
+        "Do not use it to judge people: not at work, in schools, for hiring, credit, policing or at "
+        "borders. In "
+        "the European Union, inferring emotions at work and in education is forbidden but for medical and "
+        "safety "
+        "reasons (Regulation 2024/1689, Article 5(1)(f)); elsewhere it is high-risk (Annex III), and people "
+        "must "
+        "be told (Article 50).",
+    ),
+    "verification": (
+        "A cosine is no identification. Error rates differ between groups of people; a threshold holds for "
+        "the "
+        "data it was chosen on.",
+        "Face images that identify people are biometric data (Regulation 2016/679, Article 9): do not use it "
+        "without a legal basis; remote identification in public places is restricted (Regulation 2024/1689, "
+        "Article 5).",
+    ),
+    "manipulation": (
+        "It knows the manipulations it was trained on. New generators, strong compression and small faces "
+        "defeat "
+        "it; a low score does not make a video genuine.",
+        "Do not accuse anybody on the ground of its score.",
+    ),
+}
+EXAMPLE = """```python
+import fer_repro
+
+model = fer_repro.load("THIS FOLDER")
+model.predict("photo.jpg")
+```"""
+COMMON_LIMIT = (
+    "Accuracy differs between people, poses, light and covering; see the groups above where they were "
+    "measured, "
+    "and measure your own data before you rely on it."
+)
+
+
+def write_card(path: Path, spec: ModelSpec, run: Path | None = None, root: Path | None = None) -> None:
+    """Write the card of a model.
+
+    Args:
+        path: the Markdown file.
+        spec: of the model.
+        run: its run's folder, from which what was measured is read; None: nothing was measured here.
+        root: of the project, with ``results`` and ``prepared``; that of the run if left out.
+    """
+    with atomic_write(path) as temporary:
+        temporary.write_text(card(spec, run, root), encoding="utf-8")
+
+
+def card(spec: ModelSpec, run: Path | None = None, root: Path | None = None) -> str:
+    """Write the text of a card; arguments as in ``write_card``."""
+    homes = run.resolve().parents[4:5] if run is not None else ()
+    facts = _facts(spec, run, root or next(iter(homes), Path()))
+    header = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=100)
+    return f"---\n{header}---\n\n{_text(spec, facts)}"
+
+
+def _facts(spec: ModelSpec, run: Path | None, root: Path) -> dict[str, Any]:
+    method, start = load_method(spec.method), start_weights(spec)
+    return {
+        "library_name": "fer_repro",
+        "license": "other" if spec.official else CODE_LICENCE.lower(),
+        "pipeline_tag": "image-feature-extraction" if spec.task == "verification" else "image-classification",
+        "tags": ["facial-expression-recognition", spec.method, spec.task],
+        "datasets": [spec.dataset],
+        "model": {
+            "name": spec.name,
+            "paper": {"title": method.title, "arxiv": method.paper},
+            "task": spec.task,
+            "classes": list(spec.classes),
+            "source": spec.source,
+            "weights_sha256": spec.weights_sha256,
+        },
+        "input": {
+            "colour": spec.colour,
+            "crop": spec.crop,
+            "face_size": spec.face_size,
+            "image_size": spec.image_size,
+            "values": "ImageNet mean and deviation" if spec.standardise else "0 to 1",
+            "shows": spec.shows,
+        },
+        "training": _training(spec, run),
+        "metrics": measured.chosen_metrics(measured.run_metrics(run)) if run else {},
+        "intervals": measured.intervals(root / "results", spec.dataset, spec.method, spec.arm) if run else [],
+        "calibration": measured.calibration(run) if run else {},
+        "groups": measured.groups(run, root / "prepared" / spec.dataset / "samples.csv") if run else [],
+        "licences": {
+            "code": CODE_LICENCE,
+            "data": _data_licence(spec),
+            "weights": _weights_licence(spec),
+            "start_weights": _start_licence(start, spec),
+        },
+    }
+
+
+def _training(spec: ModelSpec, run: Path | None) -> dict[str, Any]:
+    if run is None:
+        return {"by": spec.source, "pretraining": spec.pretraining}
+    import json
+
+    recipe = json.loads((run / "config.json").read_text(encoding="utf-8"))["recipe"]
+    return {
+        "data": spec.dataset,
+        "protocol": "the set's own training, validation and test parts; the epoch is chosen on validation",
+        "seed": read_run_facts(run).seed,
+        "budget": recipe["note"],
+        "epochs": recipe["epochs"],
+        "batch_size": recipe["batch_size"],
+        "optimiser": recipe["optimiser"],
+        "pretraining": spec.pretraining,
+    }
+
+
+def _data_licence(spec: ModelSpec) -> str:
+    if spec.dataset.startswith("synthetic"):
+        return NO_REAL_PERSON
+    return load_adapter(spec.dataset).TERMS if is_addable(spec.dataset) else "unknown: ask who trained it"
+
+
+def _weights_licence(spec: ModelSpec) -> str:
+    if spec.official is None:
+        bound = "" if spec.dataset.startswith("synthetic") else "; the terms of the data bind them, too"
+        return f"{CODE_LICENCE} as far as this project can grant it{bound}"
+    papers = read_yaml(PAPERS) if PAPERS.is_file() else {}
+    licence = papers.get(spec.method, {}).get("licence", {"code": "unknown", "weights": "unknown"})
+    return f"{licence['weights']}: the authors' code is {licence['code']}, of the weights they say nothing"
+
+
+def _start_licence(start: StartWeights | None, spec: ModelSpec) -> Any:  # noqa: ANN401 - a text or a mapping
+    if start is None:
+        return "unknown" if spec.pretraining == "unknown" else "none: nothing was pretrained"
+    return {"name": start.name, "licence": start.licence, "sha256": start.sha256}
+
+
+def _text(spec: ModelSpec, facts: dict[str, Any]) -> str:
+    paper = facts["model"]["paper"]
+    lines = [
+        f"# {spec.name}",
+        f"A network of *{paper['title']}* (arXiv:{paper['arxiv']}), for {spec.task}. Weights: {spec.source}.",
+        EXAMPLE,
+        "## Input",
+        _pairs(facts["input"]),
+        "## Training",
+        _pairs(facts["training"]),
+        "## What was measured",
+        _measured(facts),
+        "## Calibration",
+        _calibration(facts["calibration"]),
+        "## Groups",
+        _groups(facts["groups"]),
+        "## Intended use and limits",
+        USES[spec.task],
+        "\n".join(f"- {limit}" for limit in (*LIMITS[spec.task], COMMON_LIMIT)),
+        "## Licences",
+        _pairs(facts["licences"]),
+    ]
+    return "\n\n".join(lines) + "\n"
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    return "\n".join(f"- {name.replace('_', ' ')}: {_said(value)}" for name, value in values.items())
+
+
+def _said(value: Any) -> str:  # noqa: ANN401 - a YAML value
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {inner}" for name, inner in value.items())
+    return str(value)
+
+
+def _measured(facts: dict[str, Any]) -> str:
+    if not facts["metrics"]:
+        return "Nothing was measured here."
+    this = _table(("metric, test part of this run", "value"), [*facts["metrics"].items()])
+    if not facts["intervals"]:
+        return (
+            f"{this}\n\nNo intervals: one run says little about another; train more seeds and evaluate them."
+        )
+    rows = [
+        (
+            f"{each['metric'].replace('_', ' ')}, augmentation in the test: {each['tta']}",
+            f"{each['value']:.2f} {each['unit']}",
+            f"{each['low']:.2f} to {each['high']:.2f} ({each['confidence']:.0%} {each['kind']}, "
+            f"{each['runs']} runs)",
+        )
+        for each in facts["intervals"]
+    ]
+    return f"{this}\n\n{_table(('metric, mean over seeds', 'value', 'interval'), rows)}"
+
+
+def _calibration(values: dict[str, float]) -> str:
+    if not values:
+        return "Not measured: do not read the probabilities as frequencies."
+    return (
+        f"Expected calibration error of the test part: {values['ece']:.3f}; "
+        f"{values['ece_with_temperature']:.3f} "
+        f"with the temperature {values['temperature']:.2f}, fitted on the validation part. Predictions are "
+        "given "
+        "without temperature."
+    )
+
+
+def _groups(rows: Sequence[dict[str, Any]]) -> str:
+    if not rows:
+        return "No factors of the samples are known: differences between people were not measured."
+    shown = [(each["factor"], each["value"], each["samples"], f"{each['accuracy']:.1%}") for each in rows]
+    return _table(("factor", "value", "samples", "accuracy"), shown)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    cells = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        f"| {' | '.join(f'{cell:.4f}' if isinstance(cell, float) else str(cell) for cell in row)} |"
+        for row in cells
+    )

@@ -1,0 +1,110 @@
+"""Which models are there: trained runs, imported and exported files."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fer_repro.errors import UserError
+
+PLACES = ("runs", "scratch/runs")
+FILES = "models"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A model that is there.
+
+    Attributes:
+        path: what ``load`` takes.
+        kind: run or file.
+        method: of the model.
+        arm: of the model.
+        dataset: it was trained on.
+        seed: of the run; -1 of a file.
+        task: expression, verification or manipulation.
+        val_accuracy: of the run, in [0, 1]; None where there is none.
+        megabytes: of the weights.
+    """
+
+    path: str
+    kind: str
+    method: str
+    arm: str
+    dataset: str
+    seed: int
+    task: str
+    val_accuracy: float | None
+    megabytes: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON shows it."""
+        return asdict(self)
+
+
+def list_models(root: Path = Path()) -> list[Listed]:
+    """List the models below a project's folder, runs first; what cannot be read is left out."""
+    return [*_runs(root), *_files(root)]
+
+
+def default_model(root: Path = Path(), task: str = "expression") -> Listed:
+    """Choose a model for people who name none: single images, best on its validation part; ties by path.
+
+    Raises:
+        UserError: there is none.
+    """
+    fitting = [each for each in list_models(root) if each.task == task and each.method != "fan"]
+    if not fitting:
+        raise UserError(
+            f"no model for {task} in {root / 'runs'} or {root / FILES}; train one (`fer-repro train rmn "
+            "synthetic`), "
+            "import one (`fer-repro import`), or name one with --model"
+        )
+    return min(fitting, key=lambda each: (-(each.val_accuracy or 0.0), each.path))
+
+
+def _runs(root: Path) -> Iterator[Listed]:
+    for place in PLACES:
+        for config in sorted((root / place).glob("*/*/*/*/config.json")):
+            folder = config.parent
+            weights = sorted(folder.glob("weights*.safetensors"))
+            try:
+                values = json.loads(config.read_text(encoding="utf-8"))
+                metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+                if weights:
+                    yield _run(folder, values, metrics, weights)
+            except (OSError, ValueError, KeyError):
+                continue
+
+
+def _run(folder: Path, values: dict[str, Any], metrics: dict[str, Any], weights: list[Path]) -> Listed:
+    pairs = (folder / "pairs.csv").is_file()
+    detects = values["method"] == "efficientnet"
+    return Listed(
+        folder.as_posix(),
+        "run",
+        values["method"],
+        values["arm"],
+        values["dataset"],
+        values["seed"],
+        "verification" if pairs else "manipulation" if detects else "expression",
+        metrics.get("val", {}).get("accuracy"),
+        round(sum(file.stat().st_size for file in weights) / 1e6, 1),
+    )
+
+
+def _files(root: Path) -> Iterator[Listed]:
+    from safetensors import SafetensorError, safe_open
+
+    from fer_repro.inference.spec import spec_of_metadata
+
+    for path in sorted((root / FILES).rglob("*.safetensors")):
+        try:
+            with safe_open(str(path), framework="numpy") as file:
+                spec = spec_of_metadata(dict(file.metadata() or {}), path)
+        except (SafetensorError, OSError, UserError):
+            continue
+        arm = spec.official.identifier if spec.official else spec.arm
+        size = round(path.stat().st_size / 1e6, 1)
+        yield Listed(path.as_posix(), "file", spec.method, arm, spec.dataset, -1, spec.task, None, size)

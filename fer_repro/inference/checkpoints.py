@@ -1,0 +1,259 @@
+"""Checkpoints that the papers' authors published: read without executing anything, told apart by their keys.
+
+A pickle can run any program when it is read. Here it is read with ``weights_only``, which knows tensors,
+plain containers and NumPy numbers, and refuses everything else.
+"""
+
+import pickle
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fer_repro.errors import UserError, nearest
+from fer_repro.inference.networks import state_digest
+from fer_repro.inference.spec import CROPS, OTHERS_CROP, ModelSpec, Official, file_digest
+from fer_repro.methods.method import load_method, load_official, method_names
+
+CONTAINERS = ("net", "state_dict")  # where training checkpoints keep the state dict beside other things
+FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+FERPLUS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+AFEW = ("happy", "angry", "disgust", "fear", "sad", "neutral", "surprise")
+AFFECTNET = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
+REAL_OR_NOT = ("real", "manipulated")
+SIDE = 224  # of every published network
+
+
+def open_official(path: Path, variant: str = "", padding: str = "") -> tuple[dict[str, Tensor], ModelSpec]:
+    """Read a checkpoint of a paper's own code into our layout.
+
+    Args:
+        path: the file; a pickle or a safetensors file with the authors' names.
+        variant: official identifier or its end, e.g. ``resmasking_dropout1``; "" tells it by the keys.
+        padding: of an EfficientNet, see ``fer_repro.layers.efficientnet_trunk``; "" is ``same``, right for
+            the published ones.
+
+    Returns:
+        Our tensors by name, and what they are.
+
+    Raises:
+        UserError: the file cannot be read safely, or keys are missing, unexpected or reshaped: it names the
+            first of each kind and counts all.
+    """
+    state = read_official(path)
+    method_name, identifier, constructor = recognise(state, variant, str(path))
+    if padding:
+        constructor["backbone"] = padding
+    method = load_method(method_name)
+    layout = method.official[identifier]
+    described = {key: constructor[key] for key in layout.described if key in constructor}
+    arguments = {key: value for key, value in constructor.items() if key not in described}
+    network = load_official(
+        {"repo": layout.repository, "class": identifier, "constructor": arguments, **described}, state
+    )
+    ours = {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in network.state_dict().items()
+    }
+    affectnet = "AffectNet" in identifier
+    regions = _regions(affectnet) if method.inputs == "regions" else ()
+    classes = _classes(method_name, affectnet)
+    return ours, ModelSpec(
+        version=1,
+        method=method_name,
+        arm="",
+        official=Official(identifier, constructor),
+        task=method.task,
+        classes=classes,
+        outputs=len(classes),
+        options={},
+        shows=method.inputs,
+        regions=regions,
+        image_size=SIDE,
+        face_size=SIDE,
+        colour="grey" if method_name == "rmn" else "rgb",
+        crop=CROPS.get(method_name, OTHERS_CROP),
+        standardise=method_name == "efficientnet",
+        dataset="unknown",
+        pretraining="unknown",
+        source=f"{layout.repository}: {path.name}",
+        threshold=None,
+        weights_sha256=state_digest(ours),
+    )
+
+
+def read_official(path: Path) -> dict[str, Tensor]:
+    """Read the state dict of a checkpoint without executing anything in it.
+
+    Raises:
+        UserError: the file is missing or damaged, holds more than tensors, containers and numbers, or no
+            state dict.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected a checkpoint")
+    if path.suffix == ".safetensors":
+        from fer_repro.inference.model_files import read_tensors
+
+        return read_tensors(path)[0]
+    loaded = _unpickle(path)
+    for container in CONTAINERS:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(container), Mapping):
+            loaded = loaded[container]
+            break
+    if (
+        not isinstance(loaded, Mapping)
+        or not loaded
+        or not all(isinstance(v, Tensor) for v in loaded.values())
+    ):
+        raise UserError(
+            f"{path}: expected a state dict of tensors, or a dictionary that holds one as "
+            f"{' or '.join(repr(name) for name in CONTAINERS)}"
+        )
+    return {str(key).removeprefix("module."): value for key, value in loaded.items()}
+
+
+def _unpickle(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
+    scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]
+    numbers = [np.dtype, scalar, (scalar, "numpy.core.multiarray.scalar")]
+    numbers += [type(np.dtype(kind)) for kind in ("f8", "f4", "i8", "i4")]
+    try:
+        with torch.serialization.safe_globals(numbers):  # the accuracies that RMN keeps beside the network
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        named = f"it asks for {found[1]}" if found else " ".join(str(error).split())[:160]
+        raise UserError(
+            f"{path}: refused: {named}; a checkpoint of tensors alone needs no such thing, and reading it "
+            "could run any program. Nothing in it was executed; ask its authors for a plain state dict"
+        ) from None
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
+        raise UserError(f"{path}: not readable as a checkpoint: {str(error).splitlines()[0]}") from None
+
+
+def variants() -> dict[str, str]:
+    """List the official networks: identifier -> method."""
+    return {identifier: name for name in method_names() for identifier in load_method(name).official}
+
+
+def recognise(
+    state: Mapping[str, Tensor], variant: str, where: str
+) -> tuple[str, str, dict[str, bool | int | float | str | None]]:
+    """Tell which official network a state dict belongs to.
+
+    Args:
+        state: official key -> tensor.
+        variant: identifier or its end; "" looks at the keys.
+        where: the file, for messages.
+
+    Returns:
+        Method, identifier, constructor.
+
+    Raises:
+        UserError: the variant is unknown, or the keys are of no known network.
+    """
+    known = variants()
+    if variant:
+        fitting = [
+            name for name in known if name == variant or re.search(rf"[. /]{re.escape(variant)}$", name)
+        ]
+        if len(fitting) != 1:
+            ends = {name.rsplit(".", 1)[-1]: name for name in known}
+            told = f"it fits {', '.join(fitting)}" if fitting else nearest(variant, ends)
+            raise UserError(f"{where}: variant '{variant}': {told}")
+        identifier = fitting[0]
+    else:
+        identifier = _by_keys(state, where)
+    attention = {"at_type": "self_relation-attention"} if known[identifier] == "fan" else {}
+    return known[identifier], identifier, dict(attention)
+
+
+def _by_keys(state: Mapping[str, Tensor], where: str) -> str:
+    if "mask1.conv1.conv1.weight" in state:
+        return f"models.resmasking.{_rmn_head(state)}"
+    if "pred_fc2.weight" in state:
+        return "basic_code/networks.py resnet18_at"
+    if "alpha.0.weight" in state and "fc.weight" in state:
+        file = "attention_rank_loss" if "beta.0.weight" in state else "part_attention"
+        trunk = "resnet34" if "layer1.2.conv1.weight" in state else "resnet18"
+        return f"FERplus_dir/{file}.py {trunk}"
+    from fer_repro.methods.efficientnet import official_class
+
+    try:
+        return official_class(state)
+    except UserError as error:
+        raise UserError(f"{where}: {error}; `fer-repro import --list` names the known networks") from None
+
+
+def _rmn_head(state: Mapping[str, Tensor]) -> str:
+    if "layer1.0.conv3.weight" in state:
+        return "resmasking50_dropout1"
+    if "fc.weight" in state:
+        return "resmasking"
+    if "fc.1.weight" in state:
+        return "resmasking_dropout1"
+    if "fc.6.weight" not in state:
+        return "resmasking_dropout2"
+    return "resmasking_dropout3" if len(state["fc.0.weight"]) == 512 else "resmasking_dropout4"
+
+
+def _classes(method: str, affectnet: bool) -> tuple[str, ...]:
+    if method == "ran":
+        return AFFECTNET if affectnet else FERPLUS
+    return {"rmn": FER2013, "fan": AFEW, "efficientnet": REAL_OR_NOT}[method]
+
+
+def _regions(affectnet: bool) -> tuple[str, ...]:
+    from fer_repro.data.regions import region_names
+
+    return region_names("affectnet" if affectnet else "fixed")
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import wrote.
+
+    Attributes:
+        card: the model card.
+        tensors: how many, all of them matched.
+        told: network, classes, and the SHA-256 of the authors' file.
+    """
+
+    card: Path
+    tensors: int
+    told: dict[str, Any]
+
+
+def import_official(
+    path: Path, to: Path, variant: str = "", padding: str = "", classes: Sequence[str] = ()
+) -> Imported:
+    """Convert a checkpoint into a model file with a card beside it.
+
+    Args:
+        path: the authors' file.
+        to: the ``.safetensors`` file to write.
+        variant: see ``open_official``.
+        padding: see ``open_official``.
+        classes: names in the order of the logits, where they are others than the method's usual ones.
+
+    Raises:
+        UserError: see ``open_official``; or there are more or fewer names than logits.
+    """
+    from fer_repro.inference.cards import write_card
+    from fer_repro.inference.model_files import write_model
+
+    if to.suffix != ".safetensors":
+        raise UserError(f"{to}: expected a name that ends in .safetensors")
+    state, spec = open_official(path, variant, padding)
+    if classes and len(classes) != spec.outputs:
+        raise UserError(f"--classes names {len(classes)} classes: {spec.name} has {spec.outputs}")
+    digest = file_digest(path)
+    spec = replace(spec, classes=tuple(classes) or spec.classes, source=f"{spec.source}, sha256 {digest}")
+    write_model(to, state, spec)
+    card = to.with_suffix(".md")
+    write_card(card, spec)
+    return Imported(card, len(state), {"network": spec.name, "classes": list(spec.classes), "sha256": digest})

@@ -1,0 +1,278 @@
+"""The commands that use models: predict, webcam, compare-faces, detect-manipulation."""
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fer_repro.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fer_repro.inference.model import Model
+
+SOME_FAILED = 3
+"""Exit code where some inputs could not be read and all others are done."""
+SECONDS = 5.0  # between two lines of progress
+
+ModelPath = Annotated[
+    str,
+    typer.Option(
+        "--model", "-m", help="A run's folder, a model file, or hf://owner/name; else the best of runs/."
+    ),
+]
+Runtime = Annotated[str, typer.Option("--runtime", help="torch or onnx; onnx needs no torch.")]
+Device = Annotated[str, typer.Option("--device", help="For torch: auto, cpu, cuda ...")]
+Detector = Annotated[
+    str,
+    typer.Option(
+        "--detector", help="cascade; none: pictures are faces; left,top,right,bottom: one fixed box."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Faces = Annotated[str, typer.Option("--faces", help="Which of a picture: all, largest or surest.")]
+
+
+def predict(
+    paths: Annotated[
+        list[str], typer.Argument(help="Pictures, videos, folders or globs.", metavar="PATH...")
+    ],
+    model: ModelPath = "",
+    csv: Annotated[str, typer.Option("--csv", help="Write a CSV file; - prints it.")] = "",
+    json: Annotated[str, typer.Option("--json", help="Write a JSON file; - prints it.")] = "",
+    parquet: Annotated[str, typer.Option("--parquet", help="Write a Parquet file.")] = "",
+    annotated: Annotated[
+        Path | None, typer.Option("--annotate", help="Draw into copies, in this folder.", metavar="OUT")
+    ] = None,
+    runtime: Runtime = "",
+    device: Device = "auto",
+    detector: Detector = "cascade",
+    faces: Faces = "",
+    boxes: Annotated[
+        Path | None, typer.Option("--boxes", help="Boxes of an earlier prediction instead of searching.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Faces at once; 0: by memory.", min=0)] = 0,
+    every: Annotated[int, typer.Option("--every", help="Of a video every N-th frame.", min=1)] = 1,
+    frames: Annotated[
+        int, typer.Option("--frames", help="Of a video N equally spaced frames; 0: by --every.", min=0)
+    ] = 0,
+    window: Annotated[int, typer.Option("--window", help="Most frames of a clip (FAN).", min=1)] = 128,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do not continue a killed call.")] = False,
+    variant: Annotated[
+        str, typer.Option("--variant", help="Of an official checkpoint; see fer-repro import --list.")
+    ] = "",
+    colour: Annotated[str, typer.Option("--colour", help="grey or rgb, where a run's data are gone.")] = "",
+    face_size: Annotated[int, typer.Option("--face-size", help="Side of their images, likewise.", min=0)] = 0,
+) -> None:
+    """Predict all faces of pictures and videos.
+
+    Exit code 0: all done. 3: some inputs could not be read, named on stderr; all others are done.
+
+    Example: fer-repro predict photos/ clip.mp4 --csv found.csv --annotate seen/
+    """
+    from fer_repro.inference.inputs import list_inputs
+    from fer_repro.inference.journal import KINDS, predict_to, printed
+    from fer_repro.inference.model import Looking, as_table
+
+    outs = [Path(name) for name in (csv, json, parquet) if name not in ("", "-")]
+    for name, kind in zip((csv, json, parquet), KINDS, strict=True):
+        if name not in ("", "-") and Path(name).suffix != kind:
+            raise UserError(f"{name}: expected a name that ends in {kind}")
+    opened = _open(model, runtime, device, variant, colour, face_size)
+    looking = Looking(detector, faces, boxes, batch_size, every, frames, window)
+    inputs = list_inputs(list(paths))
+    keep = not outs or annotated is not None or "-" in (csv, json)
+    chunks = predict_to(outs, opened, inputs, looking, not fresh) if outs else opened.stream(inputs, looking)
+    rows: list[dict[str, Any]] = []
+    failed = _follow(chunks, rows if keep and not outs else None)
+    table = _read_back(outs[0]) if outs and keep else as_table(rows, opened.spec, {})
+    if "-" in (csv, json):
+        _print(table, csv == "-")
+    elif not outs and annotated is None:
+        print(printed(table))
+    if annotated is not None:
+        from fer_repro.inference.annotate import annotate
+
+        for path in annotate(table, annotated):
+            print(f"annotated: {path}", file=sys.stderr)
+    raise typer.Exit(_report(failed))
+
+
+def webcam(
+    model: ModelPath = "",
+    camera: Annotated[int, typer.Option("--camera", help="Its number, from 0.", min=0)] = 0,
+    seconds: Annotated[float, typer.Option("--seconds", help="How long; 0: until Ctrl-C.", min=0)] = 0.0,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write a CSV file.")] = None,
+    annotated: Annotated[
+        Path | None, typer.Option("--annotate", help="Write an annotated .mp4.", metavar="OUT")
+    ] = None,
+    runtime: Runtime = "",
+    device: Device = "auto",
+    detector: Detector = "cascade",
+) -> None:
+    """Predict what a camera sees, a line per face.
+
+    Example: fer-repro webcam --seconds 10 --csv seen.csv --annotate seen.mp4
+    """
+    import pandas as pd
+
+    from fer_repro.inference.annotate import label_of
+    from fer_repro.inference.model import Looking
+    from fer_repro.inference.webcam import camera_frames, watch
+
+    frames = camera_frames(camera, seconds)
+    first = next(frames)  # a missing camera is told before a model is opened
+    opened = _open(model, runtime, device)
+    tables = []
+    try:
+        for table in watch(opened, _chain(first, frames), Looking(detector), annotated):
+            tables.append(table if csv is not None else table.iloc[:0])
+            for _, row in table.iterrows():
+                print(f"{row['frame']}: {label_of(row) if row['face'] >= 0 else 'no face'}", flush=True)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+    if csv is not None and tables:
+        pd.concat(tables).to_csv(csv, index=False, lineterminator="\n")
+
+
+def compare_faces(
+    first: Annotated[Path, typer.Argument(help="A picture.", metavar="A")],
+    second: Annotated[Path, typer.Argument(help="Another.", metavar="B")],
+    model: ModelPath = "",
+    runtime: Runtime = "",
+    device: Device = "auto",
+    detector: Detector = "cascade",
+    as_json: Json = False,
+) -> None:
+    """Tell whether two pictures show one person (`fer-repro verify` is for results).
+
+    Example: fer-repro compare-faces a.jpg b.jpg --model runs/synthetic_pairs/adacos/0/dynamic
+    """
+    import json
+    from dataclasses import asdict
+
+    opened = _open(model, runtime, device, task="verification")
+    found = opened.verify(first, second, detector=detector)
+    if as_json:
+        print(json.dumps(asdict(found)))
+        return
+    answers = {None: "no threshold was measured", True: "one person", False: "two people"}
+    threshold = "" if found.threshold is None else f" (threshold {found.threshold:.3f})"
+    print(f"cosine {found.score:.3f}{threshold}: {answers[found.same]}")
+
+
+def detect_manipulation(
+    videos: Annotated[list[Path], typer.Argument(help="Videos or pictures.", metavar="VIDEO...")],
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", help="A network; give several for an ensemble of their logits."),
+    ] = None,
+    frames: Annotated[int, typer.Option("--frames", help="Equally spaced frames of a video.", min=1)] = 32,
+    runtime: Runtime = "",
+    device: Device = "auto",
+    detector: Detector = "cascade",
+    as_json: Json = False,
+) -> None:
+    """Score videos by an ensemble of networks trained on manipulated faces.
+
+    Example: fer-repro detect-manipulation clip.mp4 -m runs/ffpp/efficientnet/0/plain -m ...
+    """
+    import json
+
+    from fer_repro.inference.manipulation import detect_manipulation as detect
+
+    members = [_open(each, runtime, device, task="manipulation") for each in models or [""]]
+    found, failed = [], {}
+    for video in videos:
+        try:
+            found.append(detect(video, members, frames, detector=detector))
+        except UserError as error:
+            failed[str(video)] = str(error)
+    if as_json:
+        shown = [
+            {"source": each.source, "score": each.score, "manipulated": each.manipulated}
+            | {"networks": each.networks, "frames": json.loads(each.frames.to_json(orient="records"))}
+            for each in found
+        ]
+        print(json.dumps(shown))
+    for each in [] if as_json else found:
+        word = "manipulated" if each.manipulated else "real"
+        print(f"{each.score:.4f}  {word:12} {len(each.frames)} frames  {each.source}")
+    raise typer.Exit(_report(failed))
+
+
+def _open(
+    model: str,
+    runtime: str,
+    device: str,
+    variant: str = "",
+    colour: str = "",
+    face_size: int = 0,
+    task: str = "expression",
+) -> "Model":
+    from fer_repro.inference.loading import load
+
+    if not model:
+        from fer_repro.inference.catalogue import default_model
+
+        model = default_model(task=task).path
+        print(f"model: {model}", file=sys.stderr)
+    if colour not in ("", "grey", "rgb"):
+        raise UserError(f"--colour is '{colour}'; expected grey or rgb")
+    shade: Any = colour or None
+    return load(model, runtime, device, variant, colour=shade, face_size=face_size)
+
+
+def _follow(chunks: Any, rows: list[dict[str, Any]] | None) -> dict[str, str]:  # noqa: ANN401 - of chunks
+    """Run through chunks; say now and then how far it is, and keep what failed."""
+    failed: dict[str, str] = {}
+    count, said = 0, time.monotonic()
+    for chunk in chunks:
+        count += len(chunk.rows)
+        failed |= {each.source: each.reason for each in chunk.failed}
+        if rows is not None:
+            rows += chunk.rows
+        if chunk.rows and time.monotonic() - said > SECONDS:
+            said, last = time.monotonic(), chunk.rows[-1]
+            frame = "" if last["frame"] is None else f" frame {last['frame']}"
+            print(f"{count} rows, at {last['source']}{frame}", file=sys.stderr, flush=True)
+    return failed
+
+
+def _read_back(path: Path) -> "pd.DataFrame":
+    from fer_repro.inference.faces_in import read_table
+
+    return read_table(path)
+
+
+def _print(table: "pd.DataFrame", as_csv: bool) -> None:
+    if as_csv:
+        table.to_csv(sys.stdout, index=False, float_format="%.9g", lineterminator="\n")
+    else:
+        print(table.to_json(orient="records", double_precision=9))
+
+
+def _report(failed: dict[str, str]) -> int:
+    for source, reason in failed.items():
+        told = reason if source in reason else f"{source}: {reason}"
+        print(f"failed: {told}", file=sys.stderr)
+    return SOME_FAILED if failed else 0
+
+
+def _chain(first: Any, others: Any) -> Any:  # noqa: ANN401 - pictures
+    yield first
+    yield from others
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file and of ``model_commands`` to the command line."""
+    from fer_repro.inference import model_commands
+
+    app.command("predict")(predict)
+    app.command("webcam")(webcam)
+    app.command("compare-faces")(compare_faces)
+    app.command("detect-manipulation")(detect_manipulation)
+    model_commands.register(app)

@@ -1,0 +1,54 @@
+"""``fer-repro export``: a model as ONNX, as safetensors with its card, or all of them in a folder."""
+
+from pathlib import Path
+from typing import Any
+
+from fer_repro.errors import UserError, nearest
+from fer_repro.inference.cards import write_card
+from fer_repro.inference.hub import CARD
+from fer_repro.inference.loading import MODEL, ONNX, open_weights
+from fer_repro.inference.model_files import write_model
+from fer_repro.inference.networks import load_state
+
+
+def export_model(
+    source: str | Path, to: Path, variant: str = "", fold: int = 0, colour: str = "", face_size: int = 0
+) -> dict[str, Any]:
+    """Write a model.
+
+    Args:
+        source: what ``fer_repro.load`` takes, but no ONNX file.
+        to: a ``.onnx`` or ``.safetensors`` file, or a folder for both and the card.
+        variant: of an official checkpoint.
+        fold: of a run tested fold by fold.
+        colour: grey or rgb, where the manifest of a run's data is gone.
+        face_size: likewise.
+
+    Returns:
+        What was written: ``onnx`` and ``largest difference`` from torch, ``safetensors``, ``card``.
+
+    Raises:
+        UserError: the model cannot be read or exported, or the name is of another kind.
+    """
+    if to.suffix not in ("", ".onnx", ".safetensors"):
+        raise UserError(
+            f"{to}: expected a folder, .onnx or .safetensors; {nearest(to.suffix, ('.onnx', '.safetensors'))}"
+        )
+    path = Path(source)
+    shade: Any = colour or None
+    state, spec = open_weights(path, variant, fold, shade, face_size)
+    run = path if (path / "config.json").is_file() else None
+    done: dict[str, Any] = {}
+    if to.suffix in ("", ".safetensors"):
+        file = to if to.suffix else to / MODEL
+        write_model(file, state, spec)
+        card = to / CARD if not to.suffix else to.with_suffix(".md")
+        write_card(card, spec, run)
+        done |= {"safetensors": str(file), "card": str(card)}
+    if to.suffix in ("", ".onnx"):
+        from fer_repro.inference.export import export_onnx
+
+        file = to if to.suffix else to / ONNX
+        done["largest difference"] = export_onnx(load_state(spec, state, str(path)), spec, file)
+        done["onnx"] = str(file)
+    return done

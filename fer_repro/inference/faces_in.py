@@ -1,0 +1,219 @@
+"""From pictures to the faces a network is shown: detected or known, cut out, in the colour of its data."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from fer_repro.data.faces import (
+    Box,
+    CascadeDetector,
+    Detector,
+    largest_face,
+    most_confident_face,
+    plan_crop,
+)
+from fer_repro.errors import UserError, nearest
+from fer_repro.inference.spec import ModelSpec
+
+SMALLEST = 10  # pixels; RMN's demo skips smaller faces
+Which = Literal["all", "largest", "surest"]
+SIDES = ("left", "top", "right", "bottom")
+
+
+class Face(NamedTuple):
+    """A face as a network is shown it.
+
+    Attributes:
+        box: where it is in the picture.
+        pixels: (C, S, S) uint8.
+    """
+
+    box: Box
+    pixels: np.ndarray
+
+
+class WholePicture:
+    """Takes every picture as one face: for pictures that were cut out before."""
+
+    name = "none"
+
+    def detect(self, image: np.ndarray) -> list[Box]:
+        """Return the picture's own sides."""
+        return [Box(0.0, 0.0, float(image.shape[1]), float(image.shape[0]))]
+
+
+class FixedBox:
+    """Finds the face at one place in every picture.
+
+    Args:
+        left: first column, from 0.
+        top: first row.
+        right: column behind the face.
+        bottom: row behind it.
+
+    Raises:
+        UserError: the box is empty.
+    """
+
+    def __init__(self, left: float, top: float, right: float, bottom: float) -> None:
+        if not (0 <= left < right and 0 <= top < bottom):
+            raise UserError(
+                f"box {left:g},{top:g},{right:g},{bottom:g}: expected 0 <= left < right, top < bottom"
+            )
+        self._box = Box(float(left), float(top), float(right), float(bottom))
+        self.name = f"box {left:g},{top:g},{right:g},{bottom:g}"
+
+    def detect(self, image: np.ndarray) -> list[Box]:
+        """Return the box."""
+        return [self._box]
+
+
+def choose_detector(choice: "str | Detector") -> Detector:
+    """Turn a name into a detector: ``cascade``, ``none``, or ``left,top,right,bottom``; others stay.
+
+    Raises:
+        UserError: there is no such detector.
+    """
+    if not isinstance(choice, str):
+        return choice
+    if choice == "cascade":
+        return CascadeDetector()
+    if choice == "none":
+        return WholePicture()
+    numbers = choice.split(",")
+    try:
+        return FixedBox(*map(float, numbers)) if len(numbers) == 4 else _unknown(choice)
+    except ValueError as error:
+        raise error if isinstance(error, UserError) else _no_detector(choice) from None
+
+
+def _unknown(choice: str) -> Detector:
+    raise _no_detector(choice)
+
+
+def _no_detector(choice: str) -> UserError:
+    return UserError(
+        f"detector is '{choice}'; {nearest(choice, ('cascade', 'none'))} or left,top,right,bottom in pixels"
+    )
+
+
+def read_boxes(boxes: "pd.DataFrame | str | Path") -> dict[tuple[str, int], list[Box]]:
+    """Read the boxes of an earlier prediction, so that no detector looks again.
+
+    Args:
+        boxes: what ``predict`` returned or wrote: columns source, frame (empty for stills), left ... bottom.
+
+    Returns:
+        (source, frame or -1) -> boxes in their order; a picture without a face has none.
+
+    Raises:
+        UserError: a column is missing.
+    """
+    table = boxes if isinstance(boxes, pd.DataFrame) else read_table(Path(boxes))
+    for column in ("source", "frame", *SIDES):
+        if column not in table:
+            raise UserError(
+                f"boxes: column '{column}' is missing; {nearest(column, map(str, table.columns))}"
+            )
+    found: dict[tuple[str, int], list[Box]] = {}
+    frames = pd.to_numeric(table["frame"]).fillna(-1).astype(int)
+    sides = table[list(SIDES)].astype(float).to_numpy()
+    scores = table["score"].astype(float) if "score" in table else pd.Series(1.0, table.index)
+    for source, frame, box, score in zip(table["source"], frames, sides, scores, strict=True):
+        known = found.setdefault((str(source), int(frame)), [])
+        if np.isfinite(box).all():
+            left, top, right, bottom = box.tolist()
+            known.append(Box(left, top, right, bottom, float(score)))
+    return found
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a prediction that was written as .csv, .parquet or .json.
+
+    Raises:
+        UserError: it is missing or of another kind.
+    """
+    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
+        ".csv": pd.read_csv,
+        ".parquet": pd.read_parquet,
+        ".json": pd.read_json,
+    }
+    if path.suffix not in readers:
+        raise UserError(f"{path}: expected boxes in a .csv, .parquet or .json file")
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected boxes of an earlier prediction")
+    return readers[path.suffix](path)
+
+
+class FaceFinder:
+    """Finds and cuts out the faces of pictures as a model wants them.
+
+    Args:
+        spec: of the model.
+        detector: finds faces.
+        which: which of them to keep.
+        known: boxes of an earlier prediction; a picture that is not among them is searched.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        detector: Detector,
+        which: Which,
+        known: Mapping[tuple[str, int], list[Box]] | None = None,
+    ) -> None:
+        self.spec, self.detector, self.which, self.known = spec, detector, which, known or {}
+
+    def find(self, image: np.ndarray, source: str, frame: int | None) -> list[Face]:
+        """Find and cut out faces.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            source: of the picture.
+            frame: its number in a video, from 0; None for a still.
+        """
+        key = source, -1 if frame is None else frame
+        boxes = self.known[key] if key in self.known else self._detect(image)
+        return [Face(box, self._cut(image, box)) for box in boxes]
+
+    def _detect(self, image: np.ndarray) -> list[Box]:
+        boxes = self.detector.detect(image)
+        if not isinstance(self.detector, WholePicture):
+            boxes = [box for box in boxes if min(box.width, box.height) >= SMALLEST]
+        if self.which == "all" or not boxes:
+            return list(boxes)
+        best = largest_face(boxes) if self.which == "largest" else most_confident_face(boxes)
+        return [best] if best is not None else []
+
+    def _cut(self, image: np.ndarray, box: Box) -> np.ndarray:
+        if isinstance(self.detector, WholePicture) and (box.width, box.height) == image.shape[1::-1]:
+            return self._coloured(_resized(image, self.spec.face_size))
+        crop = plan_crop(self.spec.crop, box, self.spec.face_size, image.shape)
+        return self._coloured(crop.cut(image))
+
+    def _coloured(self, face: np.ndarray) -> np.ndarray:
+        if self.spec.colour == "rgb":
+            return np.ascontiguousarray(face.transpose(2, 0, 1))
+        return np.asarray(Image.fromarray(face).convert("L"))[None]
+
+
+def _resized(image: np.ndarray, side: int) -> np.ndarray:
+    """Bring a whole picture to a square; one of that size stays as it is."""
+    if image.shape[:2] == (side, side):
+        return image
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR))
+
+
+def check_which(which: str) -> None:
+    """Refuse another choice of faces.
+
+    Raises:
+        UserError: naming the nearest.
+    """
+    choices: Sequence[str] = ("all", "largest", "surest")
+    if which not in choices:
+        raise UserError(f"faces is '{which}'; {nearest(which, choices)}")

@@ -1,0 +1,230 @@
+"""Predictions on disk while they are made: a killed call continues, and long videos take no memory.
+
+Rows go into a hidden ``.OUT.partial``, one JSON object per line, chunk by chunk. At the end they become CSV,
+JSON or Parquet.
+A journal of another model, other inputs or options is not continued.
+"""
+
+import csv
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import pandas as pd
+
+from fer_repro.errors import UserError, nearest
+from fer_repro.files import atomic_write
+from fer_repro.inference.inputs import Input
+from fer_repro.inference.model import Looking, Model, as_table
+from fer_repro.inference.predictions import Chunk, Row, columns_of
+from fer_repro.inference.spec import ModelSpec
+
+KINDS = (".csv", ".json", ".parquet")
+ROWS_AT_ONCE = 4096
+
+
+class Journal:
+    """The rows found so far.
+
+    Args:
+        out: the file they are for; the journal lies beside it.
+        stamp: of model, inputs and options.
+        resume: take up what a killed call has left.
+    """
+
+    def __init__(self, out: Path, stamp: str, resume: bool = True) -> None:
+        self.path = out.with_name(f".{out.name}.partial")
+        if not resume:
+            self.path.unlink(missing_ok=True)
+        self.finished: set[str] = set()
+        self.begin: dict[str, int] = {}
+        self._keep = self._read(stamp)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file: TextIO = self.path.open("r+" if self._keep else "w", encoding="utf-8")
+        self._file.truncate(self._keep)
+        self._file.seek(self._keep)
+        if not self._keep:
+            self._write([{"stamp": stamp}])
+
+    def add(self, chunk: Chunk) -> None:
+        """Keep a chunk: all of it or, when the process is killed, nothing."""
+        rows = [{"row": {name: _plain(value) for name, value in row.items()}} for row in chunk.rows]
+        self._write([*rows, {"done": chunk.done}])
+
+    def rows(self) -> Iterator[Row]:
+        """Read all rows, one in memory at a time."""
+        self._file.flush()
+        with self.path.open(encoding="utf-8") as file:
+            for line in file:
+                entry = json.loads(line)
+                if "row" in entry:
+                    yield entry["row"]
+
+    def close(self, delete: bool) -> None:
+        """Close it; delete it where its rows are in their file."""
+        self._file.close()
+        if delete:
+            self.path.unlink(missing_ok=True)
+
+    def _write(self, entries: Sequence[dict[str, Any]]) -> None:
+        self._file.write("".join(f"{json.dumps(entry)}\n" for entry in entries))
+        self._file.flush()
+
+    def _read(self, stamp: str) -> int:
+        """Take up a journal of this very call; returns how many characters of it are whole chunks."""
+        if not self.path.is_file():
+            return 0
+        whole, at, rows = 0, 0, []
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file):
+                at += len(line)
+                try:
+                    entry = json.loads(line)
+                except json.JSONDecodeError:
+                    break  # killed while it wrote
+                if number == 0 and entry.get("stamp") != stamp:
+                    print(f"{self.path}: of another model, inputs or options; begun anew", file=sys.stderr)
+                    return 0
+                if "row" in entry:
+                    rows.append((entry["row"]["source"], entry["row"]["frame"]))
+                    continue
+                self._take(rows, entry.get("done", []))
+                whole, rows = at, []
+        return whole
+
+    def _take(self, rows: list[tuple[str, int | None]], done: list[str]) -> None:
+        self.finished.update(done)
+        for source, frame in rows:
+            if frame is None:
+                self.finished.add(source)
+            else:
+                self.begin[source] = frame + 1
+
+
+def predict_to(
+    outs: Sequence[Path], model: Model, inputs: list[Input], looking: Looking, resume: bool = True
+) -> Iterator[Chunk]:
+    """Predict into files; memory stays at one batch, and a killed call continues.
+
+    Args:
+        outs: ``.csv``, ``.json`` or ``.parquet`` files; the journal lies beside the first.
+        model: the network.
+        inputs: from ``list_inputs``.
+        looking: how pictures are looked at.
+        resume: continue what a killed call has begun.
+
+    Yields:
+        Each chunk after it was kept, for progress; the files are written when all are through.
+
+    Raises:
+        UserError: the file is of another kind.
+    """
+    for out in outs:
+        check_kind(out)
+    journal = Journal(outs[0], stamp_of(model, inputs, looking), resume)
+    begin = {} if looking.frames else journal.begin  # equally spaced frames are looked at together
+    whole = False
+    try:
+        for chunk in model.stream(inputs, looking, journal.finished, begin):
+            journal.add(chunk)
+            yield chunk
+        for out in outs:
+            write_rows(out, model.spec, journal.rows())
+        whole = True
+    finally:
+        journal.close(delete=whole)
+
+
+def check_kind(out: Path) -> None:
+    """Refuse a file of another kind than can be written.
+
+    Raises:
+        UserError: naming those that can.
+    """
+    if out.suffix not in KINDS:
+        raise UserError(f"{out}: expected {' or '.join(KINDS)}; {nearest(out.suffix, KINDS)}")
+
+
+def stamp_of(model: Model, inputs: list[Input], looking: Looking) -> str:
+    """Hash what rows depend on: model, runtime, inputs and how they are looked at."""
+    detector = looking.detector if isinstance(looking.detector, str) else looking.detector.name
+    boxes = "" if looking.boxes is None else str(looking.boxes)
+    names = [item.as_posix() if isinstance(item, Path) else item.source for item in inputs]
+    options = [detector, looking.faces, boxes, looking.every, looking.frames, looking.window]
+    text = json.dumps([model.spec.as_json(), model.backend.runtime, names, options])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_rows(out: Path, spec: ModelSpec, rows: Iterator[Row]) -> None:
+    """Write rows in the kind that the name asks for, some thousand in memory at a time."""
+    writers = {".csv": _write_csv, ".json": _write_json, ".parquet": _write_parquet}
+    with atomic_write(out) as temporary:
+        writers[out.suffix](temporary, spec, rows)
+
+
+def _write_csv(path: Path, spec: ModelSpec, rows: Iterator[Row]) -> None:
+    columns, first = columns_of(spec), list(islice(rows, 1))
+    if first and "embedding" not in first[0]:
+        columns.remove("embedding")
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for row in chain(first, rows):
+            writer.writerow([_cell(row.get(name)) for name in columns])
+
+
+def _write_json(path: Path, spec: ModelSpec, rows: Iterator[Row]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write("[")
+        for number, row in enumerate(rows):
+            file.write(f"{',' if number else ''}\n{json.dumps(row)}")
+        file.write("\n]\n")
+
+
+def _write_parquet(path: Path, spec: ModelSpec, rows: Iterator[Row]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    writer = None
+    while True:
+        part = list(islice(rows, ROWS_AT_ONCE))
+        if not part and writer is not None:
+            break
+        table = as_table(part, spec, {})
+        batch = pa.Table.from_pandas(table, writer.schema if writer else None, preserve_index=False)
+        writer = writer or pq.ParquetWriter(path, batch.schema)
+        writer.write_table(batch)
+        if not part:
+            break
+    writer.close()
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - a cell
+    """Make a cell JSON; nine digits bring every float32 back exactly."""
+    if isinstance(value, np.ndarray):
+        return [float(f"{number:.9g}") for number in value.tolist()]
+    if isinstance(value, float | np.floating):
+        return float(f"{float(value):.9g}")
+    return value
+
+
+def _cell(value: Any) -> Any:  # noqa: ANN401 - a cell
+    if isinstance(value, list):
+        return " ".join(f"{number:.9g}" for number in value)
+    return "" if value is None else f"{value:.9g}" if isinstance(value, float) else value
+
+
+def printed(table: pd.DataFrame) -> str:
+    """Show a table on a terminal: embeddings by their length, numbers with three digits."""
+    shown = table.copy()
+    if "embedding" in shown:
+        shown["embedding"] = [
+            f"{len(value)} numbers" if isinstance(value, np.ndarray | list) else ""
+            for value in shown["embedding"]
+        ]
+    return shown.to_string(index=False, float_format=lambda value: f"{value:.3f}", na_rep="")

@@ -1,0 +1,97 @@
+"""``load``: from a run, a model file, an official checkpoint or a hub to a model that predicts."""
+
+from pathlib import Path
+
+from fer_repro.errors import UserError
+from fer_repro.inference.backends import OnnxBackend
+from fer_repro.inference.model import Model
+from fer_repro.inference.spec import Colour
+
+MODEL, ONNX = "model.safetensors", "model.onnx"
+HUB = "hf://"
+PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".tar", "")
+
+
+def load(
+    source: str | Path,
+    runtime: str = "",
+    device: str = "auto",
+    variant: str = "",
+    fold: int = 0,
+    colour: Colour | None = None,
+    face_size: int = 0,
+    threads: int = 0,
+) -> Model:
+    """Open a model.
+
+    Example: ``fer_repro.load("runs/synthetic/rmn/0/masked").predict("photos/")``
+
+    Args:
+        source: a run's folder; a ``.safetensors`` or ``.onnx`` file of this project, or a folder with
+            ``model.safetensors``; an official checkpoint; or ``hf://owner/name`` on the Hugging Face hub.
+        runtime: ``torch`` or ``onnx``; "" takes onnx for ``.onnx`` files and torch for all else. Under
+            ``onnx`` torch is never imported.
+        device: for torch: ``auto``, ``cpu``, ``cuda`` ...
+        variant: of an official checkpoint, where its keys do not tell; see ``fer-repro import --list``.
+        fold: which network of a run that was tested fold by fold; 0 is the first.
+        colour: of a run's training data, where its manifest is no longer there.
+        face_size: side of its images, likewise.
+        threads: for ONNX Runtime; 0 leaves it to the runtime.
+
+    Raises:
+        UserError: there is no model, or it cannot be read.
+    """
+    if runtime not in ("", "torch", "onnx"):
+        raise UserError(f"runtime is '{runtime}'; expected torch or onnx")
+    path = _fetched(source)
+    if runtime == "onnx" or (not runtime and path.suffix == ".onnx"):
+        backend = OnnxBackend(path / ONNX if path.is_dir() else path.with_suffix(".onnx"), threads)
+        return Model(backend.spec, backend)
+    if path.suffix == ".onnx":
+        raise UserError(f"{path}: an ONNX file runs under runtime onnx, not torch")
+    return _load_torch(path, device, variant, fold, colour, face_size)
+
+
+def _load_torch(
+    path: Path, device: str, variant: str, fold: int, colour: Colour | None, face_size: int
+) -> Model:
+    from fer_repro.inference.networks import load_state
+    from fer_repro.inference.torch_backend import TorchBackend
+
+    state, spec = open_weights(path, variant, fold, colour, face_size)
+    return Model(spec, TorchBackend(load_state(spec, state, str(path)), spec, device))
+
+
+def open_weights(  # type: ignore[no-untyped-def]  # noqa: ANN201 - named in the docstring; torch is imported late
+    path: Path, variant: str = "", fold: int = 0, colour: Colour | None = None, face_size: int = 0
+):
+    """Read the tensors of a model, ``dict[str, Tensor]``, and its ``ModelSpec``.
+
+    Raises:
+        UserError: see ``load``.
+    """
+    from fer_repro.inference.checkpoints import open_official
+    from fer_repro.inference.model_files import read_model, read_tensors
+    from fer_repro.inference.networks import state_digest
+    from fer_repro.inference.runs import run_weights, spec_of_run
+
+    if not path.exists():
+        raise UserError(f"{path}: no such model; `fer-repro models` lists what is there")
+    if path.is_dir() and (path / MODEL).is_file():
+        path = path / MODEL
+    if path.is_dir():
+        weights, _ = read_tensors(run_weights(path, fold))
+        return weights, spec_of_run(path, weights, state_digest(weights), colour, face_size)
+    if path.suffix == ".safetensors" and path.name.startswith("weights"):
+        return open_weights(path.parent, variant, fold, colour, face_size)
+    if path.suffix == ".safetensors":
+        return read_model(path)
+    return open_official(path, variant)
+
+
+def _fetched(source: str | Path) -> Path:
+    if str(source).startswith(HUB):
+        from fer_repro.inference.hub import fetch
+
+        return fetch(str(source).removeprefix(HUB))
+    return Path(source)

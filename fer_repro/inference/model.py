@@ -1,0 +1,200 @@
+"""A model that is ready to use: ``predict``, ``embed``, ``verify`` and ``detect_manipulation``."""
+
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fer_repro.data.faces import Detector
+from fer_repro.errors import UserError
+from fer_repro.inference.backends import Backend
+from fer_repro.inference.faces_in import FaceFinder, Which, check_which, choose_detector, read_boxes
+from fer_repro.inference.inputs import Input, list_inputs, look_at
+from fer_repro.inference.predictions import WINDOW, Chunk, columns_of, predict_rows
+from fer_repro.inference.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Looking:
+    """How pictures are looked at.
+
+    Attributes:
+        detector: ``cascade`` (OpenCV's, no download), ``none`` (each picture is a face), a fixed box as
+            ``left,top,right,bottom``, or anything with ``name`` and ``detect``.
+        faces: which to keep: all, largest or surest; "" is all, but the largest for clips and manipulation.
+        boxes: an earlier prediction, as a table or file, whose boxes are taken instead of searching.
+        batch_size: faces that are looked at together; 0 chooses by memory.
+        every: of a video every so many frames.
+        frames: of a video so many equally spaced frames; 0: by ``every``.
+        window: most frames of a clip.
+    """
+
+    detector: "str | Detector" = "cascade"
+    faces: str = ""
+    boxes: "pd.DataFrame | str | Path | None" = None
+    batch_size: int = 0
+    every: int = 1
+    frames: int = 0
+    window: int = WINDOW
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no sense."""
+        least = {"batch_size": 0, "every": 1, "frames": 0, "window": 1}
+        for name, lowest in least.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < lowest:
+                raise UserError(f"{name} is {value!r}: expected a whole number from {lowest}")
+        if self.faces:
+            check_which(self.faces)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Whether two faces are of one person.
+
+    Attributes:
+        score: cosine of the embeddings, in [-1, 1]; higher is more alike.
+        threshold: from which it counts as one person; None if nobody measured it.
+        same: the answer, or None without a threshold.
+    """
+
+    score: float
+    threshold: float | None
+    same: bool | None
+
+
+@dataclass
+class Model:
+    """A trained network with all that is needed to show it pictures.
+
+    Attributes:
+        spec: what it is.
+        backend: what computes.
+    """
+
+    spec: ModelSpec
+    backend: Backend = field(repr=False)
+
+    def predict(self, inputs: Any, **looking: Any) -> pd.DataFrame:  # noqa: ANN401 - whatever a user has
+        """Predict all faces of pictures and videos.
+
+        Args:
+            inputs: a path, folder, glob, video, array, batch or list, see
+                ``fer_repro.inference.inputs.list_inputs``.
+            **looking: fields of ``Looking``.
+
+        Returns:
+            A row per face: source, frame, face (number in the picture, -1: none), left, top, right, bottom
+            and score of the box, prediction, confidence, ``p_<class>``, and what else the network has:
+            ``forgery_score``, ``weight_<region>``, ``clip`` and ``frame_weight``, ``embedding``; ``note``.
+            ``attrs["failed"]`` tells of inputs that could not be read: source -> reason.
+
+        Raises:
+            UserError: there is nothing to look at, or an argument is wrong.
+        """
+        rows: list[dict[str, Any]] = []
+        failed: dict[str, str] = {}
+        for chunk in self.stream(list_inputs(inputs), Looking(**looking)):
+            rows += chunk.rows
+            failed |= {each.source: each.reason for each in chunk.failed}
+        return as_table(rows, self.spec, failed)
+
+    def stream(
+        self,
+        inputs: list[Input],
+        looking: Looking,
+        finished: Container[str] = frozenset(),
+        begin: Mapping[str, int] | None = None,
+    ) -> Iterator[Chunk]:
+        """Predict in chunks, with one batch or clip in memory.
+
+        Args:
+            inputs: from ``list_inputs``.
+            looking: how.
+            finished: sources that need not be looked at.
+            begin: first frame of a video that was begun before.
+        """
+        if looking.batch_size:
+            self.backend.batch = looking.batch_size
+        known = read_boxes(looking.boxes) if looking.boxes is not None else None
+        finder = FaceFinder(self.spec, choose_detector(looking.detector), self._which(looking), known)
+        events = look_at(inputs, finder.find, looking.every, looking.frames, finished, begin)
+        return predict_rows(events, self.spec, self.backend, looking.window)
+
+    def _which(self, looking: Looking) -> Which:
+        if looking.faces:
+            return looking.faces  # type: ignore[return-value]
+        return "largest" if self.spec.shows == "frames" or self.spec.task == "manipulation" else "all"
+
+    def embed(self, inputs: Any, **looking: Any) -> np.ndarray:  # noqa: ANN401 - whatever a user has
+        """Embed the largest face of each picture: (N, D) float32, not normalised.
+
+        Raises:
+            UserError: the network has no embeddings, or a picture has no face or cannot be read.
+        """
+        table = self.predict(inputs, **{"faces": "largest", **looking})
+        for source, reason in table.attrs["failed"].items():
+            raise UserError(reason if str(source) in reason else f"{source}: {reason}")
+        if "embedding" not in table:
+            raise UserError(f"{self.spec.name} has no embeddings; take a run of adacos or p2sgrad")
+        empty = table[table["face"] < 0]
+        if len(empty):
+            raise UserError(
+                f"{empty['source'].iloc[0]}: no face found; try detector='none' for cut-out faces"
+            )
+        return np.stack(table["embedding"].tolist())
+
+    def verify(self, a: Any, b: Any, **looking: Any) -> Verification:  # noqa: ANN401 - whatever a user has
+        """Compare two faces.
+
+        Args:
+            a: a picture, see ``predict``; or its embedding, one row of floats.
+            b: the other.
+            **looking: fields of ``Looking``.
+
+        Raises:
+            UserError: see ``embed``; or two pictures were expected and there are others.
+        """
+        first, second = (self._vector(each, looking) for each in (a, b))
+        lengths = np.linalg.norm(first) * np.linalg.norm(second)
+        if len(first) != len(second) or not np.isfinite(lengths) or lengths == 0:
+            raise UserError(
+                f"embeddings of {len(first)} and {len(second)} numbers: expected one length, finite, not 0"
+            )
+        score = float(np.clip(first @ second / lengths, -1, 1))
+        threshold = self.spec.threshold
+        return Verification(score, threshold, None if threshold is None else score >= threshold)
+
+    def _vector(self, given: Any, looking: dict[str, Any]) -> np.ndarray:  # noqa: ANN401
+        if isinstance(given, np.ndarray) and given.dtype != np.uint8:
+            return given.astype(np.float64).reshape(-1)
+        vectors = self.embed(given, **looking)
+        if len(vectors) != 1:
+            raise UserError(f"{len(vectors)} pictures where one was expected")
+        vector: np.ndarray = vectors[0].astype(np.float64)
+        return vector
+
+
+def as_table(rows: list[dict[str, Any]], spec: ModelSpec, failed: Mapping[str, str]) -> pd.DataFrame:
+    """Make the table of a model from its rows; ``embedding`` is left out where the network has none."""
+    columns = columns_of(spec)
+    if not any("embedding" in row for row in rows):
+        columns.remove("embedding")
+    table = pd.DataFrame(rows, columns=columns)
+    table["frame"] = table["frame"].astype("Int64")
+    floats = [
+        name for name in columns if name not in ("source", "frame", "face", "prediction", "clip", "note")
+    ]
+    for name in floats:
+        if name != "embedding":
+            table[name] = table[name].astype(float)
+    table.attrs["failed"] = dict(failed)
+    return table
+
+
+def with_boxes(looking: Looking, boxes: pd.DataFrame) -> Looking:
+    """Look again at faces that were found before."""
+    return replace(looking, boxes=boxes)

@@ -1,0 +1,140 @@
+"""The commands about models themselves: models, import, export, doctor."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fer_repro.errors import UserError
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def models(as_json: Json = False) -> None:
+    """List the models that are there: trained runs, imported and exported files.
+
+    Example: fer-repro models
+    """
+    import json
+
+    from fer_repro.inference.catalogue import list_models
+
+    found = list_models()
+    if as_json:
+        print(json.dumps([each.as_dict() for each in found]))
+        return
+    if not found:
+        print("no models in runs/ and models/: dvc repro, fer-repro train or fer-repro import makes some")
+    for each in found:
+        measured = "" if each.val_accuracy is None else f"val {each.val_accuracy:.1%}"
+        print(f"{each.path:48} {each.task:13} {measured:11} {each.megabytes:8.1f} MB")
+
+
+def import_checkpoint(
+    path: Annotated[Path | None, typer.Argument(help="The authors' checkpoint.", metavar="PATH")] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="The file to write; models/NAME.safetensors.")
+    ] = None,
+    variant: Annotated[
+        str, typer.Option("--variant", help="Which network; told by its keys if left out.")
+    ] = "",
+    padding: Annotated[
+        str,
+        typer.Option(
+            "--padding", help="Of an EfficientNet: same, static380-v063, static380-v071, symmetric."
+        ),
+    ] = "",
+    classes: Annotated[str, typer.Option("--classes", help="Names in order, by commas, if others.")] = "",
+    list_all: Annotated[bool, typer.Option("--list", help="Name the known networks.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Convert a paper's own checkpoint into a safetensors file with a model card.
+
+    Nothing in the checkpoint is executed; missing, unexpected and reshaped keys are refused and counted.
+
+    Example: fer-repro import Z_resmasking_dropout1_rot30 --to models/rmn.safetensors
+    """
+    import json
+
+    from fer_repro.inference.checkpoints import import_official, variants
+
+    if list_all:
+        known = variants()
+        print(json.dumps(known) if as_json else "\n".join(f"{known[name]:13} {name}" for name in known))
+        return
+    if path is None:
+        raise UserError("which checkpoint? fer-repro import PATH; --list names the known networks")
+    target = to or Path("models") / f"{path.stem.replace('.', '_')}.safetensors"
+    names = tuple(name.strip() for name in classes.split(",")) if classes else ()
+    done = import_official(path, target, variant, padding, names)
+    if as_json:
+        print(json.dumps({"model": str(target), "card": str(done.card), "tensors": done.tensors} | done.told))
+        return
+    print(f"{path}: {done.told['network']}: {done.tensors} tensors, every key matched")
+    print(f"classes: {', '.join(done.told['classes'])}")
+    print(f"written: {target}\nwritten: {done.card}")
+
+
+def export(
+    model: Annotated[
+        str, typer.Argument(help="A run's folder, a model file or a checkpoint.", metavar="MODEL")
+    ],
+    to: Annotated[
+        Path, typer.Option("--to", help="A .onnx or .safetensors file, or a folder for both and the card.")
+    ],
+    push: Annotated[
+        str, typer.Option("--push", help="Then upload the folder to the hub.", metavar="OWNER/NAME")
+    ] = "",
+    public: Annotated[bool, typer.Option("--public", help="A new hub model is seen by everybody.")] = False,
+    variant: Annotated[str, typer.Option("--variant", help="Of an official checkpoint.")] = "",
+    fold: Annotated[int, typer.Option("--fold", help="Of a run tested fold by fold.", min=0)] = 0,
+    colour: Annotated[str, typer.Option("--colour", help="grey or rgb, where a run's data are gone.")] = "",
+    face_size: Annotated[int, typer.Option("--face-size", help="Side of their images.", min=0)] = 0,
+    as_json: Json = False,
+) -> None:
+    """Write a model as one file: ONNX, checked against torch, or safetensors with its card.
+
+    Example: fer-repro export runs/synthetic/rmn/0/masked --to models/rmn
+    """
+    import json
+
+    from fer_repro.inference.exporting import export_model
+
+    if push and to.suffix:
+        raise UserError(f"--push wants a folder with card and weights: --to is {to}")
+    done = export_model(model, to, variant, fold, colour, face_size)
+    if push:
+        from fer_repro.inference.hub import push as upload
+
+        done["hub"] = upload(to, push, private=not public)
+    if as_json:
+        print(json.dumps(done))
+        return
+    for name, value in done.items():
+        print(f"{name}: {value}")
+
+
+def doctor(as_json: Json = False) -> None:
+    """Examine environment, data and models. Exit code 1: something is missing that everything needs.
+
+    Example: fer-repro doctor
+    """
+    import json
+
+    from fer_repro.inference.doctor import as_dict, examine
+
+    findings = examine()
+    if as_json:
+        print(json.dumps(as_dict(findings)))
+    else:
+        for each in findings:
+            print(f"{each.state:8} {each.part:12} {each.name:24} {each.told}")
+    raise typer.Exit(1 if any(each.state == "missing" for each in findings) else 0)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to the command line."""
+    app.command("models")(models)
+    app.command("import")(import_checkpoint)
+    app.command("export")(export)
+    app.command("doctor")(doctor)

@@ -1,0 +1,168 @@
+"""Networks as a model's specification describes them: built, shown uint8 faces, and named outputs kept.
+
+``FaceNetwork`` is all that lies between the pixels of a face and the numbers of a prediction. It runs here
+and is what ``fer_repro.inference.export`` writes, so both compute the same.
+"""
+
+import copy
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fer_repro.config import read_section
+from fer_repro.data.augmentation import clean_images
+from fer_repro.data.views import Faces, Frames, Regions, View
+from fer_repro.errors import UserError, nearest
+from fer_repro.inference.spec import ModelSpec
+from fer_repro.layers.standardise import Standardise
+from fer_repro.methods.method import Method, load_method
+
+LOGITS, EMBEDDING, FRAME_WEIGHTS, REGION_WEIGHTS = "logits", "embedding", "frame_weights", "region_weights"
+
+
+def build_network(spec: ModelSpec) -> nn.Module:
+    """Build the network of a specification without its weights; an official one has no memory for them yet.
+
+    Raises:
+        UserError: method, arm, identifier or options are unknown.
+    """
+    method = load_method(spec.method)
+    if spec.official is None:
+        where = f"model {spec.name}: options"
+        return method.build_model(spec.arm, options_of(spec, method, where), spec.outputs, pretrained=False)
+    layout = method.official.get(spec.official.identifier)
+    if layout is None:
+        raise UserError(
+            f"method {spec.method} knows no official network '{spec.official.identifier}'; "
+            f"{nearest(spec.official.identifier, method.official)}"
+        )
+    with torch.device("meta"):
+        return layout.build(spec.official.constructor)
+
+
+def options_of(spec: ModelSpec, method: Method, where: str) -> Any:  # noqa: ANN401 - the method's type
+    """Check the recipe's ``model`` section against the method."""
+    return read_section(method.options, spec.options, where)
+
+
+def view_of(spec: ModelSpec) -> View:
+    """Tell what the network is shown; an official RAN's regions are told by how many it has."""
+    if spec.official is None:
+        method = load_method(spec.method)
+        return method.view(options_of(spec, method, f"model {spec.name}: options"))
+    if spec.shows == "frames":
+        return Frames("paper", 3)  # of use in training only
+    if spec.shows == "regions":
+        return Regions("affectnet" if len(spec.regions) == 8 else "fixed")
+    return Faces()
+
+
+def load_state(spec: ModelSpec, state: Mapping[str, Tensor], where: str) -> nn.Module:
+    """Build the network and fill it, strictly; it is left in evaluation mode.
+
+    Raises:
+        UserError: tensors are missing, unexpected or of another shape.
+    """
+    network = build_network(spec)
+    try:
+        network.load_state_dict(dict(state), strict=True, assign=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{where}: the weights do not fit {spec.name}: {reason[:300]}") from None
+    return network.eval()
+
+
+def state_digest(state: Mapping[str, Tensor]) -> str:
+    """Hash names, types, shapes and values of tensors: SHA-256, whatever file they stand in."""
+    hasher = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        hasher.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        hasher.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return hasher.hexdigest()
+
+
+class FaceNetwork(nn.Module):
+    """A network behind its preprocessing.
+
+    Args:
+        network: in evaluation mode.
+        spec: how it is shown faces.
+        exported: compute all pictures of a call at once, as a graph without loops needs it.
+    """
+
+    def __init__(self, network: nn.Module, spec: ModelSpec, exported: bool = False) -> None:
+        super().__init__()
+        self.network = network
+        self.view = view_of(spec)
+        self.size = spec.image_size
+        self.standardise = Standardise() if spec.standardise else nn.Identity()
+        self.exported = exported
+
+    def forward(self, faces: Tensor) -> dict[str, Tensor]:
+        """Look at faces.
+
+        Args:
+            faces: (N, C, S, S) uint8, C = 1 grey or 3 RGB; for a network of clips the N frames of one clip.
+
+        Returns:
+            ``logits`` (N, K), of a clip (1, K); where the network has them ``embedding`` (N, D),
+            ``frame_weights`` (1, N) and ``region_weights`` (N, R), each of sum 1.
+        """
+        images = self.standardise(clean_images(faces, self.size))  # (N, 3, S', S')
+        network = _without_loops(self.network) if self.exported else self.network
+        if self.view.in_clips:
+            return _named(network(images.unsqueeze(0)))
+        grouped = images.unsqueeze(1)
+        mask = torch.ones(grouped.shape[:2], dtype=torch.bool, device=faces.device)
+        (shown,) = self.view.inputs(grouped, mask, self._samples(faces), 0, 0)
+        return _attended(network, shown) if hasattr(network, "attend") else _named(network(shown))
+
+    def _samples(self, faces: Tensor) -> np.ndarray:
+        """Row 0 for every face: random regions, which are drawn by row, are then the same for all."""
+        random = isinstance(self.view, Regions) and self.view.crops == "random"
+        if random and self.exported:
+            raise UserError("random regions are drawn for each face: export a model with fixed regions")
+        return np.zeros((len(faces) if random else 1, 1), np.int64)  # a length would be frozen in a graph
+
+
+def _named(output: Any) -> dict[str, Tensor]:  # noqa: ANN401 - a tensor or a method's named tuple
+    """Keep what tables show of a network's output."""
+    if isinstance(output, Tensor):
+        return {LOGITS: _two_columns(output)}
+    named = {LOGITS: _two_columns(output.logits)}
+    if (embeddings := getattr(output, "embeddings", None)) is not None:
+        named[EMBEDDING] = embeddings
+    if (alpha := getattr(output, "alpha", None)) is not None:
+        weights = alpha if output.beta is None else alpha * output.beta
+        named[FRAME_WEIGHTS] = weights / weights.sum(dim=1, keepdim=True)
+    return named
+
+
+def _attended(network: Any, regions: Tensor) -> dict[str, Tensor]:  # noqa: ANN401 - a network with ``attend``
+    """Classify regions and keep their shares: the network's own forward, its weights not thrown away."""
+    feature, weights = network.attend(regions)
+    return {LOGITS: network.fc(feature), REGION_WEIGHTS: weights.shares().squeeze(2)}
+
+
+def _two_columns(logits: Tensor) -> Tensor:
+    """Give the one logit z of an official detector as (0, z), as the arms do."""
+    return nn.functional.pad(logits, (1, 0)) if logits.shape[-1] == 1 else logits
+
+
+def _without_loops(network: nn.Module) -> nn.Module:
+    """Embed all pictures in one pass: how many parts a loop has would be frozen in an exported graph."""
+    if not hasattr(network, "embed_images"):
+        return network
+    copied: Any = copy.copy(network)
+    trunk: Any = network
+
+    def embed(pictures: Tensor, mask: Tensor | None = None) -> Tensor:
+        return trunk.embed_images(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
+
+    copied.embed = embed
+    return copied

@@ -1,0 +1,155 @@
+"""From faces to rows of a table: batches and clips through a network, in the order of the pictures."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fer_repro.inference.backends import Backend
+from fer_repro.inference.faces_in import Face
+from fer_repro.inference.inputs import Done, Event, Failed, Seen
+from fer_repro.inference.spec import ModelSpec
+
+Row = dict[str, Any]
+NO_FACE = "no face"
+WINDOW = 128  # frames
+PATIENCE = 1000  # pictures without enough faces for a batch, after which rows are handed on
+FIRST = ("source", "frame", "face", "left", "top", "right", "bottom", "score")
+
+
+@dataclass
+class Chunk:
+    """What was found since the chunk before.
+
+    Attributes:
+        rows: finished rows, in order.
+        failed: inputs that could not be read.
+        done: inputs whose rows are all there.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+
+
+def columns_of(spec: ModelSpec) -> list[str]:
+    """Name the columns of a model's table in order."""
+    named = [*FIRST]
+    if spec.classes:
+        named += ["prediction", "confidence", *(f"p_{name}" for name in spec.classes)]
+    if spec.task == "manipulation":
+        named += ["forgery_score", "forgery_logit"]
+    named += [f"weight_{name.replace(' ', '_')}" for name in spec.regions]
+    if spec.shows == "frames":
+        named += ["clip", "frame_weight"]
+    return [*named, "embedding", "note"]
+
+
+def predict_rows(
+    events: Iterable[Event], spec: ModelSpec, backend: Backend, window: int = WINDOW
+) -> Iterator[Chunk]:
+    """Predict all faces; at most one batch or one clip is in memory.
+
+    Args:
+        events: what was looked at.
+        spec: of the network.
+        backend: the network.
+        window: most frames of a clip; a longer one is cut into several.
+
+    Yields:
+        Rows in the order of the pictures, a row per face; a picture without one has a row of its own.
+    """
+    in_clips, chunk, faces = spec.shows == "frames", Chunk(), 0
+    waiting: list[Seen] = []
+
+    def close() -> Chunk:
+        nonlocal chunk, waiting, faces
+        chunk.rows += _rows_of(waiting, spec, backend, _clip_name(waiting) if in_clips else "")
+        full, chunk, waiting, faces = chunk, Chunk(), [], 0
+        return full
+
+    for event in events:
+        if isinstance(event, Seen):
+            if in_clips and waiting and event.clip != waiting[0].clip:
+                yield close()
+            waiting.append(event)
+            faces += len(event.faces)
+            enough = window if in_clips else backend.batch
+            if faces >= enough or (len(waiting) >= PATIENCE and not in_clips):
+                yield close()
+        elif isinstance(event, Failed):
+            chunk.failed.append(event)
+        elif isinstance(event, Done):
+            chunk.done.append(event.source)
+    yield close()
+
+
+def _clip_name(seen: list[Seen]) -> str:
+    """Name a part of a clip by its first picture, wherever the call began."""
+    if not seen:
+        return ""
+    first = seen[0]
+    return f"{first.clip} from {Path(first.source).name if first.frame is None else first.frame}"
+
+
+def _rows_of(seen: list[Seen], spec: ModelSpec, backend: Backend, clip: str) -> list[Row]:
+    found = [(picture, number) for picture in seen for number in range(len(picture.faces))]
+    values: Iterator[Row] = iter(())
+    if found:
+        pixels = np.stack([picture.faces[number].pixels for picture, number in found])
+        values = iter(_values(_run(backend, pixels, clip), spec, len(found), clip))
+    rows = []
+    for picture in seen:
+        if not picture.faces:
+            rows.append(_place(picture, None, -1) | {"note": NO_FACE})
+        for number, face in enumerate(picture.faces):
+            rows.append(_place(picture, face, number) | next(values))
+    return rows
+
+
+def _run(backend: Backend, pixels: np.ndarray, clip: str) -> dict[str, np.ndarray]:
+    """Run batches of the size the backend advises now; a clip is never cut here."""
+    if clip or len(pixels) <= backend.batch:
+        return backend.run(pixels)
+    parts, at = [], 0
+    while at < len(pixels):
+        part = pixels[at : at + backend.batch]
+        parts.append(backend.run(part))
+        at += len(part)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _place(picture: Seen, face: Face | None, number: int) -> Row:
+    box = face.box if face is not None else (None,) * 5
+    return dict(zip(FIRST, (picture.source, picture.frame, number, *box), strict=True))
+
+
+def _values(output: dict[str, np.ndarray], spec: ModelSpec, count: int, clip: str) -> list[Row]:
+    logits = output["logits"].astype(np.float64)  # (N, K), of a clip (1, K)
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities = shifted / shifted.sum(axis=1, keepdims=True)
+    rows = []
+    for n in range(count):
+        k = 0 if clip else n
+        row: Row = _classified(probabilities[k], spec) if spec.classes else {}
+        if spec.task == "manipulation":
+            row |= {"forgery_score": probabilities[k, 1], "forgery_logit": logits[k, 1] - logits[k, 0]}
+        if "embedding" in output:
+            row["embedding"] = output["embedding"][n]
+        if "region_weights" in output:
+            names = (f"weight_{name.replace(' ', '_')}" for name in spec.regions)
+            row |= dict(zip(names, map(float, output["region_weights"][n]), strict=True))
+        if clip:
+            row["clip"] = clip
+            weights = output.get("frame_weights")
+            row["frame_weight"] = float(weights[0, n]) if weights is not None else None
+        rows.append({**row, "note": ""})
+    return rows
+
+
+def _classified(probabilities: np.ndarray, spec: ModelSpec) -> Row:
+    best = int(probabilities.argmax())
+    named = {f"p_{name}": float(value) for name, value in zip(spec.classes, probabilities, strict=True)}
+    return {"prediction": spec.classes[best], "confidence": float(probabilities[best]), **named}

@@ -1,0 +1,144 @@
+"""What a model file says about itself: enough to rebuild the network and to show it faces as in training.
+
+It is JSON in the metadata of a safetensors or ONNX file, so a model is one file, and reading it needs no
+torch.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic.dataclasses import dataclass
+
+from fer_repro.config import STRICT, PositiveInt, read_section
+from fer_repro.data.faces import POLICIES
+from fer_repro.errors import UserError, nearest
+
+KEY = "fer_repro"
+"""The entry of a file's metadata that holds the JSON."""
+Colour = Literal["grey", "rgb"]
+CROPS = {
+    "rmn": "square",  # its demo: 1.1 times the mean side of the box
+    "fan": "padded",  # its alignment: a quarter of the side more on each side
+    "ran": "padded",  # aligned by dlib as for FAN; its script was never published
+    "efficientnet": "scale",  # the square of the box's longer side
+}
+OTHERS_CROP = "square"  # adacos and p2sgrad: face recognition aligns by five points, which no box gives
+
+
+@dataclass(frozen=True, config=STRICT)
+class Official:
+    """A network of a paper's own code.
+
+    Attributes:
+        identifier: of the layout, a key of ``Method.official``.
+        constructor: the arguments it is built with, and what else describes it, such as a padding.
+    """
+
+    identifier: str
+    constructor: dict[str, bool | int | float | str | None]
+
+
+@dataclass(frozen=True, config=STRICT)
+class ModelSpec:
+    """One trained network.
+
+    Attributes:
+        version: of this format.
+        method: a key of ``methods``.
+        arm: of the method; "" for a network of a paper's own code.
+        official: that network; None for an arm.
+        task: what it was trained for.
+        classes: names in the order of the logits; none for verification, where classes were people.
+        outputs: how many logits there are.
+        options: the ``model`` section of the recipe; empty for ``official``.
+        shows: what one sample is: images, frames of a clip, or regions of a face.
+        regions: their names in order, the whole face last; none where ``shows`` is another.
+        image_size: side of the network's pictures in pixels.
+        face_size: side to which a face is cut first, as in the training data.
+        colour: of the training data; colour pictures are made grey for ``grey``.
+        crop: policy of ``fer_repro.data.faces`` about a detected box.
+        standardise: subtract ImageNet's mean and divide by its deviation before the network.
+        dataset: what it was trained on.
+        pretraining: what it started from.
+        source: where the weights come from.
+        threshold: cosine from which two faces are one person, by the validation pairs; None without.
+        weights_sha256: of the tensors, see ``fer_repro.inference.networks``.
+    """
+
+    version: Literal[1]
+    method: str
+    arm: str
+    official: Official | None
+    task: Literal["expression", "verification", "manipulation"]
+    classes: tuple[str, ...]
+    outputs: PositiveInt
+    options: dict[str, bool | int | float | str]
+    shows: Literal["images", "frames", "regions"]
+    regions: tuple[str, ...]
+    image_size: PositiveInt
+    face_size: PositiveInt
+    colour: Colour
+    crop: str
+    standardise: bool
+    dataset: str
+    pretraining: str
+    source: str
+    threshold: float | None
+    weights_sha256: str
+
+    @property
+    def name(self) -> str:
+        """Method with arm or official identifier, for people."""
+        return f"{self.method} {self.official.identifier if self.official else self.arm}"
+
+    @property
+    def channels(self) -> int:
+        """1 grey or 3 RGB."""
+        return 1 if self.colour == "grey" else 3
+
+    def as_json(self) -> str:
+        """Byte-stable JSON on one line."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def read_spec(text: str, where: str) -> ModelSpec:
+    """Read and check what ``as_json`` wrote.
+
+    Args:
+        text: the JSON.
+        where: the file, for messages.
+
+    Raises:
+        UserError: it is no JSON, a key is wrong, or the crop policy is unknown.
+    """
+    try:
+        values: Any = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: metadata '{KEY}' is not readable as JSON: {error}") from None
+    spec = read_section(ModelSpec, values, f"{where}: metadata '{KEY}'")
+    if spec.crop not in POLICIES:
+        raise UserError(f"{where}: crop is '{spec.crop}'; {nearest(spec.crop, POLICIES)}")
+    return spec
+
+
+def spec_of_metadata(metadata: dict[str, str], where: Path) -> ModelSpec:
+    """Find the model in the metadata of a file.
+
+    Raises:
+        UserError: there is none.
+    """
+    if KEY not in metadata:
+        raise UserError(
+            f"{where}: no model of this project: its metadata have no '{KEY}'; name a run's folder, or a "
+            "file that `fer-repro import` or `fer-repro export` wrote"
+        )
+    return read_spec(metadata[KEY], str(where))
+
+
+def file_digest(path: Path) -> str:
+    """Hash a file: SHA-256 in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

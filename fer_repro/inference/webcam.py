@@ -1,0 +1,81 @@
+"""A camera as a source: predictions frame by frame, as lines, rows and an annotated film."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from fer_repro.errors import UserError
+from fer_repro.inference.annotate import drawn
+from fer_repro.inference.inputs import Still
+from fer_repro.inference.model import Looking, Model, as_table
+
+RATE = 10.0  # frames per second of the film
+
+
+def camera_frames(camera: int, seconds: float) -> Iterator[np.ndarray]:
+    """Take pictures from a camera until the time is over; 0 seconds: until it is stopped.
+
+    Args:
+        camera: its number, from 0.
+        seconds: how long.
+
+    Yields:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        UserError: there is no such camera, or it gives no picture.
+    """
+    logging = cv2.utils.logging  # type: ignore[attr-defined]
+    level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # one message is enough, and it is ours
+    capture = cv2.VideoCapture(camera)
+    logging.setLogLevel(level)
+    try:
+        if not capture.isOpened():
+            raise UserError(
+                f"camera {camera} cannot be opened: is one connected, and may this user read it? "
+                "fer-repro predict takes films and pictures instead"
+            )
+        begin = time.monotonic()
+        while not seconds or time.monotonic() - begin < seconds:
+            read, frame = capture.read()
+            if not read:
+                raise UserError(f"camera {camera} gives no more pictures")
+            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+    finally:
+        capture.release()
+
+
+def watch(
+    model: Model, frames: Iterator[np.ndarray], looking: Looking, film: Path | None = None
+) -> Iterator[pd.DataFrame]:
+    """Predict pictures as they come.
+
+    Args:
+        model: the network; one of clips sees clips of one frame.
+        frames: from ``camera_frames``.
+        looking: how they are looked at.
+        film: an annotated ``.mp4`` to write.
+
+    Yields:
+        The table of each picture.
+    """
+    writer = None
+    try:
+        for number, image in enumerate(frames):
+            rows = [
+                row for chunk in model.stream([Still("camera", image, number)], looking) for row in chunk.rows
+            ]
+            table = as_table(rows, model.spec, {})
+            if film is not None:
+                picture = drawn(image, table)
+                size = picture.shape[1], picture.shape[0]
+                writer = writer or cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"mp4v"), RATE, size)
+                writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            yield table
+    finally:
+        if writer is not None:
+            writer.release()
