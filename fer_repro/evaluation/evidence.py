@@ -185,7 +185,7 @@ def expression_evidence(runs: Sequence[Run], samples: pd.DataFrame, subject: Sub
     tested = np.isin(predictions.splits, TESTED)
     for protocol, rows in tested_samples(runs[0].config["data"]["folds"], samples).items():
         chosen = tested & np.isin(predictions.samples, rows)
-        if not chosen.any():
+        if chosen.sum() < 2:  # a single sample says nothing of others
             continue
         targets = predictions.targets[chosen]
         groups = sample_groups(samples, predictions.samples[chosen])

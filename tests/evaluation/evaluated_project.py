@@ -31,6 +31,7 @@ def write_params(folder, params, method, arms):
     section = {
         "data": {"small": {"max_train": 0, "max_val": 0, "max_test": 0}},
         "evaluation": known["evaluation"],
+        "full": {task: {"datasets": {}, "methods": []} for task in TASKS},
         "methods": {method: {"arms": list(arms), "recipes": {}}},
         "pipeline": {task: {"datasets": {}, "methods": []} for task in TASKS},
         "runtime": known["runtime"],

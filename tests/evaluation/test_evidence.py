@@ -32,6 +32,7 @@ def test_expressions_are_hits_by_protocol_and_augmentation(tmp_path):
     labels = generator.integers(0, 3, 46)
     people = [f"p{row // 2}" for row in range(46)]
     samples = sample_table(labels, splits, occlusion=[int(row > 34) for row in range(46)])
+    samples["pose_45"] = [int(row == 45) for row in range(46)]  # a single one: no evidence
     samples["subject"] = people
     params, model = write_params(tmp_path, PARAMS, "rmn", ("masked", "no_mask"))
     write_data(tmp_path, samples, ("a", "b", "c"))
