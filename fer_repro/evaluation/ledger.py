@@ -19,10 +19,10 @@ from fer_repro.evaluation.verdicts import RULES, WIDEST, Case, decide
 from fer_repro.files import atomic_write
 
 COLUMNS = (
-    "claim", "method", "kind", "statement", "arm", "against", "dataset", "protocol", "metric", "augmented",
-    "condition", "as_published", "unit", "published", "tolerance", "published_source", "measured",
-    "difference", "low", "high", "confidence", "p", "p_holm", "seeds", "groups", "power", "detectable",
-    "more_seeds", "verdict", "rule", "reason", "line", "note", "access",
+    "claim", "method", "kind", "statement", "arm", "against", "dataset", "data", "protocol", "metric",
+    "augmented", "condition", "as_published", "unit", "published", "tolerance", "published_source",
+    "measured", "difference", "low", "high", "confidence", "p", "p_holm", "seeds", "groups", "power",
+    "detectable", "more_seeds", "verdict", "rule", "reason", "line", "note", "access",
 )  # fmt: skip
 
 
@@ -133,7 +133,7 @@ def _row(claims: Claims, entry: _Entry, p: float, confidence: float) -> dict[str
     data = claims.data_sets[place.dataset]
     row: dict[str, Any] = {
         "claim": claim.id, "method": claim.method, "kind": claim.kind, "statement": claim.statement,
-        "arm": claim.arm, "against": " | ".join(claim.against), "dataset": place.dataset,
+        "arm": claim.arm, "against": " | ".join(claim.against), "dataset": place.dataset, "data": data.words,
         "protocol": place.protocol, "metric": place.metric, "augmented": place.augmented,
         "unit": _unit(claim, place), "published": size.value if size else np.nan,
         "tolerance": size.tolerance if size else np.nan,

@@ -1,16 +1,11 @@
 """What a paper claims, as a paired difference of two arms over seeds, with its interval."""
 
-from collections.abc import Mapping
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
-from fer_repro.files import atomic_write
 from fer_repro.report.display import Shown, say, show_table
 from fer_repro.report.tables import (
     Column,
-    difference_sentence,
     in_percent,
     mean_interval,
     print_value,
@@ -129,33 +124,6 @@ def _published_difference(
     return found[name], name
 
 
-def claim_tables(
-    measured: pd.DataFrame,
-    published: pd.DataFrame,
-    arms: Mapping[str, tuple[str, str]],
-    confidence: float,
-) -> pd.DataFrame:
-    """Put the claims of several methods under each other.
-
-    Args:
-        measured: result rows.
-        published: rows of published/results.csv.
-        arms: method -> its headline and its control.
-        confidence: of the intervals.
-    """
-    tables = [claim_table(measured, published, name, *pair, confidence) for name, pair in arms.items()]
-    filled = [table for table in tables if not table.empty]
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=CLAIM_COLUMNS)
-
-
-def write_claims(claims: pd.DataFrame, folder: Path) -> Path:
-    """Write ``claims.csv``, which the report's opening view reads."""
-    path = folder / "claims.csv"
-    with atomic_write(path) as temporary:
-        claims.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
-    return path
-
-
 def claim_sentences(claims: pd.DataFrame) -> Shown:
     """Show each method's and data set's claim as a sentence."""
     chosen = [headline_claim(rows) for _, rows in claims.groupby(["method", "dataset"], sort=False)]
@@ -190,6 +158,18 @@ def claim_sentence(claim: pd.Series) -> str:
     )
 
 
+def difference_sentence(difference: float, low: float, high: float, headline: str, control: str) -> str:
+    """Say in words what an interval of a difference allows to say, and no more."""
+    if not np.isfinite(low) or not np.isfinite(high):
+        return "One seed only: no interval, so no verdict."
+    if low > 0:
+        return f"{headline} is ahead of {control} here: the whole interval lies above 0."
+    if high < 0:
+        return f"{control} is ahead of {headline} here: the whole interval lies below 0."
+    lean = {1.0: f" (the mean leans to {headline})", -1.0: f" (the mean leans to {control})"}
+    return f"Direction uncertain: the interval spans 0{lean.get(float(np.sign(difference)), '')}."
+
+
 def headline_claim(claims: pd.DataFrame) -> pd.Series | None:
     """Pick the row for a summary: the official protocol, with test-time augmentation where measured."""
     if claims.empty:
@@ -199,16 +179,3 @@ def headline_claim(claims: pd.DataFrame) -> pd.Series | None:
         unofficial=~claims["protocol"].fillna("").isin(["", "official"]),
     )
     return claims.loc[order.sort_values(["unofficial", "other"], kind="stable").index[0]]
-
-
-def gauge(claim: pd.Series) -> dict[str, float]:
-    """Place difference, interval and published difference on a line from 0 to 100, zero at 50."""
-    values = [float(claim[name]) for name in ("difference", "low", "high", "published")]
-    known = [value for value in values if np.isfinite(value)]
-    reach = 1.15 * max([abs(value) for value in known] + [0.5])
-    places = {
-        name: 50 + 50 * value / reach
-        for name, value in zip(("difference", "low", "high", "published"), values, strict=True)
-        if np.isfinite(value)
-    }
-    return {**places, "reach": reach}

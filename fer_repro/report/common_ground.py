@@ -1,6 +1,6 @@
-"""All methods on the same subjects: one dot with its interval per method, one panel per task."""
+"""All methods on the same subjects: who has a result, and one dot with its interval per method and task."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,9 +8,82 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from fer_repro.report.exports import Part
 from fer_repro.report.style import INK, QUIET, arm_colours, arm_markers, new_figure, plain
+from fer_repro.report.tables import (
+    Column,
+    in_percent,
+    is_difference,
+    over_seeds,
+    spell,
+    spell_range,
+    uses_tta,
+)
 
 _DASHES = (0, (3, 2))
+_COLUMNS = (
+    Column("method", "Method"),
+    Column("arm", "Network"),
+    Column("dataset", "Data"),
+    Column("measured", "Accuracy", "range"),
+    Column("interval", "Interval", "range"),
+    Column("runs", "Seeds", "count"),
+    Column("note", "Budget", "note"),
+)
+COMMON = ("method", "arm", "dataset", "value", "deviation", "low", "high", "runs", "seeds", "note")
+
+
+def common_ground(
+    rows: pd.DataFrame, arms: Mapping[str, str], datasets: Sequence[str], confidence: float
+) -> pd.DataFrame:
+    """Choose one result per method: accuracy of expressions on the same people, without TTA.
+
+    Args:
+        rows: measured result rows of any methods and data sets.
+        arms: method -> the arm that stands for it, in the order of the table.
+        datasets: that show the same people; of a method with results on several the first counts.
+        confidence: of the intervals over seeds.
+
+    Returns:
+        ``COMMON``, one row per method; ``seeds`` lists the values of single seeds. Numbers are missing where
+        the method was not trained on any of the data sets.
+    """
+    same = (rows["metric"] == "accuracy") & (rows["protocol"] == "official") & ~is_difference(rows)
+    clean = ~rows["tta"].map(uses_tta).astype(bool)
+    chosen = in_percent(rows[same & clean])
+    found = over_seeds(chosen, confidence)
+    table = []
+    for method, arm in arms.items():
+        mine = found[(found["method"] == method) & (found["arm"] == arm) & found["dataset"].isin(datasets)]
+        row: dict[str, object] = {"method": method, "arm": arm, "note": "not trained on these people"}
+        if len(mine):
+            row = dict(mine.sort_values("dataset", key=lambda names: names.map(list(datasets).index)).iloc[0])
+            singles = [chosen[name] == row[name] for name in ("method", "arm", "dataset")]
+            by_seed = chosen[np.logical_and.reduce(singles) & (chosen["seed"] != "")]
+            row["seeds"] = by_seed["value"].tolist()
+        table.append(row)
+    return pd.DataFrame(table, columns=list(COMMON))
+
+
+def as_results(table: pd.DataFrame, task: str) -> pd.DataFrame:
+    """Turn ``common_ground`` into what ``same_subjects`` draws; methods without result are left out."""
+    rows = table.dropna(subset="value")
+    return rows.assign(task=task, label=rows["method"] + " " + rows["arm"].str.replace("_", " "))
+
+
+def common_part(table: pd.DataFrame, confidence: float) -> Part:
+    """Lay out ``common_ground`` for people, best first, methods without result last."""
+    words = table.sort_values("value", ascending=False, kind="stable").assign(
+        measured=lambda part: [spell(value, "%") for value in part["value"]],
+        interval=lambda part: [
+            spell_range(*ends, "%") for ends in zip(part["low"], part["high"], strict=True)
+        ],
+    )
+    caption = (
+        "All methods as classifiers of the same people's expressions: accuracy in percent without test-time "
+        f"augmentation, with the {100 * confidence:g} % interval over seeds."
+    )
+    return Part(caption, words, _COLUMNS)
 
 
 def same_subjects(results: pd.DataFrame, chances: Mapping[str, float] | None = None) -> Figure:

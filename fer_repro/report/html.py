@@ -5,6 +5,7 @@ script, too.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,7 +45,8 @@ def write_report(root: Path, out: Path) -> int:
     Raises:
         UserError: params.yaml or a found file is not readable, or the page is too large to be mailed.
     """
-    text = render(gather(root)).encode("utf-8")
+    home = Path(os.path.relpath(root, out.parent)).as_posix()
+    text = render(gather(root, home)).encode("utf-8")
     if len(text) > _LARGEST:
         raise UserError(
             f"{out}: the page is {len(text) / 1e6:.0f} MB: expected at most {_LARGEST / 1e6:.0f} MB"

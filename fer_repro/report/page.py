@@ -13,10 +13,13 @@ import pandas as pd
 
 from fer_repro.config import method_arms, run_folder
 from fer_repro.files import read_yaml
-from fer_repro.params import pipeline_datasets, pipeline_methods, read_params
-from fer_repro.report.claims import CLAIM_COLUMNS, gauge, headline_claim
+from fer_repro.params import pipeline_datasets, pipeline_methods, pipeline_runs, read_params
+from fer_repro.report.deviations import COLUMNS as DEVIATIONS
+from fer_repro.report.deviations import deviation_table, read_deviations
 from fer_repro.report.display import figure_html, show_results
 from fer_repro.report.figures import gap_plot, learning_curves
+from fer_repro.report.glance import Paper, glance
+from fer_repro.report.ledger import count_verdicts, read_ledger
 from fer_repro.report.records import Record, read_records, spell_machine, spell_time
 from fer_repro.report.runs import EMPTY_ROWS, read_all_rows, read_history, read_json, read_rows, run_folders
 from fer_repro.report.story import Story, read_story
@@ -25,10 +28,7 @@ from fer_repro.report.tables import (
     accuracy_labels,
     as_html,
     beside_published,
-    difference_sentence,
     in_percent,
-    print_value,
-    uses_tta,
 )
 
 _PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "numpy", "scipy", "pandas", "matplotlib",
@@ -41,10 +41,15 @@ class Page:
 
     datasets: list[str]
     methods: list[str]
+    trained: list[tuple[str, str]]  # data set and method
+    tasks: dict[str, str]  # data set -> task, as stages are called
     seeds: list[int]
     arms: dict[str, list[str]]
     confidence: float
-    claims: list[dict[str, Any]] = field(default_factory=list)
+    home: str = "."  # the project's folder as seen from the page's
+    papers: list[Paper] = field(default_factory=list)
+    counts: list[tuple[str, int]] = field(default_factory=list)
+    deviations: list[tuple[str, str]] = field(default_factory=list)
     results: str = ""
     gap_figure: str = ""
     stories: list[Story] = field(default_factory=list)
@@ -62,11 +67,12 @@ class Page:
     published: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=EMPTY_ROWS[:14]))
 
 
-def gather(root: Path) -> Page:
+def gather(root: Path, home: str = ".") -> Page:
     """Read the project below ``root``.
 
     Args:
         root: the folder that holds params.yaml, results/, executed/, runs/ and so on.
+        home: that folder as seen from the page's, for links.
 
     Raises:
         UserError: params.yaml is missing or wrong; everything else may be missing.
@@ -76,13 +82,17 @@ def gather(root: Path) -> Page:
     page = Page(
         datasets=list(pipeline_datasets(params)),
         methods=pipeline_methods(params),
+        trained=pipeline_runs(params),
+        tasks={name: task for task, section in params["pipeline"].items() for name in section["datasets"]},
         seeds=list(params["seeds"]),
         arms={str(name): list(method_arms(params_file, name)) for name in pipeline_methods(params)},
         confidence=float(params["evaluation"]["confidence"]),
+        home=home,
         params=params_file.read_text(encoding="utf-8"),
     )
     _add_results(page, root)
-    _add_claims(page, root)
+    _add_ledger(page, root)
+    _add_deviations(page, root)
     _add_stories(page, root)
     _add_training(page, root)
     _add_records(page, root)
@@ -104,11 +114,10 @@ def _attempt(page: Page, path: Path, root: Path, how: str) -> bool:
 
 
 def _add_results(page: Page, root: Path) -> None:
-    for dataset in page.datasets:
-        for method in page.methods:
-            file = root / "results" / dataset / method / "rows.csv"
-            _attempt(page, file, root, f"dvc repro evaluate@{dataset}-{method}")
-    measured = read_all_rows(root / "results", page.datasets, page.methods)
+    for dataset, method in page.trained:
+        file = root / "results" / dataset / method / "rows.csv"
+        _attempt(page, file, root, f"dvc repro {_stage(page, 'evaluate', dataset, method)}")
+    measured = read_all_rows(root / "results", page.trained)
     published_file = root / "published" / "results.csv"
     if _attempt(page, published_file, root, "part of the repository: git checkout published/"):
         page.published = read_rows(published_file)
@@ -136,66 +145,41 @@ def _add_results(page: Page, root: Path) -> None:
         page.gap_figure = figure_html(gap_plot(accuracies), words, f"Accuracies. {alt}")
 
 
-def _add_claims(page: Page, root: Path) -> None:
-    file = root / "comparison" / "claims.csv"
+def _stage(page: Page, step: str, dataset: str, *further: object) -> str:
+    """Name a stage of dvc.yaml: ``train-faces@synthetic-rmn-0``."""
+    return f"{step}-{page.tasks[dataset]}@{'-'.join(map(str, (dataset, *further)))}"
+
+
+def _add_ledger(page: Page, root: Path) -> None:
+    file = root / "comparison" / "ledger.csv"
     if not _attempt(page, file, root, "dvc repro compare"):
         return
-    claims = pd.read_csv(file, keep_default_na=False, na_values=dict.fromkeys(CLAIM_COLUMNS[7:14], ""))
-    for (method, dataset), rows in claims.groupby(["method", "dataset"], sort=False):
-        claim = headline_claim(rows)
-        if claim is None or method not in page.methods or dataset not in page.datasets:
-            continue
-        points = {
-            name: print_value(claim[name], "points") for name in ("difference", "low", "high", "published")
-        }
-        page.claims.append(
-            {
-                **{name: claim[name] for name in CLAIM_COLUMNS},
-                "paper": _paper(root, str(method)),
-                "points": points,
-                "gauge": gauge(claim),
-                "percent": round(100 * float(claim["confidence"])),
-                "comparable": str(claim["published_dataset"]) == str(dataset),
-                "tta_words": "with" if uses_tta(claim["tta"]) else "without",
-                "accuracies": _arm_means(page, claim),
-                "sentence": difference_sentence(
-                    float(claim["difference"]), float(claim["low"]), float(claim["high"]),
-                    str(claim["headline"]), str(claim["control"]),
-                ),
-            }
-        )  # fmt: skip
+    ledger = read_ledger(file)
+    papers = root / "published" / "papers.yaml"
+    known = read_yaml(papers) if papers.is_file() else {}
+    page.counts = count_verdicts(ledger)
+    page.papers = glance(ledger, page.rows, known, page.tasks)
 
 
-def _paper(root: Path, method: str) -> dict[str, str]:
-    """Name the paper of a method as published/papers.yaml has it: title, and the rest in one line."""
-    file = root / "published" / "papers.yaml"
-    paper = read_yaml(file).get(method, {}) if file.is_file() else {}
-    rest = [", ".join(paper.get("authors", [])), str(paper.get("venue", ""))]
-    rest.append(f"arXiv:{paper['arxiv']}" if "arxiv" in paper else "")
-    return {"title": str(paper.get("title", method)), "rest": ". ".join(part for part in rest if part)}
-
-
-def _arm_means(page: Page, claim: pd.Series) -> list[tuple[str, str]]:
-    """Print the mean accuracy of the two arms that a claim compares, over the seeds that both have."""
-    same = (page.rows["metric"] == claim["metric"]) & (page.rows["dataset"] == claim["dataset"])
-    for name in ("method", "protocol", "tta"):
-        same &= page.rows[name] == claim[name]
-    table = page.rows[same & (page.rows["seed"] != "")].pivot_table("value", "seed", "arm")
-    arms = [str(claim[name]) for name in ("headline", "control")]
-    if not set(arms) <= set(table):
-        return []
-    return [(arm, print_value(float(table[arms].dropna()[arm].mean()), "percent")) for arm in arms]
+def _add_deviations(page: Page, root: Path) -> None:
+    file = root / "published" / "deviations.yaml"
+    if _attempt(page, file, root, "part of the repository: git checkout published/"):
+        for method in read_deviations(file):
+            caption = (
+                f"What the paper of {method} leaves open or its code does otherwise, and what is done here."
+            )
+            page.deviations.append((method, as_html(deviation_table(method, file), DEVIATIONS, caption)))
 
 
 def _add_stories(page: Page, root: Path) -> None:
     executed = root / "executed"
+    for dataset, method in page.trained:
+        path = executed / f"{method}-{dataset}.ipynb"
+        if _attempt(page, path, root, f"dvc repro {_stage(page, 'evaluate', dataset, method)}"):
+            page.stories.append(read_story(path))
     for dataset in page.datasets:
-        for method in page.methods:
-            path = executed / f"{method}-{dataset}.ipynb"
-            if _attempt(page, path, root, f"dvc repro evaluate@{dataset}-{method}"):
-                page.stories.append(read_story(path))
         path = executed / f"data-{dataset}.ipynb"
-        if _attempt(page, path, root, f"dvc repro prepare@{dataset}"):
+        if _attempt(page, path, root, f"dvc repro {_stage(page, 'prepare', dataset)}"):
             page.data.append(read_story(path))
         elif audit := read_json(root / "prepared" / dataset / "audit.json"):
             rows = pd.DataFrame([{"what": str(key), "value": str(audit[key])} for key in sorted(audit)])
@@ -206,28 +190,22 @@ def _add_stories(page: Page, root: Path) -> None:
 
 
 def _add_training(page: Page, root: Path) -> None:
-    for dataset in page.datasets:
-        for method in page.methods:
-            history = read_history(root / "runs", dataset, method)
-            for seed in page.seeds:
-                _attempt_run(page, root, dataset, method, seed)
-            if history.empty:
-                continue
-            arms = [arm for arm in page.arms[method] if (history["arm"] == arm).any()]
-            count = history["seed"].nunique()
-            words = (
-                f"Learning curves of {method} on {dataset}: mean over {count} seeds, their range as a band."
-            )
-            figure = ""
-            if f"{method}-{dataset}" not in [story.name for story in page.stories]:  # stories have the curves
-                alt = f"Loss and accuracy over epochs for {', '.join(arms)}; the table below has the values."
-                figure = figure_html(learning_curves(history, arms), words, alt)
-            table = as_html(
-                _run_table(root, dataset, method, history),
-                _RUNS,
-                f"Runs of {method} on {dataset}; accuracies at the best epoch",
-            )
-            page.training.append((f"{method} on {dataset}", figure + table))
+    for dataset, method in page.trained:
+        history = read_history(root / "runs", dataset, method)
+        for seed in page.seeds:
+            _attempt_run(page, root, dataset, method, seed)
+        if history.empty:
+            continue
+        arms = [arm for arm in page.arms[method] if (history["arm"] == arm).any()]
+        count = history["seed"].nunique()
+        words = f"Learning curves of {method} on {dataset}: mean over {count} seeds, their range as a band."
+        figure = ""
+        if f"{method}-{dataset}" not in [story.name for story in page.stories]:  # stories have the curves
+            alt = f"Loss and accuracy over epochs for {', '.join(arms)}; the table below has the values."
+            figure = figure_html(learning_curves(history, arms), words, alt)
+        runs = _run_table(root, dataset, method, history)
+        table = as_html(runs, _RUNS, f"Runs of {method} on {dataset}; accuracies at the best epoch")
+        page.training.append((f"{method} on {dataset}", figure + table))
 
 
 def _add_records(page: Page, root: Path) -> None:
@@ -238,8 +216,7 @@ def _where_it_ran(root: Path, page: Page) -> str:
     """Say how many networks were trained, how long and on what, where the timings are still there."""
     timings = [
         read_json(run_folder(root / "timings", dataset, method, seed, arm).with_suffix(".json"))
-        for dataset in page.datasets
-        for method in page.methods
+        for dataset, method in page.trained
         for seed, arm, _ in run_folders(root / "runs", dataset, method)
         if seed in page.seeds and arm in page.arms[method]
     ]
@@ -254,7 +231,7 @@ def _where_it_ran(root: Path, page: Page) -> str:
 def _attempt_run(page: Page, root: Path, dataset: str, method: str, seed: int) -> None:
     for arm in page.arms[method]:
         file = run_folder(root / "runs", dataset, method, seed, arm) / "history.csv"
-        _attempt(page, file, root, f"dvc repro train@{dataset}-{method}-{seed}")
+        _attempt(page, file, root, f"dvc repro {_stage(page, 'train', dataset, method, seed)}")
 
 
 _RUNS = (
@@ -297,7 +274,7 @@ def _seconds(timing: Any) -> float:  # noqa: ANN401 - whatever the file holds
 def _provenance(root: Path, page: Page) -> pd.DataFrame:
     inputs = [root / "params.yaml", root / "published" / "results.csv"]
     inputs += [root / "prepared" / dataset / "manifest.json" for dataset in page.datasets]
-    inputs += [root / "results" / d / m / "rows.csv" for d in page.datasets for m in page.methods]
+    inputs += [root / "results" / dataset / method / "rows.csv" for dataset, method in page.trained]
     rows = [
         ("commit", _commit(root)),
         ("machine", f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"),
@@ -345,11 +322,12 @@ def _digest(file: Path) -> str:
 def _commands(page: Page) -> pd.DataFrame:
     rows: list[tuple[str, str]] = [("everything, from the embedded data", "make reproduce")]
     for dataset in page.datasets:
-        rows.append((f"data set {dataset}", f"dvc repro -f -s prepare@{dataset}"))
-        for method in page.methods:
-            for seed in page.seeds:
-                stage = f"train@{dataset}-{method}-{seed}"
-                rows.append((f"{method} on {dataset}, seed {seed}, all arms", f"dvc repro -f -s {stage}"))
-            rows.append((f"rows of {method} on {dataset}", f"dvc repro -f -s evaluate@{dataset}-{method}"))
+        rows.append((f"data set {dataset}", f"dvc repro -f -s {_stage(page, 'prepare', dataset)}"))
+    for dataset, method in page.trained:
+        for seed in page.seeds:
+            stage = _stage(page, "train", dataset, method, seed)
+            rows.append((f"{method} on {dataset}, seed {seed}, all arms", f"dvc repro -f -s {stage}"))
+        stage = _stage(page, "evaluate", dataset, method)
+        rows.append((f"rows of {method} on {dataset}", f"dvc repro -f -s {stage}"))
     rows += [("comparison and claims", "dvc repro -f -s compare"), ("this page", "dvc repro -f -s report")]
     return pd.DataFrame(rows, columns=["what", "command"])

@@ -10,7 +10,7 @@ import pandas as pd
 from fer_repro.errors import UserError
 from fer_repro.report.claims import claim_sentences, claim_table, show_claims
 from fer_repro.report.runs import read_rows
-from fer_repro.report.tables import Column, as_html, beside_published, for_people, print_value
+from fer_repro.report.tables import GROUP, Column, as_html, beside_published, for_people, print_value
 
 _WANTED = {
     "commit": str, "changed": list, "dataset": str, "method": str, "note": str, "recipe": dict,
@@ -52,6 +52,19 @@ def read_records(records: Path, published: pd.DataFrame, confidence: float) -> l
     """
     folders = sorted(path for path in records.glob("*") if path.is_dir())
     return [_show(folder, published, confidence) for folder in folders]
+
+
+def with_records(measured: pd.DataFrame, records: Path) -> pd.DataFrame:
+    """Add the rows of all records to those measured here; what stands in both is taken from here.
+
+    Raises:
+        UserError: a record has no rows.csv, or one that cannot be read.
+    """
+    files = sorted(path / "rows.csv" for path in records.glob("*") if path.is_dir())
+    tables = [table for table in (measured, *map(read_rows, files)) if len(table)]
+    if not tables:
+        return measured
+    return pd.concat(tables, ignore_index=True).drop_duplicates([*GROUP, "seed"], ignore_index=True)
 
 
 def _show(folder: Path, published: pd.DataFrame, confidence: float) -> Record:

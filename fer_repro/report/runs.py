@@ -40,9 +40,9 @@ def read_rows(path: Path) -> pd.DataFrame:
     return rows
 
 
-def read_all_rows(results: Path, datasets: Sequence[str], methods: Sequence[str]) -> pd.DataFrame:
-    """Read the rows of every data set and method that has any; an empty table when none has."""
-    files = [results / dataset / method / "rows.csv" for dataset in datasets for method in methods]
+def read_all_rows(results: Path, trained: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """Read the rows of every pair of data set and method that has any; an empty table when none has."""
+    files = [results / dataset / method / "rows.csv" for dataset, method in trained]
     tables = [read_rows(file) for file in files if file.is_file()]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=EMPTY_ROWS)
 

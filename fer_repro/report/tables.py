@@ -1,12 +1,12 @@
-"""Tables of results: measured beside published, from one table of numbers to HTML, Markdown, LaTeX and CSV.
+"""Tables of results: measured beside published, from one table of numbers to HTML, Markdown and LaTeX.
 
 Numbers stay numbers until they are written; every format prints the same text.
 """
 
 import html
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -14,9 +14,10 @@ import pandas as pd
 from scipy.stats import t as student
 
 from fer_repro.errors import UserError, nearest
-from fer_repro.files import atomic_write
 
 Kind = Literal["text", "range", "note", "percent", "points", "count", "number"]
+_REFERENCES = ("majority_class", "chance", "base_rate")  # answers without a network
+_PLACE = ("method", "arm", "dataset", "metric")
 GROUP = ["method", "arm", "dataset", "protocol", "split", "metric", "tta"]
 
 
@@ -35,19 +36,19 @@ RESULTS = (  # for people
     Column("data", "Data"),
     Column("words", "Metric"),
     Column("augmented", "TTA"),
-    Column("value", "Measured", "percent"),
+    Column("measured", "Measured", "range"),
     Column("interval", "Interval", "range"),
     Column("class_mean", "Class mean", "percent"),
     Column("runs", "Seeds", "count"),
-    Column("published", "Published", "percent"),
-    Column("gap", "Gap", "points"),
+    Column("printed", "Published", "range"),
+    Column("distance", "Gap", "range"),
     Column("note", "Budget", "note"),
 )
 NUMBERS = tuple(  # for programs
     Column(name, name)
     for name in (
-        "method", "arm", "dataset", "protocol", "split", "metric", "tta", "value", "deviation", "low", "high",
-        "runs", "published", "gap", "source", "pretraining", "note",
+        "method", "arm", "dataset", "protocol", "split", "metric", "tta", "unit", "value", "deviation", "low",
+        "high", "runs", "published", "gap", "source", "pretraining", "note",
     )
 )  # fmt: skip
 
@@ -73,6 +74,30 @@ def print_value(value: object, kind: Kind) -> str:
 
 
 _KEPT = ("points", "nats")  # differences and log losses
+
+
+def spell(value: float, unit: str) -> str:
+    """Print a value in its unit: percent and points with two decimals, nats with four, points with a sign.
+
+    >>> spell(0.3294, "nats"), spell(-1.5, "points"), spell(float("nan"), "%")
+    ('0.3294', '−1.50', '–')
+    """
+    if unit == "nats" and np.isfinite(value):
+        return f"{value:.4f}".replace("-", "−")
+    return print_value(value, "points" if unit == "points" else "percent").replace("-", "−")
+
+
+def spell_gap(value: float, unit: str) -> str:
+    """Print a difference of values with its sign; ``unit`` is that of the values."""
+    if unit == "nats" and np.isfinite(value):
+        return f"{value:+.4f}".replace("-", "−")
+    return print_value(value, "points")
+
+
+def spell_range(low: float, high: float, unit: str) -> str:
+    """Print an interval, or nothing where there is none."""
+    known = np.isfinite(low) and np.isfinite(high)
+    return f"{spell(low, unit)} to {spell(high, unit)}" if known else ""
 
 
 def in_percent(rows: pd.DataFrame) -> pd.DataFrame:
@@ -134,7 +159,7 @@ def over_seeds(measured: pd.DataFrame, confidence: float) -> pd.DataFrame:
 
     Returns:
         The columns of ``GROUP``, then ``value``, ``deviation``, ``low``, ``high``, ``runs``,
-        ``pretraining`` and ``note``.
+        ``unit``, ``pretraining`` and ``note``.
     """
     filled = {name: measured[name].fillna("") for name in GROUP}
     measured = measured.assign(**filled, seed=measured["seed"].fillna("").astype(str))
@@ -153,7 +178,7 @@ def over_seeds(measured: pd.DataFrame, confidence: float) -> pd.DataFrame:
                 else np.nan
             )
             numbers = (mean, deviation, mean - reach, mean + reach)
-        rest = {name: rows.iloc[0].get(name, "") for name in ("pretraining", "note")}
+        rest = {name: rows.iloc[0].get(name, "") for name in ("unit", "pretraining", "note")}
         gathered.append(
             {
                 **dict(zip(GROUP, key, strict=True)),
@@ -162,7 +187,7 @@ def over_seeds(measured: pd.DataFrame, confidence: float) -> pd.DataFrame:
                 **rest,
             }
         )
-    columns = [*GROUP, "value", "deviation", "low", "high", "runs", "pretraining", "note"]
+    columns = [*GROUP, "value", "deviation", "low", "high", "runs", "unit", "pretraining", "note"]
     return pd.DataFrame(gathered, columns=columns)
 
 
@@ -178,13 +203,11 @@ def beside_published(measured: pd.DataFrame, published: pd.DataFrame, confidence
         confidence: such as 0.95.
 
     Returns:
-        ``over_seeds`` of the measured rows with ``published``, ``gap`` (percentage points), ``source`` and
-        the words that ``RESULTS`` prints.
+        ``over_seeds`` of the measured rows with ``published``, ``gap`` (percentage points, nats of log
+        losses), ``source`` and the words that ``RESULTS`` prints.
     """
     scaled = without_repeats(in_percent(measured))
-    table = over_seeds(
-        scaled[scaled["unit"] == "%"], confidence
-    )  # differences of arms stand among the claims
+    table = over_seeds(scaled[~is_difference(scaled)], confidence)
     known = in_percent(published) if len(published) else published
     found = [_find_published(row, known) for _, row in table.iterrows()]
     table["published"] = [float(row["value"]) if row is not None else np.nan for row in found]
@@ -193,12 +216,14 @@ def beside_published(measured: pd.DataFrame, published: pd.DataFrame, confidence
     return _with_words(table)
 
 
+def is_difference(rows: pd.DataFrame) -> pd.Series:
+    """Tell which rows are differences of two arms, which stand among the claims."""
+    return rows["arm"].astype(str).str.contains(" - ", regex=False)
+
+
 def _with_words(table: pd.DataFrame) -> pd.DataFrame:
     """Add what people read: data set with an unusual protocol, metric in words, TTA yes or no, interval."""
-    interval = [
-        f"{low:.2f} to {high:.2f}".replace("-", "−") if np.isfinite(low) and np.isfinite(high) else ""
-        for low, high in zip(table["low"], table["high"], strict=True)
-    ]
+    units = table["unit"].tolist()
     return table.assign(
         data=[
             f"{row['dataset']}, {row['protocol']}"
@@ -206,11 +231,21 @@ def _with_words(table: pd.DataFrame) -> pd.DataFrame:
             else row["dataset"]
             for _, row in table.iterrows()
         ],
-        words=[str(name).replace("_", " ") for name in table["metric"]],
+        words=[metric_words(*pair) for pair in zip(table["metric"], units, strict=True)],
         augmented=["yes" if uses_tta(value) else "no" for value in table["tta"]],
-        interval=interval,
+        measured=list(map(spell, table["value"], units)),
+        interval=list(map(spell_range, table["low"], table["high"], units)),
+        printed=list(map(spell, table["published"], units)),
+        distance=list(map(spell_gap, table["gap"], units)),
         class_mean=np.nan,
     )
+
+
+def metric_words(metric: str, unit: str) -> str:
+    """Name a metric in words, with its unit where that is not percent."""
+    words = re.sub(r"tar_at_far_(\d)e_(\d)", r"TAR at FAR \1e-\2", str(metric)).replace("_", " ")
+    words = words.replace("auc", "AUC").replace("rank1", "rank 1").replace("top5", "top-5")
+    return f"{words} ({unit})" if unit not in ("", "%") else words
 
 
 def for_people(table: pd.DataFrame) -> pd.DataFrame:
@@ -237,27 +272,34 @@ def result_columns(table: pd.DataFrame) -> tuple[Column, ...]:
     """Choose the columns of ``RESULTS`` that tell rows apart: no metric's name where all are accuracies."""
     if set(table["metric"]) <= {"accuracy"}:
         shown = [column for column in RESULTS if column.name != "words"]
-        return tuple(replace(c, heading="Accuracy") if c.name == "value" else c for c in shown)
+        return tuple(replace(c, heading="Accuracy") if c.name == "measured" else c for c in shown)
     return RESULTS
 
 
 def _find_published(row: pd.Series, published: pd.DataFrame) -> pd.Series | None:
-    for _, known in published.iterrows():
-        same = all(_same(row[name], known[name]) for name in ("method", "arm", "dataset", "metric"))
-        protocol = _text(known["protocol"])
-        if not same or (protocol and _text(row["protocol"]) and not _same(row["protocol"], protocol)):
-            continue
-        if not _text(known["tta"]) or uses_tta(row["tta"]) == uses_tta(known["tta"]):
+    if published.empty:
+        return None
+    same = np.logical_and.reduce([published[name] == row[name] for name in _PLACE])
+    for _, known in published[same].iterrows():
+        if stand_together(row, known):
             return known
     return None
 
 
+def stand_together(measured: pd.Series, published: pd.Series) -> bool:
+    """Tell whether protocol and test-time augmentation are the same, where both say them.
+
+    Args:
+        measured: a row of the same method, arm, data set and metric as
+        published: a row of published/results.csv.
+    """
+    protocols = {_text(measured["protocol"]), _text(published["protocol"])} - {""}
+    augmented = _text(published["tta"])
+    return len(protocols) < 2 and (not augmented or uses_tta(measured["tta"]) == uses_tta(augmented))
+
+
 def _text(value: object) -> str:
     return "" if value is None or (isinstance(value, float) and np.isnan(value)) else str(value).strip()
-
-
-def _same(first: object, second: object) -> bool:
-    return _text(first).casefold() == _text(second).casefold()
 
 
 def _source(row: pd.Series) -> str:
@@ -269,48 +311,16 @@ def uses_tta(value: object) -> bool:
     return _text(value).casefold() not in ("", "none", "0", "0.0", "no", "false")
 
 
-def difference_sentence(difference: float, low: float, high: float, headline: str, control: str) -> str:
-    """Say in words what an interval of a difference allows to say, and no more."""
-    if not np.isfinite(low) or not np.isfinite(high):
-        return "One seed only: no interval, so no verdict."
-    if low > 0:
-        return f"{headline} is ahead of {control} here: the whole interval lies above 0."
-    if high < 0:
-        return f"{control} is ahead of {headline} here: the whole interval lies below 0."
-    lean = {1.0: f" (the mean leans to {headline})", -1.0: f" (the mean leans to {control})"}
-    return f"Direction uncertain: the interval spans 0{lean.get(float(np.sign(difference)), '')}."
-
-
 def accuracy_labels(table: pd.DataFrame) -> pd.DataFrame:
-    """Choose the accuracies of ``beside_published`` and name each as ``gap_plot`` prints it."""
-    rows = table[table["metric"] == "accuracy"]
+    """Choose the accuracies of single networks by the usual protocols, named as ``gap_plot`` prints them."""
+    rows = table[table["metric"].isin(["accuracy", "pair_accuracy"]) & ~table["arm"].isin(_REFERENCES)]
+    single = ~rows["arm"].str.contains("+", regex=False)
+    rows = rows[single & rows["protocol"].isin(["", "official", "ten_fold"])]
     labels = [
         f"{row['method']} {row['arm']}, {row['data']}{', with TTA' if uses_tta(row['tta']) else ''}"
         for _, row in rows.iterrows()
     ]
     return rows.assign(label=labels, measured=rows["value"])
-
-
-def write_table(table: pd.DataFrame, folder: Path, caption: str) -> tuple[Path, ...]:
-    """Write ``table.csv`` (numbers), ``table.md``, ``table.tex`` and ``table.html`` (as printed).
-
-    Args:
-        table: from ``beside_published``.
-        folder: where.
-        caption: said with the table.
-    """
-    people = for_people(table)
-    columns = result_columns(people)
-    texts = {
-        "table.csv": as_csv(table, NUMBERS),
-        "table.md": as_markdown(people, columns, caption),
-        "table.tex": as_latex(people, columns, caption),
-        "table.html": as_html(people, columns, caption),
-    }
-    for name, text in texts.items():
-        with atomic_write(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    return tuple(folder / name for name in texts)
 
 
 def columns_of(frame: pd.DataFrame, kinds: dict[str, Kind] | None = None) -> tuple[Column, ...]:
@@ -379,11 +389,6 @@ _LATEX = {
 
 def _latex(text: str) -> str:
     return "".join(_LATEX.get(c, rf"\{c}" if c in "&%$#_{}" else c) for c in text)
-
-
-def as_csv(frame: pd.DataFrame, columns: Sequence[Column]) -> str:
-    """Write the numbers themselves, to six decimals, under their short names."""
-    return frame[[c.name for c in columns]].to_csv(index=False, float_format="%.6f", lineterminator="\n")
 
 
 def _printed(frame: pd.DataFrame, columns: Sequence[Column]) -> Iterable[list[str]]:

@@ -2,7 +2,13 @@ import numpy as np
 import pandas as pd
 from finished_project import result_rows
 
-from fer_repro.report.claims import CLAIM_COLUMNS, claim_sentence, claim_table, gauge, headline_claim
+from fer_repro.report.claims import (
+    CLAIM_COLUMNS,
+    claim_sentence,
+    claim_table,
+    difference_sentence,
+    headline_claim,
+)
 
 
 def table(measured, published):
@@ -44,10 +50,12 @@ def test_the_summary_prefers_test_time_augmentation_and_the_official_protocol(pu
     assert (chosen["protocol"], chosen["tta"]) == ("official", "random")
 
 
-def test_the_drawing_keeps_everything_on_the_line(measured, published):
-    places = gauge(table(measured, published).iloc[0])
-    assert 0 < places["low"] < 50 < places["difference"] < places["high"] < 100
-    assert places["published"] > places["difference"]
+def test_sentences_say_no_more_than_the_interval():
+    assert "ahead" in difference_sentence(1, 0.5, 1.5, "masked", "no_mask")
+    assert difference_sentence(-1, -1.5, -0.5, "masked", "no_mask").startswith("no_mask is ahead")
+    assert "uncertain" in difference_sentence(1, -0.5, 2.5, "masked", "no_mask")
+    assert difference_sentence(0, -1, 1, "a", "b") == "Direction uncertain: the interval spans 0."
+    assert "no verdict" in difference_sentence(1, np.nan, np.nan, "masked", "no_mask")
 
 
 def test_hard_subsets_are_compared_with_the_same_subset_alone(measured, published):

@@ -1,8 +1,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from finished_project import result_rows
 
-from fer_repro.report.common_ground import same_subjects
+from fer_repro.report.common_ground import as_results, common_ground, common_part, same_subjects
 from fer_repro.report.style import png_bytes
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -43,3 +44,36 @@ def test_methods_keep_colour_and_marker_in_every_panel():
 def test_without_seeds_and_with_nothing_to_show():
     assert png_bytes(same_subjects(RESULTS.drop(columns="seeds")))
     assert png_bytes(same_subjects(RESULTS.iloc[:0]))
+
+
+ARMS = {"rmn": "masked", "fan": "self_relation", "ran": "softmax_weights"}
+
+
+def ground_rows():
+    fan = result_rows("clips").assign(method="fan", arm="self_relation", value=[70.0, 72.0, 74.0] * 2)
+    noise = [
+        result_rows("apex", tta="random, 8 copies"), result_rows("apex", metric="auc"),
+        result_rows("apex").assign(protocol="clean"),
+        result_rows("apex").head(1).assign(arm="masked - no_mask", unit="points"),
+    ]  # fmt: skip
+    return pd.concat([result_rows("apex"), result_rows("clips"), fan.head(3), *noise], ignore_index=True)
+
+
+def test_each_method_has_one_result_on_the_same_people():
+    table = common_ground(ground_rows(), ARMS, ("apex", "clips"), 0.95).set_index("method")
+    assert table["dataset"].tolist()[:2] == ["apex", "clips"]
+    assert table["value"].tolist()[:2] == [81.0, 72.0]
+    assert table.loc["rmn", "seeds"] == [81.0, 80.0, 82.0]
+    assert np.isnan(table.loc["ran", "value"])
+    assert table.loc["ran", "note"] == "not trained on these people"
+    part = common_part(table.reset_index(), 0.95)
+    assert part.frame["measured"].tolist() == ["81.00", "72.00", "–"]
+    drawn = as_results(table.reset_index(), "faces")
+    assert drawn["label"].tolist() == ["rmn masked", "fan self relation"]
+    assert png_bytes(same_subjects(drawn))
+
+
+def test_nothing_trained_is_said_too():
+    table = common_ground(ground_rows().head(0), ARMS, ("apex",), 0.95)
+    assert table["value"].isna().all()
+    assert png_bytes(same_subjects(as_results(table, "faces")))

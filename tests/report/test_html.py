@@ -63,15 +63,31 @@ def test_headings_step_down_one_at_a_time(page):
 def test_the_opening_view_tells_the_claim_and_its_doubt(page):
     opening = page.find(id="top").get_text(" ", strip=True)
     for piece in (
-        "+1.00",
-        "−2.73",
-        "+4.73",
+        "inconclusive 1",
+        "Masks <help>.",
+        "paper: +1.72 points on FER2013",
+        "+1.00 points −2.73 to +4.73",
         "3 seeds",
-        "Direction uncertain",
-        "width 1/8",
-        "other data and budget",
+        "Lacking: 12 more seeds",
+        "On synthetic faces, width 1/8",
+        "dvc repro evaluate-faces@synthetic-rmn",
+        "seed 2 masked 81.00 80.00 82.00 no mask 80.00 80.50 79.50",
+        "74.24 % 73.64 to 74.84",
+        "1 claim on data that is not at hand",
+        "free: somewhere",
     ):
         assert piece in opening, piece
+
+
+def test_claims_lead_to_runs_rows_and_sources(page):
+    links = [link["href"] for link in page.find(id="top").find_all("a")]
+    for place in ("runs/synthetic/rmn/", "results/synthetic/rmn/rows.csv", "published/results.csv"):
+        assert f"../{place}" in links
+    assert "https://arxiv.org/abs/2603.05937" in links
+
+
+def test_deviations_are_shown(page):
+    assert "A softmax." in page.find(id="deviations").get_text()
 
 
 def test_captions_are_numbered_in_order(page):
@@ -160,7 +176,7 @@ def test_missing_pieces_are_named(project, gone):
 def test_a_project_that_has_not_run_has_a_page(tmp_path):
     write(tmp_path / "params.yaml", PARAMS)
     write_report(tmp_path, tmp_path / "index.html")
-    assert "No claim has been evaluated yet" in (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "No claim has been judged yet" in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_damaged_notebook_is_one_clear_error(project, capsys):

@@ -1,0 +1,102 @@
+"""What trained networks cost: parameters, operations, and what training took."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch import Tensor
+
+from fer_repro.config import method_arms, read_section, run_folder
+from fer_repro.data.batches import Screen
+from fer_repro.data.identification import identification_table
+from fer_repro.data.loading import open_table
+from fer_repro.data.store import Store, open_store
+from fer_repro.data.views import View
+from fer_repro.evaluation.pair_scores import PAIR_SCORES
+from fer_repro.evaluation.run_files import read_run_config
+from fer_repro.layers.cost import count_flops, count_parameters
+from fer_repro.methods.method import load_method
+from fer_repro.params import read_params
+
+COLUMNS = ("method", "arm", "dataset", "parameters", "item", "flops")
+TIMES = ("train_seconds", "first_step_seconds", "images_per_second")
+_ITEMS = {"images": "face", "frames": "frame", "regions": "region"}
+
+
+def measure_costs(
+    params_file: Path | str,
+    trained: Sequence[tuple[str, str]],
+    runs_root: Path | str = "runs",
+    prepared_root: Path | str = "prepared",
+) -> pd.DataFrame:
+    """Count parameters and operations of the first seed's network of every arm.
+
+    Args:
+        params_file: usually ``params.yaml``.
+        trained: data sets and methods with finished runs.
+        runs_root: where runs live.
+        prepared_root: where prepared data sets live.
+
+    Returns:
+        ``COLUMNS``: ``item`` is what the network is shown to answer once, such as ``6 regions``; ``flops``
+        what the answer takes, two per multiply-add.
+    """
+    seed = read_params(Path(params_file))["seeds"][0]
+    return pd.DataFrame(
+        [
+            {"method": method, "arm": arm, "dataset": dataset, **_cost(folder, store)}
+            for dataset, method in trained
+            for store in [open_store(Path(prepared_root) / dataset)]
+            for arm in method_arms(Path(params_file), method)
+            for folder in [run_folder(runs_root, dataset, method, seed, arm)]
+        ],
+        columns=list(COLUMNS),
+    )
+
+
+def _cost(folder: Path, store: Store) -> dict[str, Any]:
+    """Build the network of a run and show it one item; weights change neither number."""
+    config = read_run_config(folder)
+    method, where = load_method(config["method"]), f"{folder / 'config.json'}: recipe.model"
+    options = read_section(method.options, config["recipe"]["model"], where)
+    people = (folder / PAIR_SCORES).is_file()
+    classes = identification_table(store.samples)[1] if people else store.classes
+    network = method.build_model(config["arm"], options, len(classes), pretrained=False)
+    inputs = _first_item(store, method.view(options), config["recipe"]["image_size"])
+    pictures = inputs[0].shape[1] if inputs[0].ndim == 5 else 1
+    item = f"{pictures} {_ITEMS[method.inputs]}{'' if pictures == 1 else 's'}"
+    return {"parameters": count_parameters(network), "item": item, "flops": count_flops(network, *inputs)}
+
+
+def _first_item(store: Store, view: View, size: int) -> tuple[Tensor, ...]:
+    splits = set(store.samples["split"])
+    name = next(name for name in ("test", "val", "train") if name in splits)
+    split = open_table(store, store.samples, name, in_clips=view.in_clips)
+    screen = Screen(view, split, size, lambda tensor: tensor)
+    return screen.clean(view.testing(split).take(slice(0, 1))).inputs
+
+
+def training_times(
+    params_file: Path | str, trained: Sequence[tuple[str, str]], timings_root: Path | str = "timings"
+) -> pd.DataFrame:
+    """Read how long training took, mean over seeds; empty where no timing is left.
+
+    Args:
+        params_file: usually ``params.yaml``.
+        trained: data sets and methods with finished runs.
+        timings_root: where durations are kept.
+
+    Returns:
+        ``method``, ``arm``, ``dataset`` and ``TIMES``; ``first_step_seconds`` is of training by triplets.
+    """
+    seeds = read_params(Path(params_file))["seeds"]
+    rows = []
+    for dataset, method in trained:
+        for arm in method_arms(Path(params_file), method):
+            files = [run_folder(timings_root, dataset, method, s, arm).with_suffix(".json") for s in seeds]
+            found = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
+            means = pd.DataFrame(found).reindex(columns=list(TIMES)).apply(pd.to_numeric).mean()
+            rows.append({"method": method, "arm": arm, "dataset": dataset, **means})
+    return pd.DataFrame(rows, columns=["method", "arm", "dataset", *TIMES])

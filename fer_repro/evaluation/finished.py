@@ -1,0 +1,43 @@
+"""All finished runs of the pipeline together: which there are, and what they say about claims."""
+
+from pathlib import Path
+
+from fer_repro.config import method_arms, run_folder
+from fer_repro.evaluation.evidence import Evidence, read_evidence
+from fer_repro.params import pipeline_runs, read_params
+
+
+def finished_runs(params_file: Path | str, runs_root: Path | str = "runs") -> list[tuple[str, str]]:
+    """List data set and method wherever every seed and arm of the pipeline has been trained.
+
+    Args:
+        params_file: usually ``params.yaml``.
+        runs_root: where runs live.
+    """
+    params = read_params(Path(params_file))
+
+    def is_there(dataset: str, method: str) -> bool:
+        return all(
+            (run_folder(runs_root, dataset, method, seed, arm) / "metrics.json").is_file()
+            for seed in params["seeds"]
+            for arm in method_arms(Path(params_file), method)
+        )
+
+    return [pair for pair in pipeline_runs(params) if is_there(*pair)]
+
+
+def gather_evidence(
+    params_file: Path | str, runs_root: Path | str = "runs", prepared_root: Path | str = "prepared"
+) -> list[Evidence]:
+    """Read the evidence of all finished runs; see ``read_evidence``.
+
+    Args:
+        params_file: usually ``params.yaml``.
+        runs_root: where runs live.
+        prepared_root: where prepared data sets live.
+    """
+    return [
+        found
+        for dataset, method in finished_runs(params_file, runs_root)
+        for found in read_evidence(params_file, method, dataset, runs_root, prepared_root)
+    ]

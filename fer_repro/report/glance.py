@@ -1,0 +1,120 @@
+"""The ledger at a glance: what the opening view of the page says of every claim, and where it leads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fer_repro.report.ledger import in_words
+from fer_repro.report.tables import metric_words, spell, uses_tta
+
+
+@dataclass(frozen=True)
+class Paper:
+    """One paper's claims.
+
+    Attributes:
+        method: its name here.
+        title: of the paper.
+        rest: authors, venue, arXiv identifier.
+        link: to the paper.
+        tested: claims with a verdict, in the words of ``_claim``.
+        missing: claims not attempted.
+    """
+
+    method: str
+    title: str
+    rest: str
+    link: str
+    tested: list[dict[str, Any]]
+    missing: list[dict[str, Any]]
+
+
+def glance(
+    ledger: pd.DataFrame,
+    rows: pd.DataFrame,
+    papers: Mapping[str, Mapping[str, Any]],
+    tasks: Mapping[str, str],
+) -> list[Paper]:
+    """Gather the claims of each paper for the opening view.
+
+    Args:
+        ledger: from ``read_ledger``.
+        rows: measured result rows, with the values of single seeds.
+        papers: what published/papers.yaml holds.
+        tasks: data set -> task of the pipeline, as stages are called.
+    """
+    words = in_words(ledger)
+    return [
+        _paper(str(method), papers.get(str(method), {}), part, rows, tasks)
+        for method, part in words.groupby("method", sort=False)
+    ]
+
+
+def _paper(
+    method: str, paper: Mapping[str, Any], words: pd.DataFrame, rows: pd.DataFrame, tasks: Mapping[str, str]
+) -> Paper:
+    identifier = str(paper.get("arxiv", ""))
+    rest = [", ".join(paper.get("authors", [])), str(paper.get("venue", ""))]
+    rest.append(f"arXiv:{identifier}" if identifier else "")
+    tested = words[words["tested"]]
+    return Paper(
+        method,
+        str(paper.get("title", method)),
+        ". ".join(part for part in rest if part),
+        f"https://arxiv.org/abs/{identifier}" if identifier else "",
+        [_claim(row, rows, tasks) for _, row in tested.iterrows()],
+        [dict(row) for _, row in words[~words["tested"]].iterrows()],
+    )
+
+
+def _claim(row: pd.Series, rows: pd.DataFrame, tasks: Mapping[str, str]) -> dict[str, Any]:
+    place = f"{row['dataset']}/{row['method']}"
+    task = tasks.get(str(row["dataset"]), "")
+    seeds, values = _by_seed(row, rows)
+    return {
+        **row,
+        "slug": str(row["verdict"]).replace(" ", "-"),
+        "metric_words": metric_words(row["metric"], "%"),
+        "percent": f"{100 * float(row['confidence']):g}",
+        "runs": f"runs/{place}",
+        "rows": f"results/{place}/rows.csv",
+        "command": f"dvc repro evaluate-{task}@{row['dataset']}-{row['method']}" if task else "",
+        "seed_names": seeds,
+        "seed_values": values,
+        "gauge": gauge(row) if row["kind"] != "absolute" else {},
+    }
+
+
+def _by_seed(row: pd.Series, rows: pd.DataFrame) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """Print the values of single seeds of the claim's arms: seeds, and arm -> values."""
+    arms = [str(row["arm"]), *filter(None, str(row["against"]).split(" | "))]
+    same = rows["arm"].isin(arms) & (rows["seed"] != "") & rows["seed"].notna()
+    for name in ("method", "dataset", "protocol", "metric"):
+        same &= rows[name] == row[name]
+    same &= rows["tta"].map(uses_tta) == bool(row["augmented"])
+    part = rows[same]
+    seeds = sorted(part["seed"].unique(), key=int)
+    found = []
+    for arm in arms:
+        values = part[part["arm"] == arm].set_index("seed")["value"]
+        if len(values):
+            unit = "nats" if row["unit"] == "nats" else "%"
+            found.append((arm, [spell(float(values.get(seed, np.nan)), unit) for seed in seeds]))
+    return seeds, found
+
+
+def gauge(row: pd.Series) -> dict[str, float]:
+    """Place difference, interval and published difference on a line from 0 to 100, zero at 50."""
+    values = [float(row[name]) for name in ("difference", "low", "high", "published")]
+    known = [value for value in values if np.isfinite(value)]
+    least = 0.005 if row["unit"] == "nats" else 0.5
+    reach = 1.15 * max([abs(value) for value in known] + [least])
+    places = {
+        name: 50 + 50 * value / reach
+        for name, value in zip(("difference", "low", "high", "published"), values, strict=True)
+        if np.isfinite(value)
+    }
+    return {**places, "reach": reach}
