@@ -1,8 +1,8 @@
 """Train the matrix of data set, method and seed with several workers of this machine, safely.
 
-``python -m fer_repro.pipeline.sweep`` gives each preparing and then each training stage that has changed to
-the next free worker (``dvc repro --single-item STAGE``), and leaves the rest to a serial ``dvc repro``, which
-also repairs what a worker left undone. DVC holds its lock for moments only; a worker
+``python -m fer_repro.pipeline.sweep`` gives each stage that has changed, first the preparing, then the
+training, then the evaluating ones, to the next free worker (``dvc repro --single-item STAGE``), and leaves
+the rest to a serial ``dvc repro``, which also repairs what a worker left undone. DVC holds its lock for moments only; a worker
 that meets it tries again. A second sweep of the same project waits for the first; one that is told to stop
 takes all it has started with it.
 """
@@ -45,7 +45,7 @@ _stopped = threading.Event()
 
 
 def changed_stages(*groups: str) -> list[str]:
-    """Ask DVC which stages of some groups would run, in the order of dvc.yaml.
+    """Ask DVC which stages of some groups would run, group after group.
 
     Raises:
         UserError: DVC cannot tell.
@@ -54,7 +54,8 @@ def changed_stages(*groups: str) -> list[str]:
         with _start("status", "--json", *groups, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as asked:
             out, error = asked.communicate()
         if asked.returncode == 0:
-            return [stage for stage in json.loads(out or "{}") if stage.partition("@")[0] in groups]
+            found = [stage for stage in json.loads(out or "{}") if stage.partition("@")[0] in groups]
+            return sorted(found, key=lambda stage: groups.index(stage.partition("@")[0]))
         if not _LOCKED.search(error):
             break
         _pause(attempt)
@@ -217,8 +218,9 @@ def _sweep(workers: int, pull: str) -> int:
     if pull and (code := _call("pull", pull)):
         return code
     if workers > 1:
-        for step in ("prepare", "train"):
-            run_stages(changed_stages(*(f"{step}-{task}" for task in TASKS)), workers)
+        for step in ("prepare", "train", "evaluate"):
+            # the last tasks take longest: begun first, they keep no worker waiting at the end
+            run_stages(changed_stages(*(f"{step}-{task}" for task in reversed(TASKS))), workers)
     return _call("repro")
 
 
