@@ -2,9 +2,9 @@
 
 ``python -m fer_repro.pipeline.sweep`` gives each stage that has changed, first the preparing, then the
 training, then the evaluating ones, to the next free worker (``dvc repro --single-item STAGE``), and leaves
-the rest to a serial ``dvc repro``, which also repairs what a worker left undone. DVC holds its lock for moments only; a worker
-that meets it tries again. A second sweep of the same project waits for the first; one that is told to stop
-takes all it has started with it.
+the rest to a serial ``dvc repro``, which also repairs what a worker left undone. DVC holds its lock for
+moments only; a worker that meets it tries again. A second sweep of the same project waits for the first; one
+that is told to stop takes all it has started with it.
 """
 
 import argparse
