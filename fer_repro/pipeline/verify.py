@@ -1,7 +1,8 @@
 """Are the results in git those of this code, and do fresh ones agree with them?
 
 ``python -m fer_repro.pipeline.verify`` asks DVC whether every stage's inputs and results are as dvc.lock says
-and compares each measured row here with the same row in git. ``... verify summary`` prints the main results.
+and compares each measured row here with the same row in git. ``... verify summary`` prints what became of
+every claim.
 """
 
 import argparse
@@ -9,14 +10,17 @@ import csv
 import io
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fer_repro.errors import UserError
+from fer_repro.report.ledger import as_text, count_verdicts, read_ledger
 
 RESULTS = Path("results")
+LEDGER = Path("comparison/ledger.csv")
 REPORT = Path("reports/index.html")
+WIDTH = 100  # of the terminal that the summary is set for
 _NUMBERS = ("value", "deviation")
 _KEY = (
     "method",
@@ -168,19 +172,25 @@ def _verify_table(path: Path) -> int:
     return len(outside)
 
 
-def main_lines(tables: Iterable[Path]) -> list[str]:
-    """One line per arm: mean test accuracy by the table's first protocol, without test-time augmentation."""
+def summary(ledger: Path = LEDGER, report: Path = REPORT) -> str:
+    """Say what became of every claim, verdict first, and where the page is.
+
+    Args:
+        ledger: what the compare stage wrote; without it the summary says so.
+        report: the page.
+
+    Raises:
+        UserError: the ledger is damaged.
+    """
     lines = []
-    for path in tables:
-        rows = list(_by_key(path.read_text(encoding="utf-8")).values())
-        for row in rows:
-            main = (row["protocol"], row["metric"], row["split"]) == (rows[0]["protocol"], "accuracy", "test")
-            if not main or row["seed"] or row["tta"] not in ("", "none"):
-                continue
-            spread = f" ± {_number(row, 'deviation'):.2g} over {row['runs']} runs" if row["deviation"] else ""
-            value = f"{_number(row, 'value'):.4g} {row['unit']}"
-            lines.append(f"{row['dataset']} {row['method']} {row['arm']}: {value}{spread}")
-    return lines
+    if ledger.is_file():
+        claims = read_ledger(ledger)
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in count_verdicts(claims))
+        lines += [as_text(claims, WIDTH), "", f"claims: {counts}"]
+    else:
+        lines.append(f"no claim has been judged: {ledger} is missing (make reproduce)")
+    lines.append(f"report: {report}" if report.is_file() else f"no report: {report} is missing")
+    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -193,10 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if chosen.what == "check":
             return verify()
-        print("test accuracy, mean and deviation:")
-        for line in main_lines(sorted(RESULTS.glob("*/*/rows.csv"))):
-            print(line)
-        print(f"report: {REPORT}" if REPORT.is_file() else f"no report: {REPORT} is missing")
+        print(summary())
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -342,7 +342,7 @@ def difference_plot(claims: pd.DataFrame) -> Figure:
     """Draw each claim's difference with its interval around zero, and the published one beside it.
 
     Args:
-        claims: rows of ``fer_repro.report.claims.claim_tables``.
+        claims: rows of ``fer_repro.report.claims.claim_table``.
     """
     figure = new_figure(7.6, 0.5 * max(len(claims), 1) + 1.1)
     axes = figure.subplots()

@@ -40,7 +40,7 @@ elif name == "train":
     for arm in section["arms"]:
         write(run / arm / "metrics.json", json.dumps([values, section["recipes"]]))
 elif name == "comparison":
-    write(values["out"] + "/claims.csv", "claim\\n")
+    write(values["out"] + "/ledger.csv", "claim\\n")
 else:
     folder = Path(values["out"], values["dataset"], name)
     arm = params["methods"][name]["arms"][0]

@@ -71,8 +71,29 @@ def test_a_missing_table_and_an_outdated_stage_fail(project, capsys, monkeypatch
     assert "stage compare" in shown
 
 
-def test_the_summary_gives_the_mean_and_says_where_the_report_is(project, capsys):
+def test_the_summary_is_the_ledger_and_says_where_the_report_is(project, capsys):
+    row = {
+        "claim": "rmn-masks", "method": "rmn", "kind": "difference", "statement": "Masks help.",
+        "arm": "masked", "against": "no_mask", "dataset": "synthetic", "data": "synthetic faces",
+        "protocol": "official", "metric": "accuracy", "augmented": "False",
+        "condition": "synthetic faces, width 1/8", "unit": "points", "published": "",
+        "published_source": "", "measured": "72", "difference": "1.5", "low": "0.5", "high": "2.5",
+        "confidence": "0.95", "seeds": "3", "more_seeds": "", "verdict": "direction reproduced", "rule": "7",
+        "reason": "the sign is certain", "access": "make reproduce",
+    }  # fmt: skip
+    ledger = Path("comparison/ledger.csv")
+    ledger.parent.mkdir()
+    ledger.write_text(",".join(row) + "\n" + ",".join(f'"{cell}"' for cell in row.values()) + "\n")
     assert verify.main(["summary"]) == 0
-    shown = capsys.readouterr().out
-    assert "\nsynthetic rmn masked: 72 % ± 2 over 3 runs\n" in shown
-    assert "no report" in shown
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "rmn on synthetic faces, width 1/8; 3 seeds"
+    assert lines[1].startswith("  direction reproduced  Masks help.  ")
+    assert lines[1].endswith("  measured: +1.50 points")
+    assert "claims: 1 direction reproduced" in lines
+    assert lines[-1] == "no report: reports/index.html is missing"
+    ledger.unlink()
+    assert verify.main(["summary"]) == 0
+    assert "no claim has been judged: comparison/ledger.csv is missing" in capsys.readouterr().out
+    ledger.write_text("claim\n")
+    assert verify.main(["summary"]) == 2
+    assert "column 'method' is missing" in capsys.readouterr().err

@@ -1,0 +1,72 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluated_project import sample_table, write_classes, write_data, write_params, write_run
+
+from fer_repro.evaluation.costs import COLUMNS, measure_costs, training_times
+from fer_repro.evaluation.finished import finished_runs, gather_evidence
+from fer_repro.files import read_yaml
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
+ARMS = ("self_relation", "score_fusion")
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """Two clips of three frames each, tested with two seeds of two arms."""
+    samples = sample_table([0] * 3 + [1] * 3, ["test"] * 6)
+    samples["clip"] = ["a"] * 3 + ["b"] * 3
+    params, model = write_params(tmp_path, PARAMS, "fan", ARMS)
+    section = read_yaml(params)
+    section["pipeline"]["clips"] = {"datasets": {"small": "data/small/manifest.json"}, "methods": ["fan"]}
+    params.write_text(json.dumps(section))
+    write_data(tmp_path, samples, ("x", "y"))
+    for arm in ARMS:
+        for seed in (0, 1):
+            place = write_run(tmp_path, "fan", arm, seed, model)
+            config = json.loads((place / "config.json").read_text())
+            config |= {"method": "fan", "arm": arm}
+            config["recipe"]["image_size"] = 64
+            (place / "config.json").write_text(json.dumps(config))
+            write_classes(place, "xy", samples, np.eye(2)[[0, 0, 0, 1, 1, 1]])
+            (place / "metrics.json").write_text("{}")
+    return tmp_path, params
+
+
+def test_parameters_and_operations_of_one_item(clips):
+    folder, params = clips
+    table = measure_costs(params, [("small", "fan")], folder / "runs", folder / "prepared")
+    assert list(table) == list(COLUMNS)
+    assert table["arm"].tolist() == list(ARMS)
+    assert table["item"].tolist() == ["3 frames"] * 2
+    more, less = table["parameters"]
+    features = 8 * 8  # of the trunk at width 8
+    assert more - less == (features + 1) + (2 * features + 1) + features * 2  # alpha, beta, wider classifier
+    ours, fused = table["flops"]
+    assert fused % 3 == 0  # each frame by itself
+    heads = 2 * (3 * features + 3 * 2 * features + 2 * 2 * features)  # alpha, beta, one classifier of [f ; v]
+    assert ours - fused == heads - 2 * 3 * 2 * features
+    assert fused > 3 * 6e6
+
+
+def test_training_times_are_means_over_seeds(clips):
+    folder, params = clips
+    for seed, seconds in ((0, 10.0), (1, 20.0)):
+        file = folder / f"timings/small/fan/{seed}/self_relation.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps({"train_seconds": seconds, "images_per_second": 100, "environment": {}}))
+    table = training_times(params, [("small", "fan")], folder / "timings")
+    assert table["train_seconds"].tolist()[0] == 15.0
+    assert np.isnan(table["train_seconds"].iloc[1])
+
+
+def test_only_finished_runs_count(clips):
+    folder, params = clips
+    assert finished_runs(params, folder / "runs") == [("small", "fan")]
+    found = gather_evidence(params, folder / "runs", folder / "prepared")
+    assert {one.metric for one in found} == {"accuracy", "mean_class_accuracy"}
+    (folder / "runs/small/fan/1/score_fusion/metrics.json").unlink()
+    assert finished_runs(params, folder / "runs") == []
+    assert gather_evidence(params, folder / "runs", folder / "prepared") == []
