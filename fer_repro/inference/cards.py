@@ -1,5 +1,6 @@
 """Model cards: Markdown for people, with a YAML header for machines."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -126,12 +127,13 @@ def _facts(spec: ModelSpec, run: Path | None, root: Path) -> dict[str, Any]:
 def _training(spec: ModelSpec, run: Path | None) -> dict[str, Any]:
     if run is None:
         return {"by": spec.source, "pretraining": spec.pretraining}
-    import json
-
-    recipe = json.loads((run / "config.json").read_text(encoding="utf-8"))["recipe"]
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    recipe, data = config["recipe"], config["data"]
+    parts = f"{data['folds']} folds in turn" if data.get("folds") else "the set's own parts"
+    chosen = data.get("select_on", "val").replace("val", "validation")
     return {
         "data": spec.dataset,
-        "protocol": "the set's own training, validation and test parts; the epoch is chosen on validation",
+        "protocol": f"{parts}; the epoch is chosen on the {chosen} part",
         "seed": read_run_facts(run).seed,
         "budget": recipe["note"],
         "epochs": recipe["epochs"],

@@ -6,6 +6,7 @@ plain containers and NumPy numbers, and refuses everything else.
 
 import pickle
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,7 +123,11 @@ def _unpickle(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
     numbers = [np.dtype, scalar, (scalar, "numpy.core.multiarray.scalar")]
     numbers += [type(np.dtype(kind)) for kind in ("f8", "f4", "i8", "i4")]
     try:
-        with torch.serialization.safe_globals(numbers):  # the accuracies that RMN keeps beside the network
+        with (
+            torch.serialization.safe_globals(numbers),
+            warnings.catch_warnings(),
+        ):  # the accuracies that RMN keeps beside the network
+            warnings.simplefilter("ignore")  # of old and new pickles
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL (\S+)", str(error))

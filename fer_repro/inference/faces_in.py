@@ -20,6 +20,9 @@ from fer_repro.errors import UserError, nearest
 from fer_repro.inference.spec import ModelSpec
 
 SMALLEST = 10  # pixels; RMN's demo skips smaller faces
+FURTHER = 12.0
+"""Windows of the cascades that must agree on a further face beside the surest. In 52 frames of ten clips, one
+person each, they found eight faces too many, each by fewer windows."""
 Which = Literal["all", "largest", "surest"]
 SIDES = ("left", "top", "right", "bottom")
 
@@ -184,6 +187,8 @@ class FaceFinder:
         boxes = self.detector.detect(image)
         if not isinstance(self.detector, WholePicture):
             boxes = [box for box in boxes if min(box.width, box.height) >= SMALLEST]
+        if isinstance(self.detector, CascadeDetector):
+            boxes = [box for n, box in enumerate(boxes) if n == 0 or box.score >= FURTHER]
         if self.which == "all" or not boxes:
             return list(boxes)
         best = largest_face(boxes) if self.which == "largest" else most_confident_face(boxes)

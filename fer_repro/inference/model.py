@@ -1,7 +1,7 @@
 """A model that is ready to use: ``predict``, ``embed``, ``verify`` and ``detect_manipulation``."""
 
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -183,18 +183,16 @@ def as_table(rows: list[dict[str, Any]], spec: ModelSpec, failed: Mapping[str, s
     columns = columns_of(spec)
     if not any("embedding" in row for row in rows):
         columns.remove("embedding")
-    table = pd.DataFrame(rows, columns=columns)
-    table["frame"] = table["frame"].astype("Int64")
-    floats = [
-        name for name in columns if name not in ("source", "frame", "face", "prediction", "clip", "note")
-    ]
-    for name in floats:
-        if name != "embedding":
-            table[name] = table[name].astype(float)
+    table = pd.DataFrame({name: _column(name, [row.get(name) for row in rows]) for name in columns})
     table.attrs["failed"] = dict(failed)
     return table
 
 
-def with_boxes(looking: Looking, boxes: pd.DataFrame) -> Looking:
-    """Look again at faces that were found before."""
-    return replace(looking, boxes=boxes)
+def _column(name: str, cells: list[Any]) -> Any:  # noqa: ANN401 - an array
+    if name == "frame":
+        return pd.array(cells, dtype="Int64")
+    if name == "face":
+        return np.array(cells, np.int64)
+    if name in ("source", "prediction", "clip", "note"):
+        return pd.array(cells, dtype="str")
+    return pd.Series(cells, dtype=object) if name == "embedding" else np.array(cells, np.float64)

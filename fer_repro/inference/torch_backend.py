@@ -42,8 +42,9 @@ class TorchBackend:
             if len(faces) == 1 or self.network.view.in_clips:
                 raise
             torch.cuda.empty_cache()
-            self.batch = max(1, min(self.batch, len(faces)) // 2)
-            parts = [self.run(faces[i : i + self.batch]) for i in range(0, len(faces), self.batch)]
+            half = max(1, min(self.batch, len(faces)) // 2)
+            self.batch = half
+            parts = [self.run(faces[i : i + half]) for i in range(0, len(faces), half)]
             found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return found
 

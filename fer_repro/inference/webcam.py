@@ -29,7 +29,7 @@ def camera_frames(camera: int, seconds: float) -> Iterator[np.ndarray]:
     Raises:
         UserError: there is no such camera, or it gives no picture.
     """
-    logging = cv2.utils.logging  # type: ignore[attr-defined]
+    logging = cv2.utils.logging
     level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # one message is enough, and it is ours
     capture = cv2.VideoCapture(camera)
     logging.setLogLevel(level)

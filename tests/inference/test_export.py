@@ -1,0 +1,138 @@
+"""ONNX files give torch's numbers, for every method, and need no torch."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+from PIL import Image
+
+import fer_repro
+from fer_repro.errors import UserError
+from fer_repro.inference import export
+from fer_repro.inference.exporting import export_model
+from fer_repro.methods.method import method_names
+
+PARITY = 1e-4  # of probabilities; the float32 rounding of ten layers
+
+
+@pytest.fixture(scope="session")
+def exported(run_of, tmp_path_factory):
+    """A method's exported folder, made once."""
+    made = {}
+
+    def make(method):
+        if method not in made:
+            folder = tmp_path_factory.mktemp(method) / "model"
+            made[method] = folder, export_model(run_of(method), folder)
+        return made[method]
+
+    return make
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_onnx_runtime_gives_torchs_numbers(exported, run_of, faces, method):
+    folder, done = exported(method)
+    assert done["largest difference"] < PARITY
+    torch_model, onnx_model = fer_repro.load(run_of(method)), fer_repro.load(folder, runtime="onnx")
+    assert onnx_model.spec == torch_model.spec
+    side = torch_model.spec.face_size
+    shape = (side, side) if torch_model.spec.colour == "grey" else (side, side, 3)
+    noise = np.random.default_rng(1).integers(0, 256, (9, *shape), np.uint8)
+    for count in (1, 4, 9):
+        ours, theirs = (each.predict(noise[:count], detector="none") for each in (torch_model, onnx_model))
+        assert list(ours) == list(theirs)
+        for name in ours.select_dtypes("number"):
+            assert np.allclose(ours[name], theirs[name], atol=PARITY, equal_nan=True), name
+        if "embedding" in ours:
+            pair = [np.stack(each["embedding"].tolist()) for each in (ours, theirs)]
+            assert np.allclose(*pair, atol=PARITY)
+    assert onnx_model.backend.batch == torch_model.backend.batch
+
+
+def test_the_metadata_tell_preprocessing_and_labels(exported, run_of):
+    folder, _ = exported("ran")
+    properties = {each.key: each.value for each in onnx.load(folder / "model.onnx").metadata_props}
+    told = json.loads(properties["fer_repro"])
+    expected = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+    assert tuple(told["classes"]) == expected
+    assert (told["face_size"], told["image_size"], told["colour"], told["crop"]) == (48, 64, "grey", "padded")
+    graph = onnx.load(folder / "model.onnx").graph
+    (given,) = graph.input
+    dims = given.type.tensor_type.shape.dim
+    assert dims[0].dim_param  # as many faces as one likes
+    assert [dim.dim_value for dim in dims[1:]] == [1, 48, 48]
+    assert [output.name for output in graph.output] == ["logits", "region_weights"]
+
+
+def test_the_onnx_runtime_never_imports_torch(exported, faces, tmp_path):
+    folder, _ = exported("ran")
+    for number in range(3):
+        Image.fromarray(faces[number]).save(tmp_path / f"{number}.png")
+    out = tmp_path / "found.csv"
+    code = (
+        "import sys\n"
+        "from fer_repro import cli\n"
+        f"sys.argv = ['fer-repro', 'predict', {str(tmp_path)!r}, '--model', {str(folder)!r}, '--runtime',"
+        f" 'onnx', '--detector', 'none', '--csv', {str(out)!r}, '--annotate', {str(tmp_path / 'seen')!r}]\n"
+        "try:\n    cli.main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    found = pd.read_csv(out)
+    expected = fer_repro.load(folder).predict(faces[:3], detector="none")  # its safetensors file, in torch
+    assert np.allclose(found["p_happy"], expected["p_happy"], atol=PARITY)
+
+
+def test_a_graph_that_differs_is_not_kept(run_of, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "compare", lambda *arguments: (0.5, 1.0))
+    with pytest.raises(UserError, match=r"ONNX Runtime differs from torch by 0\.5"):
+        export_model(run_of("adacos"), tmp_path / "a.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_random_regions_are_the_same_for_every_face_and_not_exported(run_of, faces, tmp_path):
+    from fer_repro.inference.loading import open_weights
+    from fer_repro.inference.model import Model
+    from fer_repro.inference.networks import load_state
+    from fer_repro.inference.torch_backend import TorchBackend
+
+    state, spec = open_weights(run_of("ran"))
+    names = (*(f"crop {n}" for n in range(1, 6)), "whole face")
+    random = replace(spec, options={**spec.options, "crops": "random"}, regions=names)
+    network = load_state(random, state, "ran")
+    model = Model(random, TorchBackend(network, random, "cpu"))
+    both = model.predict(faces[[0, 0]], detector="none")
+    alone = model.predict(faces[0], detector="none")
+    assert both["confidence"].tolist() == pytest.approx([alone.loc[0, "confidence"]] * 2)
+    with pytest.raises(UserError, match="random regions are drawn for each face"):
+        export.export_onnx(network, random, tmp_path / "a.onnx")
+
+
+def test_only_files_of_this_project_are_opened(exported, tmp_path):
+    folder, _ = exported("ran")
+    graph = onnx.load(folder / "model.onnx")
+    del graph.metadata_props[:]
+    onnx.save(graph, tmp_path / "foreign.onnx")
+    with pytest.raises(UserError, match="no model of this project"):
+        fer_repro.load(tmp_path / "foreign.onnx")
+    (tmp_path / "damaged.onnx").write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"damaged\.onnx: not readable as ONNX"):
+        fer_repro.load(tmp_path / "damaged.onnx")
+    with pytest.raises(UserError, match="write one with `fer-repro export"):
+        fer_repro.load(tmp_path / "absent.onnx")
+    with pytest.raises(UserError, match=r"expected a folder, \.onnx or \.safetensors"):
+        export_model(folder, tmp_path / "a.pth")
+
+
+def test_a_changed_model_file_is_refused(exported, tmp_path):
+    folder, _ = exported("ran")
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[-5] ^= 1
+    (tmp_path / "changed.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match="the file was changed"):
+        fer_repro.load(tmp_path / "changed.safetensors")
