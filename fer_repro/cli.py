@@ -235,7 +235,8 @@ def _next_step(name: str, manifest: Path, params: Path) -> str:
     line = f"{name}: {manifest.as_posix()}"
     step = f"Next: add this line to a task's datasets in {params}, then run dvc repro:\n  {line}"
     if params.exists() and name not in _params(params)["data"]:
-        step += f"\nand this one under 'data:':\n  {name}: {{max_train: 0, max_val: 0, max_test: 0, folds: 0, select_on: val}}"
+        limits = "{max_train: 0, max_val: 0, max_test: 0, folds: 0, select_on: val}"
+        step += f"\nand this one under 'data:':\n  {name}: {limits}"
     return step
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from fer_repro.config import load_config, method_arms, run_folder
-from fer_repro.params import read_params
 from fer_repro.errors import UserError
+from fer_repro.params import read_params
 
 PARAMS = Path(__file__).parent.parent / "params.yaml"
 

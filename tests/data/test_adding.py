@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_repro.params import read_params
 from fer_repro.data.adding import (
     add_dataset,
     added_names,
@@ -16,6 +15,7 @@ from fer_repro.data.adding import (
 from fer_repro.data.samples import SPLITS
 from fer_repro.data.store import write_store
 from fer_repro.errors import UserError
+from fer_repro.params import read_params
 
 
 @pytest.mark.parametrize("name", dataset_names())
