@@ -10,6 +10,7 @@ import pandas as pd
 
 from fer_repro.data.loading import Split
 from fer_repro.data.pairs import open_pairs, people_in
+from fer_repro.data.protocols import stratified
 from fer_repro.data.samples import CHALLENGE
 from fer_repro.data.views import Faces
 from fer_repro.errors import UserError
@@ -166,7 +167,7 @@ def _score_metrics(path: Path) -> dict[str, Any]:
 
 
 def _write_explained(path: Path, arm: Arm, trained: Trained) -> None:
-    """Keep the tensors the paper draws for the first test items, as float16, and which samples they show.
+    """Keep the tensors the paper draws for some test items of all classes, as float16, and what they show.
 
     ``samples`` (n,) names each item by the row of its first picture; ``rows`` (n, T) all pictures of a clip,
     -1 at padding.
@@ -175,7 +176,10 @@ def _write_explained(path: Path, arm: Arm, trained: Trained) -> None:
         return
     split = arm.split(arm.store.samples if not arm.fold else arm.table()[0], "test")
     screen = arm.screen(split, trained.fabric)
-    items = screen.view.testing(split).take(slice(0, arm.config.evaluation.explained))
+    whole = screen.view.testing(split)
+    items = whole.take(
+        stratified(whole.targets, np.arange(len(whole.targets)), arm.config.evaluation.explained)
+    )
     tensors = arm.method.explain(trained.network, *screen.clean(items).inputs)
     if tensors is None:
         return
