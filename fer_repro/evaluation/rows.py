@@ -158,7 +158,7 @@ def _cells(runs: Sequence[Run], samples: pd.DataFrame) -> list[_Cell]:
     tested = predictions.samples[np.isin(predictions.splits, TESTED)]
     kinds = [(False, "none")] + ([(True, f"{copies} random copies")] if copies else [])
     cells = []
-    for protocol, chosen in tested_samples(runs[0].config["data"]["folds"], samples).items():
+    for protocol, chosen in tested_samples(runs[0].config["data"].get("folds", 0), samples).items():
         rows = np.isin(tested, chosen)
         if rows.any():
             groups = sample_groups(samples, tested[rows])
