@@ -27,6 +27,8 @@ FERPLUS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "f
 AFEW = ("happy", "angry", "disgust", "fear", "sad", "neutral", "surprise")
 AFFECTNET = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
 REAL_OR_NOT = ("real", "manipulated")
+AT_TYPES = ("self_relation-attention", "self-attention")
+"""FAN's checkpoints hold both heads; the first is the paper's."""
 SIDE = 224  # of every published network
 
 
@@ -35,7 +37,8 @@ def open_official(path: Path, variant: str = "", padding: str = "") -> tuple[dic
 
     Args:
         path: the file; a pickle or a safetensors file with the authors' names.
-        variant: official identifier or its end, e.g. ``resmasking_dropout1``; "" tells it by the keys.
+        variant: official identifier or its end, e.g. ``resmasking_dropout1``, or one of ``AT_TYPES``; ""
+            tells it by the keys.
         padding: of an EfficientNet, see ``fer_repro.layers.efficientnet_trunk``; "" is ``same``, right for
             the published ones.
 
@@ -152,7 +155,7 @@ def recognise(
 
     Args:
         state: official key -> tensor.
-        variant: identifier or its end; "" looks at the keys.
+        variant: identifier or its end, or which of FAN's two heads; "" looks at the keys.
         where: the file, for messages.
 
     Returns:
@@ -162,7 +165,8 @@ def recognise(
         UserError: the variant is unknown, or the keys are of no known network.
     """
     known = variants()
-    if variant:
+    at_type = variant if variant in AT_TYPES else AT_TYPES[0]
+    if variant and variant not in AT_TYPES:
         fitting = [
             name for name in known if name == variant or re.search(rf"[. /]{re.escape(variant)}$", name)
         ]
@@ -173,8 +177,7 @@ def recognise(
         identifier = fitting[0]
     else:
         identifier = _by_keys(state, where)
-    attention = {"at_type": "self_relation-attention"} if known[identifier] == "fan" else {}
-    return known[identifier], identifier, dict(attention)
+    return known[identifier], identifier, {"at_type": at_type} if known[identifier] == "fan" else {}
 
 
 def _by_keys(state: Mapping[str, Tensor], where: str) -> str:

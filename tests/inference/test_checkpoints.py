@@ -102,15 +102,22 @@ def test_an_official_checkpoint_becomes_a_model_with_a_card(
     assert header["model"]["weights_sha256"] == model.spec.weights_sha256
     assert done.told["sha256"] in model.spec.source
     picture = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
+    given = {}
+    keep = model.backend.network.network.register_forward_pre_hook(
+        lambda _network, inputs: given.update(inputs=inputs[0])
+    )
     table = model.predict(picture, detector="none")
-    network = load_official(official, state)
-    expected = shown(network, picture, model.spec.shows, model.spec.standardise)
+    keep.remove()
+    network, standardise = load_official(official, state), first == "real"
+    if "inputs" in given:  # RAN's network is asked for its weights, too, not called
+        assert torch.allclose(given["inputs"], inputs_of(picture, model.spec.shows, standardise), atol=1e-6)
+    expected = shown(network, picture, model.spec.shows, standardise)
     found = table[[f"p_{name}" for name in model.spec.classes]].to_numpy()[0]
     assert np.abs(found - expected).max() < 1e-5
 
 
-def shown(network, picture, shows, standardise):
-    """Show a picture to an official network by hand."""
+def inputs_of(picture, shows, standardise):
+    """Make by hand what an official network is shown."""
     images = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255
     if standardise:
         mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
@@ -128,8 +135,13 @@ def shown(network, picture, shows, standardise):
         images = torch.stack([*crops, images], dim=1)
     if shows == "frames":
         images = images[:, None]
+    return images
+
+
+def shown(network, picture, shows, standardise):
+    """Show a picture to an official network by hand."""
     with torch.no_grad():
-        output = network(images)
+        output = network(inputs_of(picture, shows, standardise))
     logits = getattr(output, "logits", output)[0].double()
     if len(logits) == 1:
         score = logits.sigmoid().item()
@@ -154,6 +166,21 @@ def test_the_heads_of_rmn_are_told_by_their_keys():
         assert recognise(tensors, "", "file") == ("rmn", f"models.resmasking.{name}", {})
     control = "resmasking_naive_dropout1"
     assert recognise(heads["resmasking_dropout1"], control, "file")[1] == f"models.resmasking_naive.{control}"
+
+
+def test_the_head_of_fan_is_chosen(tmp_path):
+    official, shapes = shapes_of("fan_resnet18_self_relation")
+    state = filled(shapes)
+    torch.save(state, tmp_path / "fan.pth")
+    model = fer_repro.load(tmp_path / "fan.pth", device="cpu", variant="self-attention")
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), np.uint8)
+    found = model.predict(pictures, detector="none").filter(regex="^p_").to_numpy()[0]
+    network = load_official({**official, "constructor": {"at_type": "self-attention"}}, state)
+    with torch.no_grad():
+        frames = torch.from_numpy(pictures).permute(0, 3, 1, 2)[None].float() / 255
+        expected = network(frames).logits[0].softmax(dim=0).numpy()
+    assert np.abs(found - expected).max() < 1e-5
+    assert np.abs(found - expected.mean()).max() > 1e-3  # the head says something
 
 
 @pytest.mark.slow
