@@ -185,9 +185,11 @@ def record(
 
     Example: fer-repro record fer2013-rmn-cpu fer2013 rmn
     """
+    from fer_repro.evaluation.finished import judge_runs
     from fer_repro.pipeline.record import keep_record
 
-    typer.echo(f"written: {keep_record(name, dataset, method, note, force)}")
+    ledger = judge_runs("params.yaml", method, dataset)
+    typer.echo(f"written: {keep_record(name, dataset, method, note, force, ledger=ledger)}")
 
 
 @app.command("verify")

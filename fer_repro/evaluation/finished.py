@@ -1,9 +1,14 @@
 """All finished runs of the pipeline together: which there are, and what they say about claims."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from fer_repro.config import method_arms, run_folder
+from fer_repro.evaluation.claims import read_claims
 from fer_repro.evaluation.evidence import Evidence, read_evidence
+from fer_repro.evaluation.ledger import attempted, judge
 from fer_repro.params import pipeline_runs, read_params
 
 
@@ -41,3 +46,29 @@ def gather_evidence(
         for dataset, method in finished_runs(params_file, runs_root)
         for found in read_evidence(params_file, method, dataset, runs_root, prepared_root)
     ]
+
+
+def judge_runs(
+    params_file: Path | str,
+    method: str,
+    dataset: str,
+    arms: Sequence[str] = (),
+    runs_root: Path | str = "runs",
+    prepared_root: Path | str = "prepared",
+) -> pd.DataFrame:
+    """Judge the claims that the runs of one method on one data set can be held against.
+
+    Args:
+        params_file: usually ``params.yaml``.
+        method: a key of ``methods``.
+        dataset: a key of ``data``.
+        arms: which; empty takes those of ``params_file``.
+        runs_root: where runs live.
+        prepared_root: where prepared data sets live.
+
+    Returns:
+        The tested rows of the ledger; see ``fer_repro.evaluation.ledger.judge``.
+    """
+    confidence = read_params(Path(params_file))["evaluation"]["confidence"]
+    found = read_evidence(params_file, method, dataset, runs_root, prepared_root, arms=arms)
+    return attempted(judge(read_claims(), found, confidence))

@@ -25,6 +25,13 @@ COLUMNS = (
     "detectable", "more_seeds", "verdict", "rule", "reason", "line", "note", "access",
 )  # fmt: skip
 
+NOT_ATTEMPTED = "not attempted"
+_PLACE = ("claim", "dataset", "protocol", "metric")
+_NUMBERS = (
+    "published", "tolerance", "measured", "difference", "low", "high", "confidence", "p", "p_holm", "seeds",
+    "groups", "power", "detectable", "more_seeds", "rule",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class _Tested:
@@ -80,6 +87,41 @@ def write_ledger(ledger: pd.DataFrame, folder: Path | str) -> Path:
     with atomic_write(path) as temporary:
         ledger.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
     return path
+
+
+def attempted(ledger: pd.DataFrame) -> pd.DataFrame:
+    """Keep the rows of claims that runs were held against."""
+    return ledger[ledger["verdict"] != NOT_ATTEMPTED]
+
+
+def with_records(ledger: pd.DataFrame, records: Path | str) -> pd.DataFrame:
+    """Let records answer where no run does: their tested rows take the places that are not attempted.
+
+    A record's row stands beside the claim's others where the ledger has no such place; where runs were
+    tested there, they count.
+
+    Args:
+        ledger: from ``judge``.
+        records: the folder of records; those that hold a ``ledger.csv`` take part, in the order of names.
+    """
+    rows = ledger
+    for path in sorted(Path(records).glob("*/ledger.csv")):
+        for _, found in read_tested(path).iterrows():
+            same = (rows[list(_PLACE)] == found[list(_PLACE)]).all(axis=1)
+            if (same & (rows["verdict"] != NOT_ATTEMPTED)).any():
+                continue
+            members = rows.index[rows["claim"] == found["claim"]]
+            place = int(rows.index[same][0]) if same.any() else int(members.max()) + 1
+            rest = rows[~same]
+            parts = rest[rest.index < place], found.to_frame().T, rest[rest.index >= place]
+            rows = pd.concat(parts, ignore_index=True)
+    return rows if rows is ledger else rows.astype({name: ledger.dtypes[name] for name in _NUMBERS})
+
+
+def read_tested(path: Path | str) -> pd.DataFrame:
+    """Read the ``ledger.csv`` of a record."""
+    numbers = [name for name in COLUMNS if name in _NUMBERS]
+    return pd.read_csv(path, keep_default_na=False, na_values=dict.fromkeys(numbers, ""))[list(COLUMNS)]
 
 
 def _places(claim: Claim, evidence: Sequence[Evidence]) -> list[Published]:

@@ -19,6 +19,7 @@ from fer_repro.config import RunConfig, load_config, method_arms, run_folder
 from fer_repro.data.prepare import prepare_dataset
 from fer_repro.data.store import open_store
 from fer_repro.errors import UserError
+from fer_repro.evaluation.finished import judge_runs
 from fer_repro.evaluation.summary import evaluate_runs, write_results
 from fer_repro.files import atomic_folder, atomic_write
 from fer_repro.methods.method import load_method
@@ -96,7 +97,8 @@ def record_results(params_file: Path, dataset: str, method: str, records: Path) 
     found = evaluate_runs(params_file, method, dataset, FULL / "runs", FULL / "prepared", arms=arms)
     write_results(FULL / "results" / dataset / method, found)
     note = _NOTE.format(arms=", ".join(arms))
-    return keep_record(f"full-{dataset}-{method}", dataset, method, note, True, FULL, records)
+    ledger = judge_runs(params_file, method, dataset, arms, FULL / "runs", FULL / "prepared")
+    return keep_record(f"full-{dataset}-{method}", dataset, method, note, True, FULL, records, ledger)
 
 
 def _jobs(params_file: Path) -> list[Job]:

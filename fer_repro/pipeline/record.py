@@ -1,7 +1,8 @@
 """Keep measured rows in git, with all that is needed to judge them: commit, recipe, machine, time.
 
-A record is a folder below records/: ``rows.csv`` and ``intervals.csv`` as the evaluation wrote them, and
-``record.json``. Predictions, weights and images stay where they are.
+A record is a folder below records/: ``rows.csv`` and ``intervals.csv`` as the evaluation wrote them, verdicts
+of the claims they are evidence for in ``ledger.csv``, and ``record.json``. Predictions, weights and images
+stay where they are.
 """
 
 import json
@@ -14,6 +15,7 @@ import pandas as pd
 
 from fer_repro.config import run_folder
 from fer_repro.errors import UserError
+from fer_repro.evaluation.ledger import write_ledger
 from fer_repro.files import atomic_folder
 
 TABLES = ("rows.csv", "intervals.csv")
@@ -27,6 +29,7 @@ def keep_record(
     force: bool = False,
     project: Path | str = ".",
     records: Path | str = "records",
+    ledger: pd.DataFrame | None = None,
 ) -> Path:
     """Record the results of one method on one data set.
 
@@ -38,6 +41,8 @@ def keep_record(
         force: replace a record of that name.
         project: where results/, runs/ and timings/ lie, and whose commit is recorded.
         records: where records live.
+        ledger: verdicts of the claims that these results are evidence for, from ``judge_runs``; they enter
+            the project's ledger.
 
     Returns:
         The record's folder.
@@ -77,6 +82,8 @@ def keep_record(
     with atomic_folder(Path(records) / name, force) as folder:
         for table in TABLES:
             shutil.copyfile(results / table, folder / table)
+        if ledger is not None and len(ledger):
+            write_ledger(ledger, folder)
         text = json.dumps(record, indent=2, sort_keys=True) + "\n"
         (folder / "record.json").write_text(text, encoding="utf-8")
     return Path(records) / name

@@ -45,7 +45,8 @@ def roc_lines(scores: pd.DataFrame) -> Figure:
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=":")
     colours = arm_colours(dict.fromkeys(scores["arm"]))
-    for (arm, _), part in scores.groupby(["arm", "seed"], sort=False):
+    for (named, _), part in scores.groupby(["arm", "seed"], sort=False):
+        arm = str(named)
         known = axes.get_legend_handles_labels()[1]
         name = plain(arm)
         axes.plot(part["far"], part["tar"], color=colours[arm], label=None if name in known else name)

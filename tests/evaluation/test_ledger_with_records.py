@@ -1,0 +1,66 @@
+"""Records answer claims that no run of the pipeline answers."""
+
+import pandas as pd
+import pytest
+
+from fer_repro.evaluation.claims import read_claims
+from fer_repro.evaluation.ledger import (
+    NOT_ATTEMPTED,
+    attempted,
+    judge,
+    read_tested,
+    with_records,
+    write_ledger,
+)
+
+PLACE = ["claim", "dataset", "protocol", "metric"]
+
+
+@pytest.fixture
+def ledger():
+    return judge(read_claims(), [], 0.95)
+
+
+def record(folder, rows, **changes):
+    folder.mkdir(parents=True)
+    write_ledger(rows.assign(verdict="inconclusive", difference=1.5, **changes), folder)
+    return folder.parent
+
+
+def test_a_record_takes_the_place_that_was_not_attempted(ledger, tmp_path):
+    row = ledger[(ledger["claim"] == "rmn-masks") & (ledger["dataset"] == "fer2013")].head(1)
+    whole = with_records(ledger, record(tmp_path / "a", row))
+    assert len(whole) == len(ledger)
+    found = attempted(whole)
+    assert found[PLACE].to_numpy().tolist() == row[PLACE].to_numpy().tolist()
+    assert found["difference"].tolist() == [1.5]
+    assert found.index.tolist() == row.index.tolist()
+    assert (whole["verdict"] == NOT_ATTEMPTED).sum() == len(ledger) - 1
+    assert whole.groupby("claim", sort=False).size().index.tolist() == list(dict.fromkeys(ledger["claim"]))
+
+
+def test_another_place_joins_its_claim(ledger, tmp_path):
+    row = ledger[ledger["claim"] == "rmn-masks"].head(1)
+    whole = with_records(ledger, record(tmp_path / "a", row, dataset="elsewhere"))
+    assert len(whole) == len(ledger) + 1
+    members = whole.index[whole["claim"] == "rmn-masks"]
+    assert (members == range(members[0], members[0] + len(members))).all()
+
+
+def test_runs_count_where_they_were_tested(ledger, tmp_path):
+    first = ledger.index[0]
+    tested = ledger.copy()
+    tested.loc[first, "verdict"], tested.loc[first, "difference"] = "direction reproduced", 7.0
+    whole = with_records(tested, record(tmp_path / "a", ledger.loc[[first]]))
+    pd.testing.assert_frame_equal(whole, tested)
+
+
+def test_records_without_verdicts_change_nothing(ledger, tmp_path):
+    (tmp_path / "a").mkdir()
+    pd.testing.assert_frame_equal(with_records(ledger, tmp_path), ledger)
+
+
+def test_a_record_reads_back_what_was_written(ledger, tmp_path):
+    row = ledger.head(1)
+    root = record(tmp_path / "a", row)
+    assert read_tested(root / "a" / "ledger.csv")["statement"].tolist() == row["statement"].tolist()
