@@ -18,9 +18,9 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PACKAGES = {
     "bs4": "beautifulsoup4",
     "PIL": "pillow",
+    "cv2": "opencv-python-headless",
     "yaml": "pyyaml",
     "sklearn": "scikit-learn",
-    "cv2": "opencv",
 }
 
 

@@ -220,7 +220,8 @@ def _sweep(workers: int, pull: str) -> int:
     if workers > 1:
         for step in ("prepare", "train", "evaluate"):
             # the last tasks take longest: begun first, they keep no worker waiting at the end
-            run_stages(changed_stages(*(f"{step}-{task}" for task in reversed(TASKS))), workers)
+            if run_stages(changed_stages(*(f"{step}-{task}" for task in reversed(TASKS))), workers):
+                break  # what follows would miss its inputs; the serial end says why
     return _call("repro")
 
 

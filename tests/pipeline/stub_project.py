@@ -112,7 +112,8 @@ def make_project(folder):
     params["pipeline"] = dict.fromkeys(TASKS, empty) | {
         "faces": {"datasets": {"synthetic": "data/synthetic/manifest.json"}, "methods": ["rmn", "twin"]}
     }
-    params["data"] = {"synthetic": {"max_train": 0, "max_val": 0, "max_test": 0}}
+    params["full"] = dict.fromkeys(TASKS, empty)
+    params["data"] = {"synthetic": params["data"]["synthetic"]}
     params["methods"] = dict.fromkeys(("rmn", "twin"), method)
     params["seeds"] = [0, 1]
     params["evaluation"]["confidence"] = 0.9

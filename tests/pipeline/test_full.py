@@ -34,6 +34,7 @@ def project(tmp_path, monkeypatch):
     rmn["recipes"]["synthetic"].update(epochs=1, tta_copies=0, batch_size=8)
     rmn["recipes"]["synthetic"]["model"]["width"] = 4
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(params))))
+    shutil.copytree(ROOT / "published", tmp_path / "published")
     monkeypatch.chdir(tmp_path)
     prepare_dataset("synthetic", "data/synthetic/manifest.json", "full/prepared/synthetic")
     return tmp_path / "params.yaml"
