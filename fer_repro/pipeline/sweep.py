@@ -18,9 +18,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,12 +28,9 @@ from typing import Any
 from fer_repro.config import RunConfig, RuntimeConfig, load_config, method_arms
 from fer_repro.errors import UserError
 from fer_repro.params import TASKS, pipeline_runs, read_params
-
-if sys.platform != "win32":
-    import fcntl
+from fer_repro.pipeline.project_lock import alone
 
 TRIES = 4
-LOCK = Path(".dvc/tmp/sweep.lock")
 # what DVC says when another of its processes is at work; a stage's own words do not count
 _LOCKED = re.compile(r"^ERROR: .*(Unable to acquire lock|is busy)", re.MULTILINE)
 # what DVC says of every stage and nobody reads
@@ -167,27 +164,6 @@ def _pause(attempt: int) -> None:
     time.sleep(random.uniform(0.5, 2.0) * (attempt + 1))
 
 
-@contextmanager
-def _alone() -> Iterator[None]:
-    """Wait until no other sweep of this project runs; the system frees the lock of one that was killed."""
-    if not LOCK.parent.parent.is_dir():
-        raise UserError(f"{Path.cwd()}: no DVC project here; start in the project's root")
-    LOCK.parent.mkdir(exist_ok=True)
-    with LOCK.open("a+") as file:
-        if sys.platform != "win32":
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                other = f"process {file.read() or 'unknown'}"
-                print(f"another sweep of this project runs ({other}); waiting for its end", flush=True)
-                fcntl.flock(file, fcntl.LOCK_EX)
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
 def _stop_with_children() -> None:
     """Before this process follows a signal, end everything it has started, training included."""
     import psutil
@@ -242,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _stop_with_children()
     try:
         workers = worker_count(check_runs(chosen.params).runtime, chosen.workers)
-        with _alone():
+        with alone():
             return _sweep(workers, chosen.pull)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -44,7 +44,7 @@ def test_another_place_joins_its_claim(ledger, tmp_path):
     whole = with_records(ledger, record(tmp_path / "a", row, dataset="elsewhere"))
     assert len(whole) == len(ledger) + 1
     members = whole.index[whole["claim"] == "rmn-masks"]
-    assert (members == range(members[0], members[0] + len(members))).all()
+    assert members.tolist() == list(range(members[0], members[0] + len(members)))
 
 
 def test_runs_count_where_they_were_tested(ledger, tmp_path):

@@ -1,0 +1,86 @@
+"""Let one sweep at a time work in a project, and clear away what a killed DVC left locked."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fer_repro.errors import UserError
+
+if sys.platform != "win32":
+    import fcntl
+
+SWEEP_LOCK = Path(".dvc/tmp/sweep.lock")
+DVC_LOCK = Path(".dvc/tmp/rwlock")
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other sweep of this project runs; the system frees the lock of one that was killed.
+
+    Raises:
+        UserError: the working folder is not the root of a DVC project.
+    """
+    if not SWEEP_LOCK.parent.parent.is_dir():
+        raise UserError(f"{Path.cwd()}: no DVC project here; start in the project's root")
+    SWEEP_LOCK.parent.mkdir(exist_ok=True)
+    with SWEEP_LOCK.open("a+") as file:
+        if sys.platform != "win32":
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                other = f"process {file.read() or 'unknown'}"
+                print(f"another sweep of this project runs ({other}); waiting for its end", flush=True)
+                fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        clear_dvc_lock()
+        yield
+
+
+def clear_dvc_lock(wait: float = 1.0) -> None:
+    """Remove DVC's table of locked paths unless a living DVC stands in it.
+
+    DVC takes a process that has ended out of it by itself, but stops at a table that a killed process left
+    half-written, and waits for ever when the number of the dead has gone to another program.
+
+    Args:
+        wait: seconds that a DVC at work is given to finish the table.
+    """
+    for attempt in range(2):
+        try:
+            table = json.loads(DVC_LOCK.read_text(encoding="utf-8"))
+            break
+        except FileNotFoundError:
+            return
+        except ValueError:
+            table = {}
+            if attempt == 0:
+                time.sleep(wait)
+    if not any(map(_is_dvc, _pids(table))):
+        DVC_LOCK.unlink(missing_ok=True)
+
+
+def _pids(table: Any) -> set[int]:  # noqa: ANN401 - a file of DVC
+    """Find the numbers at any depth: the table keeps one process a path for writing, a list for reading."""
+    if isinstance(table, list):
+        return set().union(*map(_pids, table))
+    if not isinstance(table, dict):
+        return set()
+    found = {table["pid"]} if isinstance(table.get("pid"), int) else set()
+    return found.union(*map(_pids, table.values()))
+
+
+def _is_dvc(pid: int) -> bool:
+    import psutil
+
+    try:
+        return any("dvc" in word for word in psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return False
