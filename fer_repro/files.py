@@ -1,16 +1,24 @@
 """Files that are whole or absent: YAML read as users mean it, and writes that rename when they are done."""
 
+import ctypes
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from fer_repro.errors import UserError
+
+if sys.platform != "win32":
+    import fcntl
+
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of the kernel
 
 
 class _Yaml12Loader(yaml.SafeLoader):
@@ -108,44 +116,125 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return loaded
 
 
+def keep_existing(paths: Iterable[Path], force: bool = False) -> None:
+    """Refuse to write over files that are there; commands call it before they begin to work.
+
+    Args:
+        paths: what would be written.
+        force: the user has allowed it.
+
+    Raises:
+        UserError: naming the first that exists.
+    """
+    for path in paths:
+        if not force and os.path.lexists(path):
+            raise UserError(f"{path} exists already; nothing was changed (--force replaces it)")
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; rename it to ``path`` on success, delete it on failure.
 
-    The temporary name is fixed because ``torch.save`` stores the file's name in the file.
+    The temporary name is fixed because ``torch.save`` stores the file's name in the file; a second process
+    that writes the same file waits for the first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with _alone(path, wait=True):
+        try:
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager
 def atomic_folder(path: Path, force: bool = False) -> Iterator[Path]:
     """Give a temporary folder beside ``path``; rename it to ``path`` on success, delete it on failure.
 
+    A folder that is replaced stays whole under its name until the new one takes it, in one step where the
+    system knows how to exchange two names.
+
     Raises:
-        UserError: ``path`` exists already and ``force`` is false.
+        UserError: ``path`` exists already and ``force`` is false, or another process is writing it.
     """
-    if path.exists() and not force:
-        raise UserError(f"{path} exists already; nothing was changed (--force replaces it)")
+    keep_existing([path], force)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, old = path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
-        yield temporary
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    if path.exists():
-        shutil.rmtree(old, ignore_errors=True)
+    with _alone(path, wait=False):
+        if old.exists() and not path.exists():
+            old.rename(path)  # a process was killed between the two steps
+        keep_existing([path], force)
+        _remove(temporary)
+        temporary.mkdir()
+        try:
+            yield temporary
+            keep_existing([path], force)
+            _take_name(temporary, path, old)
+        finally:
+            _remove(temporary)
+
+
+def _take_name(temporary: Path, path: Path, old: Path) -> None:
+    """Rename a folder; what had the name before ends as ``temporary`` or is gone."""
+    if not os.path.lexists(path):
+        temporary.rename(path)
+    elif not _exchange(temporary, path):
+        _remove(old)
         path.rename(old)
-    temporary.rename(path)
-    shutil.rmtree(old, ignore_errors=True)
+        temporary.rename(path)
+    _remove(old)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two names in one step; tells whether the system could."""
+    swap: Any = getattr(_LIBC, "renameat2", None)
+    return swap is not None and swap(_HERE, os.fsencode(first), _HERE, os.fsencode(second), _EXCHANGE) == 0
+
+
+def _remove(path: Path) -> None:
+    """Delete a folder; of a link only the link."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _alone(path: Path, wait: bool) -> Iterator[None]:
+    """Keep other processes from writing ``path``; the system frees the lock of one that was killed.
+
+    Raises:
+        UserError: another process writes it, and ``wait`` is false.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    lock = path.with_name(f".{path.name}.lock")
+    file = _locked(lock, wait)
+    if file is None:
+        raise UserError(f"{path} is being written by another process; nothing was changed")
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(file)
+
+
+def _locked(lock: Path, wait: bool) -> int | None:
+    while True:
+        file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            os.close(file)
+            return None
+        except OSError:
+            return file  # a file system without locks
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file), lock.stat()):
+                return file
+        os.close(file)  # its holder has deleted it

@@ -1,9 +1,48 @@
 """Files are whole or absent."""
 
+import subprocess
+import sys
+import threading
+
 import pytest
 
+from fer_repro import files
 from fer_repro.errors import UserError, nearest
-from fer_repro.files import atomic_folder, atomic_write, read_yaml
+from fer_repro.files import atomic_folder, atomic_write, keep_existing, read_yaml
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="locks of POSIX")
+WRITER = """
+import sys
+from pathlib import Path
+from fer_repro.files import atomic_folder, atomic_write
+way, path = {"file": atomic_write, "folder": atomic_folder}[sys.argv[1]], Path(sys.argv[2])
+with way(path) as temporary:
+    if sys.argv[1] == "file":
+        temporary.write_text("of the other")
+    else:
+        (temporary / "a").write_text("of the other")
+    print("begun", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def other():
+    """Another process in the midst of writing; a line on its standard input lets it finish."""
+    started = []
+
+    def start(kind, path):
+        command = [sys.executable, "-c", WRITER, kind, str(path)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout.readline() == "begun\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -38,6 +77,117 @@ def test_a_folder_is_not_replaced_without_force(tmp_path):
         (temporary / "a").write_text("3")
     assert (folder / "a").read_text() == "3"
     assert [item.name for item in tmp_path.iterdir()] == ["store"]
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_a_folder_is_whole_under_its_name_until_the_new_one_takes_it(tmp_path, monkeypatch, can_exchange):
+    folder = tmp_path / "store"
+    folder.mkdir()
+    (folder / "a").write_text("old")
+    exchanged = []
+
+    def exchange(first, second):
+        exchanged.append((folder / "a").read_text())
+        return can_exchange and swap(first, second)
+
+    swap = files._exchange
+    monkeypatch.setattr(files, "_exchange", exchange)
+    with atomic_folder(folder, force=True) as temporary:
+        (temporary / "a").write_text("new")
+        assert (folder / "a").read_text() == "old"
+    assert exchanged == ["old"]
+    assert (folder / "a").read_text() == "new"
+    assert [item.name for item in tmp_path.iterdir()] == ["store"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="renameat2")
+def test_two_names_are_exchanged_in_one_step(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "name").write_text(name)
+    assert files._exchange(tmp_path / "one", tmp_path / "two")
+    assert (tmp_path / "one" / "name").read_text() == "two"
+    assert (tmp_path / "two" / "name").read_text() == "one"
+    assert not files._exchange(tmp_path / "one", tmp_path / "none")
+
+
+def test_what_a_kill_between_two_renames_left_is_put_back(tmp_path):
+    old = tmp_path / ".store.old"
+    old.mkdir()
+    (old / "a").write_text("of the user")
+    with pytest.raises(UserError, match="exists already"), atomic_folder(tmp_path / "store"):
+        pass
+    assert (tmp_path / "store" / "a").read_text() == "of the user"
+
+
+def test_a_folder_that_appears_meanwhile_is_kept(tmp_path):
+    folder = tmp_path / "store"
+    with pytest.raises(UserError, match="exists already"), atomic_folder(folder) as temporary:
+        (temporary / "a").write_text("new")
+        folder.mkdir()
+        (folder / "a").write_text("of the user")
+    assert (folder / "a").read_text() == "of the user"
+    assert [item.name for item in tmp_path.iterdir()] == ["store"]
+
+
+def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "a").write_text("of the user")
+    (tmp_path / "store").symlink_to("disk", target_is_directory=True)
+    with atomic_folder(tmp_path / "store", force=True) as temporary:
+        (temporary / "a").write_text("new")
+    assert (tmp_path / "store" / "a").read_text() == "new"
+    assert (tmp_path / "disk" / "a").read_text() == "of the user"
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["disk", "store"]
+
+
+@posix
+def test_a_folder_that_another_process_writes_is_left_to_it(tmp_path, other):
+    folder = tmp_path / "store"
+    process = other("folder", folder)
+    with pytest.raises(UserError, match="is being written by another process"), atomic_folder(folder):
+        pass
+    process.communicate("\n")
+    assert process.returncode == 0
+    assert (folder / "a").read_text() == "of the other"
+    assert [item.name for item in tmp_path.iterdir()] == ["store"]
+
+
+@posix
+def test_two_processes_write_a_file_one_after_the_other(tmp_path, other):
+    path = tmp_path / "rows.csv"
+    process = other("file", path)
+    threading.Timer(0.5, process.stdin.close).start()  # lets it finish
+    with atomic_write(path) as temporary:
+        assert path.read_text() == "of the other"
+        temporary.write_text("mine")
+    assert path.read_text() == "mine"
+    assert [item.name for item in tmp_path.iterdir()] == ["rows.csv"]
+
+
+@posix
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_the_lock_of_a_killed_process_locks_nothing(tmp_path, other, kind):
+    path = tmp_path / "x"
+    process = other(kind, path)
+    process.kill()
+    process.wait()
+    assert not path.exists()
+    way = {"file": atomic_write, "folder": atomic_folder}[kind]
+    with way(path) as temporary:
+        (temporary if kind == "file" else temporary / "a").write_text("mine")
+    assert [item.name for item in tmp_path.iterdir()] == ["x"]
+
+
+def test_what_exists_is_kept_unless_the_user_says_otherwise(tmp_path):
+    there, dangling = tmp_path / "there.csv", tmp_path / "link.csv"
+    there.touch()
+    dangling.symlink_to("nowhere")
+    keep_existing([tmp_path / "new.csv"])
+    keep_existing([there], force=True)
+    for path in (there, dangling):
+        with pytest.raises(UserError, match=f"{path.name} exists already; nothing was changed"):
+            keep_existing([tmp_path / "new.csv", path])
 
 
 @pytest.mark.parametrize(
