@@ -14,7 +14,7 @@ from fer_repro.errors import UserError
 FOLDS = 10
 CKPLUS_LIST = "emotion_fan_10fold.txt"
 CKPLUS_SUBJECTS = 118  # with a labelled sequence
-_HEADER = re.compile(r"(\d+)-fold (\d+)\b")
+_HEADER = re.compile(r"(\d{1,9})-fold (\d{1,9})\b")
 _ENTRY = re.compile(r"(S\d+/\d+) (\w+)$")
 _SHARE = 8  # one training sample in eight: FER2013's own ratio, 3589 to 28709
 HELD_OUT = f"one in {_SHARE} of the training images (by the sha256 of its pixels) is val"

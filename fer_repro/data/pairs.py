@@ -156,7 +156,7 @@ def _near(name: str, choices: Iterable[str], what: str) -> str:
 def _read_table(
     path: Path, numbered: Sequence[tuple[int, str]], samples: pd.DataFrame
 ) -> list[tuple[int, int, int, int]]:
-    header = [name.strip() for name in next(csv.reader([numbered[0][1]]))]
+    header = _cells(numbered[0][1], f"{path}: line {numbered[0][0]}")
     if tuple(header) not in (COLUMNS[1:4], COLUMNS[1:]):
         raise UserError(
             f"{path}: line {numbered[0][0]}: columns are {','.join(header)}: expected first,second,same or "
@@ -167,7 +167,7 @@ def _read_table(
     rows = []
     for line, text in numbered[1:]:
         where = f"{path}: line {line}"
-        fields = [field.strip() for field in next(csv.reader([text]))]
+        fields = _cells(text, where)
         if len(fields) != len(header):
             raise UserError(f"{where}: {len(fields)} columns: expected {len(header)}, {','.join(header)}")
         for file in fields[:2]:
@@ -186,6 +186,13 @@ def _read_table(
             raise UserError(f"{where}: fold is {fold[:20]!r}: expected a whole number from 1")
         rows.append((first, second, int(same), int(fold)))
     return rows
+
+
+def _cells(text: str, where: str) -> list[str]:
+    try:
+        return [cell.strip() for cell in next(csv.reader([text]))]
+    except csv.Error as error:
+        raise UserError(f"{where}: not readable as CSV: {error}") from None
 
 
 # The file in a store

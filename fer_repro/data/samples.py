@@ -1,5 +1,6 @@
 """The one sample table every data set becomes: image row, label, subject, clip, split, and any factors."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -14,6 +15,7 @@ SPLITS = ("train", "val", "test")
 CHALLENGE = "challenge"
 """A further split: samples beside the official test part, which only lists of hard ones name."""
 REQUIRED = ("image", "label", "subject", "clip", "split")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,14 @@ class Converted:
     samples: pd.DataFrame
     source: dict[str, str]
     note: str = ""
+
+
+def has_controls(text: str) -> bool:
+    """Tell whether a name holds line ends, other control characters or bytes that are no UTF-8.
+
+    Such a name breaks the lines of tables and messages, and not every reader gives it back unchanged.
+    """
+    return _CONTROLS.search(text) is not None
 
 
 def check_samples(samples: pd.DataFrame, classes: Sequence[str], images: int, where: str) -> pd.DataFrame:
@@ -67,6 +77,7 @@ def check_samples(samples: pd.DataFrame, classes: Sequence[str], images: int, wh
     for column in ("subject", "clip", "split"):
         bad = ~samples[column].map(lambda value: isinstance(value, str)).to_numpy(bool)
         _refuse(samples[column], bad, 'text ("" if unknown)', where)
+        _refuse_controls(samples[column], where)
         table[column] = samples[column].astype(str).to_numpy(object)
     bad = ~samples["split"].isin((*SPLITS, CHALLENGE)).to_numpy()
     if bad.any():
@@ -76,6 +87,11 @@ def check_samples(samples: pd.DataFrame, classes: Sequence[str], images: int, wh
     factors = sorted(set(samples.columns) - set(REQUIRED))
     for column in factors:
         _refuse(samples[column], samples[column].isna().to_numpy(bool), "a value in every row", where)
+        if pd.api.types.is_float_dtype(samples[column]):
+            infinite = ~np.isfinite(samples[column].to_numpy(float))
+            _refuse(samples[column], infinite, "a finite number", where)
+        elif not pd.api.types.is_numeric_dtype(samples[column]):
+            _refuse_controls(samples[column], where)
     checked = pd.DataFrame(table).astype(dict.fromkeys(("subject", "clip", "split"), "str"))
     return pd.concat([checked, samples[factors].reset_index(drop=True)], axis=1)
 
@@ -114,6 +130,13 @@ def _whole_numbers(column: pd.Series, below: int, expected: str, where: str) -> 
         good = (numbers >= 0) & (numbers < below) & (numbers == np.floor(numbers))
     _refuse(column, ~good, expected, where)
     return numbers.astype(np.int64)
+
+
+def _refuse_controls(column: pd.Series, where: str) -> None:
+    words = [value if isinstance(value, str) else "" for value in column]
+    if has_controls("".join(words)):  # one search for all: tables have millions of rows
+        bad = np.array([has_controls(word) for word in words])
+        _refuse(column, bad, "a name without line ends and control characters", where)
 
 
 def _refuse(column: pd.Series, bad: np.ndarray, expected: str, where: str) -> None:

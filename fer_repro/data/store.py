@@ -14,7 +14,7 @@ import pandas as pd
 from pydantic.dataclasses import dataclass
 
 from fer_repro.config import STRICT, PositiveInt, read_section
-from fer_repro.data.samples import check_samples, read_samples, samples_csv
+from fer_repro.data.samples import check_samples, has_controls, read_samples, samples_csv
 from fer_repro.errors import UserError
 from fer_repro.files import atomic_folder
 
@@ -178,10 +178,17 @@ def store_writer(
     Call ``append`` for the images and ``finish`` once at the end.
 
     Raises:
-        UserError: ``folder`` exists and ``force`` is false, or two classes share a name.
+        UserError: ``folder`` exists and ``force`` is false, two classes share a name, or a name holds line
+            ends or other control characters.
     """
     if len(set(classes)) != len(classes) or not classes:
         raise UserError(f"classes of {name} are {', '.join(classes) or 'none'}: expected different names")
+    for one in classes:
+        if has_controls(one) or one != one.strip() or not one:
+            raise UserError(
+                f"class {one!r} of {name}: expected a name without line ends, control characters and blanks "
+                "at its ends"
+            )
     with atomic_folder(folder, force) as temporary:
         writer = StoreWriter(temporary, folder, name, classes)
         try:
