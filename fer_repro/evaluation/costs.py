@@ -1,6 +1,5 @@
-"""What trained networks cost: parameters, operations, and what training took."""
+"""What trained networks cost: parameters and operations."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
 
 COLUMNS = ("method", "arm", "dataset", "parameters", "item", "flops")
-TIMES = ("train_seconds", "first_step_seconds", "images_per_second")
 _ITEMS = {"images": "face", "frames": "frame", "regions": "region"}
 
 
@@ -76,27 +74,3 @@ def _first_item(store: Store, view: View, size: int) -> tuple[Tensor, ...]:
     split = open_table(store, store.samples, name, in_clips=view.in_clips)
     screen = Screen(view, split, size, lambda tensor: tensor)
     return screen.clean(view.testing(split).take(slice(0, 1))).inputs
-
-
-def training_times(
-    params_file: Path | str, trained: Sequence[tuple[str, str]], timings_root: Path | str = "timings"
-) -> pd.DataFrame:
-    """Read how long training took, mean over seeds; empty where no timing is left.
-
-    Args:
-        params_file: usually ``params.yaml``.
-        trained: data sets and methods with finished runs.
-        timings_root: where durations are kept.
-
-    Returns:
-        ``method``, ``arm``, ``dataset`` and ``TIMES``; ``first_step_seconds`` is of training by triplets.
-    """
-    seeds = read_params(Path(params_file))["seeds"]
-    rows = []
-    for dataset, method in trained:
-        for arm in method_arms(Path(params_file), method):
-            files = [run_folder(timings_root, dataset, method, s, arm).with_suffix(".json") for s in seeds]
-            found = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
-            means = pd.DataFrame(found).reindex(columns=list(TIMES)).apply(pd.to_numeric).mean()
-            rows.append({"method": method, "arm": arm, "dataset": dataset, **means})
-    return pd.DataFrame(rows, columns=["method", "arm", "dataset", *TIMES])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from evaluated_project import sample_table, write_classes, write_data, write_params, write_run
 
-from fer_repro.evaluation.costs import COLUMNS, measure_costs, training_times
+from fer_repro.evaluation.costs import COLUMNS, measure_costs
 from fer_repro.evaluation.finished import finished_runs, gather_evidence
 from fer_repro.files import read_yaml
 
@@ -49,17 +49,6 @@ def test_parameters_and_operations_of_one_item(clips):
     heads = 2 * (3 * features + 3 * 2 * features + 2 * 2 * features)  # alpha, beta, one classifier of [f ; v]
     assert ours - fused == heads - 2 * 3 * 2 * features
     assert fused > 3 * 6e6
-
-
-def test_training_times_are_means_over_seeds(clips):
-    folder, params = clips
-    for seed, seconds in ((0, 10.0), (1, 20.0)):
-        file = folder / f"timings/small/fan/{seed}/self_relation.json"
-        file.parent.mkdir(parents=True)
-        file.write_text(json.dumps({"train_seconds": seconds, "images_per_second": 100, "environment": {}}))
-    table = training_times(params, [("small", "fan")], folder / "timings")
-    assert table["train_seconds"].tolist()[0] == 15.0
-    assert np.isnan(table["train_seconds"].iloc[1])
 
 
 def test_only_finished_runs_count(clips):

@@ -21,10 +21,13 @@ def test_files_hold_no_times():
     assert without.columns == part.columns
 
 
-def test_both_steps_of_training_count():
+def test_both_steps_of_training_count_and_what_it_needed():
     times = COSTS[["method", "arm", "dataset"]].assign(
-        train_seconds=[60.0, np.nan], first_step_seconds=[30.0, np.nan], images_per_second=[100.0, np.nan]
-    )
+        train_seconds=[60.0, np.nan], first_step_seconds=[30.0, np.nan], images_per_second=[100.0, np.nan],
+        data_share=[0.25, np.nan], memory_mb=[1536.0, np.nan],
+    )  # fmt: skip
     part = cost_part(COSTS, times)
     assert part.frame["training"].tolist() == ["1 min 30 s", ""]
+    assert part.frame["memory"].tolist() == ["1.5 GB", "not recorded"]
+    assert part.frame["waiting"].tolist() == ["25 %", "not recorded"]
     assert "mean over seeds" in part.caption
