@@ -1,0 +1,274 @@
+"""Trained networks to play with: a few factors to move, and a figure of what the network makes of the face.
+
+An explorer knows nothing of notebooks or widgets. ``at`` takes the factors that are moved and gives the
+figure with a sentence that says the same; ``fer_repro.inference.sliders`` puts controls beside it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fer_repro.data.store import Store
+from fer_repro.data.synthetic.factors import CLASSES
+from fer_repro.errors import UserError, nearest
+from fer_repro.evaluation.region_weights import common_boxes
+from fer_repro.evaluation.reopened import reopen
+from fer_repro.inference.moved_faces import (
+    COVERS,
+    Row,
+    course,
+    draw_like,
+    is_drawn,
+    look_at_pictures,
+    with_cover,
+    with_expression,
+    with_yaw,
+)
+from fer_repro.report.explored import frames_explored, masks_explored, regions_explored
+from fer_repro.report.regions import covered_shares
+
+PEOPLE = 8  # of a data set among whom one may choose
+FRAMES = 8  # of a drawn clip
+NOWHERE = "no frame"
+
+
+@dataclass(frozen=True)
+class Slider:
+    """A number to move."""
+
+    name: str
+    label: str
+    low: float
+    high: float
+    step: float
+    value: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A word to choose."""
+
+    name: str
+    label: str
+    options: tuple[str, ...]
+    value: str
+
+
+Control = Slider | Choice
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an explorer shows: a figure, and the same in words for those who cannot see it."""
+
+    figure: Figure
+    words: str
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """A trained network with factors to move.
+
+    Attributes:
+        controls: the factors, with where they start.
+        look: what the network makes of them, by their names.
+    """
+
+    controls: tuple[Control, ...]
+    look: Callable[..., Seen]
+
+    def at(self, **moved: float | str) -> Seen:
+        """Look with some factors moved and the others where they start.
+
+        Raises:
+            UserError: a factor is unknown, or its value out of range.
+        """
+        values: dict[str, float | str] = {control.name: control.value for control in self.controls}
+        for name in moved:
+            if name not in values:
+                raise UserError(f"nothing to move is called '{name}'; {nearest(name, values)}")
+        for control in self.controls:
+            _check(control, moved.get(control.name, control.value))
+        return self.look(**(values | moved))
+
+
+class Pose(NamedTuple):
+    """How a person is shown: the factors of ``face_controls`` besides the person.
+
+    Attributes:
+        expression: a class.
+        intensity: 0 to 1.
+        yaw: degrees from the front.
+        cover: a key of ``COVERS``.
+    """
+
+    expression: str
+    intensity: float
+    yaw: float
+    cover: str
+
+    def of(self, row: Row) -> Row:
+        """Show the person of a row so."""
+        shown = with_expression(row, self.expression, self.intensity)
+        return with_cover(with_yaw(shown, self.yaw), self.cover)
+
+    @property
+    def words(self) -> str:
+        """Say it."""
+        cover = "nothing" if self.cover == "none" else self.cover
+        return (
+            f"{self.expression} at {self.intensity:.2f}, turned by {self.yaw:g} degrees, covered by {cover}"
+        )
+
+
+def _check(control: Control, value: float | str) -> None:
+    if isinstance(control, Choice):
+        if value not in control.options:
+            raise UserError(f"{control.name} is {value!r}; {nearest(str(value), control.options)}")
+    elif isinstance(value, str) or not control.low <= value <= control.high:
+        raise UserError(f"{control.name} is {value!r}; expected {control.low:g} to {control.high:g}")
+
+
+def explore_masks(folder: Path | str, store: Store) -> Explorer | None:
+    """Move a face before a Residual Masking Network and watch its masks.
+
+    Args:
+        folder: of a run, one seed and arm.
+        store: the data set it was trained on.
+
+    Returns:
+        None where faces are not drawn, and so cannot be drawn again.
+    """
+    if not is_drawn(store):
+        return None
+    run, people = reopen(folder, store), people_of(store.samples, "test")
+
+    def look(person: str, expression: str, intensity: float, yaw: float, cover: str) -> Seen:
+        pose = Pose(expression, intensity, yaw, cover)
+        picture = draw_like([pose.of(people[person])], store).images
+        found = look_at_pictures(run, picture)
+        masks = [found[f"mask{stage}"][0] for stage in range(1, 5) if f"mask{stage}" in found]
+        likely = found["probabilities"][0]
+        figure = masks_explored(picture[0], masks, run.classes, likely, expression)
+        return Seen(figure, f"Person {person}, {pose.words}. {_said(run.classes, likely)}")
+
+    return Explorer(face_controls(people, "happy"), look)
+
+
+def explore_regions(folder: Path | str, store: Store) -> Explorer | None:
+    """Cover or turn a face before a Region Attention Network and watch the weights of its regions.
+
+    Args:
+        folder: of a run, one seed and arm with attention.
+        store: the data set it was trained on.
+
+    Returns:
+        None where faces are not drawn, and so cannot be drawn again.
+    """
+    if not is_drawn(store):
+        return None
+    run, people = reopen(folder, store), people_of(store.samples, "test")
+    boxes = common_boxes(run.config["recipe"]["model"]["crops"])
+
+    def look(person: str, expression: str, intensity: float, yaw: float, cover: str) -> Seen:
+        pose = Pose(expression, intensity, yaw, cover)
+        drawn = draw_like([pose.of(people[person])], store)
+        found = look_at_pictures(run, drawn.images)
+        weights, likely = found["weights"][0], found["probabilities"][0]
+        covered = covered_shares(drawn.occluded, boxes)[0]
+        figure = regions_explored(drawn.images[0], boxes, weights, covered, run.classes, likely, expression)
+        heaviest = list(boxes)[int(weights.argmax())]
+        words = f"Heaviest region: {heaviest}, {weights.max():.3f}. {_said(run.classes, likely)}"
+        return Seen(figure, f"Person {person}, {pose.words}. {words}")
+
+    return Explorer(face_controls(people, "happy"), look)
+
+
+def explore_frames(folder: Path | str, store: Store) -> Explorer | None:
+    """Move the apex of a drawn clip, or cover one of its frames, and watch the weights of the frames.
+
+    Args:
+        folder: of a run of Frame Attention Networks, one seed and arm with attention.
+        store: the data set it was trained on.
+
+    Returns:
+        None where faces are not drawn, and so cannot be drawn again.
+    """
+    if not is_drawn(store):
+        return None
+    run, people = reopen(folder, store), people_of(store.samples, "test")
+
+    def look(person: str, expression: str, apex: float, cover: str, frame: str) -> Seen:
+        levels = course(FRAMES, int(apex))
+        rows = [with_expression(people[person], expression, level) for level in levels.tolist()]
+        hidden = [] if frame == NOWHERE else [int(frame)]
+        for place in hidden:
+            rows[place] = with_cover(rows[place], cover)
+        pictures = draw_like(rows, store).images
+        found = look_at_pictures(run, pictures)
+        weights, likely = found["weights"][0], found["probabilities"][0]
+        figure = frames_explored(
+            pictures, found["alpha"][0], weights, levels, hidden, run.classes, likely, expression
+        )
+        words = (
+            f"Person {person}, {expression}, apex at frame {int(apex)}, "
+            f"{f'{cover} in frame {frame}' if hidden else 'nothing in the way'}. "
+            f"Heaviest frame: {int(weights.argmax())}. {_said(run.classes, likely)}"
+        )
+        return Seen(figure, words)
+
+    numbers = tuple(str(place) for place in range(FRAMES))
+    controls = (
+        Choice("person", "Person", tuple(people), next(iter(people))),
+        Choice("expression", "Expression", CLASSES, "surprise"),
+        Slider("apex", "Apex at frame", 0, FRAMES - 1, 1, 4),
+        Choice("cover", "Passing", ("hand", "block", "hair", "mask"), "hand"),
+        Choice("frame", "Hides", (NOWHERE, *numbers), NOWHERE),
+    )
+    return Explorer(controls, look)
+
+
+def people_of(samples: pd.DataFrame, split: str, count: int = PEOPLE) -> dict[str, Row]:
+    """Choose people of a split, each with the factors of one picture in which nothing hides the face.
+
+    Args:
+        samples: the table of a drawn set.
+        split: of it.
+        count: at most so many people, evenly spread.
+
+    Returns:
+        Subject -> factors, seen from the front.
+    """
+    part = samples[(samples["split"] == split) & (samples["occluder"] == "none")]
+    first = part.drop_duplicates("subject").reset_index(drop=True)
+    chosen = np.linspace(0, len(first) - 1, min(count, len(first))).astype(int)
+    rows = [
+        {str(name): value for name, value in row.items()} for row in first.iloc[chosen].to_dict("records")
+    ]
+    return {str(row["subject"]): with_yaw(row, 0.0) for row in rows}
+
+
+def face_controls(people: Mapping[str, Row], expression: str) -> tuple[Control, ...]:
+    """Name what can be moved of a face, with the names that ``Pose`` has.
+
+    Args:
+        people: among whom one may choose, the first one shown at first.
+        expression: shown at first.
+    """
+    return (
+        Choice("person", "Person", tuple(people), next(iter(people))),
+        Choice("expression", "Expression", CLASSES, expression),
+        Slider("intensity", "Intensity", 0.0, 1.0, 0.05, 0.9),
+        Slider("yaw", "Turn (degrees)", -60.0, 60.0, 5.0, 0.0),
+        Choice("cover", "Covered by", tuple(COVERS), "none"),
+    )
+
+
+def _said(names: tuple[str, ...], likely: np.ndarray) -> str:
+    best = int(likely.argmax())
+    return f"The network says {names[best]}, {likely[best]:.0%}."
