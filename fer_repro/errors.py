@@ -3,9 +3,21 @@
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 2000  # characters of a message
+
 
 class UserError(ValueError):
-    """A mistake in what the user gave: one message that names file, place and the nearest valid choice."""
+    """A mistake in what the user gave: one line that names file, place and the nearest valid choice."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_one_line(message))
+
+
+def _one_line(message: str) -> str:
+    """Spell out line ends and terminal codes, and end somewhere: a message quotes what may hold anything."""
+    half = LONGEST // 2
+    short = message if len(message) <= LONGEST else f"{message[:half]} ... {message[-half:]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

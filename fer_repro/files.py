@@ -1,8 +1,7 @@
-"""Files that are whole or absent: YAML read as users mean it, and writes that rename when they are done."""
+"""Files that are whole or absent: YAML mappings, and writes that rename when they are done."""
 
 import ctypes
 import os
-import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,71 +9,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fer_repro.errors import UserError
+from fer_repro.plain_yaml import parse_yaml
 
 if sys.platform != "win32":
     import fcntl
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of the kernel
-
-
-class _Yaml12Loader(yaml.SafeLoader):
-    """YAML 1.1 reads ``1e-3`` as a string and ``on`` as a boolean; users mean what YAML 1.2 reads."""
-
-
-def _yaml_resolvers() -> None:
-    tags = {"tag:yaml.org,2002:float", "tag:yaml.org,2002:bool", "tag:yaml.org,2002:int"}
-    _Yaml12Loader.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in pairs if tag not in tags]
-        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    add = _Yaml12Loader.add_implicit_resolver
-    add("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false|True|False|TRUE|FALSE)$"), list("tTfF"))
-    add("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
-    add(
-        "tag:yaml.org,2002:float",
-        re.compile(
-            r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
-        ),
-        list("-+.0123456789"),
-    )
-
-
-def _no_duplicate_keys(loader: _Yaml12Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: dict[str, int] = {}
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if key in seen:
-            line = key_node.start_mark.line + 1
-            raise UserError(f"{loader.name}: key '{key}' on line {line} repeats the one on line {seen[key]}")
-        seen[key] = key_node.start_mark.line + 1
-    return loader.construct_mapping(node, deep=True)
-
-
-def _yaml_int(loader: _Yaml12Loader, node: yaml.ScalarNode) -> int:
-    return int(loader.construct_scalar(node))  # decimal, as YAML 1.2 says: 010 is ten
-
-
-_yaml_resolvers()
-_Yaml12Loader.add_constructor("tag:yaml.org,2002:int", _yaml_int)
-_Yaml12Loader.add_constructor("tag:yaml.org,2002:map", _no_duplicate_keys)
-
-
-def parse_yaml(text: str, where: str) -> Any:  # noqa: ANN401 - whatever the text holds
-    """Read one YAML 1.2 value from ``text``; ``where`` names its source in messages.
-
-    Raises:
-        UserError: the text is no YAML, or repeats a key.
-    """
-    try:
-        loader = _Yaml12Loader(text)
-        loader.name = where
-        return loader.get_single_data()
-    except yaml.YAMLError as error:
-        raise UserError(f"{where}: not readable as YAML: {' '.join(str(error).split())}") from None
 
 
 def parse_pairs(pairs: Sequence[str], option: str) -> dict[str, Any]:

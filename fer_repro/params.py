@@ -1,5 +1,6 @@
 """params.yaml as it stands: its top level, and what the pipeline is to train."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,23 @@ def read_params(params_file: Path) -> dict[str, Any]:
             f"{params_file}: seeds is {params['seeds']!r}: expected a list with at least one entry"
         )
     for seed in params["seeds"]:
-        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
             raise UserError(f"{params_file}: seeds holds {seed!r}: expected whole numbers from 0")
+        if params["seeds"].count(seed) > 1:  # the interval would count its runs twice
+            raise UserError(f"{params_file}: seeds holds {seed} twice: expected different seeds")
     for key in ("data", "full", "methods", "pipeline"):
         if not isinstance(params[key], dict) or not params[key]:
             raise UserError(
                 f"{params_file}: {key} is {params[key]!r}: expected a mapping with at least one entry"
             )
+    for key in ("data", "methods"):
+        for name in params[key]:
+            if not isinstance(name, str) or not re.fullmatch(r"\w[\w-]*", name, re.ASCII):
+                raise UserError(
+                    f"{params_file}: {key}: {name!r} becomes a folder: expected letters, digits, _ and -"
+                )
+    for name, section in params["methods"].items():
+        _check_method(section, f"{params_file}: methods.{name}")
     for key in ("full", "pipeline"):
         _check_keys(params[key], TASKS, f"{params_file}: {key}")
         for task, section in params[key].items():
@@ -52,6 +63,19 @@ def _check_keys(section: dict[str, Any], keys: Iterable[str], where: str) -> Non
             raise UserError(f"{where}: key '{key}' is missing")
 
 
+def _check_method(section: object, where: str) -> None:
+    if not isinstance(section, dict):
+        raise UserError(f"{where} is {section!r}: expected arms and recipes")
+    arms = [arm for key in ("arms", "more_arms") for arm in _listed(section.get(key))]
+    for arm in arms:
+        if arms.count(arm) > 1:
+            raise UserError(f"{where}: arm '{arm}' is named twice: expected different arms")
+
+
+def _listed(section: object) -> list[Any]:
+    return section if isinstance(section, list) else []
+
+
 def _check_task(section: object, where: str, methods: dict[str, Any]) -> None:
     if not isinstance(section, dict):
         raise UserError(f"{where} is {section!r}: expected datasets and methods")
@@ -60,8 +84,13 @@ def _check_task(section: object, where: str, methods: dict[str, Any]) -> None:
         raise UserError(f"{where}.datasets is {section['datasets']!r}: expected names with manifests")
     if not isinstance(section["methods"], list):
         raise UserError(f"{where}.methods is {section['methods']!r}: expected a list of names")
+    for name, manifest in section["datasets"].items():
+        if not isinstance(name, str) or not isinstance(manifest, str):
+            raise UserError(f"{where}.datasets: {name!r} is {manifest!r}: expected a name with its manifest")
     for name in section["methods"]:
-        if name not in methods:
+        if section["methods"].count(name) > 1:
+            raise UserError(f"{where}.methods names {name!r} twice: expected different methods")
+        if not isinstance(name, str) or name not in methods:
             raise UserError(
                 f"{where}.methods names '{name}', which methods lacks; {nearest(str(name), methods)}"
             )

@@ -113,7 +113,7 @@ def outdated_stages() -> list[str]:
     if (
         done.returncode and not lines
     ):  # behind a stage that would run, a dry run may stumble over absent files
-        raise UserError(f"dvc cannot check the pipeline:\n{done.stderr.strip()}")
+        raise UserError(f"dvc cannot check the pipeline: {' '.join(done.stderr.split())}")
     return [line.split("'")[1] for line in lines]
 
 
