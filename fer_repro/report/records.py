@@ -8,9 +8,19 @@ from typing import Any
 import pandas as pd
 
 from fer_repro.errors import UserError
-from fer_repro.report.claims import claim_sentences, claim_table, show_claims
+from fer_repro.report.display import say
+from fer_repro.report.ledger import in_words, read_ledger
 from fer_repro.report.runs import read_rows
-from fer_repro.report.tables import GROUP, Column, as_html, beside_published, for_people, print_value
+from fer_repro.report.tables import (
+    GROUP,
+    Column,
+    as_html,
+    beside_published,
+    for_people,
+    print_value,
+    spell_range,
+    uses_tta,
+)
 
 _WANTED = {
     "commit": str, "changed": list, "dataset": str, "method": str, "note": str, "recipe": dict,
@@ -27,15 +37,34 @@ _RESULTS = (
     Column("published", "Published", "percent"),
     Column("gap", "Gap", "points"),
 )
+_DIFFERENCES = (
+    Column("arm", "Arms"),
+    Column("protocol", "Protocol"),
+    Column("augmented", "TTA"),
+    Column("value", "Difference", "points"),
+    Column("interval", "Interval", "range"),
+    Column("runs", "Seeds", "count"),
+)
 _HOW = (Column("what", "What"), Column("value", "Value"))
+_BOTH = "t over seeds and samples"  # the interval that verdicts rest on
 
 
 @dataclass(frozen=True)
 class Record:
-    """One record as a piece of the page."""
+    """One record as a piece of the page.
+
+    Attributes:
+        name: of its folder.
+        method: that was trained.
+        title: method and data set.
+        verdicts: of the claims it is evidence for, each once.
+        html: its verdicts in words, its results and how it was made.
+    """
 
     name: str
+    method: str
     title: str
+    verdicts: tuple[str, ...]
     html: str
 
 
@@ -68,7 +97,7 @@ def with_records(measured: pd.DataFrame, records: Path) -> pd.DataFrame:
 
 
 def _show(folder: Path, published: pd.DataFrame, confidence: float) -> Record:
-    record, rows = _read_record(folder / "record.json"), read_rows(folder / "rows.csv")
+    record, rows = read_record(folder / "record.json"), read_rows(folder / "rows.csv")
     method, dataset = record["method"], record["dataset"]
     table = for_people(beside_published(rows, published, confidence))
     table = table[table["metric"] == "accuracy"]
@@ -79,16 +108,53 @@ def _show(folder: Path, published: pd.DataFrame, confidence: float) -> Record:
         "clean: test images that stand in neither train nor val. TTA: test-time augmentation."
     )
     html = as_html(table.assign(protocol=table["protocol"].replace("", "official")), _RESULTS, caption)
+    ledger = folder / "ledger.csv"
+    judged = in_words(read_ledger(ledger)) if ledger.is_file() else pd.DataFrame()
+    html = "".join(map(_verdict, judged.to_dict("records"))) + html
     if pair := _compared(rows):
-        claims = claim_table(rows, published, method, *pair, confidence)
-        words = f"{pair[0]} against {pair[1]}, seed by seed, in percentage points."
-        html = claim_sentences(claims).markup + html + show_claims(claims, words).markup
-    how = pd.DataFrame(_provenance(record), columns=["what", "value"])
+        html += _differences(folder / "intervals.csv", " - ".join(pair))
+    how = pd.DataFrame(provenance(record), columns=["what", "value"])
     html += as_html(how, _HOW, f"How the record {folder.name} was made")
-    return Record(folder.name, f"{method} on {dataset}", html)
+    verdicts = tuple(dict.fromkeys(judged["verdict"])) if len(judged) else ()
+    return Record(folder.name, method, f"{method} on {dataset}", verdicts, html)
 
 
-def _read_record(path: Path) -> dict[str, Any]:
+def _verdict(row: dict[str, Any]) -> str:
+    """Say a claim, what was found and what is concluded, as the ledger has them."""
+    numbers = f"{row['now']} ({row['interval']}, {row['seeds']:.0f} seeds); published: {row['was']}"
+    verdict = str(row["verdict"]).capitalize()
+    return say(f"{verdict}: {row['statement']} Measured {numbers}. {row['reason']}.").markup
+
+
+def _differences(path: Path, arms: str) -> str:
+    """Lay out the differences of two arms in accuracy, with the interval that verdicts rest on."""
+    if not path.is_file():
+        return ""
+    table = pd.read_csv(path, keep_default_na=False, na_values=dict.fromkeys(("value", "low", "high"), ""))
+    same = (table["arm"] == arms) & (table["kind"] == _BOTH) & table["metric"].str.endswith("accuracy")
+    table = table[same & (table["metric"] != "mean_class_accuracy")]
+    if table.empty:
+        return ""
+    ends = zip(table["low"], table["high"], strict=True)
+    words = table.assign(
+        arm=table["arm"].str.replace(" - ", " − "),
+        augmented=["yes" if uses_tta(value) else "no" for value in table["tta"]],
+        interval=[spell_range(low, high, "points") for low, high in ends],
+    )
+    percent = f"{100 * float(table['confidence'].iloc[0]):g} %"
+    caption = (
+        f"Difference of the arms in accuracy, percentage points, with its {percent} interval over seeds and "
+        "samples."
+    )
+    return as_html(words, _DIFFERENCES, caption)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read and check a ``record.json``.
+
+    Raises:
+        UserError: it is missing, is no JSON, or lacks a key.
+    """
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -108,7 +174,7 @@ def _compared(rows: pd.DataFrame) -> tuple[str, str] | None:
     return (names[0][0], names[0][1]) if names else None
 
 
-def _provenance(record: dict[str, Any]) -> list[tuple[str, str]]:
+def provenance(record: dict[str, Any]) -> list[tuple[str, str]]:
     """Say how a record was made: recipe, runs, time, machine, commit."""
     runs, machine = record["runs"], record["environment"]
     seconds = sum(float(run.get("train_seconds", 0)) for run in runs)

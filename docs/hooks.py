@@ -1,0 +1,56 @@
+"""Pages that are made while the documentation is built, so that none of them can be out of date.
+
+``index.md`` is README, ``contributing.md`` and ``changelog.md`` are the files of these names, ``commands.md``
+is the help of ``fer-repro``, and ``results.md`` comes from records/, comparison/ and published/.
+"""
+
+from pathlib import Path
+
+import typer
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from typer.cli import get_docs_for_click
+
+from fer_repro.cli import app
+from fer_repro.report.results_page import results_page
+
+ROOT = Path(__file__).parents[1]
+_MOVED = {"](docs/": "](", "](CONTRIBUTING.md": "](contributing.md", "](CHANGELOG.md": "](changelog.md"}
+_COMMANDS = "# Commands\n\nWhat `fer-repro COMMAND --help` says, on one page.\n\n"
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the made pages to those of ``docs/``."""
+    pages = {
+        "index.md": _moved("README.md"),
+        "contributing.md": _moved("CONTRIBUTING.md"),
+        "changelog.md": _moved("CHANGELOG.md"),
+        "commands.md": _COMMANDS + commands(),
+        "results.md": results_page(ROOT),
+    }
+    for name, text in pages.items():
+        files.append(File.generated(config, name, content=text))
+    return files
+
+
+def commands() -> str:
+    """Write the help of every command as Markdown, examples as code."""
+    command = typer.main.get_command(app)
+    text = get_docs_for_click(
+        obj=command, ctx=typer.Context(command, info_name="fer-repro"), name="fer-repro"
+    )
+    lines = text.partition("**Usage**")[2].splitlines()
+    return "\n".join(_line(line) for line in ["**Usage**" + lines[0], *lines[1:]]) + "\n"
+
+
+def _line(line: str) -> str:
+    start = "Example: "
+    return f"{start}`{line.removeprefix(start)}`" if line.startswith(start) else line
+
+
+def _moved(name: str) -> str:
+    """Read a file of the top folder, with its links as they are seen from ``docs/``."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for old, new in _MOVED.items():
+        text = text.replace(old, new)
+    return text

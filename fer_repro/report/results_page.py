@@ -1,0 +1,171 @@
+"""The results record as Markdown: each claim with its verdict, each record beside its paper, what lacks.
+
+Read from ``comparison/``, ``records/`` and ``published/`` alone. The documentation shows the whole page and
+README a short table; ``python -m fer_repro.report.results_page`` brings the latter up to date.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from fer_repro.errors import UserError
+from fer_repro.files import atomic_write
+from fer_repro.params import read_params
+from fer_repro.report.ledger import (
+    TESTED,
+    VERDICTS,
+    count_verdicts,
+    in_words,
+    ledger_parts,
+    read_ledger,
+)
+from fer_repro.report.records import provenance, read_record
+from fer_repro.report.runs import read_rows
+from fer_repro.report.tables import (
+    Column,
+    as_markdown,
+    beside_published,
+    for_people,
+    result_columns,
+    without_repeats,
+)
+
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+_SHORT = (
+    Column("verdict", "Verdict"),
+    Column("method", "Method"),
+    Column("compared", "Compared"),
+    Column("was", "Published", "range"),
+    Column("now", "Measured", "range"),
+    Column("interval", "Interval", "range"),
+    Column("condition", "On", "note"),
+)
+_SHOWN = ("accuracy", "pair_accuracy", "frame_auc", "video_auc")
+
+
+def results_page(root: Path) -> str:
+    """Write the whole page.
+
+    Args:
+        root: the project's folder.
+
+    Raises:
+        UserError: the ledger, a record or the published rows cannot be read.
+    """
+    ledger = read_ledger(root / "comparison/ledger.csv")
+    tested, missing = ledger_parts(ledger)
+    folders = [path for path in sorted((root / "records").glob("*")) if path.is_dir()]
+    sections = [
+        "# Results record",
+        "All that this project has measured, written anew from its files whenever these pages are built. "
+        "Each verdict follows [rules](verdicts.md) that were written before the numbers.",
+        "## At a glance",
+        as_markdown(_counts(ledger), (Column("verdict", "Verdict"), Column("claims", "Claims", "count"))),
+        "## What is lacking",
+        _gaps(ledger, folders),
+        "## Claims tested",
+        as_markdown(tested.frame, TESTED, tested.caption),
+        "## Claims not attempted",
+        as_markdown(missing.frame, missing.columns, missing.caption),
+        "## Records",
+        "Runs that `make reproduce` does not hold, each kept in `records/` with the commit, the recipe and "
+        "the machine. A published number stands only beside the same data set and protocol; for how much smaller "
+        "a run is than the paper's, see its budget.",
+        *(_record(folder, root) for folder in folders),
+        "## Drawn data",
+        "What `make reproduce` measures on synthetic faces stands in `comparison/table.md`, and with all "
+        "figures in the report. Such numbers say how methods compare where the truth is known. They say "
+        "nothing about how well a network reads people.",
+    ]
+    return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def short_table(root: Path) -> str:
+    """Write the claims tested on real data as one short table.
+
+    Raises:
+        UserError: a record's ledger cannot be read.
+    """
+    files = sorted((root / "records").glob("*/ledger.csv"))
+    tables = [in_words(read_ledger(file)) for file in files]
+    rows = pd.concat(tables, ignore_index=True)
+    rows = rows[rows["tested"]].drop_duplicates(["claim", "dataset", "condition", "augmented"])
+    against = rows["against"].fillna("").map(lambda arm: f" against {arm}" if arm else "")
+    where = rows["protocol"].map(lambda name: "" if name in ("official", "ten_fold") else f", {name}")
+    compared = (rows["arm"] + against + where).str.replace("_", " ")
+    return as_markdown(rows.assign(compared=compared, method=rows["method"].str.upper()), _SHORT)
+
+
+def with_table(readme: str, table: str) -> str:
+    """Put the table between its two marks.
+
+    Raises:
+        UserError: the marks are not there.
+    """
+    marked = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
+    if not marked.search(readme):
+        raise UserError(f"README.md: expected the lines '{BEGIN}' and '{END}'")
+    return marked.sub(lambda _: f"{BEGIN}\n{table}{END}", readme)
+
+
+def _counts(ledger: pd.DataFrame) -> pd.DataFrame:
+    counts = dict(count_verdicts(ledger))
+    return pd.DataFrame([{"verdict": name, "claims": counts.get(name, 0)} for name in VERDICTS])
+
+
+def _gaps(ledger: pd.DataFrame, folders: list[Path]) -> str:
+    """Say in words and counts what nobody should read into the tables."""
+    tested = ledger[ledger["verdict"] != "not attempted"]
+    as_published = int((tested["as_published"].astype(str) == "True").sum())
+    unclear = int((tested["verdict"] == "inconclusive").sum())
+    real = int((~tested["dataset"].str.startswith("synthetic")).sum())
+    points = [
+        f"{as_published} of the {len(tested)} tested claims ran as published: same data, width, resolution, "
+        "epochs and start weights. All others are smaller or on other data, and their line says how.",
+        f"{real} of the {len(tested)} were tested on real faces, the others on drawn ones.",
+        f"{len(ledger) - len(tested)} claims were not attempted: their data are private, given out on "
+        "request, or too large for the machines at hand.",
+        f"{unclear} are inconclusive: the interval allows both answers. The column *Lacking* says how many "
+        "seeds would decide, if the mean stays.",
+    ]
+    devices = {read_record(folder / "record.json")["environment"].get("device") for folder in folders}
+    if folders and devices <= {"cpu"}:
+        points.append("Every record was made on a CPU. No run used a paper's full recipe.")
+    return "\n".join(f"- {point}" for point in points)
+
+
+def _record(folder: Path, root: Path) -> str:
+    record, rows = read_record(folder / "record.json"), read_rows(folder / "rows.csv")
+    confidence = float(read_params(root / "params.yaml")["evaluation"]["confidence"])
+    rows = rows[rows["metric"].isin(_SHOWN) & (rows["unit"] != "points")]
+    published = read_rows(root / "published/results.csv")
+    table = for_people(beside_published(without_repeats(rows), published, confidence))
+    columns = [
+        column for column in result_columns(table) if column.name not in ("method", "note", "class_mean")
+    ]
+    how = "\n".join(f"- {what}: {value}" for what, value in provenance(record))
+    name = f"{record['method'].upper()} on {record['dataset'].replace('_', ' ')}"
+    return f"### {name}\n\n{as_markdown(table, columns)}\n{how}"
+
+
+def main() -> int:
+    """Bring README's table up to date; print whether it has changed."""
+    path = Path("README.md")
+    before = path.read_text(encoding="utf-8")
+    after = with_table(before, short_table(Path()))
+    if after == before:
+        print("README.md: the table of results is up to date")
+        return 0
+    with atomic_write(path) as partial:
+        partial.write_text(after, encoding="utf-8")
+    print("README.md: the table of results was written anew")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (UserError, OSError) as error:
+        sys.exit(f"error: {error}")
