@@ -17,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+PAGE = Path("reports/index.html")  # what the pipeline writes, anew each time
 data = typer.Typer(no_args_is_help=True)
 app.add_typer(data, name="data", help="Add data sets of your own, and have them examined.")
 
@@ -139,6 +140,7 @@ def train(
     smoke: Annotated[
         bool, typer.Option("--smoke", help="A few samples and one epoch, to try the road.")
     ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a finished run.")] = False,
     params: Params = Path("params.yaml"),
 ) -> None:
     """Train all arms of one method with one seed, without DVC and notebooks; a killed run continues.
@@ -149,12 +151,16 @@ def train(
     from fer_repro.data.prepare import prepare_dataset
     from fer_repro.files import parse_pairs
     from fer_repro.params import dataset_manifest
+    from fer_repro.pipeline.finished_runs import keep_folder, keep_run
     from fer_repro.pipeline.outcome import metric_line
     from fer_repro.pipeline.run import train_run
 
     overrides = parse_pairs(settings or [], "-s")
-    load_config(params, method, dataset, method_arms(params, method)[0], seed, recipe, overrides, smoke)
     prepared = out.parent / "prepared"
+    for arm in method_arms(params, method):
+        config = load_config(params, method, dataset, arm, seed, recipe, overrides, smoke)
+        keep_run(config, out, out.parent / "ckpt", force)
+    keep_folder(prepared / dataset)
     prepare_dataset(dataset, dataset_manifest(params, dataset), prepared / dataset)
     report = train_run(
         params,
@@ -205,14 +211,17 @@ def verify() -> None:
 
 @app.command("report")
 def report(
-    out: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("reports/index.html"),
+    out: Annotated[Path, typer.Option("--out", help="The page to write.")] = PAGE,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write the report from the files that are there: one HTML page that asks nothing of any network.
 
     Example: fer-repro report --out /tmp/report.html
     """
+    from fer_repro.files import keep_existing
     from fer_repro.report.html import main as write
 
+    keep_existing([out] if out != PAGE else [], force)
     raise typer.Exit(write(["--out", str(out)]))
 
 

@@ -155,7 +155,7 @@ def _alone(path: Path, wait: bool) -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
-    lock = path.with_name(f".{path.name}.lock")
+    lock = path.with_name(f".{path.name}.lock.tmp")  # git and DVC ignore .*.tmp
     file = _locked(lock, wait)
     if file is None:
         raise UserError(f"{path} is being written by another process; nothing was changed")

@@ -269,3 +269,47 @@ def test_folders_of_any_size_under_a_name_of_their_own(fer, project):
     _, out, _ = fer("data", "list")
     assert "24 samples in stores/folder-office" in out
     assert "not added yet: fer-repro data add ferplus PATH" in out
+
+
+def test_a_finished_run_is_trained_anew_only_by_force(fer, project):
+    """A killed call of the same configuration continues; no other may write over what is there."""
+    assert fer("data", "add", "fer2013", "../raw/fer2013.csv")[0] == 0
+    command = ("train", "rmn", "fer2013", "--smoke")
+    assert fer(*command)[0] == 0
+    before = files_below(project)
+    arm = "scratch/runs/fer2013/rmn/0/masked"
+    for more in ((), ("-s", "recipe.epochs=2")):
+        code, out, err = fer(*command, *more)
+        assert (code, out) == (2, "")
+        assert err == (
+            f"fer-repro: {arm} exists already; nothing was changed "
+            "(--force trains it anew, --out writes elsewhere)\n"
+        )
+        assert files_below(project) == before
+    (project / "scratch/ckpt/fer2013/rmn/0").mkdir(parents=True)  # a killed call leaves its state
+    assert fer(*command)[0] == 0
+    (project / "scratch/ckpt/fer2013/rmn/0").mkdir(parents=True)
+    assert fer(*command, "-s", "recipe.epochs=2")[0] == 2
+    assert fer(*command, "-s", "recipe.tta_copies=1", "--force")[0] == 0
+    assert json.loads((project / arm / "config.json").read_text())["recipe"]["tta_copies"] == 1
+
+
+def test_training_prepares_nothing_over_a_folder_of_the_user(fer, project):
+    fer("data", "add", "fer2013", "../raw/fer2013.csv")
+    mine = project / "mine/prepared/fer2013/thesis.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("of the user")
+    before = files_below(project)
+    code, _, err = fer("train", "rmn", "fer2013", "--smoke", "--out", "mine/runs")
+    assert code == 2
+    assert "mine/prepared/fer2013 exists already and holds no prepared data set; nothing was changed" in err
+    assert err.count("\n") == 1
+    assert files_below(project) == before
+
+
+def test_a_page_is_written_over_a_file_only_by_force(fer, project):
+    page = project / "thesis.html"
+    page.write_text("of the user")
+    code, _, err = fer("report", "--out", "thesis.html")
+    assert (code, page.read_text()) == (2, "of the user")
+    assert err == "fer-repro: thesis.html exists already; nothing was changed (--force replaces it)\n"

@@ -1,5 +1,6 @@
 """Pictures and videos with what was found drawn into them: boxes, predictions, confidence."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,15 @@ from PIL import Image
 
 from fer_repro.data.video import FILMS
 from fer_repro.errors import UserError
-from fer_repro.files import atomic_write
+from fer_repro.files import atomic_write, keep_existing
+from fer_repro.inference.film_writer import FilmWriter
 from fer_repro.inference.inputs import Still, film, read_still
 
 COLOUR = (255, 196, 0)
 DARK = (20, 20, 20)
 
 
-def annotate(table: pd.DataFrame, out: Path) -> list[Path]:
+def annotate(table: pd.DataFrame, out: Path, force: bool = False) -> list[Path]:
     """Draw a prediction into copies of its pictures and videos, one in memory at a time.
 
     A frame that was not looked at shows the boxes of the last one that was.
@@ -25,31 +27,52 @@ def annotate(table: pd.DataFrame, out: Path) -> list[Path]:
     Args:
         table: from ``predict``, of paths.
         out: a folder; for a single source a file's name will do.
+        force: replace files of these names; the sources themselves are never drawn into.
 
     Returns:
         The files, in the order of the table, under the sources' names; of equal ones the later get numbers.
 
     Raises:
-        UserError: a source is no file.
+        UserError: a source is no file, or a copy would replace a file.
     """
     sources = table["source"].drop_duplicates().tolist()
-    single = len(sources) == 1 and out.suffix != ""
-    written: list[Path] = []
-    for source in sources:
+    targets = copies_of(sources, out, force)
+    for source, target in zip(sources, targets, strict=True):
         path = Path(source)
         if not path.is_file():
             raise UserError(f"{source}: no file to draw into; expected pictures and videos")
-        target = out if single else _free(out / path.name, written)
         rows = table[table["source"] == source]
         if path.suffix.lower() in FILMS:
-            target = target.with_suffix(".mp4")
             _annotate_film(path, rows, target)
         else:
             picture = drawn(read_still(Still(source)), rows)
             with atomic_write(target) as temporary:
                 Image.fromarray(picture).save(temporary, format=_format(target))
-        written.append(target)
-    return written
+    return targets
+
+
+def copies_of(sources: Sequence[str], out: Path, force: bool = False) -> list[Path]:
+    """Name the files that ``annotate`` writes.
+
+    Args:
+        sources: pictures and videos.
+        out: a folder; for a single source a file's name will do.
+        force: they may replace others.
+
+    Raises:
+        UserError: one exists already, or would be its own source.
+    """
+    single = len(sources) == 1 and out.suffix != ""
+    targets: list[Path] = []
+    for source in sources:
+        is_film = Path(source).suffix.lower() in FILMS
+        target = out if single else out / Path(source).name
+        target = _free(target.with_suffix(".mp4") if is_film else target, targets)
+        if target.resolve() == Path(source).resolve():
+            raise UserError(f"{target}: would be drawn into itself; --annotate wants another folder")
+        targets.append(target)
+    keep_existing(targets, force)
+    return targets
 
 
 def drawn(image: np.ndarray, rows: pd.DataFrame) -> np.ndarray:
@@ -87,17 +110,14 @@ def _annotate_film(path: Path, rows: pd.DataFrame, target: Path) -> None:
     rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
     capture.release()
     found = dict(list(rows.groupby("frame")))
-    shown, writer = rows.iloc[:0], None
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.stem}.tmp.mp4")  # the writer tells the format by the name
-    for at, image in film(path):
-        shown = found.get(at, shown)
-        size = image.shape[1], image.shape[0]
-        writer = writer or cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
-        writer.write(cv2.cvtColor(drawn(image, shown), cv2.COLOR_RGB2BGR))
-    if writer is not None:
-        writer.release()
-        temporary.replace(target)
+    shown, writer = rows.iloc[:0], FilmWriter(target, rate)
+    try:
+        for at, image in film(path):
+            shown = found.get(at, shown)
+            writer.add(drawn(image, shown))
+        writer.keep()
+    finally:
+        writer.discard()
 
 
 def _format(path: Path) -> str:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from fer_repro.errors import UserError, nearest
+from fer_repro.files import keep_existing
 from fer_repro.inference.networks import state_digest
 from fer_repro.inference.spec import CROPS, OTHERS_CROP, ModelSpec, Official, file_digest
 from fer_repro.methods.method import load_method, load_official, method_names
@@ -237,7 +238,12 @@ class Imported:
 
 
 def import_official(
-    path: Path, to: Path, variant: str = "", padding: str = "", classes: Sequence[str] = ()
+    path: Path,
+    to: Path,
+    variant: str = "",
+    padding: str = "",
+    classes: Sequence[str] = (),
+    force: bool = False,
 ) -> Imported:
     """Convert a checkpoint into a model file with a card beside it.
 
@@ -247,21 +253,23 @@ def import_official(
         variant: see ``open_official``.
         padding: see ``open_official``.
         classes: names in the order of the logits, where they are others than the method's usual ones.
+        force: replace a model and a card of these names.
 
     Raises:
-        UserError: see ``open_official``; or there are more or fewer names than logits.
+        UserError: see ``open_official``; or there are more or fewer names than logits, or a file exists.
     """
     from fer_repro.inference.cards import write_card
     from fer_repro.inference.model_files import write_model
 
     if to.suffix != ".safetensors":
         raise UserError(f"{to}: expected a name that ends in .safetensors")
+    card = to.with_suffix(".md")
+    keep_existing([to, card], force)
     state, spec = open_official(path, variant, padding)
     if classes and len(classes) != spec.outputs:
         raise UserError(f"--classes names {len(classes)} classes: {spec.name} has {spec.outputs}")
     digest = file_digest(path)
     spec = replace(spec, classes=tuple(classes) or spec.classes, source=f"{spec.source}, sha256 {digest}")
     write_model(to, state, spec)
-    card = to.with_suffix(".md")
     write_card(card, spec)
     return Imported(card, len(state), {"network": spec.name, "classes": list(spec.classes), "sha256": digest})

@@ -33,6 +33,7 @@ Detector = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
 Faces = Annotated[str, typer.Option("--faces", help="Which of a picture: all, largest or surest.")]
 
 
@@ -61,6 +62,7 @@ def predict(
     ] = 0,
     window: Annotated[int, typer.Option("--window", help="Most frames of a clip (FAN).", min=1)] = 128,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do not continue a killed call.")] = False,
+    force: Force = False,
     variant: Annotated[
         str, typer.Option("--variant", help="Of an official checkpoint; see fer-repro import --list.")
     ] = "",
@@ -73,6 +75,8 @@ def predict(
 
     Example: fer-repro predict photos/ clip.mp4 --csv found.csv --annotate seen/
     """
+    from fer_repro.files import keep_existing
+    from fer_repro.inference.annotate import annotate, copies_of
     from fer_repro.inference.inputs import list_inputs
     from fer_repro.inference.journal import KINDS, predict_to, printed
     from fer_repro.inference.model import Looking, as_table
@@ -81,9 +85,12 @@ def predict(
     for name, kind in zip((csv, json, parquet), KINDS, strict=True):
         if name not in ("", "-") and Path(name).suffix != kind:
             raise UserError(f"{name}: expected a name that ends in {kind}")
+    inputs = list_inputs(list(paths))
+    keep_existing(outs, force)
+    if annotated is not None:
+        copies_of([item.as_posix() for item in inputs if isinstance(item, Path)], annotated, force)
     opened = _open(model, runtime, device, variant, colour, face_size)
     looking = Looking(detector, faces, boxes, batch_size, every, frames, window)
-    inputs = list_inputs(list(paths))
     keep = not outs or annotated is not None or "-" in (csv, json)
     chunks = predict_to(outs, opened, inputs, looking, not fresh) if outs else opened.stream(inputs, looking)
     rows: list[dict[str, Any]] = []
@@ -94,9 +101,7 @@ def predict(
     elif not outs and annotated is None:
         print(printed(table))
     if annotated is not None:
-        from fer_repro.inference.annotate import annotate
-
-        for path in annotate(table, annotated):
+        for path in annotate(table, annotated, force):
             print(f"annotated: {path}", file=sys.stderr)
     raise typer.Exit(_report(failed))
 
@@ -112,6 +117,7 @@ def webcam(
     runtime: Runtime = "",
     device: Device = "auto",
     detector: Detector = "cascade",
+    force: Force = False,
 ) -> None:
     """Predict what a camera sees, a line per face.
 
@@ -119,10 +125,12 @@ def webcam(
     """
     import pandas as pd
 
+    from fer_repro.files import atomic_write, keep_existing
     from fer_repro.inference.annotate import label_of
     from fer_repro.inference.model import Looking
     from fer_repro.inference.webcam import camera_frames, watch
 
+    keep_existing([path for path in (csv, annotated) if path is not None], force)
     frames = camera_frames(camera, seconds)
     first = next(frames)  # a missing camera is told before a model is opened
     opened = _open(model, runtime, device)
@@ -135,7 +143,8 @@ def webcam(
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
     if csv is not None and tables:
-        pd.concat(tables).to_csv(csv, index=False, lineterminator="\n")
+        with atomic_write(csv) as temporary:
+            pd.concat(tables).to_csv(temporary, index=False, lineterminator="\n")
 
 
 def compare_faces(

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_repro.errors import UserError, nearest
+from fer_repro.files import keep_existing
 from fer_repro.inference.cards import write_card
 from fer_repro.inference.hub import CARD
 from fer_repro.inference.loading import MODEL, ONNX, open_weights
@@ -12,7 +13,13 @@ from fer_repro.inference.networks import load_state
 
 
 def export_model(
-    source: str | Path, to: Path, variant: str = "", fold: int = 0, colour: str = "", face_size: int = 0
+    source: str | Path,
+    to: Path,
+    variant: str = "",
+    fold: int = 0,
+    colour: str = "",
+    face_size: int = 0,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Write a model.
 
@@ -23,32 +30,36 @@ def export_model(
         fold: of a run tested fold by fold.
         colour: grey or rgb, where the manifest of a run's data is gone.
         face_size: likewise.
+        force: replace files of these names.
 
     Returns:
         What was written: ``onnx`` and ``largest difference`` from torch, ``safetensors``, ``card``.
 
     Raises:
-        UserError: the model cannot be read or exported, or the name is of another kind.
+        UserError: the model cannot be read or exported, the name is of another kind, or a file exists.
     """
     if to.suffix not in ("", ".onnx", ".safetensors"):
         raise UserError(
             f"{to}: expected a folder, .onnx or .safetensors; {nearest(to.suffix, ('.onnx', '.safetensors'))}"
         )
+    weights = to if to.suffix else to / MODEL
+    card = to.with_suffix(".md") if to.suffix else to / CARD
+    graph = to if to.suffix else to / ONNX
+    keep_existing(
+        {"": [weights, card, graph], ".safetensors": [weights, card], ".onnx": [graph]}[to.suffix], force
+    )
     path = Path(source)
     shade: Any = colour or None
     state, spec = open_weights(path, variant, fold, shade, face_size)
     run = path if (path / "config.json").is_file() else None
     done: dict[str, Any] = {}
     if to.suffix in ("", ".safetensors"):
-        file = to if to.suffix else to / MODEL
-        write_model(file, state, spec)
-        card = to / CARD if not to.suffix else to.with_suffix(".md")
+        write_model(weights, state, spec)
         write_card(card, spec, run)
-        done |= {"safetensors": str(file), "card": str(card)}
+        done |= {"safetensors": str(weights), "card": str(card)}
     if to.suffix in ("", ".onnx"):
         from fer_repro.inference.export import export_onnx
 
-        file = to if to.suffix else to / ONNX
-        done["largest difference"] = export_onnx(load_state(spec, state, str(path)), spec, file)
-        done["onnx"] = str(file)
+        done["largest difference"] = export_onnx(load_state(spec, state, str(path)), spec, graph)
+        done["onnx"] = str(graph)
     return done

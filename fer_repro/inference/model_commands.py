@@ -8,6 +8,7 @@ import typer
 from fer_repro.errors import UserError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
 
 
 def models(as_json: Json = False) -> None:
@@ -46,6 +47,7 @@ def import_checkpoint(
     ] = "",
     classes: Annotated[str, typer.Option("--classes", help="Names in order, by commas, if others.")] = "",
     list_all: Annotated[bool, typer.Option("--list", help="Name the known networks.")] = False,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Convert a paper's own checkpoint into a safetensors file with a model card.
@@ -66,7 +68,7 @@ def import_checkpoint(
         raise UserError("which checkpoint? fer-repro import PATH; --list names the known networks")
     target = to or Path("models") / f"{path.stem.replace('.', '_')}.safetensors"
     names = tuple(name.strip() for name in classes.split(",")) if classes else ()
-    done = import_official(path, target, variant, padding, names)
+    done = import_official(path, target, variant, padding, names, force)
     if as_json:
         print(json.dumps({"model": str(target), "card": str(done.card), "tensors": done.tensors} | done.told))
         return
@@ -90,6 +92,7 @@ def export(
     fold: Annotated[int, typer.Option("--fold", help="Of a run tested fold by fold.", min=0)] = 0,
     colour: Annotated[str, typer.Option("--colour", help="grey or rgb, where a run's data are gone.")] = "",
     face_size: Annotated[int, typer.Option("--face-size", help="Side of their images.", min=0)] = 0,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Write a model as one file: ONNX, checked against torch, or safetensors with its card.
@@ -102,7 +105,7 @@ def export(
 
     if push and to.suffix:
         raise UserError(f"--push wants a folder with card and weights: --to is {to}")
-    done = export_model(model, to, variant, fold, colour, face_size)
+    done = export_model(model, to, variant, fold, colour, face_size, force)
     if push:
         from fer_repro.inference.hub import push as upload
 

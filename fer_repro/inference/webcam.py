@@ -10,6 +10,7 @@ import pandas as pd
 
 from fer_repro.errors import UserError
 from fer_repro.inference.annotate import drawn
+from fer_repro.inference.film_writer import FilmWriter
 from fer_repro.inference.inputs import Still
 from fer_repro.inference.model import Looking, Model, as_table
 
@@ -58,24 +59,21 @@ def watch(
         model: the network; one of clips sees clips of one frame.
         frames: from ``camera_frames``.
         looking: how they are looked at.
-        film: an annotated ``.mp4`` to write.
+        film: an annotated ``.mp4`` to write; it is kept, too, when the caller stops.
 
     Yields:
         The table of each picture.
     """
-    writer = None
+    writer = None if film is None else FilmWriter(film, RATE)
     try:
         for number, image in enumerate(frames):
             rows = [
                 row for chunk in model.stream([Still("camera", image, number)], looking) for row in chunk.rows
             ]
             table = as_table(rows, model.spec, {})
-            if film is not None:
-                picture = drawn(image, table)
-                size = picture.shape[1], picture.shape[0]
-                writer = writer or cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"mp4v"), RATE, size)
-                writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            if writer is not None:
+                writer.add(drawn(image, table))
             yield table
     finally:
         if writer is not None:
-            writer.release()
+            writer.keep()
