@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from fer_repro.data.prepare import prepare_dataset
-from fer_repro.data.store import write_store
+from fer_repro.data.store import open_store, write_store
+from fer_repro.data.synthetic.render import render
+from fer_repro.data.synthetic.stills import sample_stills
 from fer_repro.pipeline.run import train_run
 
 ROOT = Path(__file__).parents[2]
@@ -103,3 +105,12 @@ def rmn(run_of):
 def faces(project):
     """The 56 pictures of the data set ``synthetic``, (56, 48, 48) uint8."""
     return np.load(project / "prepared" / "synthetic" / "images.npy")
+
+
+@pytest.fixture(scope="session")
+def stills(tmp_path_factory):
+    """Drawn stills of three people with their factors; the networks of ``project`` can look at them."""
+    table = sample_stills(3, {"train": 1, "val": 0, "test": 2}, 1)
+    folder = tmp_path_factory.mktemp("stills") / "synthetic"
+    write_store(folder, "synthetic", CLASSES, render(table, 48).images, table, {})
+    return open_store(folder)

@@ -1,0 +1,169 @@
+"""Explorers without a browser: what they show follows the factors, and their words say the same."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from fer_repro.data.store import open_store
+from fer_repro.data.synthetic.distractors import PASSING
+from fer_repro.errors import UserError
+from fer_repro.evaluation.frame_weights import look_at_clips
+from fer_repro.evaluation.reopened import look, reopen
+from fer_repro.inference.explore import (
+    NOWHERE,
+    explore_frames,
+    explore_masks,
+    explore_regions,
+    people_of,
+)
+from fer_repro.inference.explore_scores import (
+    STRENGTHS,
+    ensemble,
+    explore_angles,
+    explore_forgeries,
+)
+from fer_repro.inference.moved_faces import draw_like, look_at_pictures, with_cover, with_expression
+from fer_repro.report.style import png_bytes
+from fer_repro.training.loop import logits_of
+
+FORGERS = ("plain", "attention")
+
+
+def explorer_of(project, stills, method):
+    runs = project / "runs"
+    if method == "rmn":
+        return explore_masks(runs / "synthetic/rmn/0/masked", stills)
+    if method == "ran":
+        return explore_regions(runs / "synthetic/ran/0/softmax_weights", stills)
+    if method == "fan":
+        clips = open_store(project / "prepared/synthetic_clips")
+        return explore_frames(runs / "synthetic_clips/fan/0/self_relation", clips)
+    if method == "efficientnet":
+        folders = {arm: runs / f"synthetic_forgeries/efficientnet/0/{arm}" for arm in FORGERS}
+        return explore_forgeries(folders, "attention", open_store(project / "prepared/synthetic_forgeries"))
+    arm = {"adacos": "dynamic", "p2sgrad": "p2sgrad"}[method]
+    pairs = open_store(project / "prepared/synthetic_pairs")
+    return explore_angles(runs / f"synthetic_pairs/{method}/0/{arm}", pairs)
+
+
+@pytest.mark.parametrize("method", ["rmn", "ran", "fan", "adacos", "p2sgrad", "efficientnet"])
+def test_the_same_factors_give_the_same_figure_and_others_another(project, stills, method):
+    explorer = explorer_of(project, stills, method)
+    moved = {"apex": 1} if method == "fan" else {"strength": 0.3} if method == "efficientnet" else {"yaw": 30}
+    first, again, other = explorer.at(), explorer.at(), explorer.at(**moved)
+    assert png_bytes(first.figure) == png_bytes(again.figure)
+    assert png_bytes(first.figure) != png_bytes(other.figure)
+    assert first.words == again.words != other.words
+
+
+def test_what_is_not_there_cannot_be_moved(project, stills):
+    explorer = explorer_of(project, stills, "rmn")
+    with pytest.raises(UserError, match=r"'jaw'.*'yaw'"):
+        explorer.at(jaw=3)
+    with pytest.raises(UserError, match="yaw is 90; expected -60 to 60"):
+        explorer.at(yaw=90)
+    with pytest.raises(UserError, match=r"expression is 'hapy'.*'happy'"):
+        explorer.at(expression="hapy")
+
+
+def test_faces_that_are_not_drawn_cannot_be_moved(project):
+    noise = open_store(project / "prepared/synthetic")
+    assert explore_masks(project / "runs/synthetic/rmn/0/masked", noise) is None
+    assert explore_regions(project / "runs/synthetic/ran/0/softmax_weights", noise) is None
+    assert explore_forgeries({}, "attention", noise) is None
+
+
+def test_people_are_shown_from_the_front_with_nothing_before_them(stills):
+    people = people_of(stills.samples, "test", count=2)
+    assert len(people) == 2
+    for name, row in people.items():
+        assert (row["subject"], row["split"]) == (name, "test")
+        assert (row["yaw"], row["occluder"]) == (0, "none")
+
+
+def test_the_masks_are_those_of_the_drawn_face(project, stills):
+    seen = explorer_of(project, stills, "rmn").at(expression="sad", intensity=0.5, cover="mask")
+    person = next(iter(people_of(stills.samples, "test")))
+    row = with_cover(with_expression(people_of(stills.samples, "test")[person], "sad", 0.5), "mask")
+    run = reopen(project / "runs/synthetic/rmn/0/masked", stills)
+    found = look_at_pictures(run, draw_like([row], stills).images)
+    assert seen.words.startswith(f"Person {person}, sad at 0.50, turned by 0 degrees, covered by mask.")
+    best = int(found["probabilities"][0].argmax())
+    assert seen.words.endswith(f"says {run.classes[best]}, {found['probabilities'][0][best]:.0%}.")
+    titles = [axes.get_title(loc="center") for axes in seen.figure.axes]
+    assert titles[1:5] == [
+        f"stage {stage}, at most {1 + found[f'mask{stage}'].max():.2f}" for stage in range(1, 5)
+    ]
+
+
+def test_the_heaviest_region_is_framed(project, stills):
+    seen = explorer_of(project, stills, "ran").at(cover="hand")
+    widths = [axes.patches[0].get_linewidth() for axes in seen.figure.axes[:6]]
+    names = [axes.get_title(loc="center") for axes in seen.figure.axes[:6]]
+    assert f"Heaviest region: {names[int(np.argmax(widths))]}," in seen.words
+
+
+def test_a_covered_frame_weighs_as_the_network_says(project, stills):
+    explorer = explorer_of(project, stills, "fan")
+    free, hidden = explorer.at(apex=2), explorer.at(apex=2, cover="hand", frame="2")
+    assert "nothing in the way" in free.words
+    assert "hand in frame 2" in hidden.words
+    curves = [seen.figure.axes[8].lines[0].get_ydata() for seen in (free, hidden)]
+    assert np.sum(curves[0]) == pytest.approx(8, rel=1e-4)  # shares of sum 1, times 8 frames
+    assert not np.allclose(*curves)
+    assert set(PASSING) < set(next(c for c in explorer.controls if c.name == "cover").options)
+    assert next(c for c in explorer.controls if c.name == "frame").options[0] == NOWHERE
+
+
+def test_a_clip_is_shown_to_fan_as_in_its_evaluation(project):
+    store = open_store(project / "prepared/synthetic_clips")
+    run = reopen(project / "runs/synthetic_clips/fan/0/self_relation", store)
+    clip = (
+        store.samples[store.samples["split"] == "test"]
+        .groupby("clip")
+        .get_group(store.samples.loc[store.samples["split"] == "test", "clip"].iloc[0])
+    )
+    expected = look_at_clips(run, clip.index.to_numpy())
+    found = look_at_pictures(run, np.asarray(store.images[clip["image"].to_numpy()]))
+    np.testing.assert_allclose(found["weights"][0], expected["weights"][0][: len(clip)], atol=1e-6)
+
+
+def test_the_rival_is_the_nearest_other_person(project, stills):
+    seen = explorer_of(project, stills, "adacos").at()
+    store = open_store(project / "prepared/synthetic_pairs")
+    run = reopen(project / "runs/synthetic_pairs/adacos/0/dynamic", store)
+    person, row = next(iter(people_of(store.samples, "train").items()))
+    picture = draw_like([with_expression(row, "happy", 0.9)], store).images
+    degrees = np.degrees(look_at_pictures(run, picture)["angles"][0])
+    others = {name: angle for name, angle in zip(run.classes, degrees, strict=True) if name != person}
+    rival = min(others, key=others.get)
+    own = degrees[run.classes.index(person)]
+    rank = 1 + sum(angle < own for angle in others.values())
+    assert (
+        f"{own:.0f} degrees from the own class vector, {others[rival]:.0f} from that of {rival}" in seen.words
+    )
+    assert seen.words.endswith(f"number {rank} of {len(run.classes)}.")
+
+
+def test_a_blend_goes_from_the_real_frame_to_the_manipulated_one(project, stills):
+    explorer = explorer_of(project, stills, "efficientnet")
+    store = open_store(project / "prepared/synthetic_forgeries")
+    video = explorer.controls[0].value
+    fake = store.samples[(store.samples["clip"] == video.split()[1])].iloc[0]
+    real = store.samples[
+        (store.samples["clip"] == fake["original"]) & (store.samples["frame"] == fake["frame"])
+    ].iloc[0]
+    run = reopen(project / "runs/synthetic_forgeries/efficientnet/0/plain", store)
+    rows = np.array([real.name, fake.name])
+    logits = look(run, rows, lambda network, images: {"logits": logits_of(network(images))})["logits"]
+    expected = expit(logits[:, 1] - logits[:, 0])
+    lines = explorer.at(strength=0.0).figure.axes[4].lines
+    curve = lines[0].get_ydata()
+    assert (curve[0], curve[-1]) == pytest.approx(expected.tolist(), abs=1e-6)
+    np.testing.assert_allclose(lines[0].get_xdata(), STRENGTHS)
+
+
+def test_the_ensemble_averages_logits():
+    one, two = np.array([0.9, 0.5]), np.array([0.2, 0.5])
+    by_hand = [1 / (1 + np.exp(-(np.log(9) + np.log(0.25)) / 2)), 0.5]
+    assert ensemble([one, two]) == pytest.approx(by_hand)
