@@ -1,62 +1,30 @@
-"""Train the matrix of data set, method and seed with several workers of this machine, safely.
+"""Train the matrix of data set, method and seed with several workers, safely.
 
-``python -m fer_repro.pipeline.sweep`` gives each stage that has changed, first the preparing, then the
-training, then the evaluating ones, to the next free worker (``dvc repro --single-item STAGE``), and leaves
-the rest to a serial ``dvc repro``, which also repairs what a worker left undone. DVC holds its lock for
-moments only; a worker that meets it tries again. A second sweep of the same project waits for the first; one
-that is told to stop takes all it has started with it.
+``python -m fer_repro.pipeline.sweep`` (or ``fer-repro sweep``) gives each stage that has changed, first the
+preparing, then the training, then the evaluating ones, to the next free worker, and leaves the rest to a
+serial ``dvc repro``, which also repairs what a worker left undone. Workers are processes of this machine, or
+tasks on a Ray cluster (ray_sweep.py). A second sweep of the same project waits for the first; one that is
+told to stop takes all it has started with it.
 """
 
 import argparse
-import ctypes
-import json
 import os
-import random
-import re
-import signal
-import subprocess
+import shutil
 import sys
-import threading
-import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from fer_repro.config import RunConfig, RuntimeConfig, load_config, method_arms
 from fer_repro.errors import UserError
 from fer_repro.params import TASKS, pipeline_runs, read_params
+from fer_repro.pipeline.dvc_stages import call_dvc, changed_stages
+from fer_repro.pipeline.local_sweep import run_stages
 from fer_repro.pipeline.project_lock import alone
+from fer_repro.pipeline.ray_sweep import RayWorkers, import_ray, ray_workers
+from fer_repro.pipeline.stopping import stop_with_children
 
-TRIES = 4
-# what DVC says when another of its processes is at work; a stage's own words do not count
-_LOCKED = re.compile(r"^ERROR: .*(Unable to acquire lock|is busy)", re.MULTILINE)
-# what DVC says of every stage and nobody reads
-_NOISE = re.compile(
-    r"^(Updating lock file|Generating lock file|Use `dvc push`|To track the changes|\s*git add|$)"
-)
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-_stopped = threading.Event()
-
-
-def changed_stages(*groups: str) -> list[str]:
-    """Ask DVC which stages of some groups would run, group after group.
-
-    Raises:
-        UserError: DVC cannot tell.
-    """
-    for attempt in range(TRIES):
-        with _start("status", "--json", *groups, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as asked:
-            out, error = asked.communicate()
-        if asked.returncode == 0:
-            found = [stage for stage in json.loads(out or "{}") if stage.partition("@")[0] in groups]
-            return sorted(found, key=lambda stage: groups.index(stage.partition("@")[0]))
-        if not _LOCKED.search(error):
-            break
-        _pause(attempt)
-    raise UserError(f"dvc status {' '.join(groups)}: {error.strip() or 'failed'}")
+# the last tasks take longest: begun first, they keep no worker waiting at the end
+GROUPS = [tuple(f"{step}-{task}" for task in reversed(TASKS)) for step in ("prepare", "train", "evaluate")]
 
 
 def check_runs(params_file: Path) -> RunConfig:
@@ -99,114 +67,76 @@ def worker_count(runtime: RuntimeConfig, asked: int = 0) -> int:
     return max(1, (os.cpu_count() or 1) // runtime.threads)
 
 
-def run_stages(stages: Sequence[str], workers: int) -> list[str]:
-    """Run stages with at most so many workers at once.
+def sweep(
+    params_file: Path = Path("params.yaml"),
+    workers: int = 0,
+    pull: str = "",
+    ray: str = "",
+    gpus: float = 1.0,
+) -> int:
+    """Bring the pipeline of the project in the working folder up to date; signals end all that it started.
 
     Args:
-        stages: names such as ``train@synthetic-rmn-0``, whose inputs are up to date.
-        workers: from 1.
+        params_file: the project's.
+        workers: runs at once; 0 decides by cores and threads, with Ray by what the cluster holds.
+        pull: fetch this first, such as ``data.dvc``.
+        ray: address of a Ray cluster; ``local`` starts Ray here; empty does without Ray.
+        gpus: of a training stage on Ray where ``runtime.device`` asks for one.
 
     Returns:
-        The stages that failed.
+        0, or the exit code of the ``dvc`` that failed; 1 when a stage failed on Ray.
+
+    Raises:
+        UserError: a mistake in the parameters or the options, or a program that is missing.
     """
-    if not stages:
-        return []
-    print(f"{len(stages)} stages, {workers} at a time: {', '.join(stages)}", flush=True)
-    with ThreadPoolExecutor(workers) as pool:
-        done = list(pool.map(_run_stage, stages))
-    return [stage for stage, is_done in zip(stages, done, strict=True) if not is_done]
+    _find_programs()
+    runtime = check_runs(params_file).runtime
+    count = worker_count(runtime, workers)
+    if ray:
+        import_ray(gpus)  # before anything is begun
+    stop_with_children()
+    with alone():
+        if pull and (code := call_dvc("pull", pull)):
+            return code
+        if not ray:
+            return _sweep_here(count)
+        with ray_workers(ray, runtime, workers, gpus) as found:
+            code = _sweep_on(found)
+        return code or call_dvc("repro")
 
 
-def _run_stage(stage: str) -> bool:
-    for attempt in range(TRIES):
-        if _stopped.is_set():
-            return False
-        begin = time.monotonic()
-        command = ("repro", "--single-item", stage)
-        with _start(*command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace") as process:
-            said = "".join(_echo(line) for line in process.stdout or ())
-        if _stopped.is_set():
-            return False
-        if process.returncode == 0:
-            print(f"{stage}: done in {time.monotonic() - begin:.0f} s", flush=True)
-            return True
-        # DVC's lock is met at once and sometimes without a word; a stage that fails says why
-        if process.returncode < 0 or not (_LOCKED.search(said) or not said.strip()):
-            break
-        _pause(attempt)
-    print(f"{stage}: failed", file=sys.stderr, flush=True)
-    return False
+def _find_programs() -> None:
+    """Let DVC and the stages find the programs beside this Python, be its environment active or not."""
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    if not shutil.which("dvc"):
+        raise UserError("a sweep needs DVC, which is not installed: pip install 'fer-repro[pipeline]'")
 
 
-def _call(*command: str) -> int:
-    """Let DVC write to where we write: on a terminal, training shows its bar."""
-    with _start(*command) as process:
-        return process.wait()
-
-
-def _start(*command: str, **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - Popen's
-    first = _end_with_parent if _LIBC else None
-    return subprocess.Popen(["dvc", *command], text=True, preexec_fn=first, **options)
-
-
-def _end_with_parent() -> None:
-    if _LIBC:
-        _LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: a killed sweep leaves no worker behind
-
-
-def _echo(line: str) -> str:
-    if not _NOISE.match(line):
-        print(line, end="", flush=True)
-    return line
-
-
-def _pause(attempt: int) -> None:
-    time.sleep(random.uniform(0.5, 2.0) * (attempt + 1))
-
-
-def _stop_with_children() -> None:
-    """Before this process follows a signal, end everything it has started, training included."""
-    import psutil
-
-    numbers = [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)]
-    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # nohup
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        for each in numbers:
-            signal.signal(each, signal.SIG_DFL)  # a second signal ends this process at once
-        _stopped.set()
-        # Ctrl-C has reached all of the terminal's processes, and DVC puts its locks away by itself
-        family = psutil.Process().children(recursive=True)
-        _, family = psutil.wait_procs(family, timeout=5 if number == signal.SIGINT else 0)
-        for end in ("terminate", "kill"):
-            for process in family:
-                with suppress(psutil.Error):
-                    getattr(process, end)()
-            _, family = psutil.wait_procs(family, timeout=5)
-        os.write(2, b"stopped; the same command continues\n")
-        os._exit(128 + number)
-
-    for number in numbers:
-        signal.signal(number, stop)
-
-
-def _sweep(workers: int, pull: str) -> int:
-    if pull and (code := _call("pull", pull)):
-        return code
+def _sweep_here(workers: int) -> int:
     if workers > 1:
-        for step in ("prepare", "train", "evaluate"):
-            # the last tasks take longest: begun first, they keep no worker waiting at the end
-            if run_stages(changed_stages(*(f"{step}-{task}" for task in reversed(TASKS))), workers):
+        for groups in GROUPS:
+            if run_stages(changed_stages(*groups), workers):
                 break  # what follows would miss its inputs; the serial end says why
-    return _call("repro")
+    return call_dvc("repro")
+
+
+def _sweep_on(ray: RayWorkers) -> int:
+    for groups in GROUPS:
+        undone = ray.run_stages(changed_stages(*groups))
+        if undone.failed:
+            print(f"failed: {', '.join(undone.failed)}; the same command repeats them", file=sys.stderr)
+            return 1
+        if undone.stale:
+            break  # the serial end runs them and what follows
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line.
 
     Returns:
-        0, or the exit code of the ``dvc`` that failed; 2 for a user's mistake, 128 + number when stopped by a
-        signal.
+        0, or the exit code of the ``dvc`` that failed; 1 when a stage failed on Ray, 2 for a user's mistake,
+        128 + number when stopped by a signal.
     """
     parser = argparse.ArgumentParser(
         prog="python -m fer_repro.pipeline.sweep", description="Run the pipeline."
@@ -214,12 +144,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=0, help="runs at once; 0 decides by cores and threads")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--pull", metavar="TARGET", default="", help="fetch this first, such as data.dvc")
+    parser.add_argument("--ray", metavar="ADDRESS", default="", help="of a Ray cluster; 'local' starts one")
+    parser.add_argument("--gpus", type=float, default=1.0, help="of a training run on Ray, where it uses any")
     chosen = parser.parse_args(arguments)
-    _stop_with_children()
     try:
-        workers = worker_count(check_runs(chosen.params).runtime, chosen.workers)
-        with alone():
-            return _sweep(workers, chosen.pull)
+        return sweep(chosen.params, chosen.workers, chosen.pull, chosen.ray, chosen.gpus)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

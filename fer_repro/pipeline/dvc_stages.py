@@ -1,0 +1,170 @@
+"""What a sweep asks of DVC: which stages have changed, what they run and read, and to record what they made.
+
+DVC keeps a table of locked paths by process number, so all of this belongs to one machine: the one that leads
+the sweep.
+"""
+
+import json
+import random
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fer_repro.errors import UserError
+from fer_repro.pipeline.stopping import end_with_parent
+
+TRIES = 4
+T = TypeVar("T")
+# what DVC says when another of its processes is at work; a stage's own words do not count
+_LOCKED = re.compile(r"^ERROR: .*(Unable to acquire lock|is busy)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage as DVC resolves it.
+
+    Attributes:
+        name: such as ``train-faces@synthetic-rmn-0``.
+        commands: one after the other.
+        folder: where they run.
+        outs: absolute paths of what they write.
+        inputs: what dvc.lock would record of command, dependencies (path, hash) and parameters (values) now.
+    """
+
+    name: str
+    commands: tuple[str, ...]
+    folder: Path
+    outs: tuple[Path, ...]
+    inputs: dict[str, Any]
+
+
+def start_dvc(*command: str, **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - Popen's
+    """Start ``dvc``; it ends with this process."""
+    return subprocess.Popen(["dvc", *command], text=True, preexec_fn=end_with_parent, **options)
+
+
+def call_dvc(*command: str) -> int:
+    """Let DVC write to where we write (on a terminal, training shows its bar); returns its exit code."""
+    with start_dvc(*command) as process:
+        return process.wait()
+
+
+def found_locked(said: str) -> bool:
+    """Whether DVC gave up because another of its processes was at work."""
+    return bool(_LOCKED.search(said))
+
+
+def pause(attempt: int) -> None:
+    """Wait a random time before DVC is called again, so that two that met do not meet again."""
+    time.sleep(random.uniform(0.5, 2.0) * (attempt + 1))
+
+
+def changed_stages(*groups: str) -> list[str]:
+    """Ask DVC which stages of some groups would run, group after group.
+
+    Raises:
+        UserError: DVC cannot tell.
+    """
+    for attempt in range(TRIES):
+        with start_dvc("status", "--json", *groups, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as asked:
+            out, error = asked.communicate()
+        if asked.returncode == 0:
+            found = [stage for stage in json.loads(out or "{}") if stage.partition("@")[0] in groups]
+            return sorted(found, key=lambda stage: groups.index(stage.partition("@")[0]))
+        if not found_locked(error):
+            break
+        pause(attempt)
+    raise UserError(f"dvc status {' '.join(groups)}: {error.strip() or 'failed'}")
+
+
+def stage_to_run(name: str) -> Stage | None:
+    """Resolve a stage that has changed, or restore it where DVC has seen the same inputs before.
+
+    Returns:
+        The stage, or None when DVC's run cache held its outputs: they are in place and recorded.
+
+    Raises:
+        UserError: DVC cannot read the stage, or a dependency is missing.
+    """
+    return _under_lock(name, _resolve)
+
+
+def record(stage: Stage) -> bool:
+    """Record in dvc.lock and DVC's cache what a stage has written, unless its inputs changed meanwhile.
+
+    Args:
+        stage: from ``stage_to_run``, called before its commands ran.
+
+    Returns:
+        Whether it was recorded; False leaves everything as it is.
+
+    Raises:
+        UserError: an output is missing, or DVC cannot record it.
+    """
+    return _under_lock(stage.name, lambda found: _record(found, stage.inputs))
+
+
+def _under_lock(name: str, work: Callable[[Any], T]) -> T:
+    """Do something with DVC's own stage while no other DVC works in the project."""
+    from dvc.exceptions import DvcException
+    from dvc.lock import LockError
+    from dvc.repo import Repo, lock_repo
+
+    for attempt in range(TRIES):
+        try:
+            with Repo() as repo, lock_repo(repo):
+                (found,) = repo.stage.collect(name)
+                return work(found)
+        except LockError as error:
+            reason = str(error)
+            pause(attempt)
+        except DvcException as error:
+            raise UserError(f"{name}: {error}") from None
+    raise UserError(f"{name}: {reason}")
+
+
+def _resolve(found: Any) -> Stage | None:  # noqa: ANN401 - DVC's stage
+    if _restore(found):
+        return None
+    found.save_deps()
+    lines = found.cmd if isinstance(found.cmd, list) else found.cmd.splitlines()
+    outs = tuple(Path(out.fs_path) for out in found.outs)
+    return Stage(found.addressing, tuple(lines), Path(found.wdir), outs, _inputs(found))
+
+
+def _restore(found: Any) -> bool:  # noqa: ANN401 - DVC's stage
+    from dvc.exceptions import CheckoutError
+    from dvc.stage.cache import RunCacheNotFoundError
+
+    try:
+        found.repo.stage_cache.restore(found)
+    except (RunCacheNotFoundError, CheckoutError):
+        return False
+    found.save(run_cache=False)
+    found.commit()
+    found.dump(update_pipeline=False)
+    return True
+
+
+def _record(found: Any, inputs: dict[str, Any]) -> bool:  # noqa: ANN401 - DVC's stage
+    """Do as ``dvc commit --force`` does, but look at the very hashes that it is about to write."""
+    found.save(run_cache=False)
+    if _inputs(found) != inputs:
+        return False
+    # as `dvc repro` has it: git keeps the other outputs, and no copy of them goes into the cache
+    if all(out.use_cache or out.is_metric or out.is_plot for out in found.outs):
+        found.repo.stage_cache.save(found)
+    found.commit()
+    found.dump(update_pipeline=False)
+    return True
+
+
+def _inputs(found: Any) -> dict[str, Any]:  # noqa: ANN401 - DVC's stage
+    from dvc.stage.serialize import to_single_stage_lockfile
+
+    recorded = to_single_stage_lockfile(found)
+    return {key: value for key, value in recorded.items() if key != "outs"}

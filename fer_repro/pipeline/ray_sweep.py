@@ -1,0 +1,192 @@
+"""Workers of a Ray cluster, or of a Ray on this machine: each stage's own command becomes one task.
+
+The process that leads keeps DVC to itself: it resolves a stage, hands its command to Ray with the CPUs and
+the share of a GPU it needs, and records what the task has written. Workers never call DVC, whose locks hold
+on one machine only. All machines must see the project's folder at the same path, on a shared file system,
+with the same environment.
+
+A task whose worker or machine is lost starts again elsewhere and continues from the stage's checkpoint; a
+stage that fails by itself is named and not repeated. What ran while parameters or code changed is not
+recorded.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fer_repro.config import RuntimeConfig
+from fer_repro.errors import UserError
+from fer_repro.pipeline import stage_task
+from fer_repro.pipeline.dvc_stages import Stage, record, stage_to_run
+
+RETRIES = 3
+"""How often a task begins again after its worker or machine was lost."""
+LOCAL = "local"
+_STORE = 80_000_000  # bytes of shared memory for a Ray of our own: tasks exchange files
+
+
+@dataclass(frozen=True)
+class Undone:
+    """Stages that a group left behind.
+
+    Attributes:
+        failed: by themselves, or because worker after worker was lost.
+        stale: which finished, but whose inputs had changed meanwhile; the next call runs them anew.
+    """
+
+    failed: tuple[str, ...]
+    stale: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RayWorkers:
+    """A connection to Ray, and what one stage needs there.
+
+    Attributes:
+        ray: the module.
+        cpus: of a stage.
+        gpus: of a training stage; 0 for none.
+        limit: stages at once; 0 leaves it to the cluster.
+    """
+
+    ray: Any
+    cpus: int
+    gpus: float
+    limit: int
+
+    def run_stages(self, names: Sequence[str]) -> Undone:
+        """Run stages whose inputs are up to date, and record each that succeeds.
+
+        Args:
+            names: such as ``train-faces@synthetic-rmn-0``.
+
+        Raises:
+            UserError: DVC cannot resolve or record a stage.
+        """
+        waiting, running = list(names), dict[Any, Stage]()
+        failed, stale = list[str](), list[str]()
+        if names:
+            print(f"{len(names)} stages on Ray: {', '.join(names)}", flush=True)
+        while waiting or running:
+            while waiting and len(running) < (self.limit or len(names)):
+                if stage := _resolve(waiting.pop(0)):
+                    running[self._submit(stage)] = stage
+            finished, _ = self.ray.wait(list(running), timeout=1.0) if running else ([], [])
+            for task in finished:
+                stage = running.pop(task)
+                if not self._succeeded(stage.name, task):
+                    failed.append(stage.name)
+                elif not _recorded(stage):
+                    stale.append(stage.name)
+        return Undone(tuple(failed), tuple(stale))
+
+    def _submit(self, stage: Stage) -> Any:  # noqa: ANN401 - a reference of Ray's
+        task = self.ray.remote(stage_task.run_commands).options(
+            name=stage.name,
+            num_cpus=self.cpus,
+            num_gpus=self.gpus if stage.name.startswith("train") else 0,
+            max_retries=RETRIES,
+        )
+        outs = [str(out) for out in stage.outs]
+        omp_threads = os.environ.get("OMP_NUM_THREADS", "")
+        return task.remote(stage.name, stage.commands, str(stage.folder), outs, omp_threads)
+
+    def _succeeded(self, name: str, task: Any) -> bool:  # noqa: ANN401 - a reference of Ray's
+        try:
+            code, tail, machine, seconds = self.ray.get(task)
+        except self.ray.exceptions.RayError as error:
+            _say(f"{name}: failed: its worker was lost {RETRIES + 1} times: {_first_line(error)}")
+            return False
+        if code:
+            _say(f"{name}: failed on {machine} with exit code {code}; it said last:\n{tail.rstrip()}")
+            return False
+        print(f"{name}: done in {seconds:.0f} s on {machine}", flush=True)
+        return True
+
+
+@contextmanager
+def ray_workers(address: str, runtime: RuntimeConfig, limit: int, gpus: float) -> Iterator[RayWorkers]:
+    """Connect to a Ray cluster, or start a Ray on this machine, and let go of it at the end.
+
+    Args:
+        address: of a cluster's head, e.g. ``10.0.0.1:6379`` or ``auto``; ``local`` starts one here.
+        runtime: of the runs; ``threads`` are the CPUs of a stage.
+        limit: stages at once; 0 leaves it to the cluster, or to the cores of this machine.
+        gpus: of a training stage where ``runtime.device`` asks for one: 1, 2, ... or a share below 1.
+
+    Raises:
+        UserError: Ray is not installed, no cluster answers, or ``gpus`` is no share.
+    """
+    ray = import_ray(gpus)
+    _connect(ray, address, runtime.threads, limit)
+    try:
+        found = ray.cluster_resources().get("GPU", 0)
+        wanted = runtime.device == "cuda" or (runtime.device == "auto" and found)
+        yield RayWorkers(ray, runtime.threads, gpus if wanted else 0, limit)
+    finally:
+        ray.shutdown()
+
+
+def import_ray(gpus: float) -> Any:  # noqa: ANN401 - a module
+    """Import Ray, which few need, and check what is asked of it.
+
+    Args:
+        gpus: of a training stage.
+
+    Raises:
+        UserError: Ray is not installed, or ``gpus`` is no share that Ray deals out.
+    """
+    if gpus <= 0 or (gpus > 1 and not gpus.is_integer()):
+        raise UserError(f"--gpus is {gpus:g}: expected a share above 0 and below 1, or a whole number from 1")
+    try:
+        import ray
+    except ImportError:
+        raise UserError("--ray needs Ray, which is not installed: pip install 'fer-repro[ray]'") from None
+    ray.cloudpickle.register_pickle_by_value(stage_task)
+    return ray
+
+
+def _connect(ray: Any, address: str, threads: int, limit: int) -> None:  # noqa: ANN401 - a module
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    options: dict[str, Any] = {"logging_level": "ERROR"}
+    if address == LOCAL:
+        cpus = max(limit, 1) * threads if limit else max(threads, os.cpu_count() or 1)
+        options |= {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": _STORE}
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise UserError(f"--ray {address}: no Ray cluster to work with there: {_first_line(error)}") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)  # Ray takes it for itself
+
+
+def _resolve(name: str) -> Stage | None:
+    stage = stage_to_run(name)
+    if stage is None:
+        print(f"{name}: restored from DVC's cache", flush=True)
+    return stage
+
+
+def _recorded(stage: Stage) -> bool:
+    missing = [out for out in stage.outs if not out.exists()]
+    if missing:
+        place = missing[0].relative_to(Path.cwd()) if missing[0].is_relative_to(Path.cwd()) else missing[0]
+        raise UserError(f"{stage.name}: {place} was written, but not here: do all machines share the folder?")
+    if record(stage):
+        return True
+    _say(f"{stage.name}: its inputs changed while it ran; not recorded")
+    return False
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
