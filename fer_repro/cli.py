@@ -179,6 +179,34 @@ def train(
         typer.echo(f"{arm:18}{metric_line(report.metrics[arm])}   {folder}")
 
 
+@app.command("sweep")
+def sweep(
+    workers: Annotated[
+        int, typer.Option("--workers", help="Runs at once; 0 decides by the cores or the cluster.", min=0)
+    ] = 0,
+    ray: Annotated[
+        str,
+        typer.Option("--ray", help="Head of a Ray cluster; 'local' starts Ray here.", metavar="ADDRESS"),
+    ] = "",
+    gpus: Annotated[
+        float, typer.Option("--gpus", help="GPUs of a training run on Ray: a share below 1, or 1, 2, ...")
+    ] = 1.0,
+    pull: Annotated[
+        str, typer.Option("--pull", help="Fetch this first, such as data.dvc.", metavar="TARGET")
+    ] = "",
+    params: Params = Path("params.yaml"),
+) -> None:
+    """Bring the pipeline up to date: many runs at once, on this machine or on a Ray cluster.
+
+    Ctrl-C ends all of them; the same command continues. docs/scale_out.md says more.
+
+    Example: fer-repro sweep --ray 10.0.0.1:6379 --pull data.dvc
+    """
+    from fer_repro.pipeline.sweep import sweep as bring_up_to_date
+
+    raise typer.Exit(bring_up_to_date(params, workers, pull, ray, gpus))
+
+
 @app.command("record")
 def record(
     name: Annotated[str, typer.Argument(help="Name of the record, e.g. fer2013-rmn-cpu.", metavar="NAME")],
