@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from fer_repro.errors import UserError
 
-Trunk = Literal["b0", "b4"]
+Trunk = Literal["b0", "b2", "b4"]
 Padding = Literal["same", "static380-v063", "static380-v071", "symmetric"]
 
 # B0's stages, depthwise-separable (ds) or inverted residual (ir): repeats r, kernel k, stride s, expansion e,
@@ -28,7 +28,11 @@ _STAGES = [
     ["ir_r4_k5_s2_e6_c192_se0.25"],
     ["ir_r1_k3_s1_e6_c320_se0.25"],
 ]
-_SCALES = {"b0": (1.0, 1.0, 224), "b4": (1.4, 1.8, 380)}  # width, depth, side it was made for
+_SCALES = {
+    "b0": (1.0, 1.0, 224),
+    "b2": (1.1, 1.2, 260),
+    "b4": (1.4, 1.8, 380),
+}  # width, depth, side it was made for
 B4_BLOCKS = (0, 2, 6, 10, 16, 22, 30)  # index of each stage's first block in B4
 
 
@@ -39,7 +43,7 @@ def efficientnet(
     drop_connect: float = 0.2,
     norm_momentum: float = 0.01,
 ) -> nn.Module:
-    """Build a trunk without classifier: timm's ``tf_efficientnet_b0`` or ``_b4`` where width is 32.
+    """Build a trunk without classifier: timm's ``tf_efficientnet_b0``, ``_b2`` or ``_b4`` where width is 32.
 
     Args:
         trunk: which pair of width and depth multipliers.

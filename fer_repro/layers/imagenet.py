@@ -1,6 +1,8 @@
-"""ImageNet start weights of ResNet trunks, as torchvision publishes them."""
+"""ImageNet start weights of trunks, as torchvision publishes them."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 from urllib.error import URLError
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from fer_repro.errors import UserError
 
-Trunk = Literal["resnet18", "resnet34", "resnet50"]
+Trunk = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d"]
 
 
 def imagenet_weights(trunk: Trunk) -> dict[str, Tensor]:
@@ -26,19 +28,43 @@ def imagenet_weights(trunk: Trunk) -> dict[str, Tensor]:
     from torchvision.models import get_model_weights  # slow to import, and only this start needs it
 
     weights = get_model_weights(trunk)["IMAGENET1K_V1"]
-    name = weights.url.rsplit("/", 1)[-1]
+    with _fetching(trunk, weights.url):
+        state = weights.get_state_dict(progress=False, check_hash=True)
+    return {key: value for key, value in state.items() if not key.startswith("fc.")}
+
+
+def imagenet_network(name: str, **options: bool) -> nn.Module:
+    """Build one of torchvision's networks with its ImageNet weights and classifier, fetched once as above.
+
+    Args:
+        name: torchvision's, e.g. ``densenet121``.
+        options: of its constructor.
+
+    Raises:
+        UserError: as for ``imagenet_weights``.
+    """
+    from torchvision.models import get_model, get_model_weights
+
+    weights = get_model_weights(name)["IMAGENET1K_V1"]
+    with _fetching(name, weights.url):
+        return get_model(name, weights=weights, progress=False, **options)
+
+
+@contextmanager
+def _fetching(trunk: str, url: str) -> Iterator[None]:
+    """Check the file in the cache before it is read, and say where one that cannot be had belongs."""
+    name = url.rsplit("/", 1)[-1]
     place = Path(torch.hub.get_dir()) / "checkpoints" / name
     if place.is_file():
         _check_hash(place)
     try:
-        state = weights.get_state_dict(progress=False, check_hash=True)
+        yield
     except (URLError, OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
             f"the ImageNet weights of {trunk} are not there and cannot be fetched ({reason}): "
-            f"put {name} from {weights.url} at {place}, or set model.pretraining to none"
+            f"put {name} from {url} at {place}, or set model.pretraining to none"
         ) from None
-    return {key: value for key, value in state.items() if not key.startswith("fc.")}
 
 
 def _check_hash(place: Path) -> None:

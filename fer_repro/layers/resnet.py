@@ -32,8 +32,12 @@ class BasicBlock(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Map (N, in_channels, h, w) to (N, channels, h / stride, w / stride)."""
         shortcut = features if self.downsample is None else self.downsample(features)
+        return F.relu(self.residual(features) + shortcut)
+
+    def residual(self, features: Tensor) -> Tensor:
+        """Compute what is added to the shortcut."""
         features = F.relu(self.bn1(self.conv1(features)))
-        return F.relu(self.bn2(self.conv2(features)) + shortcut)
+        return self.bn2(self.conv2(features))
 
 
 class Bottleneck(nn.Module):
@@ -43,27 +47,35 @@ class Bottleneck(nn.Module):
         in_channels: channels of the input.
         channels: channels of the inner convolutions; the output has ``expansion`` times as many.
         stride: of the 3x3 convolution, as torchvision has it, and of the shortcut.
+        groups: of the 3x3 convolution.
+        widening: factor on the inner channels; a ResNeXt has 2 (arXiv:1611.05431, Table 1).
     """
 
     expansion = 4
 
-    def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, channels: int, stride: int = 1, groups: int = 1, widening: int = 1
+    ) -> None:
         super().__init__()
-        wide = channels * self.expansion
-        self.conv1 = nn.Conv2d(in_channels, channels, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
-        self.conv3 = nn.Conv2d(channels, wide, 1, bias=False)
+        wide, inner = channels * self.expansion, channels * widening
+        self.conv1 = nn.Conv2d(in_channels, inner, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(inner)
+        self.conv2 = nn.Conv2d(inner, inner, 3, stride, padding=1, groups=groups, bias=False)
+        self.bn2 = nn.BatchNorm2d(inner)
+        self.conv3 = nn.Conv2d(inner, wide, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(wide)
         self.downsample = _shortcut(in_channels, wide, stride)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (N, in_channels, h, w) to (N, 4 channels, h / stride, w / stride)."""
         shortcut = features if self.downsample is None else self.downsample(features)
+        return F.relu(self.residual(features) + shortcut)
+
+    def residual(self, features: Tensor) -> Tensor:
+        """Compute what is added to the shortcut."""
         features = F.relu(self.bn1(self.conv1(features)))
         features = F.relu(self.bn2(self.conv2(features)))
-        return F.relu(self.bn3(self.conv3(features)) + shortcut)
+        return self.bn3(self.conv3(features))
 
 
 def _shortcut(in_channels: int, channels: int, stride: int) -> nn.Sequential | None:
@@ -73,7 +85,12 @@ def _shortcut(in_channels: int, channels: int, stride: int) -> nn.Sequential | N
 
 
 def stage(
-    block: type[BasicBlock] | type[Bottleneck], in_channels: int, channels: int, count: int, stride: int
+    block: type[BasicBlock] | type[Bottleneck],
+    in_channels: int,
+    channels: int,
+    count: int,
+    stride: int,
+    **options: int,
 ) -> nn.Sequential:
     """Chain ``count`` blocks of one resolution; the first one carries the stride.
 
@@ -83,10 +100,11 @@ def stage(
         channels: as the block counts them; the output has ``channels * block.expansion``.
         count: number of blocks.
         stride: of the first block.
+        options: further arguments of every block.
     """
     wide = channels * block.expansion
-    first = block(in_channels, channels, stride)
-    return nn.Sequential(first, *(block(wide, channels) for _ in range(count - 1)))
+    first = block(in_channels, channels, stride, **options)
+    return nn.Sequential(first, *(block(wide, channels, **options) for _ in range(count - 1)))
 
 
 def initialise_kaiming(module: nn.Module) -> None:

@@ -27,11 +27,13 @@ follows the code, because the published weights and numbers come from it.
    code's 512 and 128 units and its dropout of 0.5 at every width.
 9. ``no_mask`` builds no masks, whereas the code's control carries them unused. Only the import of that
    control's checkpoint builds them; those tensors (``mask1.*`` ... ``mask4.*``) do not require gradients.
+10. The other networks of its tables are arms too, as their own papers and torchvision have them: their
+   own classifiers and dropout, no auxiliary losses. The authors' ResAttNet56 is not among them.
 """
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +44,8 @@ from torch import Tensor, nn
 from fer_repro.config import STRICT, PositiveInt
 from fer_repro.errors import UserError
 from fer_repro.layers.imagenet import load_imagenet_trunk
+from fer_repro.layers.plain_resnets import PlainResNetName, plain_resnet
+from fer_repro.layers.plain_trunks import PlainTrunkName, plain_trunk
 from fer_repro.layers.resnet import BasicBlock, Bottleneck, initialise_kaiming, stage
 from fer_repro.methods.method import Method, OfficialLayout
 
@@ -54,7 +58,7 @@ Head = Literal["plain", "dropout1", "dropout2", "dropout3", "dropout4"]
 class RMNOptions:
     """The ``model`` section of a recipe."""
 
-    width: PositiveInt  # channels of the stem and of stage 1; masks scale alike
+    width: PositiveInt  # channels of the stem and of stage 1, 64 in the paper; masks and other networks scale
     dropout: Annotated[float, Field(ge=0, lt=1)]  # before the linear layer of the dropout1 head
     pretraining: Literal["none", "imagenet"]  # of stem and stages
 
@@ -213,8 +217,8 @@ def explain(model: nn.Module, images: Tensor) -> dict[str, Tensor] | None:
         ``mask1`` ... ``mask4`` and, before their activation, ``scores1`` ... ``scores4``: (N, C, h, w) of
         stages 1 to 4; None for a network that applies no masks.
     """
-    network = next(part for part in model.modules() if isinstance(part, ResidualMaskingNetwork))
-    if network.masks in ("none", "unused"):
+    network = next((part for part in model.modules() if isinstance(part, ResidualMaskingNetwork)), None)
+    if network is None or network.masks in ("none", "unused"):
         return None
     kept: dict[str, Tensor] = {}
 
@@ -267,23 +271,43 @@ _ARMS: dict[str, tuple[Masks, Head, str]] = {
     "dropout4": ("softmax", "dropout4", "Head of 128 and 128 hidden units, dropout 0.5 after each."),
 }
 
+_PLAIN: dict[PlainResNetName | PlainTrunkName, str] = {
+    "resnet18": "ResNet-18, the smallest of the comparison.",
+    "resnet50": "ResNet-50, without masks.",
+    "resnet101": "ResNet-101, without masks.",
+    "resnet152": "ResNet-152, without masks.",
+    "resnext50": "ResNeXt-50 32x4d, without masks.",
+    "cbam_resnet34": "ResNet-34 with CBAM, the rival attention, in every block.",
+    "cbam_resnet50": "ResNet-50 with CBAM, the rival attention, in every block.",
+    "bam_resnet50": "ResNet-50 with BAM, the rival attention, between the stages.",
+    "vgg19": "VGG19 without batch normalisation, dropout 0.5.",
+    "densenet121": "DenseNet-121.",
+    "googlenet": "GoogLeNet with batch normalisation, without auxiliary classifiers, dropout 0.2.",
+    "inception_v3": "Inception v3 without auxiliary classifier, dropout 0.5; enlarges images under 107 px.",
+    "efficientnet_b2b": "EfficientNet-B2, dropout 0.3.",
+}
 
-def build_model(
-    arm: str, options: RMNOptions, classes: int, pretrained: bool = True
-) -> ResidualMaskingNetwork:
+
+def build_model(arm: str, options: RMNOptions, classes: int, pretrained: bool = True) -> nn.Module:
     """Build an arm's network in training mode; see ``fer_repro.methods.method.BuildModel``.
 
     Raises:
-        UserError: the arm is unknown, or ImageNet weights are asked for and do not fit or cannot be had.
+        UserError: the arm is unknown, the width does not suit it, or ImageNet weights are asked for and do
+            not fit or cannot be had.
     """
     METHOD.check_arm(arm)
     if options.pretraining == "imagenet" and options.width != 64:
         raise UserError(
             f"model.width is {options.width}, but model.pretraining imagenet needs 64, ResNet-34's own width"
         )
+    imagenet = pretrained and options.pretraining == "imagenet"
+    if arm in get_args(PlainResNetName):
+        return plain_resnet(cast(PlainResNetName, arm), classes, options.width, imagenet)
+    if arm in get_args(PlainTrunkName):
+        return plain_trunk(cast(PlainTrunkName, arm), classes, options.width, imagenet)
     masks, head, _ = _ARMS[arm]
     network = ResidualMaskingNetwork(classes, options.width, options.dropout, masks, head)
-    if pretrained and options.pretraining == "imagenet":
+    if imagenet:
         load_imagenet_trunk(network, "resnet34")
     return network
 
@@ -337,7 +361,7 @@ METHOD = Method(
     inputs="images",
     headline="masked",
     control="no_mask",
-    arms={arm: sentence for arm, (_, _, sentence) in _ARMS.items()},
+    arms={arm: sentence for arm, (_, _, sentence) in _ARMS.items()} | _PLAIN,
     options=RMNOptions,
     build_model=build_model,
     build_loss=build_loss,

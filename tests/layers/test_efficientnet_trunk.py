@@ -22,7 +22,7 @@ def shapes(network):
     return {key: tuple(value.shape) for key, value in network.state_dict().items()}
 
 
-@pytest.mark.parametrize("trunk", ["b0", "b4"])
+@pytest.mark.parametrize("trunk", ["b0", "b2", "b4"])
 def test_full_width_is_timms(trunk):
     with torch.device("meta"):
         ours, theirs = efficientnet(trunk), timm.create_model(f"tf_efficientnet_{trunk}", num_classes=0)

@@ -1,8 +1,10 @@
 """The Residual Masking Network against its fact sheet, a loop written from the paper, and its known traps."""
 
 import math
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torchvision
@@ -234,6 +236,13 @@ def test_the_control_builds_no_masks_and_explains_nothing():
     assert not [name for name, _ in control.named_parameters() if name.startswith("mask")]
     assert explain(control, torch.rand(1, 3, 64, 64)) is None
     assert control.eval()(torch.rand(1, 3, 48, 48)).shape == (1, 7), "without masks every side runs"
+
+
+def test_the_other_networks_of_its_tables_are_arms_and_draw_nothing():
+    rows = pd.read_csv(Path(__file__).parents[2] / "published" / "results.csv")
+    named = set(rows.loc[rows["method"] == "rmn", "arm"])
+    assert named - set(METHOD.arms) == {"resattnet56", "ensemble_7"}
+    assert explain(narrow("bam_resnet50"), torch.rand(1, 3, 64, 64)) is None
 
 
 @pytest.mark.parametrize("arm", ["no_mask", "sigmoid_mask"])
