@@ -100,9 +100,12 @@ def read_face_index(path: Path) -> FaceIndex:
         raise UserError(f"{path}: no such file; expected an index of faces") from None
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path}: not readable as Parquet: {' '.join(str(error).split())}") from None
-    metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    metadata = {
+        key.decode(errors="replace"): value.decode(errors="replace")
+        for key, value in (table.schema.metadata or {}).items()
+    }
     frames = metadata.get("frames", "")
-    if not frames.isdigit() or int(frames) < 1:
+    if not (frames.isascii() and frames.isdigit() and int(frames[:9]) > 0):
         raise UserError(f"{path}: metadata 'frames' is {frames!r}: expected how many frames of each video")
     faces = pd.DataFrame({kind.name: _column(table, kind, path) for kind in SCHEMA})
     _check_rows(faces, path)

@@ -1,19 +1,21 @@
 """Pictures in folders: found in one fixed order, checked before any is written, read one at a time."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fer_repro.data.folds import held_out
-from fer_repro.data.samples import Converted
+from fer_repro.data.samples import Converted, has_controls
 from fer_repro.errors import UserError
 
+ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # of EXIF: how the camera was held, and when on its side
 GREY, COLOUR = ("L", "LA"), ("RGB", "RGBA", "P")
 PARTS = {
     "train": "train",
@@ -69,6 +71,36 @@ def listed(names: Sequence[str]) -> str:
     return (", ".join(names[:8]) + (", ..." if len(names) > 8 else "")) or "nothing"
 
 
+def check_files(root: Path, files: Iterable[Path]) -> None:
+    """Check that files lie where they seem to, and that their names can stand in a table.
+
+    A set that somebody packed may hold links, and its lists may name paths, that lead to other files of the
+    reader's machine: these would become samples.
+
+    Args:
+        root: the folder that was given; it may itself be a link.
+        files: below it.
+
+    Raises:
+        UserError: naming the first file that leads out of the folder, or whose name breaks lines.
+    """
+    home = os.path.realpath(root)
+    for file in files:
+        if has_controls(str(file)):
+            raise UserError(f"{file}: the name holds line ends or control characters; rename it")
+        real = os.path.realpath(file)
+        if os.path.commonpath((home, real)) != home:
+            raise UserError(f"{file}: leads out of {root}, to {real}; put a copy in its place")
+
+
+def still_count(image: Image.Image) -> int:
+    """How many pictures a file shows one after the other: more than one of an animation or a scanned stack.
+
+    The further pictures of an MPO are previews and other views that cameras keep beside a photo.
+    """
+    return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+
+
 def convert_pictures(
     root: Path,
     pictures: Sequence[Picture],
@@ -91,11 +123,12 @@ def convert_pictures(
         hold_out: move one in eight of train to val, by the sha256 of its pixels before scaling.
 
     Raises:
-        UserError: there are none, one is no picture, or sizes differ; before anything is passed on, unless a
-            picture is damaged behind its head.
+        UserError: there are none, one is no picture or lies elsewhere, or sizes differ; before anything is
+            passed on, unless a picture is damaged behind its head.
     """
     if not pictures:
         raise UserError(f"{root}: no images; expected at least one")
+    check_files(root, (picture.file for picture in pictures))
     any_colour = _survey(pictures, size)
     keep_colour = any_colour if colour is None else colour
     expect(len(pictures))
@@ -120,14 +153,18 @@ def _survey(pictures: Sequence[Picture], size: int) -> bool:
     for picture in pictures:
         try:
             with Image.open(picture.file) as image:
-                mode, shape = image.mode, image.size
+                mode, shape, stills = image.mode, image.size, still_count(image)
+                sideways = image.getexif().get(ORIENTATION, 1) in SIDEWAYS
         except Exception as error:  # Pillow's decoders raise many kinds for a damaged file
             raise _unreadable(picture.file, error) from None
         if mode not in GREY + COLOUR:
             raise UserError(f"{picture.file}: pixel type {mode!r}: expected 8-bit grey or colour")
+        if stills > 1:
+            raise UserError(f"{picture.file}: shows {stills} pictures in turn: expected one")
         colour = colour or mode in COLOUR
         if picture.box is not None:
             shape = _box_size(picture, shape)
+        shape = shape[::-1] if sideways else shape
         first = first or shape
         if shape != first and not size:
             raise UserError(
@@ -151,7 +188,8 @@ def _box_size(picture: Picture, shape: tuple[int, int]) -> tuple[int, int]:
 def _read(picture: Picture, content: bytes, colour: bool) -> Image.Image:
     try:
         with Image.open(BytesIO(content)) as image:
-            return image.convert("RGB" if colour else "L").crop(picture.box)
+            cut = image.convert("RGB" if colour else "L").crop(picture.box)  # boxes are of the stored pixels
+            return ImageOps.exif_transpose(cut)  # as the camera was held
     except Exception as error:
         raise _unreadable(picture.file, error) from None
 

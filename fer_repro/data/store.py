@@ -296,7 +296,7 @@ def _read_manifest(folder: Path) -> Manifest:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path}: no such file; expected the folder of a data set") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
         raise UserError(f"{path}: not readable as JSON: {error}") from None
     return read_section(Manifest, values, str(path))
 

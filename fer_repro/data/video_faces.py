@@ -18,7 +18,7 @@ import pandas as pd
 from fer_repro.data.attachments import ConvertedFiles
 from fer_repro.data.face_index import FACES, FaceIndex, read_face_index, write_face_index
 from fer_repro.data.faces import Box, CascadeDetector, Crop, Detector, largest_face, plan_crop
-from fer_repro.data.pictures import listed
+from fer_repro.data.pictures import check_files, listed
 from fer_repro.data.progress import progress
 from fer_repro.data.store import file_sha256
 from fer_repro.data.video import map_frames
@@ -160,6 +160,7 @@ def convert_videos(
 def _check_videos(root: Path, videos: Sequence[Video]) -> None:
     if not videos:
         raise UserError(f"{root}: no videos; expected at least one")
+    check_files(root, (video.file for video in videos))
     files: dict[str, Path] = {}
     for video in videos:
         if video.clip in files:

@@ -19,6 +19,7 @@ with 3,999 validation images (recalled).
 """
 
 import csv
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -131,8 +132,8 @@ def _value(annotation: Path, kind: str) -> float:
         return float(np.load(file, allow_pickle=False).item())
     except FileNotFoundError:
         raise UserError(f"{file}: no such file; expected one for each image") from None
-    except (ValueError, EOFError) as error:
-        raise UserError(f"{file}: not one number ({error})") from None
+    except (ValueError, EOFError, OSError, MemoryError) as error:  # no room: of a head that lies
+        raise UserError(f"{file}: not one number ({' '.join(str(error).split())})") from None
 
 
 def _code(value: float, where: str) -> int:
@@ -171,12 +172,19 @@ def _marked(picture: Picture, marked: Mapping[str, set[str]]) -> Picture:
 def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
     with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
         reader = csv.DictReader(lines)
-        for column in (*_COLUMNS, "valence", "arousal"):
-            if column not in (reader.fieldnames or ()):
-                found = listed(list(reader.fieldnames or ()))
-                raise UserError(f"{file}: line 1: column '{column}' is missing, found {found}")
-        for row in reader:
-            yield f"{file}: line {reader.line_num}", row
+        try:
+            for column in (*_COLUMNS, "valence", "arousal"):
+                if column not in (reader.fieldnames or ()):
+                    found = listed(list(reader.fieldnames or ()))
+                    raise UserError(f"{file}: line 1: column '{column}' is missing, found {found}")
+            for row in reader:
+                if None in row or None in row.values():
+                    raise csv.Error(f"{'more' if None in row else 'fewer'} columns than the first line")
+                yield f"{file}: line {reader.line_num}", row
+        except csv.Error as error:
+            raise UserError(
+                f"{file}: line {reader.line_num}: not readable as CSV: {error}; is it cut off?"
+            ) from None
 
 
 def _picture(images: Path, where: str, row: dict[str, str], code: int, split: str) -> Picture:
@@ -190,8 +198,9 @@ def _picture(images: Path, where: str, row: dict[str, str], code: int, split: st
 
 def _number(row: dict[str, str], column: str, where: str) -> float:
     try:
-        return float(row[column])
-    except (TypeError, ValueError):
-        raise UserError(
-            f"{where}: {column} is {row[column]!r}: expected a number; is the line cut off?"
-        ) from None
+        number = float(row[column])
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(f"{where}: {column} is {row[column]!r}: expected a number; is the line cut off?")
+    return number

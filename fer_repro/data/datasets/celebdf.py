@@ -112,6 +112,10 @@ def _read_list(path: Path, files: dict[str, Path]) -> tuple[set[str], list[str]]
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected the publisher's list of tested videos") from None
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: no UTF-8 text ({error}); expected lines '1 Celeb-real/id0_0000.mp4'"
+        ) from None
     tested, absent = set(), []
     for number, line in enumerate(lines, 1):
         if not line.strip():

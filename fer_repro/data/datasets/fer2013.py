@@ -15,6 +15,7 @@ import pandas as pd
 from PIL import Image
 
 from fer_repro.data.audit import Official
+from fer_repro.data.pictures import check_files
 from fer_repro.data.pixel_csv import EMOTIONS, SIDE, USAGES, read_rows, scan
 from fer_repro.data.samples import Converted
 from fer_repro.errors import UserError, nearest
@@ -117,6 +118,7 @@ def _convert_folders(
     path: Path, append: Callable[[np.ndarray], None], expect: Callable[[int], None]
 ) -> Converted:
     files = _find_files(path)
+    check_files(path, (file for file, _, _ in files))
     expect(len(files))
     named = any(_usage(file) for file, _, _ in files)
     labels: list[int] = []

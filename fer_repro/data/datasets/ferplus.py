@@ -67,6 +67,7 @@ TERMS = (
 )
 LAYOUT = "a folder with fer2013.csv, fer2013new.csv and FER2013{Train,Valid,Test}/label.csv"
 
+RATERS = 10
 SHEET = "fer2013new.csv"
 LABELS = {"FER2013Train": "train", "FER2013Valid": "val", "FER2013Test": "test"}
 LISTS = {
@@ -226,9 +227,9 @@ def _check_box(text: str, where: str) -> None:
 
 def _counts(fields: list[str], where: str) -> tuple[int, ...]:
     for answer, field in zip(ANSWERS, fields, strict=True):
-        if not (field.isascii() and field.isdigit()):
+        if not (field.isascii() and field.isdigit() and int(field[:9]) <= RATERS):
             raise UserError(
-                f"{where}: votes for {answer} are {field[:30]!r}: expected a whole number from 0 to 10"
+                f"{where}: votes for {answer} are {field[:30]!r}: expected a whole number from 0 to {RATERS}"
             )
     return tuple(map(int, fields))
 

@@ -155,7 +155,7 @@ def _official_split(path: Path) -> dict[str, str]:
 def _read_list(file: Path) -> list[str]:
     try:
         entries = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
         raise UserError(f"{file}: not readable as JSON: {error}") from None
     pairs = entries if isinstance(entries, list) else [entries]
     videos = [video for pair in pairs for video in (pair if isinstance(pair, list) else [pair])]

@@ -27,6 +27,7 @@ from PIL import Image
 from fer_repro.data.alignment import SIDE, align_face
 from fer_repro.data.attachments import ConvertedFiles
 from fer_repro.data.audit import Official
+from fer_repro.data.pictures import check_files
 from fer_repro.data.store import file_sha256
 from fer_repro.data.templates import TEMPLATE_PAIRS, pairs_writer, read_numbers, read_template_pairs
 from fer_repro.errors import UserError
@@ -72,6 +73,7 @@ def convert(
     kinds = {"file": "str", **dict.fromkeys((*POINTS, "quality"), "float64")}
     points = read_numbers(lists["name_5pts_score"], kinds)
     _check_order(faces, points, lists)
+    check_files(folder, (folder / "loose_crop" / name for name in faces["file"]))
     pairs = read_template_pairs(lists["template_pair_label"], faces["template"].unique())
     expect(len(faces))
     hasher = hashlib.sha256()

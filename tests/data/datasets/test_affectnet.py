@@ -90,7 +90,10 @@ BAD_LISTS = {
     "column": (edit("expression", "emotion"), "training.csv: line 1: column 'expression' is missing"),
     "code": (edit(",1,0.5", ",11,0.5"), "training.csv: line 3: expression is 11: expected 0 to 10"),
     "word": (edit(",1,0.5", ",happy,0.5"), "line 3: expression is 'happy': expected a number"),
-    "cut": (edit("1/a1.png,1,2,6,6,1.5;2.5,1,0.5,-0.25", "1/a1.png,1,2"), "line 3: expression is None"),
+    "cut": (
+        edit("1/a1.png,1,2,6,6,1.5;2.5,1,0.5,-0.25", "1/a1.png,1,2"),
+        "line 3: not readable as CSV: fewer columns than the first line",
+    ),
     "image": (edit("1/a1.png", "1/a9.png"), "line 3: .*a9.png is missing"),
     "box": (edit("a1.png,1,2,6,6", "a1.png,1,2,60,6"), r"a1.png: face box \(1, 2, 61, 8\)"),
     "challenge": (
