@@ -145,6 +145,8 @@ def train(
 ) -> None:
     """Train all arms of one method with one seed, without DVC and notebooks; a killed run continues.
 
+    Several processes share a run: torchrun --nproc-per-node 2 -m fer_repro.cli train rmn synthetic
+
     Example: fer-repro train rmn fer2013 --recipe paper -s runtime.device=cuda -s runtime.precision=bf16-mixed
     """
     from fer_repro.config import load_config, method_arms
@@ -154,14 +156,19 @@ def train(
     from fer_repro.pipeline.finished_runs import keep_folder, keep_run
     from fer_repro.pipeline.outcome import metric_line
     from fer_repro.pipeline.run import train_run
+    from fer_repro.training.processes import make_fabric
 
     overrides = parse_pairs(settings or [], "-s")
     prepared = out.parent / "prepared"
-    for arm in method_arms(params, method):
-        config = load_config(params, method, dataset, arm, seed, recipe, overrides, smoke)
-        keep_run(config, out, out.parent / "ckpt", force)
-    keep_folder(prepared / dataset)
-    prepare_dataset(dataset, dataset_manifest(params, dataset), prepared / dataset)
+    arms = method_arms(params, method)
+    configs = [load_config(params, method, dataset, arm, seed, recipe, overrides, smoke) for arm in arms]
+    fabric = make_fabric(configs[0].runtime)
+    if fabric.is_global_zero:  # of the processes that torchrun or Slurm started
+        for config in configs:
+            keep_run(config, out, out.parent / "ckpt", force)
+        keep_folder(prepared / dataset)
+        prepare_dataset(dataset, dataset_manifest(params, dataset), prepared / dataset)
+    fabric.barrier()
     report = train_run(
         params,
         method,
@@ -175,7 +182,7 @@ def train(
         overrides=overrides,
         smoke=smoke,
     )
-    for arm, folder in report.folders.items():
+    for arm, folder in report.folders.items() if fabric.is_global_zero else ():
         typer.echo(f"{arm:18}{metric_line(report.metrics[arm])}   {folder}")
 
 

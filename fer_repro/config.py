@@ -30,6 +30,24 @@ Quality = Annotated[int, Field(ge=1, le=100)]
 
 
 @dataclass(frozen=True, config=STRICT)
+class JitterConfig:
+    """Changes of brightness, contrast and saturation, in this order, each uniform."""
+
+    brightness: Fraction  # values times 1 + [-brightness, brightness]
+    contrast: Fraction  # distances from the picture's mean times 1 + [-contrast, contrast]
+    saturation: Fraction  # distances from grey times 1 + [-saturation, saturation]
+
+
+@dataclass(frozen=True, config=STRICT)
+class EraseConfig:
+    """Random erasing (Zhong et al., arXiv:1708.04896): a rectangle becomes black."""
+
+    share: Fraction  # of the pictures
+    area: tuple[Fraction, Fraction]  # of the picture, uniform between these
+    aspect: Annotated[float, Field(ge=1)]  # width over height lies between 1/aspect and aspect
+
+
+@dataclass(frozen=True, config=STRICT)
 class AugmentationConfig:
     """Training and random test-time augmentation, applied after enlarging to ``image_size``."""
 
@@ -37,6 +55,12 @@ class AugmentationConfig:
     rotation: Annotated[float, Field(ge=0, le=180)]  # degrees, in [-rotation, rotation], black corners
     shift: Fraction  # of the side, uniform in [-shift, shift] on both axes
     scale: Annotated[float, Field(ge=0, lt=1)]  # factor uniform in [1 - scale, 1 + scale]
+    crop: Annotated[float, Field(ge=0, lt=1)]  # cut up to this share off the side, anywhere, and enlarge
+    jitter: JitterConfig | None
+    erase: EraseConfig | None
+    resampling: Literal[
+        "two_step", "composed"
+    ]  # enlarge and then turn, as papers' code does; or both at once
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -140,12 +164,16 @@ class RecipeConfig:
     model: dict[str, bool | int | float | str]  # the method's own options, checked by the method
     image_size: PositiveInt  # pixels; images are enlarged to this side
     epochs: PositiveInt
-    batch_size: PositiveInt
+    batch_size: PositiveInt  # of an optimiser step, over all processes
+    accumulate: PositiveInt  # forward passes that share a batch, to save memory; batch norm sees its part
     sampling: SamplingConfig
     optimiser: OptimiserConfig
     schedule: ScheduleConfig
+    clip_norm: NonNegative  # largest norm of the gradient; 0 does not clip
+    ema: Annotated[float, Field(ge=0, lt=1)]  # what each step keeps of the averaged weights; 0: no average
     selection: Literal["accuracy", "loss"]  # which validation result chooses the epoch and moves a plateau
     early_stop: Count  # epochs without a better validation result that are still allowed; 0 never stops early
+    targets: Literal["labels", "shares", "drawn"]  # shares of the votes, or one label drawn from them
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     augmentation: AugmentationConfig
     distortions: DistortionConfig | None  # after the augmentation, in training only
@@ -184,6 +212,7 @@ class RuntimeConfig:
     checkpoint_seconds: NonNegative
     compile: bool
     channels_last: bool
+    deterministic: bool  # false lets accelerators choose faster algorithms; CPUs stay the same
 
 
 @dataclass(frozen=True, config=STRICT)

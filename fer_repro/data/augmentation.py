@@ -1,16 +1,28 @@
 """Training and test-time augmentation, batched on the training device and drawn per sample by counter.
 
 The order is the RMN code's: enlarge, then flip and rotate with bilinear interpolation and black corners;
-shift and scale join them in one affine map, so an image is interpolated twice however much is drawn.
+crop, shift and scale join them in one affine map, so an image is interpolated twice however much is drawn,
+and once if the recipe says ``composed``. Jitter and erasing follow.
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fer_repro.config import AugmentationConfig
+from fer_repro.config import AugmentationConfig, EraseConfig, JitterConfig
 from fer_repro.data.draws import Stream, uniforms
+
+Draws = Mapping[str, np.ndarray]
+
+LUMA = (0.299, 0.587, 0.114)  # grey of RGB: ITU-R BT.601, as Pillow has it
+_DRAWS = (
+    *("flip", "angle", "factor", "right", "down"),
+    *("crop", "crop_right", "crop_down", "brightness", "contrast", "saturation"),
+    *("erase", "erase_area", "erase_aspect", "erase_right", "erase_down"),
+)
 
 
 def clean_images(images: Tensor, size: int) -> Tensor:
@@ -42,7 +54,7 @@ def training_images(
     Returns:
         (N, 3, size, size) float32 in [0, 1].
     """
-    return _augmented(images, size, draw_affine(config, seed, Stream.TRAINING, epoch, samples))
+    return _augmented(images, size, config, draw(seed, Stream.TRAINING, epoch, samples))
 
 
 def augmented_copy(
@@ -61,32 +73,47 @@ def augmented_copy(
     Returns:
         (N, 3, size, size) float32 in [0, 1].
     """
-    return _augmented(images, size, draw_affine(config, seed, Stream.COPIES, copy, samples))
+    return _augmented(images, size, config, draw(seed, Stream.COPIES, copy, samples))
 
 
-def draw_affine(
-    config: AugmentationConfig, seed: int, stream: Stream, counter: int, samples: np.ndarray
-) -> np.ndarray:
-    """Draw flip, angle, factor and shift of each sample and compose them.
+def draw(seed: int, stream: Stream, counter: int, samples: np.ndarray) -> Draws:
+    """Draw all that an augmentation may need, whatever the recipe uses of it.
 
     Args:
-        config: strengths.
         seed: the run's seed.
         stream: training or copies.
         counter: the epoch or the copy.
         samples: (N,) sample ids.
 
     Returns:
+        What is drawn for -> (N,) float64 in [0, 1).
+    """
+    return dict(zip(_DRAWS, uniforms(seed, stream, counter, samples, len(_DRAWS)).T, strict=True))
+
+
+def drawn_maps(config: AugmentationConfig, draws: Draws) -> np.ndarray:
+    """Turn what was drawn into crop, flip, rotation, scale and shift, composed.
+
+    Args:
+        config: strengths.
+        draws: from ``draw``.
+
+    Returns:
         (N, 2, 3) float32, from output to input positions, both in [-1, 1] over the side.
     """
-    flip, angle, factor, right, down = uniforms(seed, stream, counter, samples, 5).T
-    return affine_maps(
-        flip < config.flip,
-        (2 * angle - 1) * config.rotation,
-        1 + (2 * factor - 1) * config.scale,
-        (2 * right - 1) * config.shift,
-        (2 * down - 1) * config.shift,
+    maps = affine_maps(
+        draws["flip"] < config.flip,
+        (2 * draws["angle"] - 1) * config.rotation,
+        1 + (2 * draws["factor"] - 1) * config.scale,
+        (2 * draws["right"] - 1) * config.shift,
+        (2 * draws["down"] - 1) * config.shift,
     )
+    if config.crop:
+        kept = 1 - config.crop * draws["crop"]
+        corner = np.stack([2 * draws["crop_right"] - 1, 2 * draws["crop_down"] - 1], axis=1)
+        maps = maps * kept[:, None, None]
+        maps[:, :, 2] += corner * (1 - kept)[:, None]
+    return maps.astype(np.float32)
 
 
 def affine_maps(
@@ -112,7 +139,7 @@ def affine_maps(
     return np.stack([across, along], 1).astype(np.float32)
 
 
-def warp(images: Tensor, maps: Tensor) -> Tensor:
+def warp(images: Tensor, maps: Tensor, size: int = 0) -> Tensor:
     """Sample images bilinearly at affine positions; outside is 0.
 
     The positions are computed element by element: a matrix product would round differently in another batch.
@@ -120,29 +147,116 @@ def warp(images: Tensor, maps: Tensor) -> Tensor:
     Args:
         images: (N, C, H, W) float.
         maps: (N, 2, 3) from output to input positions in [-1, 1].
+        size: side of the result in pixels; 0 keeps H and W. Then the pixels at the border reach to the
+            picture's edge, as they do when a picture is enlarged.
 
     Returns:
-        (N, C, H, W).
+        (N, C, H, W) or (N, C, size, size).
     """
-    height, width = images.shape[-2:]
-    x = _centres(width, images)[None, None, :, None]
-    y = _centres(height, images)[None, :, None, None]
-    m = maps[:, None, None]
-    grid = m[..., 0] * x + m[..., 1] * y + m[..., 2]  # (N, H, W, 2)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    height, width = (size, size) if size else images.shape[-2:]
+    grid = _positions(maps, height, width)
+    padding = "border" if size else "zeros"
+    sampled = F.grid_sample(
+        images, grid.permute(0, 2, 3, 1), mode="bilinear", padding_mode=padding, align_corners=False
+    )
+    if not size:
+        return sampled
+    inside = (grid[:, 0].abs() <= 1) & (grid[:, 1].abs() <= 1)
+    return sampled.mul_(inside[:, None])
+
+
+def _positions(maps: Tensor, height: int, width: int) -> Tensor:
+    """Compute x and y of every output pixel, (N, 2, H, W): whole planes, sixteen times as fast as pairs."""
+    x, y = _centres(width, maps)[None, None, :], _centres(height, maps)[None, :, None]
+    grid = maps.new_empty(len(maps), 2, height, width)
+    for axis in (0, 1):
+        along_x, along_y, _ = maps[:, axis, :, None, None].unbind(1)
+        torch.add(along_x * x, along_y * y, out=grid[:, axis])
+    return grid.add_(maps[:, :, 2, None, None])
 
 
 def _centres(count: int, like: Tensor) -> Tensor:
     return (2 * torch.arange(count, device=like.device, dtype=like.dtype) + 1) / count - 1
 
 
-def _augmented(images: Tensor, size: int, maps: np.ndarray) -> Tensor:
-    on_device = torch.from_numpy(maps).to(images.device, non_blocking=True)
-    return _three_channels(warp(_enlarge(images, size), on_device))
+def jitter(images: Tensor, config: JitterConfig, draws: Draws) -> Tensor:
+    """Change brightness, then contrast, then saturation.
+
+    Args:
+        images: (N, C, H, W) in [0, 1]; grey ones (C = 1) have no saturation.
+        config: strengths.
+        draws: from ``draw``.
+
+    Returns:
+        (N, C, H, W) in [0, 1].
+    """
+    brighter, sharper, richer = (
+        _factors(draws[name], getattr(config, name), images)
+        for name in ("brightness", "contrast", "saturation")
+    )
+    images = (images * brighter).clamp_(0, 1)
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    images = torch.lerp(mean, images, sharper).clamp_(0, 1)
+    if images.shape[1] == 1:
+        return images
+    grey = (images * images.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+    return torch.lerp(grey, images, richer).clamp_(0, 1)
+
+
+def erase(images: Tensor, config: EraseConfig, draws: Draws) -> Tensor:
+    """Blacken a rectangle of some images.
+
+    Args:
+        images: (N, C, H, W).
+        config: share, area and aspect; a side is at most the picture's.
+        draws: from ``draw``.
+
+    Returns:
+        (N, C, H, W).
+    """
+    height, width = images.shape[-2:]
+    low, high = config.area
+    area = low + (high - low) * draws["erase_area"]
+    ratio = np.exp((2 * draws["erase_aspect"] - 1) * np.log(config.aspect))  # width over height
+    wide = np.minimum(np.sqrt(area * ratio), 1) * width
+    tall = np.minimum(np.sqrt(area / ratio), 1) * height
+    wide[draws["erase"] >= config.share] = 0
+    columns = _between(width, draws["erase_right"] * (width - wide), wide)
+    rows = _between(height, draws["erase_down"] * (height - tall), tall)
+    inside = torch.from_numpy(rows[:, None, :, None] & columns[:, None, None, :]).to(images.device)
+    return images.masked_fill(inside, 0)
+
+
+def _between(count: int, begin: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """Mark the pixels whose centre lies in [begin, begin + length): (N, count) bool."""
+    centres = np.arange(count) + 0.5
+    return (centres >= begin[:, None]) & (centres < (begin + length)[:, None])
+
+
+def _factors(drawn: np.ndarray, reach: float, like: Tensor) -> Tensor:
+    factors = torch.from_numpy(1 + (2 * drawn - 1) * reach).to(like.device, like.dtype)
+    return factors[:, None, None, None]
+
+
+def _augmented(images: Tensor, size: int, config: AugmentationConfig, draws: Draws) -> Tensor:
+    maps = torch.from_numpy(drawn_maps(config, draws)).to(images.device, non_blocking=True)
+    if config.resampling == "composed" and max(images.shape[-2:]) <= size:
+        shown = warp(_floats(images), maps, size)
+    else:  # without smoothing a single step would alias where pictures shrink
+        shown = warp(_enlarge(images, size), maps)
+    if config.jitter:
+        shown = jitter(shown, config.jitter, draws)
+    if config.erase:
+        shown = erase(shown, config.erase, draws)
+    return _three_channels(shown)
+
+
+def _floats(images: Tensor) -> Tensor:
+    return images.to(torch.float32) / 255
 
 
 def _enlarge(images: Tensor, size: int) -> Tensor:
-    floats = images.to(torch.float32) / 255
+    floats = _floats(images)
     if images.shape[-2:] == (size, size):
         return floats
     shrinks = max(images.shape[-2:]) > size

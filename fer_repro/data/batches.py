@@ -10,8 +10,10 @@ from torch import Tensor
 from fer_repro.config import AugmentationConfig, RecipeConfig
 from fer_repro.data.augmentation import augmented_copy, clean_images, training_images
 from fer_repro.data.distortions import distort
+from fer_repro.data.draws import Stream, uniforms
 from fer_repro.data.loading import Split, read_images
 from fer_repro.data.views import Items, View
+from fer_repro.data.votes import draw_targets
 
 ToDevice = Callable[[Tensor], Tensor]
 
@@ -21,7 +23,7 @@ class Shown(NamedTuple):
 
     Attributes:
         inputs: what the network is called with.
-        targets: (N,) int64 class indices.
+        targets: (N,) int64 class indices; in training possibly (N, K) shares of the classes.
     """
 
     inputs: tuple[Tensor, ...]
@@ -54,7 +56,11 @@ class Screen:
                 return shown
             return distort(shown, samples, seed, epoch, recipe.distortions)
 
-        return self._show(items, enlarge, seed, epoch)
+        shown = self._show(items, enlarge, seed, epoch)
+        if recipe.targets == "labels":
+            return shown
+        learnt = self._voted(items, recipe.targets == "drawn", seed, epoch)
+        return Shown(shown.inputs, self.to_device(torch.from_numpy(learnt)))
 
     def copy(self, items: Items, augmentation: AugmentationConfig, seed: int, copy: int) -> Shown:
         """Show one augmented copy of items for test-time augmentation; crops stay those of the test."""
@@ -64,6 +70,16 @@ class Screen:
             0,
             0,
         )
+
+    def _voted(self, items: Items, drawn: bool, seed: int, epoch: int) -> np.ndarray:
+        """Give shares (N, K), or one label drawn from each, (N,), anew in every epoch."""
+        if self.split.shares is None:
+            raise ValueError("the split was opened without the shares of the votes")
+        first = items.positions[:, 0]
+        shares = self.split.shares[first]
+        if not drawn:
+            return shares
+        return draw_targets(shares, uniforms(seed, Stream.LABELS, epoch, self.split.samples[first], 1)[:, 0])
 
     def _show(
         self, items: Items, enlarge: Callable[[Tensor, np.ndarray], Tensor], seed: int, counter: int
@@ -78,17 +94,18 @@ class Screen:
         return Shown(inputs, self.to_device(torch.from_numpy(items.targets)))
 
 
-def batch_bounds(count: int, size: int) -> list[tuple[int, int]]:
-    """Cut ``count`` items into batches; a last batch of one joins the one before (batch norm needs two).
+def batch_bounds(count: int, size: int, least: int = 2) -> list[tuple[int, int]]:
+    """Cut ``count`` items into batches; a last one of less than ``least`` items joins the one before.
 
     Args:
         count: items.
         size: items per batch.
+        least: batch norm needs two, and every process and part of a step one.
 
     Returns:
         Begin and end of each batch.
     """
     begins = list(range(0, count, size))
-    if len(begins) > 1 and count - begins[-1] == 1:
+    if len(begins) > 1 and count - begins[-1] < least:
         begins.pop()
     return list(zip(begins, [*begins[1:], count], strict=True))

@@ -23,6 +23,7 @@ class Split:
         image_rows: (N,) int64 rows of ``images``.
         targets: (N,) int64 class indices.
         clips: its clips, where it was opened with them.
+        shares: (N, K) float32 shares of the classes in the votes, where they are to be learnt.
     """
 
     images: np.ndarray
@@ -30,6 +31,7 @@ class Split:
     image_rows: np.ndarray
     targets: np.ndarray
     clips: Clips | None = None
+    shares: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Count the samples."""

@@ -17,7 +17,7 @@ from fer_repro.data.views import Items
 from fer_repro.errors import UserError
 from fer_repro.evaluation.agreement import agreement_row, agreement_table
 from fer_repro.evaluation.groups import sample_groups
-from fer_repro.evaluation.predict import tested
+from fer_repro.evaluation.predict import item_batches
 from fer_repro.evaluation.reopened import Reopened, reopen
 from fer_repro.evaluation.truth import rank_correlation
 from fer_repro.training.loop import logits_of
@@ -147,7 +147,7 @@ def _shown(run: Reopened, rows: np.ndarray, limit: int) -> Iterator[tuple[Split,
     table = run.store.samples.iloc[np.sort(rows)].assign(split=_PART)
     split = open_table(run.store, table, _PART, limit, in_clips=True)
     screen = Screen(view, split, run.config["recipe"]["image_size"], lambda tensor: tensor)
-    for items in tested(screen, run.config["evaluation"]["batch_size"]):
+    for items in item_batches(screen, run.config["evaluation"]["batch_size"]):
         yield split, items, screen.clean(items)
 
 

@@ -19,7 +19,9 @@ from fer_repro.data.views import Items
 from fer_repro.errors import UserError
 from fer_repro.evaluation.metrics import softmax
 from fer_repro.files import atomic_write
-from fer_repro.training.loop import Validate, hits_of, logits_of
+from fer_repro.training.fit import Validate
+from fer_repro.training.loop import hits_of, logits_of
+from fer_repro.training.processes import rows_of_all, share, total
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -87,21 +89,29 @@ def predict(
     """
     network.eval()
     logits, means = [], []
-    for items in tested(screen, batch_size):
+    for items in item_batches(screen, batch_size, fabric):
         logits.append(_forward(network, fabric, screen.clean(items).inputs))
         total = torch.zeros_like(logits[-1], dtype=torch.float64)
         for copy in range(copies):
             shown = screen.copy(items, augmentation, seed, copy)
             total += F.softmax(_forward(network, fabric, shown.inputs).double(), dim=1)
         means.append(total / max(copies, 1))
-    return torch.cat(logits).cpu().numpy(), torch.cat(means).cpu().numpy()
+    return rows_of_all(logits, fabric).numpy(), rows_of_all(means, fabric).numpy()
 
 
-def tested(screen: Screen, batch_size: int) -> Iterator[Items]:
-    """Yield the items that are tested, batch by batch."""
+def item_batches(screen: Screen, batch_size: int, fabric: "Fabric | None" = None) -> Iterator[Items]:
+    """Yield the items that are tested, batch by batch.
+
+    Args:
+        screen: shows the split.
+        batch_size: items per batch.
+        fabric: whose processes share each batch: every item comes once among them.
+    """
     items = screen.view.testing(screen.split)
-    for begin, end in batch_bounds(len(items.targets), batch_size):
-        yield items.take(slice(begin, end))
+    least = max(2, fabric.world_size) if fabric else 2
+    for begin, end in batch_bounds(len(items.targets), batch_size, least):
+        batch = items.take(slice(begin, end))
+        yield share(batch, fabric) if fabric else batch
 
 
 def tested_samples(screen: Screen) -> tuple[np.ndarray, np.ndarray]:
@@ -115,10 +125,10 @@ def embed(network: nn.Module, screen: Screen, fabric: "Fabric", batch_size: int)
     network.eval()
     parts = []
     embedding: Any = network
-    for items in tested(screen, batch_size):
+    for items in item_batches(screen, batch_size, fabric):
         with torch.no_grad(), fabric.autocast():
             parts.append(embedding.embed(*screen.clean(items).inputs).float())
-    return torch.cat(parts).cpu().numpy()
+    return rows_of_all(parts, fabric).numpy()
 
 
 def cross_entropy(output: Any, targets: Tensor) -> Tensor:  # noqa: ANN401 - a tensor or a method's named tuple
@@ -143,17 +153,16 @@ def validation(
 
     def validate(network: nn.Module) -> tuple[float, float]:
         network.eval()
-        loss = torch.zeros((), dtype=torch.float64, device=fabric.device)
-        correct = torch.zeros((), dtype=torch.int64, device=fabric.device)
-        count = 0
-        for items in tested(screen, batch_size):
+        tally = torch.zeros(3, dtype=torch.float64, device=fabric.device)
+        for items in item_batches(screen, batch_size, fabric):
             shown = screen.clean(items)
             with torch.no_grad(), fabric.autocast():
                 output = network(*shown.inputs)
-            loss += criterion(output, shown.targets).double() * len(shown.targets)
-            correct += hits_of(output, shown.targets).sum()
-            count += len(shown.targets)
-        return loss.item() / count, correct.item() / count
+            tally[0] += criterion(output, shown.targets).double() * len(shown.targets)
+            tally[1] += hits_of(output, shown.targets).sum()
+            tally[2] += len(shown.targets)
+        loss, correct, count = total(tally, fabric).tolist()
+        return loss / count, correct / count
 
     return validate
 

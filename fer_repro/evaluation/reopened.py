@@ -18,7 +18,7 @@ from fer_repro.data.loading import Split
 from fer_repro.data.store import Store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.pair_scores import PAIR_SCORES
-from fer_repro.evaluation.predict import tested
+from fer_repro.evaluation.predict import item_batches
 from fer_repro.evaluation.run_files import read_run_config
 from fer_repro.methods.method import Method, load_method
 
@@ -106,7 +106,7 @@ def look(run: Reopened, rows: np.ndarray, compute: Compute | None = None) -> dic
     split = Split(run.store.images, np.asarray(rows, np.int64), images, np.zeros(len(rows), np.int64))
     screen = Screen(view, split, run.config["recipe"]["image_size"], lambda tensor: tensor)
     parts: list[Mapping[str, Tensor]] = []
-    for items in tested(screen, run.config["evaluation"]["batch_size"]):
+    for items in item_batches(screen, run.config["evaluation"]["batch_size"]):
         with torch.no_grad():
             parts.append(compute(run.network, *screen.clean(items).inputs) or {})
     return {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}

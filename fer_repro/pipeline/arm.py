@@ -15,17 +15,19 @@ from fer_repro.data.loading import Split, open_table
 from fer_repro.data.pairs import has_pairs
 from fer_repro.data.store import Store
 from fer_repro.data.views import Triplets
+from fer_repro.data.votes import soft_targets
 from fer_repro.errors import UserError
 from fer_repro.evaluation.predict import validation
 from fer_repro.methods.method import Method, Task
 from fer_repro.training.checkpoint import Checkpoint, fingerprint
-from fer_repro.training.loop import Fitted, fit, make_fabric
+from fer_repro.training.fit import Fitted, fit
 from fer_repro.training.seeding import make_deterministic, seed_everything
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 FORGERY_CLASSES = ("real", "manipulated")
+PROCESS_STRIDE = 1_000_003  # between the seeds of a run's processes: no seed of another run
 
 
 def task_of(method: Method, store: Store) -> Task:
@@ -58,6 +60,7 @@ class Arm:
         store: the prepared data set.
         state: folder of the resume state.
         task: from ``task_of``.
+        fabric: where it computes.
         fold: the fold that is tested; 0 for the set's own split.
     """
 
@@ -67,6 +70,7 @@ class Arm:
     store: Store
     state: Path
     task: Task
+    fabric: "Fabric"
     fold: int = 0
 
     def turns(self) -> "list[Arm]":
@@ -87,8 +91,8 @@ class Arm:
         table, classes = self.table()
         if self.config.data.select_on == "test" and self.task != "verification":
             learnt = table.assign(split=table["split"].replace("val", "train"))
-            return self.split(learnt, "train"), self.split(table, "test"), len(classes)
-        return self.split(table, "train"), self.split(table, "val"), len(classes)
+            return self._voted(self.split(learnt, "train")), self.split(table, "test"), len(classes)
+        return self._voted(self.split(table, "train")), self.split(table, "val"), len(classes)
 
     def split(self, table: pd.DataFrame, name: str) -> Split:
         """Open one split of a table within the run's limits."""
@@ -96,9 +100,23 @@ class Arm:
         limit = limits.get(name, self.config.data.max_test)
         return open_table(self.store, table, name, limit, self.method.view(self.options).in_clips)
 
-    def screen(self, split: Split, fabric: "Fabric") -> Screen:
+    def screen(self, split: Split) -> Screen:
         """Show a split as the network sees it."""
-        return Screen(self.method.view(self.options), split, self.config.recipe.image_size, fabric.to_device)
+        size, view = self.config.recipe.image_size, self.method.view(self.options)
+        return Screen(view, split, size, self.fabric.to_device)
+
+    def _voted(self, split: Split) -> Split:
+        """Add the shares of the votes where the recipe learns from them."""
+        wanted = self.config.recipe.targets
+        if wanted == "labels":
+            return split
+        shares = soft_targets(self.store.samples, self.store.classes)
+        if shares is None or self.task != "expression":
+            raise UserError(
+                f"recipe {self.config.recipe_name} of {self.config.method}: targets is '{wanted}', but data "
+                f"set '{self.store.manifest.name}' has no votes for it; 'labels' always works"
+            )
+        return replace(split, shares=shares[split.samples])
 
 
 @dataclass(frozen=True)
@@ -109,25 +127,23 @@ class Trained:
         network: with the weights of the best epoch.
         fitted: its training.
         first: the training by triplets before, where there was one.
-        fabric: where it was trained.
     """
 
     network: nn.Module
     fitted: Fitted
     first: Fitted | None
-    fabric: "Fabric"
 
 
 def train_arm(arm: Arm) -> Trained:
     """Fit an arm, or continue where its resume state ends."""
-    method, config = arm.method, arm.config
+    method, config, fabric = arm.method, arm.config, arm.fabric
     make_deterministic(config.runtime)
     seed_everything(config.seed)
-    fabric = make_fabric(config.runtime)
     train, held_out, classes = arm.to_learn()
-    network, first = _start(arm, classes, train, held_out, fabric)
+    network, first = _start(arm, classes, train, held_out)
     loss = method.build_loss(arm.options, config.recipe.label_smoothing)
-    seed_everything(config.seed)  # arms that draw more start weights than others see the same dropout
+    # arms that draw more start weights than others see the same dropout; each process draws its own
+    seed_everything(config.seed + PROCESS_STRIDE * fabric.global_rank)
     fitted = fit(
         network,
         loss,
@@ -135,19 +151,22 @@ def train_arm(arm: Arm) -> Trained:
         train,
         config,
         fabric,
-        validation(arm.screen(held_out, fabric), fabric, config.evaluation.batch_size),
-        Checkpoint(arm.state / "state.pt", fingerprint(config, arm.store.digest)),
+        validation(arm.screen(held_out), fabric, config.evaluation.batch_size),
+        _checkpoint(arm, "state.pt"),
         watch=method.watch or (lambda network: {}),
     )
     network.load_state_dict(fitted.weights)
-    return Trained(network, fitted, first, fabric)
+    return Trained(network, fitted, first)
 
 
-def _start(
-    arm: Arm, classes: int, train: Split, held_out: Split, fabric: "Fabric"
-) -> tuple[nn.Module, Fitted | None]:
+def _checkpoint(arm: Arm, name: str) -> Checkpoint:
+    stamp = fingerprint(arm.config, arm.store.digest, processes=arm.fabric.world_size)
+    return Checkpoint(arm.state / name, stamp)
+
+
+def _start(arm: Arm, classes: int, train: Split, held_out: Split) -> tuple[nn.Module, Fitted | None]:
     """Build the network; siamese arms learn distances first."""
-    method, config, step = arm.method, arm.config, arm.method.first_step
+    fabric, method, config, step = arm.fabric, arm.method, arm.config, arm.method.first_step
     triplets = config.recipe.triplets
     if step is None or config.arm not in step.arms:
         return method.build_model(config.arm, arm.options, classes), None
@@ -167,7 +186,7 @@ def _start(
         _first_config(config, triplets),
         fabric,
         validation(screen, fabric, config.evaluation.batch_size, loss),
-        Checkpoint(arm.state / "triplets.pt", fingerprint(config, arm.store.digest)),
+        _checkpoint(arm, "triplets.pt"),
     )
     siamese.load_state_dict(fitted.weights)
     return step.tune(siamese, arm.options), fitted

@@ -29,7 +29,7 @@ from fer_repro.evaluation.verification import cosine_scores, verification_metric
 from fer_repro.files import atomic_write
 from fer_repro.pipeline.arm import Arm, Trained
 from fer_repro.training.checkpoint import save_weights
-from fer_repro.training.loop import Fitted
+from fer_repro.training.fit import Fitted
 
 
 def write_outcome(arm: Arm, turns: Sequence[Trained], folder: Path) -> None:
@@ -86,11 +86,11 @@ def _predictions(arm: Arm, turns: Sequence[Trained]) -> Predictions:
 
 
 def _predict(arm: Arm, trained: Trained, name: str) -> tuple[np.ndarray, ...]:
-    recipe, screen = arm.config.recipe, arm.screen(arm.split(arm.table()[0], name), trained.fabric)
+    recipe, screen = arm.config.recipe, arm.screen(arm.split(arm.table()[0], name))
     logits, means = predict(
         trained.network,
         screen,
-        trained.fabric,
+        arm.fabric,
         arm.config.evaluation.batch_size,
         recipe.augmentation,
         recipe.tta_copies,
@@ -146,9 +146,7 @@ def _write_scores(folder: Path, arm: Arm, trained: Trained) -> None:
         arm.store.samples["image"].to_numpy(np.int64)[rows],
         np.zeros(len(rows), np.int64),
     )
-    vectors = embed(
-        trained.network, arm.screen(split, trained.fabric), trained.fabric, arm.config.evaluation.batch_size
-    )
+    vectors = embed(trained.network, arm.screen(split), arm.fabric, arm.config.evaluation.batch_size)
     first, second = (np.searchsorted(rows, pairs[name].to_numpy()) for name in ("first", "second"))
     write_pair_scores(folder / "pairs.csv", pairs.assign(score=cosine_scores(vectors, first, second)))
     with atomic_write(folder / "embeddings.npz") as temporary, temporary.open("wb") as file:
@@ -175,7 +173,7 @@ def _write_explained(path: Path, arm: Arm, trained: Trained) -> None:
     if arm.method.explain is None:
         return
     split = arm.split(arm.store.samples if not arm.fold else arm.table()[0], "test")
-    screen = arm.screen(split, trained.fabric)
+    screen = arm.screen(split)
     whole = screen.view.testing(split)
     items = whole.take(
         stratified(whole.targets, np.arange(len(whole.targets)), arm.config.evaluation.explained)

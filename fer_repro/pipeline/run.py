@@ -9,9 +9,11 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from fer_repro.config import RunConfig, load_config, method_arms, read_section, run_folder
@@ -21,6 +23,7 @@ from fer_repro.methods.method import Method, load_method
 from fer_repro.pipeline.arm import Arm, Trained, task_of, train_arm
 from fer_repro.pipeline.outcome import write_outcome
 from fer_repro.training.checkpoint import TRAINING_CODE, fingerprint
+from fer_repro.training.processes import agreed, make_fabric
 from fer_repro.training.seeding import environment
 
 RUN_CODE = (
@@ -106,23 +109,27 @@ def train_run(
         _options(built, config, params_file)
     store = open_store(Path(prepared_root) / dataset)
     task = task_of(built, store)
+    fabric = make_fabric(configs[arms[0]].runtime)
     kept: list[str] = []
     report = RunReport({}, {}, {}, ())
     for arm, config in configs.items():
         state = run_folder(ckpt_root, dataset, method, seed, arm)
         timing = run_folder(timings_root, dataset, method, seed, arm).with_suffix(".json")
-        stamp = run_stamp(config, store)
-        if _is_finished(state, stamp):
+        stamp = run_stamp(config, store, fabric.world_size)
+        if agreed(_is_finished(state, stamp), fabric):
             kept.append(arm)
-            print(f"{state}: was finished before; kept", file=sys.stderr, flush=True)
+            if fabric.is_global_zero:
+                print(f"{state}: was finished before; kept", file=sys.stderr, flush=True)
         else:
             options = _options(built, config, params_file)
-            _train(Arm(built, config, options, store, state, task), stamp, timing)
+            _train(Arm(built, config, options, store, state, task, fabric), stamp, timing)
         report.folders[arm] = run_folder(out_root, dataset, method, seed, arm)
-        _publish(state / "finished", report.folders[arm])
+        if fabric.is_global_zero:
+            _publish(state / "finished", report.folders[arm])
+        fabric.barrier()
         report.metrics[arm] = json.loads((report.folders[arm] / "metrics.json").read_text())
         report.timings[arm] = json.loads(timing.read_text()) if timing.exists() else {}
-    if not keep_state:
+    if not keep_state and fabric.is_global_zero:
         finish(ckpt_root, dataset, method, seed)
     return RunReport(report.folders, report.metrics, report.timings, tuple(kept))
 
@@ -137,10 +144,11 @@ def _options(method: Method, config: RunConfig, params_file: Path | str) -> Any:
     return read_section(method.options, config.recipe.model, where)
 
 
-def run_stamp(config: RunConfig, store: Store) -> str:
-    """Hash everything that an arm's files depend on: configuration, data, code and the PyTorch version."""
+def run_stamp(config: RunConfig, store: Store, processes: int = 1) -> str:
+    """Hash everything that an arm's files depend on: ``fingerprint`` of all code, and the evaluation."""
     evaluation = json.dumps(asdict(config.evaluation), sort_keys=True)
-    return hashlib.sha256((fingerprint(config, store.digest, RUN_CODE) + evaluation).encode()).hexdigest()
+    trained = fingerprint(config, store.digest, RUN_CODE, processes)
+    return hashlib.sha256((trained + evaluation).encode()).hexdigest()
 
 
 def _is_finished(state: Path, stamp: str) -> bool:
@@ -152,14 +160,28 @@ def _train(arm: Arm, stamp: str, timing: Path) -> None:
     """Fit one arm, each fold in turn, and leave all its files in ``finished`` of its state folder."""
     turns = [train_arm(turn) for turn in arm.turns()]
     begin = time.monotonic()
-    with atomic_folder(arm.state / "finished", force=True) as folder:
+    with _finished_folder(arm) as folder:
         (folder / "config.json").write_text(arm.config.as_json(), encoding="utf-8")
         write_outcome(arm, turns, folder)
         (folder / STAMP).write_text(stamp, encoding="utf-8")
-    _write_timing(timing, arm.config, turns, time.monotonic() - begin)
+    if arm.fabric.is_global_zero:
+        _write_timing(timing, arm, turns, time.monotonic() - begin)
 
 
-def _write_timing(path: Path, config: RunConfig, turns: Sequence[Trained], seconds: float) -> None:
+def _finished_folder(arm: Arm) -> AbstractContextManager[Path]:
+    """Give the folder of an arm's files; of several processes, which all make them, the first one's stay."""
+    if arm.fabric.is_global_zero:
+        return atomic_folder(arm.state / "finished", force=True)
+    return _thrown_away()
+
+
+@contextmanager
+def _thrown_away() -> Iterator[Path]:
+    with TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def _write_timing(path: Path, arm: Arm, turns: Sequence[Trained], seconds: float) -> None:
     trained = sum(turn.fitted.seconds for turn in turns)
     items = sum(turn.fitted.images for turn in turns)
     values = {
@@ -168,7 +190,13 @@ def _write_timing(path: Path, config: RunConfig, turns: Sequence[Trained], secon
         "trained_images": items,
         "images_per_second": round(items / trained, 1) if trained else None,
         "evaluate_seconds": round(seconds, 3),
-        "environment": environment(config.runtime),
+        "epochs": [
+            {**({"fold": turn.fold} if turn.fold else {}), **pace}
+            for turn, each in zip(arm.turns(), turns, strict=True)
+            for pace in each.fitted.paces
+        ],
+        "processes": arm.fabric.world_size,
+        "environment": environment(arm.config.runtime),
     }
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

@@ -37,8 +37,10 @@ TRAINING_CODE = (
 )
 
 
-def fingerprint(config: RunConfig, data_digest: str, code: Iterable[str] = TRAINING_CODE) -> str:
-    """Hash everything that training depends on: configuration, data, code and the PyTorch version.
+def fingerprint(
+    config: RunConfig, data_digest: str, code: Iterable[str] = TRAINING_CODE, processes: int = 1
+) -> str:
+    """Hash everything that training depends on: configuration, data, code, processes and PyTorch's version.
 
     How often checkpoints are written and how results are evaluated do not enter.
 
@@ -46,13 +48,14 @@ def fingerprint(config: RunConfig, data_digest: str, code: Iterable[str] = TRAIN
         config: of the run.
         data_digest: ``Store.digest``.
         code: patterns of files below the package; ``{method}`` stands for the method's name.
+        processes: that share the run.
 
     Returns:
         64 hexadecimal digits.
     """
     values = asdict(config)
     del values["evaluation"], values["runtime"]["checkpoint_seconds"]
-    parts = [json.dumps(values, sort_keys=True), data_digest, torch.__version__]
+    parts = [json.dumps(values, sort_keys=True), data_digest, torch.__version__, str(processes)]
     for pattern in code:
         for path in sorted(PACKAGE.glob(pattern.format(method=config.method))):
             parts.append(f"{path.relative_to(PACKAGE)} {hashlib.sha256(path.read_bytes()).hexdigest()}")
@@ -72,9 +75,9 @@ class Checkpoint:
         self.stamp = stamp
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Write the state with the random generators'; whole or not at all."""
+        """Write the state; whole or not at all."""
         with atomic_write(self.path) as temporary:
-            torch.save({**state, "fingerprint": self.stamp, "generators": generators()}, temporary)
+            torch.save({**state, "fingerprint": self.stamp}, temporary)
 
     def load(self) -> dict[str, Any] | None:
         """Read the state, or None where there is none of this very run.

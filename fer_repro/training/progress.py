@@ -16,15 +16,20 @@ class Progress:
         steps: per epoch.
         images: per epoch.
         done: steps that a checkpoint already holds.
+        shown: say anything at all; of several processes one does.
     """
 
-    def __init__(self, name: str, epochs: int, steps: int, images: int, done: int = 0) -> None:
-        self.name = name
+    def __init__(
+        self, name: str, epochs: int, steps: int, images: int, done: int = 0, shown: bool = True
+    ) -> None:
+        self.name, self._shown = name, shown
         self._epochs, self._images = epochs, images
         self._total, self._done, self._first = epochs * steps, done, done
         self._begin = self._epoch_begin = time.monotonic()
         self._steps, self._epoch_first = steps, done
-        self._bar = tqdm(total=self._total, initial=done, desc=name, disable=not sys.stderr.isatty())
+        self._bar = tqdm(
+            total=self._total, initial=done, desc=name, disable=not (shown and sys.stderr.isatty())
+        )
 
     def step(self) -> None:
         """Count one step."""
@@ -47,8 +52,9 @@ class Progress:
             f"{' best' if record['best'] else ''}  {rate:.0f} images/s  "
             f"{tqdm.format_interval(left)} left"
         )
-        tqdm.write(line, file=sys.stderr)
-        sys.stderr.flush()
+        if self._shown:
+            tqdm.write(line, file=sys.stderr)
+            sys.stderr.flush()
         self._epoch_begin, self._epoch_first = now, self._done
 
     def close(self) -> None:

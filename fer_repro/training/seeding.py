@@ -31,12 +31,12 @@ def make_deterministic(runtime: RuntimeConfig) -> None:
     """Let equal runs give equal bits: deterministic algorithms and a fixed number of threads.
 
     Args:
-        runtime: gives the thread count.
+        runtime: gives the thread count, and whether PyTorch may choose faster algorithms on accelerators.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # PyTorch's reproducibility notes
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(runtime.deterministic)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.benchmark = not runtime.deterministic
     torch.set_num_threads(runtime.threads)
 
 

@@ -12,7 +12,8 @@ from fer_repro.data.distortions import distort
 from fer_repro.data.loading import Split
 from fer_repro.data.views import Faces, Frames, Items
 
-AUGMENTATION = AugmentationConfig(flip=0.5, rotation=30.0, shift=0.1, scale=0.1)
+PLAIN = {"crop": 0.0, "jitter": None, "erase": None, "resampling": "two_step"}
+AUGMENTATION = AugmentationConfig(flip=0.5, rotation=30.0, shift=0.1, scale=0.1, **PLAIN)
 
 
 def make_recipe(**changes):
@@ -102,3 +103,34 @@ def test_distortions_follow_the_augmentation(split):
 )
 def test_a_last_batch_of_one_joins_the_one_before(count, size, lengths):
     assert [end - begin for begin, end in batch_bounds(count, size)] == lengths
+
+
+def voted_split():
+    """Four faces; the third one's votes are split between two classes."""
+    shares = np.array([[1, 0, 0], [0, 1, 0], [0.25, 0, 0.75], [0, 0, 1]], np.float32)
+    ids = np.arange(4)
+    images = np.zeros((4, 8, 8), np.uint8)
+    return Split(images, ids + 10, ids, shares.argmax(1), shares=shares), shares
+
+
+def test_votes_are_learnt_as_shares_or_drawn_anew_in_every_epoch():
+    split, shares = voted_split()
+    screen, recipe = Screen(Faces(), split, 8, lambda tensor: tensor), make_recipe()
+    items = Faces().training(split, 0, 0).take(np.array([2, 0, 3]))
+    assert screen.training(items, recipe, 0, 0).targets.tolist() == [2, 0, 2]
+    learnt = screen.training(items, replace(recipe, targets="shares"), 0, 0).targets
+    assert learnt.tolist() == shares[[2, 0, 3]].tolist()
+    drawn = [
+        screen.training(items, replace(recipe, targets="drawn"), 0, epoch).targets.tolist()
+        for epoch in range(400)
+    ]
+    assert {tuple(row[1:]) for row in drawn} == {(0, 2)}
+    assert {row[0] for row in drawn} == {0, 2}
+    assert 0.68 < np.mean([row[0] == 2 for row in drawn]) < 0.82
+    assert screen.clean(items).targets.tolist() == [2, 0, 2]
+
+
+def test_a_short_last_batch_joins_the_one_before_where_processes_need_their_share():
+    assert batch_bounds(19, 8, 4) == [(0, 8), (8, 19)]
+    assert batch_bounds(20, 8, 4) == [(0, 8), (8, 16), (16, 20)]
+    assert batch_bounds(3, 8, 4) == [(0, 3)]

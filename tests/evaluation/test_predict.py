@@ -12,14 +12,15 @@ from fer_repro.data.loading import Split
 from fer_repro.data.views import Faces
 from fer_repro.errors import UserError
 from fer_repro.evaluation.predict import Predictions, predict, read_predictions, validation, write_predictions
-from fer_repro.training.loop import make_fabric
+from fer_repro.training.processes import make_fabric
 
 
 def screen(split):
     return Screen(Faces(), split, 16, lambda tensor: tensor)
 
 
-AUGMENTATION = AugmentationConfig(flip=0.5, rotation=30.0, shift=0.0, scale=0.0)
+PLAIN = {"crop": 0.0, "jitter": None, "erase": None, "resampling": "two_step"}
+AUGMENTATION = AugmentationConfig(flip=0.5, rotation=30.0, shift=0.0, scale=0.0, **PLAIN)
 
 
 @pytest.fixture

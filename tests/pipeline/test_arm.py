@@ -1,6 +1,8 @@
 """Each task through one run: what is learnt, what is tested, which files come out."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from safetensors.torch import load_file
 from fer_repro.config import load_config, read_section
 from fer_repro.data.prepare import prepare_dataset
 from fer_repro.data.store import open_store, write_store
+from fer_repro.data.votes import target_columns
 from fer_repro.errors import UserError
 from fer_repro.evaluation.pair_scores import read_pair_scores
 from fer_repro.evaluation.predict import read_predictions
@@ -20,6 +23,7 @@ from fer_repro.methods.method import load_method
 from fer_repro.pipeline.arm import Arm, task_of
 from fer_repro.pipeline.outcome import metric_line, pairs_to_score
 from fer_repro.pipeline.run import train_run
+from fer_repro.training.processes import make_fabric
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 SETTINGS = {
@@ -178,7 +182,8 @@ def arm_of(store, method="rmn", **data):
     config = load_config(PARAMS, method, "synthetic", built.headline, 0)
     config = replace(config, data=replace(config.data, **data))
     options = read_section(built.options, config.recipe.model, "p")
-    return Arm(built, config, options, store, Path("state"), task_of(built, store))
+    fabric = make_fabric(config.runtime)
+    return Arm(built, config, options, store, Path("state"), task_of(built, store), fabric)
 
 
 def test_the_epoch_may_be_chosen_on_the_test_part_as_published(tmp_path):
@@ -203,3 +208,50 @@ def test_lists_that_show_learnt_people_give_thresholds_at_most(prepared):
     assert set(pairs_to_score(arm)["list"]) == {"val", "test"}
     few = pairs_to_score(replace(arm, config=replace(arm.config, data=replace(arm.config.data, max_test=4))))
     assert few.groupby(["list", "fold", "same"]).size().max() == 1
+
+
+def test_votes_are_learnt_where_the_data_set_has_them(tmp_path):
+    store = fold_store(tmp_path)
+    arm = arm_of(store)
+    drawn = replace(arm, config=replace(arm.config, recipe=replace(arm.config.recipe, targets="drawn")))
+    with pytest.raises(UserError, match=r"targets is 'drawn', but data set 'synthetic' has no votes for it"):
+        drawn.to_learn()
+    shares = np.random.default_rng(0).dirichlet(np.ones(7), 24)
+    voted = store.samples.assign(**target_columns(shares, store.classes))
+    store.samples = voted
+    train, held_out, _ = drawn.to_learn()
+    assert np.allclose(train.shares, shares[train.samples])
+    assert held_out.shares is None
+    assert arm.to_learn()[0].shares is None
+
+
+def test_two_processes_make_the_files_of_one(tmp_path):
+    """Through the command, as a user starts it."""
+    store = fold_store(tmp_path / "store")
+    params = tmp_path / "params.yaml"
+    params.write_text(
+        PARAMS.read_text().replace("data/synthetic/manifest.json", str(store.folder / "manifest.json"))
+    )
+    words = ("train", "rmn", "synthetic", "--smoke", "-s", "recipe.image_size=32", "--params", str(params))
+    launcher = "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"
+    folders = []
+    for name, before in (("one", ()), ("two", launcher)):
+        command = [
+            sys.executable,
+            *before,
+            "-m",
+            "fer_repro.cli",
+            *words,
+            "--out",
+            str(tmp_path / name / "runs"),
+        ]
+        done = subprocess.run(command, cwd=PARAMS.parent, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.stderr.count("epoch 1/1") == done.stdout.count("accuracy") == 2  # once for each arm
+        folders.append(tmp_path / name / "runs/synthetic/rmn/0/masked")
+    names = [sorted(path.name for path in folder.iterdir()) for folder in folders]
+    assert names[0] == names[1]
+    first, second = (read_predictions(folder / "predictions.csv") for folder in folders)
+    assert first.samples.tolist() == second.samples.tolist()
+    assert np.allclose(first.logits, second.logits, rtol=1e-2, atol=1e-3)
+    assert len({(folder / "config.json").read_text() for folder in folders}) == 1

@@ -27,7 +27,7 @@ def test_generators_continue_where_they_were(tmp_path):
     np.random.standard_normal()  # noqa: NPY002
     random.gauss(0, 1)
     checkpoint = Checkpoint(tmp_path / "state.pt", "x")
-    checkpoint.save({"n": 1})
+    checkpoint.save({"n": 1, "generators": generators()})
     expected = draw()
     state = checkpoint.load()
     assert state["n"] == 1

@@ -23,7 +23,8 @@ from fer_repro.data.augmentation import clean_images
 from fer_repro.data.loading import Split
 from fer_repro.data.views import Faces
 from fer_repro.training.checkpoint import Checkpoint
-from fer_repro.training.loop import fit, make_fabric
+from fer_repro.training.fit import fit
+from fer_repro.training.processes import make_fabric
 from fer_repro.training.seeding import make_deterministic, seed_everything
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -39,6 +40,18 @@ class TinyNet(nn.Module):
             nn.Dropout(0.5),
             nn.AdaptiveAvgPool2d(1),
         )
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, images):
+        return self.head(self.body(images).flatten(1))
+
+
+class PlainNet(nn.Module):
+    """Without dropout and batch norm: an item's gradient does not depend on its batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
         self.head = nn.Linear(4, 3)
 
     def forward(self, images):
@@ -96,11 +109,11 @@ def validate_on(split):
     return validate
 
 
-def run(config, checkpoint, validate=None, log=lambda record: None, pause=0.0, loss=None):
+def run(config, checkpoint, validate=None, log=lambda record: None, pause=0.0, loss=None, network=None):
     split = make_split()
     make_deterministic(config.runtime)
     seed_everything(config.seed)
-    network = PausingNet(pause) if pause else TinyNet()
+    network = network or (PausingNet(pause) if pause else TinyNet())
     fabric = make_fabric(config.runtime)
     validate = validate or validate_on(split)
     criterion = loss or nn.CrossEntropyLoss()

@@ -3,16 +3,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import tiny_run
 import torch
-from tiny_run import make_config, make_split, run, validate_on
+from tiny_run import PlainNet, make_config, make_split, run, validate_on
 from torch import nn
 
+from fer_repro.config import OptimiserConfig
 from fer_repro.errors import UserError
 from fer_repro.training.checkpoint import Checkpoint
+from fer_repro.training.seeding import make_deterministic
 
 STEPS = 6  # 45 samples in batches of 8
 
@@ -82,7 +85,7 @@ def test_a_killed_process_resumes_bit_identically(tmp_path):
 
     state, result = tmp_path / "state.pt", tmp_path / "result.pt"
     process = start(state, result, 0.2)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while not state.exists() and time.monotonic() < until:
         time.sleep(0.01)
     time.sleep(0.5)
@@ -195,3 +198,91 @@ def test_the_log_tells_of_every_epoch(tmp_path, capsys):
     assert lines[0].startswith("synthetic/rmn/1/masked  epoch 1/2  loss ")
     assert "images/s" in lines[0]
     assert lines[1].endswith("00:00 left")
+
+
+def trained_weights(tmp_path, name, **recipe):
+    """The last weights of a run without dropout's and batch norm's dependence on how a batch is cut."""
+    config = make_config("constant", epochs=2, optimiser=OptimiserConfig("sgd", 0.05, 0.0, 0.9), **recipe)
+    torch.manual_seed(0)
+    return run(config, Checkpoint(tmp_path / name, "x"), scripted([0.1, 0.9]), network=PlainNet()).weights
+
+
+def test_a_batch_in_parts_is_one_step_of_the_whole_batch(tmp_path):
+    whole = trained_weights(tmp_path, "one", batch_size=15)
+    parts = trained_weights(tmp_path, "three", batch_size=15, accumulate=4)  # unequal parts
+    for name, tensor in whole.items():
+        assert torch.allclose(tensor, parts[name], atol=1e-5), name
+    halves = trained_weights(tmp_path, "half", batch_size=4)
+    assert not torch.allclose(whole["head.weight"], halves["head.weight"], atol=1e-4)
+
+
+def test_a_clipped_gradient_has_that_norm(tmp_path):
+    """Plain gradient descent moves by rate times the clipped norm."""
+    sgd = OptimiserConfig("sgd", 0.5, 0.0, 0.0)
+    network = PlainNet()
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    config = make_config("constant", epochs=1, batch_size=45, optimiser=sgd, clip_norm=0.01)
+    run(config, Checkpoint(tmp_path / "s", "x"), network=network)
+    moved = [after.detach() - start for start, after in zip(before, network.parameters(), strict=True)]
+    assert torch.cat([each.flatten() for each in moved]).norm() == pytest.approx(0.5 * 0.01, rel=1e-3)
+
+
+def test_the_average_of_weights_is_judged_and_kept(tmp_path):
+    """Recomputed by the naive loop over the weights after each step."""
+    seen, states = [], []
+
+    class Spy(Checkpoint):
+        def save(self, state):
+            states.append({k: v.clone() for k, v in state["modules"]["network"].items()})
+            super().save(state)
+
+    def validate(network):
+        seen.append(network.head.weight.detach().clone())
+        return 1.0, float(len(seen))
+
+    config = make_config(epochs=2, ema=0.8)
+    fitted = run(config, Spy(tmp_path / "s", "x"), validate)
+    steps = [states[i] for i in (*range(6), *range(7, 13))]  # one save a step and one an epoch
+    average = steps[0]["head.weight"]
+    for state in steps[1:]:
+        average = 0.8 * average + 0.2 * state["head.weight"]
+    assert torch.allclose(fitted.weights["head.weight"], average, atol=1e-6)
+    assert torch.equal(fitted.weights["head.weight"], seen[-1])
+    assert not torch.allclose(fitted.weights["head.weight"], steps[-1]["head.weight"], atol=1e-4)
+
+
+@pytest.mark.parametrize("last", [3, 9])
+def test_average_parts_and_clipping_resume_bit_identically(tmp_path, last):
+    config = make_config(ema=0.9, accumulate=2, clip_norm=0.5)
+    whole = run(config, Checkpoint(tmp_path / "whole", "x"))
+    with pytest.raises(Stop):
+        run(config, StoppingCheckpoint(tmp_path / "state", "x", last))
+    assert same(whole, run(config, Checkpoint(tmp_path / "state", "x")))
+
+
+def test_mixed_precision_resumes(tmp_path):
+    config = make_config()
+    config = replace(config, runtime=replace(config.runtime, precision="bf16-mixed"))
+    whole = run(config, Checkpoint(tmp_path / "whole", "x"))
+    with pytest.raises(Stop):
+        run(config, StoppingCheckpoint(tmp_path / "state", "x", 9))
+    assert same(whole, run(config, Checkpoint(tmp_path / "state", "x")))
+    assert whole.history != run(make_config(), Checkpoint(tmp_path / "full", "x")).history
+
+
+def test_the_pace_of_every_epoch_is_told(tmp_path):
+    fitted = run(make_config(), Checkpoint(tmp_path / "s", "x"))
+    assert [pace["epoch"] for pace in fitted.paces] == [1, 2, 3]
+    for pace in fitted.paces:
+        assert 0 < pace["data_share"] < 1
+        assert pace["images_per_second"] == pytest.approx(45 / pace["seconds"], rel=0.2)
+        assert 50 < pace["memory_mb"] < 50_000
+    assert fitted.seconds == pytest.approx(sum(pace["seconds"] for pace in fitted.paces))
+
+
+def test_faster_algorithms_are_allowed_when_determinism_is_not_asked_for():
+    runtime = make_config().runtime
+    make_deterministic(replace(runtime, deterministic=False))
+    assert not torch.are_deterministic_algorithms_enabled()
+    make_deterministic(runtime)
+    assert torch.are_deterministic_algorithms_enabled()

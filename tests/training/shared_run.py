@@ -1,0 +1,102 @@
+"""A run that several processes can share: ``python shared_run.py RESULT``, or the same below torchrun.
+
+The first process writes what came of it, and what each process saw.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from tiny_run import PlainNet, make_config, make_split
+from torch import nn
+
+from fer_repro.config import OptimiserConfig
+from fer_repro.data.batches import Screen
+from fer_repro.data.views import Faces
+from fer_repro.evaluation.predict import embed, predict, validation
+from fer_repro.methods.method import load_method
+from fer_repro.training.checkpoint import Checkpoint
+from fer_repro.training.fit import fit
+from fer_repro.training.processes import gathered, make_fabric
+from fer_repro.training.seeding import make_deterministic, seed_everything
+
+
+class NormedNet(nn.Module):
+    """With batch norm before and after pooling, which count the whole batch, and a second head."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        )
+        self.head = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3))
+
+    def embed(self, images):
+        return self.body(images)
+
+    def forward(self, images):
+        return self.head(self.body(images))
+
+
+class WatchedScreen(Screen):
+    """Notes which samples it showed, and a sum of their pixels."""
+
+    def training(self, items, recipe, seed, epoch):
+        shown = super().training(items, recipe, seed, epoch)
+        for position, pixels in zip(items.positions[:, 0], shown.inputs[0], strict=True):
+            self.seen.append((epoch, int(position), float(pixels.double().sum())))
+        return shown
+
+
+def train(network, folder, fabric, **recipe):
+    """Fit a network on 45 samples, 8 a batch; the last batch of five is shared unequally."""
+    config = make_config("constant", optimiser=OptimiserConfig("sgd", 0.05, 0.0, 0.9), **recipe)
+    seed_everything(1)
+    split = make_split()
+    screen = Screen(Faces(), split, 16, fabric.to_device)
+    check = validation(screen, fabric, 7)
+    loss = load_method("adacos").build_loss(None) if hasattr(network, "trunk") else nn.CrossEntropyLoss()
+    return fit(network, loss, Faces(), split, config, fabric, check, Checkpoint(Path(folder), "x"))
+
+
+def adacos_net():
+    """A tiny trunk below the dynamic head, whose scale follows statistics of the batch."""
+    from fer_repro.layers.embedding import EmbeddingClassifier
+    from fer_repro.methods.adacos import AdaCosHead
+
+    trunk = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return EmbeddingClassifier(trunk, AdaCosHead(6, 3))
+
+
+def main(result):
+    runtime = make_config().runtime
+    make_deterministic(runtime)
+    fabric = make_fabric(runtime)
+    WatchedScreen.seen = []
+    import fer_repro.training.fit as module
+
+    module.Screen = WatchedScreen
+    found = {}
+    for name, make, recipe in (
+        ("plain", PlainNet, {}),
+        ("normed", NormedNet, {"ema": 0.5, "clip_norm": 1.0}),
+        ("parts", PlainNet, {"accumulate": 2}),
+        ("adacos", adacos_net, {}),
+    ):
+        torch.manual_seed(0)
+        network = make()
+        fitted = train(network, Path(result).with_suffix(f".{name}"), fabric, **recipe)
+        found[name] = {"history": fitted.history, "weights": fitted.weights, "images": fitted.images}
+        if name == "normed":
+            network.load_state_dict(fitted.weights)
+            screen = Screen(Faces(), make_split(), 16, fabric.to_device)
+            augmentation = make_config().recipe.augmentation
+            logits, means = predict(network, screen, fabric, 7, augmentation, 2, 1)
+            found["predicted"] = [logits.tolist(), means.tolist(), embed(network, screen, fabric, 7).tolist()]
+    found["seen"] = gathered(WatchedScreen.seen, fabric)
+    if fabric.is_global_zero:
+        torch.save(found, result)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
