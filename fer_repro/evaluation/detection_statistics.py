@@ -1,10 +1,9 @@
-"""Areas under ROC curves and log losses compared: DeLong's test, clustered too, and paired bootstraps.
+"""Areas under ROC curves and log losses: DeLong's test, clustered too, and what each sample adds to them.
 
 Scores say how likely the positive class is, higher is more. The area is that of the empirical ROC: the chance
 that a positive scores above a negative, ties counting half.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,7 @@ from scipy import stats
 
 from fer_repro.errors import UserError
 from fer_repro.evaluation.crossed import Floats, group_sums
-from fer_repro.evaluation.statistics import Interval, blocks, mean_shares, percentiles
+from fer_repro.evaluation.statistics import mean_shares
 
 
 @dataclass(frozen=True)
@@ -154,102 +153,6 @@ def log_losses(logits: NDArray, positive: NDArray) -> Floats:
     return np.asarray(np.logaddexp(0, numbers) - np.asarray(positive, bool) * numbers)
 
 
-def auc_difference(
-    first: NDArray,
-    second: NDArray,
-    positive: NDArray,
-    confidence: float,
-    resamples: int,
-    clusters: NDArray | None = None,
-    seed: int = 0,
-) -> Interval:
-    """Difference of two areas, by a paired percentile bootstrap over samples or whole groups.
-
-    Args:
-        first: (N,), or (S, N) of several seeds, whose areas are averaged; all with the same samples.
-        second: the same shape.
-        positive: (N,) bool.
-        confidence: e.g. 0.95.
-        resamples: how many; those that draw one kind only are left out.
-        clusters: (N,) group of each sample; None where samples are independent.
-        seed: of the resampling.
-    """
-    truth = np.asarray(positive, bool)
-    ours, theirs = np.atleast_2d(first), np.atleast_2d(second)
-    value = float(auc_shares(ours, truth)[0].mean() - auc_shares(theirs, truth)[0].mean())
-    member, groups = _members(len(truth), clusters)
-    draws = [
-        sum(_weighted_auc(row, truth, block) for row in ours) / len(ours)
-        - sum(_weighted_auc(row, truth, block) for row in theirs) / len(theirs)
-        for block in _weights(member, resamples, seed)
-    ]
-    return _read(value, np.concatenate(draws), confidence, groups)
-
-
-def log_loss_difference(
-    first: NDArray,
-    second: NDArray,
-    positive: NDArray,
-    confidence: float,
-    resamples: int,
-    clusters: NDArray | None = None,
-    seed: int = 0,
-) -> Interval:
-    """Difference of two log losses in nats, by a paired percentile bootstrap over samples or whole groups.
-
-    Args:
-        first: (N,) logits, or (S, N) of several seeds, whose losses are averaged.
-        second: the same shape.
-        positive: (N,) bool.
-        confidence: e.g. 0.95.
-        resamples: how many.
-        clusters: (N,) group of each sample; None where samples are independent.
-        seed: of the resampling.
-    """
-    losses = log_losses(np.atleast_2d(first), positive) - log_losses(np.atleast_2d(second), positive)
-    gaps = losses.mean(0)
-    member, groups = _members(len(gaps), clusters)
-    draws = [block @ gaps / block.sum(1) for block in _weights(member, resamples, seed)]
-    return _read(float(gaps.mean()), np.concatenate(draws), confidence, groups)
-
-
 def log_loss_shares(logits: NDArray, positive: NDArray) -> tuple[Floats, Floats]:
     """Log loss of each row (S, N) in nats, and what every sample adds to it, as ``spread`` takes them."""
     return mean_shares(log_losses(logits, positive))
-
-
-def _members(count: int, clusters: NDArray | None) -> tuple[NDArray, int | None]:
-    """Number of each sample's group, and how many there are if groups are drawn."""
-    if clusters is None:
-        return np.arange(count), None
-    names, member = np.unique(clusters, return_inverse=True)
-    return member, len(names)
-
-
-def _weights(member: NDArray, resamples: int, seed: int) -> Iterator[Floats]:
-    """How often each sample is drawn with its group, in blocks (R, N)."""
-    generator = np.random.default_rng(seed)
-    groups = int(member.max()) + 1
-    for rows in blocks(resamples, len(member)):
-        chosen = generator.integers(0, groups, (rows, groups))
-        cells = (chosen + groups * np.arange(rows)[:, None]).ravel()
-        drawn = np.bincount(cells, minlength=rows * groups).reshape(rows, -1)
-        yield drawn[:, member].astype(np.float64)
-
-
-def _weighted_auc(scores: NDArray, positive: NDArray, weights: Floats) -> Floats:
-    """Areas (R,) of samples (N,) that count (R, N) times; NaN where one kind is missing."""
-    order = np.argsort(scores, kind="stable")
-    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
-    ones, zeros = (
-        np.add.reduceat((weights * part)[:, order], starts, axis=1) for part in (positive, ~positive)
-    )
-    below = np.cumsum(zeros, axis=1) - zeros / 2
-    total = ones.sum(1) * zeros.sum(1)
-    return np.divide((ones * below).sum(1), total, out=np.full(len(total), np.nan), where=total > 0)
-
-
-def _read(value: float, draws: Floats, confidence: float, groups: int | None) -> Interval:
-    kept = draws[np.isfinite(draws)]
-    kind = "paired bootstrap over samples" if groups is None else f"paired bootstrap over {groups} groups"
-    return Interval(value, *percentiles(kept, confidence, groups), kind)

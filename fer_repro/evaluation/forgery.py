@@ -15,7 +15,7 @@ from fer_repro.errors import UserError
 from fer_repro.evaluation.detection_statistics import auc_shares, log_loss_shares
 from fer_repro.evaluation.groups import sample_groups
 from fer_repro.evaluation.predict import Predictions
-from fer_repro.evaluation.row_form import BySeed
+from fer_repro.evaluation.row_form import BySeed, Ranked
 from fer_repro.evaluation.statistics import mean_shares
 from fer_repro.layers.ensemble import video_logits
 
@@ -104,14 +104,17 @@ def _level(name: str, logits: np.ndarray, frames: Frames, places: np.ndarray) ->
     if truth.all() or not truth.any():
         return {f"{name}_log_loss": BySeed(*log_loss_shares(logits, truth), groups)}
     found = {
-        f"{name}_auc": BySeed(*auc_shares(logits, truth), groups),
+        f"{name}_auc": _area(logits, truth, groups),
         f"{name}_log_loss": BySeed(*log_loss_shares(logits, truth), groups),
     }
     for kind in frames.kind_names:
         part = ~truth | (kinds == kind)
-        shares = auc_shares(logits[:, part], truth[part])
-        found[f"{name}_auc_{kind}"] = BySeed(*shares, _taken(groups, part))
+        found[f"{name}_auc_{kind}"] = _area(logits[:, part], truth[part], _taken(groups, part))
     return found
+
+
+def _area(logits: np.ndarray, truth: np.ndarray, groups: np.ndarray | None) -> BySeed:
+    return BySeed(*auc_shares(logits, truth), groups, Ranked(logits, truth))
 
 
 def _taken(groups: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:

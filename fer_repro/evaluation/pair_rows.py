@@ -14,17 +14,18 @@ from fer_repro.evaluation.row_form import (
     SPLIT,
     BySeed,
     Quantity,
+    Ranked,
     Row,
     Subject,
     compare_by_seed,
     difference_row,
     interval_row,
+    mcnemar_words,
     reference_row,
     value_rows,
 )
 from fer_repro.evaluation.run_files import PairRun, by_arm
 from fer_repro.evaluation.statistics import (
-    mcnemar_exact,
     paired_difference,
     sample_interval,
     seed_interval,
@@ -209,8 +210,8 @@ def _by_seed(metric: str, runs: Sequence[PairRun]) -> BySeed:
         return BySeed(np.array([score_pairs(run.pairs).values[metric] for run in runs]))
     scores = np.stack([test["score"].to_numpy() for test in tests])
     folds = tests[0]["fold"].to_numpy()
-    areas = auc_shares(scores, tests[0]["same"].to_numpy(bool))
-    return BySeed(*areas, folds if _has_folds(folds) else None)
+    same = tests[0]["same"].to_numpy(bool)
+    return BySeed(*auc_shares(scores, same), folds if _has_folds(folds) else None, Ranked(scores, same))
 
 
 def _compare_hits(
@@ -237,12 +238,8 @@ def _compare_hits(
         difference = paired_difference(ours, units[control], confidence, resamples, clusters=folds)
         intervals.append(interval_row(subject, quantity, name, difference, confidence, len(ours), True))
         both = zip(measured[arm].values(), measured[control].values(), strict=True)
-        tests = ", ".join(f"{mcnemar_exact(first.hits, second.hits):.2g}" for first, second in both)
-        rows.append(
-            difference_row(
-                subject, quantity, name, difference, gaps, confidence, f"McNemar p by seed {tests}"
-            )
-        )
+        tests = mcnemar_words((first.hits, second.hits) for first, second in both)
+        rows.append(difference_row(subject, quantity, name, difference, gaps, confidence, tests))
     return rows, intervals
 
 

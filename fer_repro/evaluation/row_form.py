@@ -1,6 +1,6 @@
 """The form of a measured row: the columns of published/results.csv, with seed, deviation and runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_repro.evaluation.crossed import spread
-from fer_repro.evaluation.statistics import Interval, seed_interval, spread_interval
+from fer_repro.evaluation.detection_statistics import delong_test
+from fer_repro.evaluation.statistics import (
+    Interval,
+    mcnemar_exact,
+    mcnemar_mid,
+    seed_interval,
+    spread_interval,
+)
 
 COLUMNS = (
     "method", "arm", "paper", "table", "dataset", "protocol", "split", "metric", "unit", "value",
@@ -69,6 +76,19 @@ class Quantity:
 
 
 @dataclass(frozen=True)
+class Ranked:
+    """What an area under a ROC is made of.
+
+    Attributes:
+        scores: (S, N), higher for the positive class.
+        positive: (N,) bool.
+    """
+
+    scores: NDArray
+    positive: NDArray
+
+
+@dataclass(frozen=True)
 class BySeed:
     """A number measured with several seeds on the same samples.
 
@@ -76,11 +96,13 @@ class BySeed:
         values: (S,).
         shares: (S, N) what each sample adds to the number, as ``spread`` takes it; None if nothing is known.
         groups: (N,) group of each sample; None where samples are independent.
+        ranked: of an area: its scores, for DeLong's test.
     """
 
     values: NDArray[np.float64]
     shares: NDArray[np.float64] | None = None
     groups: NDArray | None = None
+    ranked: Ranked | None = None
 
     def minus(self, other: "BySeed") -> "BySeed":
         """The difference, paired by seed and sample."""
@@ -156,7 +178,7 @@ def difference_row(
         difference: with its interval.
         by_seed: the differences of single seeds.
         confidence: of the interval.
-        tests: what tests say, e.g. ``McNemar p by seed 0.03, 0.2``.
+        tests: what tests say, e.g. ``DeLong p by seed 0.03, 0.2``.
     """
     scale = quantity.scale
     bounds = f"{scale * difference.low:.2f} to {scale * difference.high:.2f}"
@@ -233,9 +255,33 @@ def compare_by_seed(
         found = gap.interval(confidence, resamples)
         difference = replace(found, kind=f"paired, {found.kind}")
         gaps = gap.values.tolist()
-        rows.append(difference_row(subject, quantity, name, difference, gaps, confidence))
+        tests = _delong_words(ours, arms[control])
+        rows.append(difference_row(subject, quantity, name, difference, gaps, confidence, tests))
         intervals.append(interval_row(subject, quantity, name, difference, confidence, count, True))
     return rows, intervals
+
+
+def mcnemar_words(hits: Iterable[Iterable[NDArray]]) -> str:
+    """Say McNemar's p of each seed, exact and mid-p.
+
+    Args:
+        hits: of each seed those of both arms, (N,) each.
+    """
+    tests = [(mcnemar_exact(*both), mcnemar_mid(*both)) for both in hits]
+    said = ", ".join(f"{exact:.2g} (mid-p {mid:.2g})" for exact, mid in tests)
+    return f"McNemar p by seed {said}"
+
+
+def _delong_words(ours: BySeed, theirs: BySeed) -> str:
+    """Say DeLong's p of each seed; nothing for other numbers, or where a kind is in one group only."""
+    if ours.ranked is None or theirs.ranked is None:
+        return ""
+    truth = ours.ranked.positive
+    groups = np.arange(len(truth)) if ours.groups is None else ours.groups
+    if any(len(np.unique(groups[part])) < 2 for part in (truth, ~truth)):
+        return ""
+    both = zip(ours.ranked.scores, theirs.ranked.scores, strict=True)
+    return f"DeLong p by seed {', '.join(f'{delong_test(*pair, truth, groups).p:.2g}' for pair in both)}"
 
 
 def _row(

@@ -19,12 +19,12 @@ from fer_repro.evaluation.row_form import (
     Subject,
     difference_row,
     interval_row,
+    mcnemar_words,
     reference_row,
     value_rows,
 )
 from fer_repro.evaluation.run_files import Run, by_arm
 from fer_repro.evaluation.statistics import (
-    mcnemar_exact,
     paired_difference,
     sample_interval,
     seed_interval,
@@ -133,13 +133,9 @@ def difference_rows(
                 clusters=cell.groups,
             )
             intervals.append(interval_row(subject, cell.quantity, name, difference, confidence, count, True))
-            tests = ", ".join(f"{mcnemar_exact(*cell.hits(pair)):.2g}" for pair in pairs)
+            tests = mcnemar_words(cell.hits(pair) for pair in pairs)
             gaps = [cell.value(first) - cell.value(second) for first, second in pairs]
-            rows.append(
-                difference_row(
-                    subject, cell.quantity, name, difference, gaps, confidence, f"McNemar p by seed {tests}"
-                )
-            )
+            rows.append(difference_row(subject, cell.quantity, name, difference, gaps, confidence, tests))
     return pd.DataFrame(rows, columns=list(COLUMNS)), pd.DataFrame(intervals, columns=list(INTERVAL_COLUMNS))
 
 

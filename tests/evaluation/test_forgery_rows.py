@@ -105,6 +105,7 @@ def test_differences_to_the_control(rows, runs, samples):
     ]
     assert row["value"] == pytest.approx(100 * np.mean(gaps))
     assert row["unit"] == "points"
+    assert "DeLong p by seed" in row["note"]
     losses = table[(table["arm"] == f"{all_four} - xception") & (table["metric"] == "frame_log_loss")]
     assert abs(losses.iloc[0]["value"]) < 5  # not percent
     assert losses.iloc[0]["unit"] == "nats"

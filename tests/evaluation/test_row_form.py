@@ -2,13 +2,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from fer_repro.evaluation.detection_statistics import auc_shares
 from fer_repro.evaluation.row_form import (
     COLUMNS,
     INTERVAL_COLUMNS,
     BySeed,
     Quantity,
+    Ranked,
     Subject,
     compare_by_seed,
+    mcnemar_words,
     reference_row,
     value_rows,
 )
@@ -89,3 +92,39 @@ def test_without_the_control_nothing_is_compared():
     )
     assert rows == []
     assert len(intervals) == 1
+
+
+def ranked(scores, positive):
+    return BySeed(*auc_shares(scores, positive), None, Ranked(scores, positive))
+
+
+def test_areas_carry_delongs_p_of_each_seed():
+    """By DeLong's formula, pair by pair; without ties."""
+    rng = np.random.default_rng(3)
+    positive = np.arange(30) < 12
+    scores = {
+        arm: rng.normal(size=(2, 30)) + gap * positive for arm, gap in (("ours", 2.0), ("control", 0.5))
+    }
+    arms = {arm: ranked(values, positive) for arm, values in scores.items()}
+    rows, _ = compare_by_seed(SUBJECT, SHARE, arms, "control", 0.95, 100)
+    expected = []
+    for ours, theirs in zip(scores["ours"], scores["control"], strict=True):
+        above = [np.array([np.mean(x > row[~positive]) for x in row[positive]]) for row in (ours, theirs)]
+        below = [np.array([np.mean(row[positive] > x) for x in row[~positive]]) for row in (ours, theirs)]
+        error = np.sqrt(np.subtract(*above).var(ddof=1) / 12 + np.subtract(*below).var(ddof=1) / 18)
+        expected.append(2 * stats.norm.sf(abs(np.subtract(*above).mean()) / error))
+    assert f"; DeLong p by seed {expected[0]:.2g}, {expected[1]:.2g}; a small note" in rows[0]["note"]
+
+
+def test_where_a_kind_is_in_one_group_delong_says_nothing():
+    area = ranked(np.arange(4.0)[None], np.array([True, False, False, False]))
+    rows, _ = compare_by_seed(SUBJECT, SHARE, {"ours": area, "control": area}, "control", 0.95, 100)
+    assert "DeLong" not in rows[0]["note"]
+
+
+def test_mcnemars_p_are_said_exact_and_mid():
+    """Nine samples only the first gets right, two only the second: 2 (1 + 11 + 55) / 2^11, less 55 / 2^11."""
+    first, second = np.arange(11) < 9, np.arange(11) >= 9
+    exact, mid = 2 * (1 + 11 + 55) / 2**11, (2 * (1 + 11 + 55) - 55) / 2**11
+    expected = f"McNemar p by seed {exact:.2g} (mid-p {mid:.2g}), 1 (mid-p 1)"
+    assert mcnemar_words([(first, second), (first, first)]) == expected
