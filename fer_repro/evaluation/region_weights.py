@@ -19,7 +19,6 @@ from fer_repro.evaluation.reopened import look, reopen
 from fer_repro.evaluation.truth import region_coverage, weight_on_covered
 
 Looked = dict[str, np.ndarray]
-MEASURES = ("correlation", "difference")
 
 
 @dataclass(frozen=True)

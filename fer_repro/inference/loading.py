@@ -9,7 +9,6 @@ from fer_repro.inference.spec import Colour
 
 MODEL, ONNX = "model.safetensors", "model.onnx"
 HUB = "hf://"
-PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".tar", "")
 
 
 def load(
