@@ -71,8 +71,8 @@ def results_page(root: Path) -> str:
         as_markdown(missing.frame, missing.columns, missing.caption),
         "## Records",
         "Runs that `make reproduce` does not hold, each kept in `records/` with the commit, the recipe and "
-        "the machine. A published number stands only beside the same data set and protocol; for how much smaller "
-        "a run is than the paper's, see its budget.",
+        "the machine. A published number stands only beside the same data set and protocol; for how "
+        "much smaller a run is than the paper's, see its budget.",
         *(_record(folder, root) for folder in folders),
         "## Drawn data",
         "What `make reproduce` measures on synthetic faces stands in `comparison/table.md`, and with all "

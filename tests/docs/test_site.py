@@ -1,0 +1,147 @@
+"""The documentation builds without a warning, its links lead somewhere, and it asks for nothing from elsewhere."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urlsplit
+
+import pytest
+from bs4 import BeautifulSoup
+
+ROOT = Path(__file__).parents[2]
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
+NAMED_ONLY = {"canonical", "next", "prev", "license"}  # relations of <link> that load nothing
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The built site."""
+    pytest.importorskip("mkdocs")
+    folder = tmp_path_factory.mktemp("documentation") / "site"
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pages(site):
+    """Path -> parsed page; the page for missing addresses has absolute links and is left out."""
+    files = [path for path in sorted(site.rglob("*.html")) if path.name != "404.html"]
+    assert len(files) > 10
+    return {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in files}
+
+
+def test_internal_links_and_anchors_lead_somewhere(pages):
+    anchors = {path: {tag["id"] for tag in page.find_all(id=True)} for path, page in pages.items()}
+    wrong, followed = [], 0
+    for path, page in pages.items():
+        for tag in page.find_all("a", href=True):
+            if urlsplit(tag["href"]).scheme:
+                continue
+            followed += 1
+            file, anchor = urldefrag(tag["href"])
+            target = (path.parent / unquote(file)).resolve() if file else path
+            target = target / "index.html" if target.is_dir() else target
+            if not target.is_file() or (anchor and unquote(anchor) not in anchors.get(target, set())):
+                wrong.append(f"{path.name}: {tag['href']}")
+    assert not wrong
+    assert followed > 500
+
+
+def test_nothing_is_loaded_from_elsewhere(site, pages):
+    for path, page in pages.items():
+        for name, attribute in LOADS.items():
+            for tag in page.find_all(name, **{attribute: True}):
+                if name == "link" and set(tag.get("rel", [])) & NAMED_ONLY:
+                    continue
+                parts = urlsplit(tag[attribute])
+                assert not parts.netloc, f"{path.name}: {tag}"
+                if not parts.scheme:
+                    assert (path.parent / unquote(parts.path)).is_file(), f"{path.name}: {tag}"
+    for sheet in site.rglob("*.css"):
+        text = sheet.read_text(encoding="utf-8")
+        assert not re.search(r"url\(['\"]?(https?:)?//|@import", text), sheet.name
+
+
+def test_every_picture_has_words(pages):
+    for path, page in pages.items():
+        for image in page.find_all("img"):
+            assert image.get("alt") or image.get("role") == "presentation", f"{path.name}: {image}"
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    """Where a server of this machine shows the site."""
+
+    class Silent(SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(site))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A browser without a head."""
+    if BROWSER is None:
+        pytest.skip("no Chromium is installed")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_behave_on_a_phone(browser, address, pages, scheme):
+    view = browser.new_page(viewport={"width": 375, "height": 800}, color_scheme=scheme)
+    asked, complaints = [], []
+    view.on("request", lambda request: asked.append(request.url))
+    view.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
+    view.on("pageerror", lambda error: complaints.append(str(error)))
+    for path in pages:
+        view.goto(f"{address}/{path.name}", wait_until="load")
+        wide = view.evaluate("document.documentElement.scrollWidth")
+        assert wide <= 375, f"{path.name} scrolls sideways: {wide}"
+    view.close()
+    assert complaints == []
+    elsewhere = [url for url in asked if not url.startswith((address, "data:", "blob:"))]
+    assert elsewhere == []
+
+
+def test_the_search_finds(browser, address):
+    view = browser.new_page()
+    view.goto(f"{address}/index.html", wait_until="load")
+    view.get_by_role("textbox", name="Search").click()
+    view.keyboard.type("island loss")
+    found = view.locator(".md-search-result__link").first
+    found.wait_for(state="visible", timeout=20_000)
+    assert "add_method.html" in found.get_attribute("href")
+    view.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_bars_the_way_of_screen_readers_and_keyboards(browser, address, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    view = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    found = set()
+    for name in ("index", "results", "add_method", "install"):
+        view.goto(f"{address}/{name}.html", wait_until="load")
+        for violation in axe.run(view).response["violations"]:
+            if violation["impact"] in ("serious", "critical"):
+                found.add(f"{name}: {violation['id']}: {violation['nodes'][0]['html'][:120]}")
+    view.close()
+    assert not found
