@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arm = arms_of(chosen.params, first.dataset, first.method)[0]
         runtime = load_config(chosen.params, first.method, first.dataset, arm, first.seed).runtime
         return reproduce(chosen.params, worker_count(runtime, chosen.workers))
-    except UserError as error:
+    except (UserError, OSError) as error:  # an OSError: no permission, no room
         print(f"error: {error}", file=sys.stderr)
         return 2
 

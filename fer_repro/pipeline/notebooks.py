@@ -28,6 +28,7 @@ from fer_repro.files import atomic_write, parse_pairs
 NOTEBOOKS = Path("notebooks")
 EXECUTED = Path("executed")
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_NO_ROOM = re.compile(r"No space left|Read-only file system|file write failed|requested and \d+ written")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")  # default reprs quote a memory address
 _SHELLS = ("sh", "dash", "bash", "zsh", "fish", "ksh", "busybox")
 
@@ -270,6 +271,13 @@ def _report(error: CellError, plain: bool) -> None:
     if error.kind == "UserError":
         print(f"error: {error.message}", file=sys.stderr)
         return
+    if _NO_ROOM.search(error.message):  # the libraries' words for it; their tracebacks help nobody
+        what = f"cell {error.number}: {error.kind}: {' '.join(error.message.split())}"
+        print(
+            f"error: {what} (is the disk full, or protected?)\nthe cells run so far: {error.kept}",
+            file=sys.stderr,
+        )
+        return
     traceback = _ANSI.sub("", error.traceback) if plain else error.traceback
     print(f"\n{traceback}\n", file=sys.stderr)
     print(f"{error.args[0]}\nthe cells run so far: {error.kept}", file=sys.stderr)
@@ -299,7 +307,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line.
 
     Returns:
-        0; 1 when a cell raised, 2 when nothing was started, 128 + number when stopped by a signal.
+        0; 1 when a cell raised or nothing could be written, 2 when nothing was started, 128 + number when
+        stopped by a signal.
     """
     chosen = _parser().parse_args(arguments)
     received = _stop_with_the_kernel()
@@ -308,6 +317,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # no room, no permission: nothing to mend here
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except _Stopped:
         return _say_stopped(received[0])
     except CellError as error:

@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         return sweep(chosen.params, chosen.workers, chosen.pull, chosen.ray, chosen.gpus)
-    except UserError as error:
+    except (UserError, OSError) as error:  # an OSError: no permission, no room
         print(f"error: {error}", file=sys.stderr)
         return 2
 

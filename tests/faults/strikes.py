@@ -135,10 +135,9 @@ def strike(target, kind, rng, place):
         if kind in NEEDS_DISK and not where.disk:
             pytest.skip("a disk of its own needs root and mount")
         folder, mark = copy_of(target.template, place), uuid.uuid4().hex
-        jumps = {
-            "PYTHONPATH": f"{jumping_clock(place / 'clock')}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-        }
-        process = target.start(folder, mark, **(jumps if kind == "clock" else {}))
+        modules = jumping_clock(place / "clock") + os.pathsep + target.environment.get("PYTHONPATH", "")
+        jumps = {"PYTHONPATH": modules} if kind == "clock" else {}
+        process = target.start(folder, mark, **jumps)
         at = rng.uniform(0.0, target.span)
         with suppress(subprocess.TimeoutExpired):
             process.wait(at)

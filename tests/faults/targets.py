@@ -18,6 +18,12 @@ HERE = Path(__file__).parent
 PYTHON = sys.executable
 QUIET = {"PYTHONPATH": f"{ROOT}:{HERE}", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 NOTEBOOKS = (PYTHON, "-m", "fer_repro.pipeline.notebooks", "run")
+SWEEP = """
+import sys
+sys.path.insert(0, {root!r})  # before the working folder, whose package is a stub
+from fer_repro.pipeline.sweep import main
+sys.exit(main())
+"""
 OUTPUT = "Path(path).write_text(text)"
 ATOMIC = """half = Path(path).with_name(f".{Path(path).name}.tmp")
     half.write_text(text)
@@ -54,7 +60,7 @@ def sweep(place):
     (whole / "fer_repro/pipeline/notebooks.py").write_text(text)
     made.call("git", "commit", "-qam", "write whole files")
     made.call("git", "clone", "-q", str(whole), str(place / "clone"))
-    command = [PYTHON, str(ROOT / "fer_repro/pipeline/sweep.py"), "--workers", "2", "--pull", "data.dvc"]
+    command = [PYTHON, "-c", SWEEP.format(root=str(ROOT)), "--workers", "2", "--pull", "data.dvc"]
     environment = {"PATH": made.environment["PATH"], "DVC_SITE_CACHE_DIR": "{here}/../site"}
     products = ("runs/**/*", "results/**/*", "prepared/**/*", "executed/*", "comparison/*", "reports/*")
     return Target("sweep", command, place / "clone", products, environment)

@@ -134,6 +134,32 @@ def test_a_users_mistake_in_the_kernel_is_one_line(project, capsys):
     assert not Path("executed/train.ipynb").exists()
 
 
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        ("OSError(28, 'No space left on device', 'rows.csv')", "No space left on device: 'rows.csv'"),
+        ("RuntimeError('PytorchStreamWriter failed writing file data/3: file write failed')", "data/3"),
+        ("OSError('1024 requested and 0 written')", "1024 requested"),
+    ],
+)
+def test_a_full_disk_is_told_without_a_traceback(project, capsys, raised, said):
+    write_notebook("train", f"raise {raised}")
+    assert notebooks.main(["run", "train"]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: cell 2: ")
+    assert said in shown
+    assert "(is the disk full, or protected?)" in shown
+    assert "Traceback" not in shown
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(project, capsys):
+    Path("executed").touch()
+    assert notebooks.main(["run", "train"]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: [Errno 17] File exists: 'executed'")
+    assert shown.count("\n") == 1
+
+
 def test_a_users_mistake_on_the_command_line_exits_2(project, capsys):
     assert notebooks.main(["run", "train", "-p", "sead=3"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
