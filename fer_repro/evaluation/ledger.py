@@ -13,7 +13,7 @@ from fer_repro.evaluation.claims import Claim, Claims, Place, Published
 from fer_repro.evaluation.comparisons import Comparison, against_best, against_value
 from fer_repro.evaluation.conditions import departures
 from fer_repro.evaluation.evidence import METRICS, Evidence
-from fer_repro.evaluation.power import detectable, more_seeds, power
+from fer_repro.evaluation.power import MANY_SEEDS, detectable, more_seeds, power
 from fer_repro.evaluation.statistics import holm
 from fer_repro.evaluation.verdicts import RULES, WIDEST, Case, decide
 from fer_repro.files import atomic_write
@@ -258,4 +258,6 @@ def _lacking(entry: _Entry, tested: _Tested, p: float, confidence: float) -> int
 def _say_lacking(lacking: int | None) -> str:
     if lacking is None:
         return "no number of seeds would do, more test samples are needed"
+    if lacking > MANY_SEEDS:
+        return f"not to be decided with these data, more than {MANY_SEEDS} more seeds would be needed"
     return f"{lacking} more {'seed' if lacking == 1 else 'seeds'} would do if the mean stays"

@@ -10,7 +10,8 @@ from scipy import optimize, stats
 
 from fer_repro.evaluation.crossed import Spread, half_width, half_widths
 
-MOST_SEEDS = 1000  # more are not asked of anybody
+MOST_SEEDS = 1000  # beyond, no number is looked for
+MANY_SEEDS = 30  # more are not asked of anybody: then the data are too few
 _STEPS = 200  # of the integral over the variance that another experiment would observe
 
 

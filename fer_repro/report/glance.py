@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fer_repro.report.ledger import in_words
+from fer_repro.report.ledger import count_verdicts, in_words
 from fer_repro.report.tables import metric_words, spell, uses_tta
 
 
@@ -22,6 +22,7 @@ class Paper:
         link: to the paper.
         tested: claims with a verdict, in the words of ``_claim``.
         missing: claims not attempted.
+        counts: verdicts that occur, with how often.
     """
 
     method: str
@@ -30,6 +31,12 @@ class Paper:
     link: str
     tested: list[dict[str, Any]]
     missing: list[dict[str, Any]]
+    counts: list[tuple[str, int]]
+
+    @property
+    def mains(self) -> list[dict[str, Any]]:
+        """The first claim that was tested, at all its places: what the paper is about."""
+        return [claim for claim in self.tested if claim["claim"] == self.tested[0]["claim"]]
 
 
 def glance(
@@ -67,6 +74,7 @@ def _paper(
         f"https://arxiv.org/abs/{identifier}" if identifier else "",
         [_claim(row, rows, tasks) for _, row in tested.iterrows()],
         [dict(row) for _, row in words[~words["tested"]].iterrows()],
+        count_verdicts(words),
     )
 
 

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from fer_repro.errors import UserError
 from fer_repro.files import atomic_write
 from fer_repro.report.page import Page, gather
+from fer_repro.report.pictures import shrink_pictures
 from fer_repro.report.story import box_tables, number_captions
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -33,6 +34,7 @@ def render(page: Page) -> str:
     soup = BeautifulSoup(text, "html.parser")
     box_tables(soup)
     number_captions(soup)
+    shrink_pictures(soup)
     return soup.decode(formatter="minimal")
 
 

@@ -40,6 +40,7 @@ OPEN = (
     Column("access", "How to get the data", "note"),
 )
 _OPEN = "not attempted"
+_MOST_SEEDS = 30  # more of them is no advice: then the data are too few
 
 
 def read_ledger(path: Path | str) -> pd.DataFrame:
@@ -121,6 +122,8 @@ def _measured(row: pd.Series) -> dict[str, str]:
 def _lacking(seeds: float) -> str:
     if not _known(seeds):
         return "more test samples"
+    if seeds > _MOST_SEEDS:
+        return f"not with these data: more than {_MOST_SEEDS} seeds"
     return f"{seeds:.0f} more seed{'' if seeds == 1 else 's'}"
 
 

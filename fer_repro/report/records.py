@@ -110,7 +110,7 @@ def _show(folder: Path, published: pd.DataFrame, confidence: float) -> Record:
     html = as_html(table.assign(protocol=table["protocol"].replace("", "official")), _RESULTS, caption)
     ledger = folder / "ledger.csv"
     judged = in_words(read_ledger(ledger)) if ledger.is_file() else pd.DataFrame()
-    html = "".join(map(_verdict, judged.to_dict("records"))) + html
+    html = "".join(_verdict(row) for _, row in judged.iterrows()) + html
     if pair := _compared(rows):
         html += _differences(folder / "intervals.csv", " - ".join(pair))
     how = pd.DataFrame(provenance(record), columns=["what", "value"])
@@ -119,11 +119,12 @@ def _show(folder: Path, published: pd.DataFrame, confidence: float) -> Record:
     return Record(folder.name, method, f"{method} on {dataset}", verdicts, html)
 
 
-def _verdict(row: dict[str, Any]) -> str:
+def _verdict(row: pd.Series) -> str:
     """Say a claim, what was found and what is concluded, as the ledger has them."""
-    numbers = f"{row['now']} ({row['interval']}, {row['seeds']:.0f} seeds); published: {row['was']}"
-    verdict = str(row["verdict"]).capitalize()
-    return say(f"{verdict}: {row['statement']} Measured {numbers}. {row['reason']}.").markup
+    verdict, reason = (str(row[name])[:1].upper() + str(row[name])[1:] for name in ("verdict", "reason"))
+    measured = f"Measured {row['now']} ({row['interval']}, {row['seeds']:.0f} seeds)"
+    published = f"; published {row['was']}" if pd.notna(row["published"]) else ""
+    return say(f"{verdict}: {row['statement']} {measured}{published}. {reason}.").markup
 
 
 def _differences(path: Path, arms: str) -> str:

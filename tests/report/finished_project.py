@@ -99,6 +99,30 @@ runtime: {device: cpu}
 PAPERS = """
 rmn: {title: Masks, authors: [A, B], year: 2020, venue: ICPR, arxiv: "2603.05937"}
 """
+INTERVALS = """method,arm,dataset,protocol,split,metric,tta,unit,value,low,high,confidence,kind,runs
+rmn,masked,{dataset},official,test,accuracy,none,%,81,80,82,0.95,t over seeds,3
+rmn,masked - no_mask,{dataset},official,test,accuracy,none,points,1,-2.7301,4.7301,0.95,t over seeds and samples,3
+rmn,masked - no_mask,{dataset},official,test,accuracy,none,points,1,-9,9,0.95,t over seeds,3
+rmn,masked - no_mask,{dataset},official,test,mean_class_accuracy,none,points,1,0,2,0.95,t over seeds and samples,3
+rmn,masked - no_mask,{dataset},clean,test,accuracy,"random, 8 copies",points,-1,-2,0.5,0.95,t over seeds and samples,3
+"""  # noqa: E501 - a file's lines
+LOCK = """
+stages:
+  prepare-faces@synthetic:
+    cmd: make
+    outs:
+    - {path: prepared/synthetic, md5: 0123abc.dir, size: 12345}
+  an-old-stage:
+    outs: [{path: gone, md5: fff, size: 1}]
+"""
+COSTS = """method,arm,dataset,parameters,item,flops
+rmn,masked,synthetic,2163247,1 face,57983872
+rmn,no_mask,synthetic,335919,1 face,11453312
+"""
+PAPER_TABLE = """<table class="sortable"><caption>Table III: accuracy.</caption>
+<thead><tr><th scope="col">Network</th><th scope="col" class="number">fer2013</th></tr></thead>
+<tbody><tr><th scope="row" onclick="alert(1)">masked</th><td class="number">74.14</td></tr></tbody></table>
+"""
 DEVIATIONS = """
 rmn:
   - {about: mask, paper: A sigmoid., chosen: A softmax., why: The code., effect: not measured, source: ""}
@@ -134,6 +158,8 @@ def make_record(records, dataset="fer2013", changed=()):
         },
     }  # fmt: skip
     write(records / "one/rows.csv", rows.to_csv(index=False))
+    write(records / "one/intervals.csv", INTERVALS.format(dataset=dataset))
+    ledger_rows().iloc[2:].assign(seeds=3).to_csv(records / "one/ledger.csv", index=False)
     write(records / "one/record.json", json.dumps(record))
     write(records / "README.md", "What this is.")
 
@@ -146,6 +172,9 @@ def make_project(tmp_path):
     write(tmp_path / "published/papers.yaml", PAPERS)
     write(tmp_path / "published/deviations.yaml", DEVIATIONS)
     write(tmp_path / "comparison/ledger.csv", ledger_rows().to_csv(index=False))
+    write(tmp_path / "comparison/cost.csv", COSTS)
+    write(tmp_path / "comparison/tables/rmn.html", PAPER_TABLE)
+    write(tmp_path / "dvc.lock", LOCK)
     make_record(tmp_path / "records")
     for seed in range(3):
         for arm in ACCURACIES:

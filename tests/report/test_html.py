@@ -1,21 +1,40 @@
+import base64
+import hashlib
+import io
 import itertools
+import json
 import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import nbformat
+import numpy as np
+import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
-from finished_project import PARAMS, write
+from finished_project import PARAMS, make_project, write
+from PIL import Image
 
 from fer_repro.errors import UserError
+from fer_repro.files import read_yaml
+from fer_repro.params import pipeline_runs, read_params
 from fer_repro.report.html import main, write_report
+from fer_repro.report.stages import command_table
 
 
-@pytest.fixture
-def page(project):
-    write_report(project, project / "reports/index.html")
-    return BeautifulSoup((project / "reports/index.html").read_text(encoding="utf-8"), "html.parser")
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A finished project whose page is only read."""
+    root = make_project(tmp_path_factory.mktemp("built"))
+    write_report(root, root / "reports/index.html")
+    return root
+
+
+@pytest.fixture(scope="module")
+def page(built):
+    return BeautifulSoup((built / "reports/index.html").read_text(encoding="utf-8"), "html.parser")
 
 
 def test_nothing_is_asked_of_any_network(page):
@@ -60,10 +79,22 @@ def test_headings_step_down_one_at_a_time(page):
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
 
 
-def test_the_opening_view_tells_the_claim_and_its_doubt(page):
+def test_the_opening_view_tells_what_was_found_and_where(page):
     opening = page.find(id="top").get_text(" ", strip=True)
     for piece in (
-        "inconclusive 1",
+        "reproduced 1 inconclusive 1 not attempted 1",
+        "Masks reproduced 1, inconclusive 1, not attempted 1 synthetic faces +1.00 points −2.73 to +4.73",
+        "1 record of runs on other data",
+        "make reproduce trains and evaluates all of it",
+        "not in a git",
+    ):
+        assert piece in opening, piece
+    assert page.find("a", href="#claims-rmn")
+
+
+def test_claims_tell_their_doubt(page):
+    claims = page.find(id="claims").get_text(" ", strip=True)
+    for piece in (
         "Masks <help>.",
         "paper: +1.72 points on FER2013",
         "+1.00 points −2.73 to +4.73",
@@ -76,18 +107,80 @@ def test_the_opening_view_tells_the_claim_and_its_doubt(page):
         "1 claim on data that is not at hand",
         "free: somewhere",
     ):
-        assert piece in opening, piece
+        assert piece in claims, piece
 
 
 def test_claims_lead_to_runs_rows_and_sources(page):
-    links = [link["href"] for link in page.find(id="top").find_all("a")]
+    links = [link["href"] for link in page.find(id="claims").find_all("a")]
     for place in ("runs/synthetic/rmn/", "results/synthetic/rmn/rows.csv", "published/results.csv"):
         assert f"../{place}" in links
     assert "https://arxiv.org/abs/2603.05937" in links
 
 
-def test_deviations_are_shown(page):
-    assert "A softmax." in page.find(id="deviations").get_text()
+def test_each_paper_has_story_tables_records_and_deviations(page):
+    chapter = page.find(id="rmn-synthetic").find_parent("section")
+    assert chapter.h3.get_text() == "Story"
+    assert "74.14" in chapter.find(id="tables-rmn").find_next("table").get_text()
+    assert "A softmax." in chapter.find(id="sheet-rmn").find_next("table").get_text()
+    assert chapter.find("a", href="#record-one")
+    assert chapter.find("a", href="#claims-rmn")
+
+
+def test_a_paper_without_a_run_has_its_page(project):
+    ledger = pd.read_csv(project / "comparison/ledger.csv", keep_default_na=False)
+    other = ledger.iloc[:1].assign(method="p2sgrad", claim="p2sgrad-x")
+    pd.concat([ledger, other]).to_csv(project / "comparison/ledger.csv", index=False)
+    write_report(project, project / "index.html")
+    page = BeautifulSoup((project / "index.html").read_text(encoding="utf-8"), "html.parser")
+    assert "Its story has not been run" in page.find(id="paper-p2sgrad").find_parent("section").get_text()
+    assert page.select_one('.toc a[href="#paper-p2sgrad"]')
+
+
+def test_costs_tell_memory_where_it_was_recorded(project):
+    timing = {
+        "train_seconds": 61,
+        "images_per_second": 10,
+        "epochs": [{"seconds": 61.0, "memory_mb": 2048.0}],
+    }
+    write(project / "timings/synthetic/rmn/0/masked.json", json.dumps(timing))
+    write_report(project, project / "index.html")
+    page = BeautifulSoup((project / "index.html").read_text(encoding="utf-8"), "html.parser")
+    first, second = (row.get_text(" ") for row in page.find(id="costs").table.tbody.find_all("tr"))
+    assert first == "rmn masked synthetic 2,163,247 1 face 57.98 1 min 1 s 10 not recorded 2.0 GB"
+    assert second.endswith("not recorded not recorded")
+
+
+def test_provenance_tells_hashes_of_what_was_read_and_made(page, built):
+    section = page.find(id="provenance")
+    text = section.get_text(" ")
+    digest = hashlib.sha256((built / "params.yaml").read_bytes()).hexdigest()
+    for piece in (digest, "0123abc.dir", "12,345", "pipeline:", "numpy=="):
+        assert piece in text, piece
+    assert "an-old-stage" not in text
+
+
+def test_pictures_keep_their_pixels_in_fewer_bytes(page, built):
+    notebook = nbformat.read(built / "executed/rmn-synthetic.ipynb", as_version=4)
+    shown = notebook.cells[6].outputs[0]["data"]["text/html"]
+    before = BeautifulSoup(shown, "html.parser").img["src"]
+    after = page.find(id="papers").find("img")
+    assert after["src"].startswith("data:image/webp;base64,")
+    assert len(after["src"]) < len(before)
+    one, two = (Image.open(io.BytesIO(base64.b64decode(src.split(",")[1]))) for src in (before, after["src"]))
+    assert np.array_equal(np.asarray(one.convert("RGB")), np.asarray(two.convert("RGB")))
+    assert (after["width"], after["height"]) == (str(one.width), str(one.height))
+
+
+def test_every_command_names_a_stage_of_the_pipeline():
+    root = Path(__file__).parents[2]
+    params = read_params(root / "params.yaml")
+    tasks = {name: task for task, section in params["pipeline"].items() for name in section["datasets"]}
+    groups = set(read_yaml(root / "dvc.yaml")["stages"])
+    commands = command_table(tasks, pipeline_runs(params))["command"]
+    named = {c.split("@")[0].split()[-1].strip("'") for c in commands if "@" in c}
+    assert named == {group for group in groups if "-" in group}
+    targets = re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(encoding="utf-8"), re.M)
+    assert {c.split()[1] for c in commands if c.startswith("make")} <= set(targets)
 
 
 def test_captions_are_numbered_in_order(page):
@@ -140,10 +233,12 @@ def test_where_it_ran_is_told_when_all_timings_are_known(project):
     timing = (
         '{"train_seconds": 50.4, "environment": {"processor": "A processor", "cores": 2, "device": "cpu"}}'
     )
-    for seed, arm in itertools.product(range(3), ("masked", "no_mask")):
-        write_report(project, project / "index.html")
-        assert "networks trained" not in (project / "index.html").read_text(encoding="utf-8")
+    *most, last = itertools.product(range(3), ("masked", "no_mask"))
+    for seed, arm in most:
         write(project / f"timings/synthetic/rmn/{seed}/{arm}.json", timing)
+    write_report(project, project / "index.html")
+    assert "networks trained" not in (project / "index.html").read_text(encoding="utf-8")
+    write(project / f"timings/synthetic/rmn/{last[0]}/{last[1]}.json", timing)
     write_report(project, project / "index.html")
     text = (project / "index.html").read_text(encoding="utf-8")
     assert "6 networks trained in 5 min 2 s of computing, on A processor, 2 cores, no GPU used." in text

@@ -31,7 +31,15 @@ def test_published_and_measured_in_words(ledger):
     assert words["tested"].tolist() == [False, True, True]
 
 
-@pytest.mark.parametrize(("seeds", "said"), [(1, "1 more seed"), (None, "more test samples")])
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [
+        (1, "1 more seed"),
+        (30, "30 more seeds"),
+        (31, "not with these data: more than 30 seeds"),
+        (None, "more test samples"),
+    ],
+)
 def test_what_lacks(ledger, seeds, said):
     assert in_words(ledger.assign(more_seeds=seeds))["lacking"][1] == said
 

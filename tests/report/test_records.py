@@ -36,7 +36,10 @@ def test_each_arm_protocol_and_use_of_tta_has_its_row(records, published):
 
 def test_the_difference_and_the_way_it_was_made_are_told(records, published):
     [record] = read_records(records, published, 0.95)
-    assert [row[4:6] for row in table(record, 1)] == [["+1.00", "−2.73 to +4.73"]] * 3
+    assert table(record, 1) == [  # over seeds and samples, as verdicts have it
+        ["masked − no_mask", "official", "no", "+1.00", "−2.73 to +4.73", "3"],
+        ["masked − no_mask", "clean", "yes", "−1.00", "−2.00 to +0.50", "3"],
+    ]
     how = dict(table(record, 2))
     assert how["note"] == "<i>ours</i>"
     assert how["recipe"] == "fer2013: CPU budget"
@@ -54,6 +57,23 @@ def test_uncommitted_changes_are_told(tmp_path, published):
 
 def test_no_records_are_no_error(tmp_path, published):
     assert read_records(tmp_path / "nowhere", published, 0.95) == []
+
+
+def test_the_verdict_is_that_of_the_ledger(records, published):
+    [record] = read_records(records, published, 0.95)
+    said = BeautifulSoup(record.html, "html.parser").p.get_text()
+    assert said == (
+        "Reproduced: It reaches 74.14 %. Measured 74.24 % (73.64 to 74.84, 3 seeds); published 74.14 %. "
+        "Reached."
+    )
+    assert record.verdicts == ("reproduced",)
+
+
+def test_a_record_that_answers_no_claim_has_no_verdict(records, published):
+    (records / "one/ledger.csv").unlink()
+    [record] = read_records(records, published, 0.95)
+    assert record.verdicts == ()
+    assert "Reproduced" not in record.html
 
 
 def test_one_arm_alone_has_no_difference(records, published):

@@ -78,19 +78,29 @@
     });
   });
 
-  if ("IntersectionObserver" in window) {
+  if ("IntersectionObserver" in window) {  // the contents show where the reader is, and unfold there
     var links = {};
     document.querySelectorAll(".toc a").forEach(function (link) { links[link.hash.slice(1)] = link; });
+    var here = [];
+    var show = function (link) {
+      here.forEach(function (item) { item.classList.remove("here"); });
+      here = [];
+      Object.keys(links).forEach(function (id) { links[id].removeAttribute("aria-current"); });
+      link.setAttribute("aria-current", "true");
+      for (var item = link.closest("li"); item; item = item.parentNode.closest("li")) {
+        item.classList.add("here");
+        here.push(item);
+      }
+    };
     var watcher = new IntersectionObserver(function (entries) {
       entries.forEach(function (entry) {
-        if (!entry.isIntersecting) { return; }
-        Object.keys(links).forEach(function (id) { links[id].removeAttribute("aria-current"); });
-        links[entry.target.id].setAttribute("aria-current", "true");
+        if (entry.isIntersecting) { show(links[entry.target.id]); }
       });
     }, { rootMargin: "-5% 0px -80% 0px" });
     Object.keys(links).forEach(function (id) {
       var target = document.getElementById(id);
       if (target) { watcher.observe(target); }
     });
+    document.querySelector(".toc").classList.add("folding");
   }
 })();

@@ -1,0 +1,116 @@
+"""A page per paper: its stories, its tables beside ours, its records on other data, its deviation sheet."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bs4 import BeautifulSoup
+
+from fer_repro.report.deviations import COLUMNS as SHEET
+from fer_repro.report.deviations import deviation_table, read_deviations
+from fer_repro.report.glance import Paper
+from fer_repro.report.records import Record
+from fer_repro.report.story import Story, make_safe
+from fer_repro.report.tables import as_html
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """What the page shows of one paper.
+
+    Attributes:
+        method: its name here.
+        title: short, as its story has it; else the paper's.
+        anchor: id of the heading.
+        paper: reference and claims; None where the ledger has none.
+        stories: one per data set, first the one of the headline.
+        tables: HTML of the paper's tables beside ours; empty where there are none.
+        sheet: HTML of the deviation sheet; empty where there is none.
+        records: runs of this method on other data.
+    """
+
+    method: str
+    title: str
+    anchor: str
+    paper: Paper | None
+    stories: tuple[Story, ...]
+    tables: str
+    sheet: str
+    records: tuple[Record, ...]
+
+
+def make_chapters(
+    methods: Sequence[str],
+    papers: Sequence[Paper],
+    stories: Mapping[str, Sequence[Story]],
+    records: Sequence[Record],
+    root: Path,
+) -> list[Chapter]:
+    """Gather the pages of all papers of which anything is known, in the order of the ledger.
+
+    Args:
+        methods: names; those that ``papers`` does not know come last.
+        papers: the ledger at a glance.
+        stories: method -> its executed stories.
+        records: of all methods.
+        root: the project's folder, with comparison/tables/ and published/deviations.yaml.
+
+    Raises:
+        UserError: the deviation sheets are wrong.
+    """
+    known = {paper.method: paper for paper in papers}
+    sheets = _sheets(root / "published" / "deviations.yaml")
+    names = dict.fromkeys([*known, *methods, *stories])
+    return [
+        _chapter(name, known.get(name), stories.get(name, ()), records, sheets.get(name, ""), root)
+        for name in names
+    ]
+
+
+def _chapter(
+    method: str,
+    paper: Paper | None,
+    stories: Sequence[Story],
+    records: Sequence[Record],
+    sheet: str,
+    root: Path,
+) -> Chapter:
+    file = root / "comparison" / "tables" / f"{method}.html"
+    named = [_with_data(story, method) for story in stories] if len(stories) > 1 else list(stories)
+    title = stories[0].title if stories else paper.title if paper else method
+    return Chapter(
+        method,
+        title,
+        stories[0].anchor if stories else f"paper-{method}",
+        paper,
+        tuple(named),
+        _read_tables(file),
+        sheet,
+        tuple(record for record in records if record.method == method),
+    )
+
+
+def _read_tables(file: Path) -> str:
+    """Read tables that the compare stage wrote as HTML, without anything that could run."""
+    if not file.is_file():
+        return ""
+    soup = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
+    make_safe(soup)
+    return str(soup)
+
+
+def _with_data(story: Story, method: str) -> Story:
+    """Say in the title of one of several stories which data set it is about."""
+    dataset = story.name.removeprefix(f"{method}-").replace("_", " ")
+    return replace(story, title=f"{story.title}: {dataset}")
+
+
+def _sheets(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    found = {}
+    for method in read_deviations(file):
+        caption = f"What the paper of {method} leaves open or its code does otherwise, and what is done here."
+        found[method] = as_html(deviation_table(method, file), SHEET, caption)
+    return found

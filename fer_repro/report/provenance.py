@@ -1,0 +1,137 @@
+"""Where and with what the page was made: commit, machine, packages, hashes of all that it rests on."""
+
+import functools
+import hashlib
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+
+import pandas as pd
+
+from fer_repro.files import read_yaml
+from fer_repro.report.tables import Column
+
+FACTS = (Column("what", "What"), Column("value", "Value"))
+HASHES = (Column("file", "File"), Column("hash", "SHA-256"))
+OUTPUTS = (
+    Column("stage", "Stage"),
+    Column("output", "Output"),
+    Column("size", "Bytes", "count"),
+    Column("md5", "MD5"),
+)
+_SHOWN = ("torch", "torchvision", "lightning", "torchmetrics", "numpy", "scipy", "pandas", "matplotlib",
+          "seaborn", "dvc", "papermill", "nbconvert")  # fmt: skip
+
+
+def facts(root: Path) -> pd.DataFrame:
+    """Say which commit, machine and packages made the page.
+
+    Args:
+        root: the project's folder.
+
+    Returns:
+        ``what`` and ``value``.
+    """
+    rows = [
+        *commit_facts(root),
+        ("machine", f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"),
+        ("Python", platform.python_version()),
+        *((name, _version(name)) for name in _SHOWN),
+    ]
+    return pd.DataFrame(rows, columns=["what", "value"])
+
+
+def commit_facts(root: Path) -> list[tuple[str, str]]:
+    """Name the commit, when it was made, and how many tracked files differ from it."""
+    commit = _git(root, "rev-parse", "HEAD")
+    if not commit:
+        return [("commit", "not in a git repository")]
+    changed = len(_git(root, "status", "--porcelain", "--untracked-files=no").splitlines())
+    since = f"{changed} tracked file{'' if changed == 1 else 's'}" if changed else "nothing"
+    return [
+        ("commit", commit),
+        ("committed", _git(root, "show", "-s", "--format=%cI", "HEAD")),
+        ("changed since", since),
+    ]
+
+
+def _git(root: Path, *command: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *command], cwd=root, capture_output=True, text=True, timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.rstrip("\n")
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "processor unknown"
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else "processor unknown"
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+@functools.cache
+def packages() -> str:
+    """List all packages of this environment as pip does, one ``name==version`` per line."""
+    found = {(one.metadata["Name"], one.version) for one in metadata.distributions()}
+    names = sorted((f"{name}=={version}" for name, version in found if name), key=str.casefold)
+    return "\n".join(names)
+
+
+def file_hashes(root: Path, files: Iterable[Path]) -> pd.DataFrame:
+    """Hash the files that exist.
+
+    Args:
+        root: the project's folder, left out of the names.
+        files: below it.
+
+    Returns:
+        ``file`` and ``hash``, SHA-256 in hexadecimal.
+    """
+    rows = [
+        (file.relative_to(root).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest())
+        for file in files
+        if file.is_file()
+    ]
+    return pd.DataFrame(rows, columns=["file", "hash"])
+
+
+def locked_outputs(root: Path, stages: Sequence[str]) -> pd.DataFrame:
+    """List what dvc.lock says that stages made; empty where there is no dvc.lock.
+
+    Args:
+        root: the project's folder; its data.dvc comes first.
+        stages: names to list, in this order; the lock keeps those of earlier pipelines, too.
+
+    Returns:
+        ``stage``, ``output``, ``size`` in bytes and ``md5``, as DVC counts them.
+
+    Raises:
+        UserError: dvc.lock or data.dvc is not readable.
+    """
+    made = []
+    if (root / "data.dvc").is_file():
+        made.append(("raw data", read_yaml(root / "data.dvc")))
+    if (root / "dvc.lock").is_file():
+        locked = read_yaml(root / "dvc.lock").get("stages") or {}
+        made += [(name, locked[name]) for name in stages if name in locked]
+    rows = [
+        (name, out.get("path", ""), out.get("size", ""), out.get("md5", ""))
+        for name, section in made
+        for out in section.get("outs", [])
+    ]
+    return pd.DataFrame(rows, columns=["stage", "output", "size", "md5"])
