@@ -66,9 +66,17 @@ class OnnxBackend:
             raise UserError(f"{path}: not readable as ONNX: {' '.join(str(error).split())[:200]}") from None
         metadata = dict(self._session.get_modelmeta().custom_metadata_map)
         self.spec: ModelSpec = spec_of_metadata(metadata, path)
-        self.batch = batch_of(int(metadata.get(ITEM_BYTES, "0")))
-        self._input = self._session.get_inputs()[0].name
+        item_bytes = metadata.get(ITEM_BYTES, "0")[:18]
+        inputs = [(one.name, one.type) for one in self._session.get_inputs()]
         self._outputs = [output.name for output in self._session.get_outputs()]
+        if [kind for _, kind in inputs] != ["tensor(uint8)"] or "logits" not in self._outputs:
+            raise UserError(
+                f"{path}: takes {inputs} and gives {self._outputs}: expected faces as uint8, and logits"
+            )
+        if not (item_bytes.isascii() and item_bytes.isdigit()):
+            raise UserError(f"{path}: metadata '{ITEM_BYTES}' is {item_bytes!r}: expected a whole number")
+        self._input = inputs[0][0]
+        self.batch = batch_of(int(item_bytes))
 
     def run(self, faces: np.ndarray) -> dict[str, np.ndarray]:
         """Look at faces (N, C, S, S) uint8; see ``Backend``."""

@@ -140,8 +140,9 @@ def _unpickle(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
             f"{path}: refused: {named}; a checkpoint of tensors alone needs no such thing, and reading it "
             "could run any program. Nothing in it was executed; ask its authors for a plain state dict"
         ) from None
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise UserError(f"{path}: not readable as a checkpoint: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # a damaged pickle raises anything
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{path}: not readable as a checkpoint: {reason}") from None
 
 
 def variants() -> dict[str, str]:

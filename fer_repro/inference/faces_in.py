@@ -123,9 +123,9 @@ def read_boxes(boxes: "pd.DataFrame | str | Path") -> dict[tuple[str, int], list
                 f"boxes: column '{column}' is missing; {nearest(column, map(str, table.columns))}"
             )
     found: dict[tuple[str, int], list[Box]] = {}
-    frames = pd.to_numeric(table["frame"]).fillna(-1).astype(int)
-    sides = table[list(SIDES)].astype(float).to_numpy()
-    scores = table["score"].astype(float) if "score" in table else pd.Series(1.0, table.index)
+    frames = _numbers(table["frame"], whole=True).fillna(-1).astype(int)
+    sides = np.stack([_numbers(table[side]).to_numpy() for side in SIDES], axis=1)
+    scores = _numbers(table["score"]) if "score" in table else pd.Series(1.0, table.index)
     for source, frame, box, score in zip(table["source"], frames, sides, scores, strict=True):
         known = found.setdefault((str(source), int(frame)), [])
         if np.isfinite(box).all():
@@ -134,14 +134,28 @@ def read_boxes(boxes: "pd.DataFrame | str | Path") -> dict[tuple[str, int], list
     return found
 
 
+def _numbers(column: pd.Series, whole: bool = False) -> pd.Series:
+    """Read numbers; empty cells become NaN."""
+    values = pd.to_numeric(column, errors="coerce").astype(np.float64)
+    told = column.notna() & (column.astype(str).str.strip() != "")
+    bad = told & ~np.isfinite(values)
+    if whole:
+        bad |= values.notna() & ((values % 1 != 0) | (values < 0))
+    if bad.any():
+        row = int(np.argmax(bad.to_numpy()))
+        kind = "a whole number from 0" if whole else "a number"
+        raise UserError(f"boxes: row {row + 1}: {column.name} is {column.iloc[row]!r}: expected {kind}")
+    return values
+
+
 def read_table(path: Path) -> pd.DataFrame:
     """Read a prediction that was written as .csv, .parquet or .json.
 
     Raises:
-        UserError: it is missing or of another kind.
+        UserError: it is missing, damaged or of another kind.
     """
     readers: dict[str, Callable[[Path], pd.DataFrame]] = {
-        ".csv": pd.read_csv,
+        ".csv": lambda file: pd.read_csv(file, keep_default_na=False, na_values=[""]),  # one may be called NA
         ".parquet": pd.read_parquet,
         ".json": pd.read_json,
     }
@@ -149,7 +163,11 @@ def read_table(path: Path) -> pd.DataFrame:
         raise UserError(f"{path}: expected boxes in a .csv, .parquet or .json file")
     if not path.is_file():
         raise UserError(f"{path}: no such file; expected boxes of an earlier prediction")
-    return readers[path.suffix](path)
+    try:
+        return readers[path.suffix](path)
+    except Exception as error:  # pandas and pyarrow raise many kinds for a damaged file
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: not readable as {path.suffix[1:].upper()}: {reason}") from None
 
 
 class FaceFinder:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from fer_repro.data.pictures import COLOUR, GREY
+from fer_repro.data.pictures import COLOUR, GREY, still_count
 from fer_repro.data.video import FILMS, WHOLE, map_frames, promised_frames
 from fer_repro.errors import UserError
 from fer_repro.inference.faces_in import Face
@@ -145,6 +145,10 @@ def read_still(still: Still) -> np.ndarray:
         with Image.open(path) as image:
             if image.mode not in READ_AS:
                 raise UserError(f"{path}: pixel type {image.mode!r}: expected 8-bit grey or colour")
+            if still_count(image) > 1:
+                raise UserError(
+                    f"{path}: shows {still_count(image)} pictures in turn: expected one; make a video of it"
+                )
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except UserError:
         raise

@@ -65,9 +65,13 @@ def load_state(spec: ModelSpec, state: Mapping[str, Tensor], where: str) -> nn.M
     """Build the network and fill it, strictly; it is left in evaluation mode.
 
     Raises:
-        UserError: tensors are missing, unexpected or of another shape.
+        UserError: the network cannot be built, or tensors are missing, unexpected or of another shape.
     """
-    network = build_network(spec)
+    try:
+        network = build_network(spec)
+    except (RuntimeError, MemoryError, OverflowError, TypeError, ZeroDivisionError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{where}: {spec.name} cannot be built as it says: {reason[:300]}") from None
     try:
         network.load_state_dict(dict(state), strict=True, assign=True)
     except RuntimeError as error:

@@ -74,7 +74,7 @@ def read_run_facts(run: Path) -> RunFacts:
         )
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected a run's folder") from None
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not readable as JSON: {error}") from None
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: key {error} is missing; expected the configuration of a run") from None
@@ -102,6 +102,8 @@ def spec_of_run(
     manifest = _manifest(run, facts.dataset) if colour is None or not face_size else {}
     pairs = (run / PAIR_SCORES).is_file()
     classes = () if pairs else _classes(run)
+    if pairs and "head.weight" not in state:
+        raise UserError(f"{run}: its weights have no 'head.weight': expected a network that learnt people")
     forgeries = classes == ("real", "manipulated")
     return ModelSpec(
         version=1,
@@ -131,7 +133,10 @@ def _classes(run: Path) -> tuple[str, ...]:
     path = run / "predictions.csv"
     if not path.is_file():
         raise UserError(f"{path}: no such file; the order of the classes stands in it")
-    columns = pd.read_csv(path, nrows=0).columns
+    try:
+        columns = pd.read_csv(path, nrows=0).columns
+    except ValueError as error:  # pandas' own errors are of this kind, and those of UTF-8
+        raise UserError(f"{path}: not readable as CSV: {' '.join(str(error).split())}") from None
     return tuple(name.removeprefix("logit_") for name in columns if name.startswith("logit_"))
 
 
@@ -142,7 +147,10 @@ def _manifest(run: Path, dataset: str) -> dict[str, Any]:
     places = [home / kind / dataset / "manifest.json" for home in homes for kind in kinds]
     for place in places:
         if place.is_file():
-            manifest: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+            try:
+                manifest: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+            except (ValueError, RecursionError) as error:
+                raise UserError(f"{place}: not readable as JSON: {error}") from None
             if {"channels", "height"} <= set(manifest):  # of a generated set only settings may be known
                 return manifest
     raise UserError(

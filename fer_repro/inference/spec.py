@@ -18,6 +18,7 @@ from fer_repro.errors import UserError, nearest
 
 KEY = "fer_repro"
 """The entry of a file's metadata that holds the JSON."""
+LARGEST_SIDE = 4096  # pixels; a file that asks for more would take the machine's memory
 Colour = Literal["grey", "rgb"]
 CROPS = {
     "rmn": "square",  # its demo: 1.1 times the mean side of the box
@@ -112,15 +113,20 @@ def read_spec(text: str, where: str) -> ModelSpec:
         where: the file, for messages.
 
     Raises:
-        UserError: it is no JSON, a key is wrong, or the crop policy is unknown.
+        UserError: it is no JSON, a key is wrong, the crop policy is unknown, or sizes make no sense.
     """
     try:
         values: Any = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: metadata '{KEY}' is not readable as JSON: {error}") from None
     spec = read_section(ModelSpec, values, f"{where}: metadata '{KEY}'")
     if spec.crop not in POLICIES:
         raise UserError(f"{where}: crop is '{spec.crop}'; {nearest(spec.crop, POLICIES)}")
+    if spec.task != "verification" and len(spec.classes) != spec.outputs:
+        raise UserError(f"{where}: names {len(spec.classes)} classes for {spec.outputs} outputs")
+    for side in (spec.image_size, spec.face_size):
+        if side > LARGEST_SIDE:
+            raise UserError(f"{where}: pictures of {side} pixels a side: expected at most {LARGEST_SIDE}")
     return spec
 
 
