@@ -5,6 +5,7 @@ is the help of ``fer-repro``, and ``results.md`` comes from records/, comparison
 """
 
 from pathlib import Path
+from typing import Any
 
 import typer
 from mkdocs.config.defaults import MkDocsConfig
@@ -39,8 +40,17 @@ def commands() -> str:
     text = get_docs_for_click(
         obj=command, ctx=typer.Context(command, info_name="fer-repro"), name="fer-repro"
     )
-    lines = text.partition("**Usage**")[2].splitlines()
-    return "\n".join(_line(line) for line in ["**Usage**" + lines[0], *lines[1:]]) + "\n"
+    _, heading, rest = text.partition("\n## ")
+    parts: dict[str, Any] = vars(command)["commands"]
+    listed = "\n".join(
+        f"- [`{name}`](#fer-repro-{name}): {_first(part.help)}" for name, part in parts.items()
+    )
+    return f"{listed}\n" + "\n".join(map(_line, (heading + rest).splitlines())) + "\n"
+
+
+def _first(told: str) -> str:
+    """The first paragraph of a help text, on one line."""
+    return " ".join(told.partition("\n\n")[0].split())
 
 
 def _line(line: str) -> str:

@@ -14,6 +14,7 @@ from fer_repro.errors import UserError
 from fer_repro.files import atomic_write
 from fer_repro.params import read_params
 from fer_repro.report.ledger import (
+    OPEN,
     TESTED,
     VERDICTS,
     count_verdicts,
@@ -34,14 +35,17 @@ from fer_repro.report.tables import (
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 _SHORT = (
-    Column("verdict", "Verdict"),
-    Column("method", "Method"),
     Column("compared", "Compared"),
+    Column("place", "On"),
     Column("was", "Published", "range"),
     Column("now", "Measured", "range"),
     Column("interval", "Interval", "range"),
-    Column("condition", "On", "note"),
+    Column("verdict", "Verdict"),
 )
+_PLACES = tuple(column for column in TESTED if column.name not in ("statement", "condition"))
+_PLACES = (Column("condition", "On", "note"), *_PLACES)
+_MISSING = tuple(column for column in OPEN if column.name != "statement")
+_SPELLED = {"adacos": "AdaCos", "p2sgrad": "P2SGrad", "efficientnet": "EfficientNet"}
 _SHOWN = ("accuracy", "pair_accuracy", "frame_auc", "video_auc")
 
 
@@ -66,9 +70,11 @@ def results_page(root: Path) -> str:
         "## What is lacking",
         _gaps(ledger, folders),
         "## Claims tested",
-        as_markdown(tested.frame, TESTED, tested.caption),
+        "Intervals are over seeds and samples. A published size of other data names them.",
+        *_claims(tested.frame, _PLACES),
         "## Claims not attempted",
-        as_markdown(missing.frame, missing.columns, missing.caption),
+        "What is missing is the data, and how to get them is said with each.",
+        *_claims(missing.frame, _MISSING),
         "## Records",
         "Runs that `make reproduce` does not hold, each kept in `records/` with the commit, the recipe and "
         "the machine. A published number stands only beside the same data set and protocol; for how "
@@ -83,19 +89,27 @@ def results_page(root: Path) -> str:
 
 
 def short_table(root: Path) -> str:
-    """Write the claims tested on real data as one short table.
+    """Write the claims tested on real data as one short table, and the budgets below it.
 
     Raises:
         UserError: a record's ledger cannot be read.
     """
     files = sorted((root / "records").glob("*/ledger.csv"))
-    tables = [in_words(read_ledger(file)) for file in files]
-    rows = pd.concat(tables, ignore_index=True)
+    rows = pd.concat([in_words(read_ledger(file)) for file in files], ignore_index=True)
     rows = rows[rows["tested"]].drop_duplicates(["claim", "dataset", "condition", "augmented"])
-    against = rows["against"].fillna("").map(lambda arm: f" against {arm}" if arm else "")
-    where = rows["protocol"].map(lambda name: "" if name in ("official", "ten_fold") else f", {name}")
-    compared = (rows["arm"] + against + where).str.replace("_", " ")
-    return as_markdown(rows.assign(compared=compared, method=rows["method"].str.upper()), _SHORT)
+    against = (
+        rows["against"]
+        .fillna("")
+        .str.replace(r"\s*\|\s*", " and ", regex=True)
+        .map(lambda arm: f" against {arm}" if arm else "")
+    )
+    compared = rows["method"].map(_spell) + ": " + (rows["arm"] + against).str.replace("_", " ")
+    lists = rows["protocol"].map(lambda name: "" if name in ("official", "ten_fold") else f", {name}")
+    table = rows.assign(compared=compared, place=rows["data"] + lists.str.replace("_", " "))
+    budgets = dict.fromkeys(rows["method"].map(_spell) + " on " + rows["condition"])
+    as_published = int((rows["as_published"].astype(str) == "True").sum())
+    told = f"As published ran {as_published or 'none'} of these {len(rows)}. Budgets: {'; '.join(budgets)}."
+    return f"{as_markdown(table, _SHORT)}\n{told}\n"
 
 
 def with_table(readme: str, table: str) -> str:
@@ -107,7 +121,21 @@ def with_table(readme: str, table: str) -> str:
     marked = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
     if not marked.search(readme):
         raise UserError(f"README.md: expected the lines '{BEGIN}' and '{END}'")
-    return marked.sub(lambda _: f"{BEGIN}\n{table}{END}", readme)
+    return marked.sub(lambda _: f"{BEGIN}\n\n{table}\n{END}", readme)
+
+
+def _claims(rows: pd.DataFrame, columns: tuple[Column, ...]) -> list[str]:
+    """Lay out claims by method: the statement, and below it a row for each place."""
+    sections = []
+    for method, of_method in rows.groupby("method", sort=False):
+        sections.append(f"### {_spell(str(method))}")
+        for statement, places in of_method.groupby("statement", sort=False):
+            sections += [f"**{statement}**", as_markdown(places, columns)]
+    return sections
+
+
+def _spell(method: str) -> str:
+    return _SPELLED.get(method, method.upper())
 
 
 def _counts(ledger: pd.DataFrame) -> pd.DataFrame:
@@ -146,7 +174,7 @@ def _record(folder: Path, root: Path) -> str:
         column for column in result_columns(table) if column.name not in ("method", "note", "class_mean")
     ]
     how = "\n".join(f"- {what}: {value}" for what, value in provenance(record))
-    name = f"{record['method'].upper()} on {record['dataset'].replace('_', ' ')}"
+    name = f"{_spell(record['method'])} on {record['dataset'].replace('_', ' ')}"
     return f"### {name}\n\n{as_markdown(table, columns)}\n{how}"
 
 

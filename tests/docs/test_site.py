@@ -1,4 +1,4 @@
-"""The documentation builds without a warning, its links lead somewhere, and it asks for nothing from elsewhere."""
+"""The documentation builds without a warning, links lead somewhere, nothing is asked of other places."""
 
 import os
 import re

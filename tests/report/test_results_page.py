@@ -1,0 +1,91 @@
+"""The results record and README's table say what the project's files hold."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from fer_repro.errors import UserError
+from fer_repro.report.results_page import BEGIN, END, results_page, short_table, with_table
+
+ROOT = Path(__file__).parents[2]
+
+
+def read(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def page():
+    return results_page(ROOT)
+
+
+def test_readme_has_the_table_of_the_records():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert with_table(readme, short_table(ROOT)) == readme, (
+        "README.md is older than records/: run python -m fer_repro.report.results_page"
+    )
+
+
+def test_the_short_table_has_the_numbers_of_the_ledgers():
+    table = short_table(ROOT).replace("−", "-")
+    told = 0
+    for file in (ROOT / "records").glob("*/ledger.csv"):
+        for row in read(file):
+            if row["verdict"] == "not attempted" or row["kind"] == "absolute":
+                continue
+            told += 1
+            difference, low, high = (float(row[name]) for name in ("difference", "low", "high"))
+            assert f"| {difference:+.2f} points | {low:+.2f} to {high:+.2f} | {row['verdict']} |" in table
+    assert told > 0
+
+
+def test_the_page_counts_the_verdicts(page):
+    verdicts = [row["verdict"] for row in read(ROOT / "comparison/ledger.csv")]
+    for verdict in set(verdicts):
+        assert f"| {verdict} | {verdicts.count(verdict)} |" in page
+    tested = [row for row in read(ROOT / "comparison/ledger.csv") if row["verdict"] != "not attempted"]
+    as_published = sum(row["as_published"] == "True" for row in tested)
+    assert f"- {as_published} of the {len(tested)} tested claims ran as published" in page
+
+
+def test_the_page_holds_every_claim_and_every_record(page):
+    for row in read(ROOT / "comparison/ledger.csv"):
+        assert f"**{row['statement']}**" in page
+    for folder in (ROOT / "records").iterdir():
+        if folder.is_dir():
+            record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+            assert record["commit"] in page
+            assert record["recipe"]["note"] in page
+
+
+def test_means_of_records_stand_in_the_page(page):
+    means = [
+        row
+        for file in (ROOT / "records").glob("*/rows.csv")
+        for row in read(file)
+        if row["metric"] in ("accuracy", "pair_accuracy") and row["unit"] == "%" and row["seed"] == ""
+    ]
+    official = [row for row in means if row["protocol"] == "official"]
+    assert len(official) > 5
+    for row in official:
+        assert f"| {float(row['value']):.2f} |" in page, row
+
+
+def test_a_gpu_record_is_not_said_to_be_a_cpu_s(tmp_path, page):
+    assert ("Every record was made on a CPU" in page) == all(
+        json.loads(file.read_text())["environment"]["device"] == "cpu"
+        for file in (ROOT / "records").glob("*/record.json")
+    )
+
+
+def test_only_what_lies_between_the_marks_changes():
+    readme = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    changed = with_table(readme, "| new |\n")
+    assert re.fullmatch(rf"before\n{BEGIN}\s+\| new \|\s+{END}\nafter\n", changed)
+    assert with_table(changed, "| new |\n") == changed
+    with pytest.raises(UserError, match="expected the lines"):
+        with_table("no marks", "| new |\n")
