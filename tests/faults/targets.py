@@ -60,6 +60,9 @@ def sweep(place):
     (whole / "fer_repro/pipeline/notebooks.py").write_text(text)
     made.call("git", "commit", "-qam", "write whole files")
     made.call("git", "clone", "-q", str(whole), str(place / "clone"))
+    params = read_params(place / "clone/params.yaml")
+    params["pipeline"]["faces"]["methods"] = ["rmn"]
+    (place / "clone/params.yaml").write_text(yaml.dump(params))
     command = [PYTHON, "-c", SWEEP.format(root=str(ROOT)), "--workers", "2", "--pull", "data.dvc"]
     environment = {"PATH": made.environment["PATH"], "DVC_SITE_CACHE_DIR": "{here}/../site"}
     products = ("runs/**/*", "results/**/*", "prepared/**/*", "executed/*", "comparison/*", "reports/*")
@@ -87,11 +90,35 @@ def notebook(name, **given):
     return (*NOTEBOOKS, name, *(part for word in words for part in ("-p", word)))
 
 
-def real_stages(place):
-    """Prepare, train, evaluate, compare and report at smoke size, each with what the ones before it left."""
+STAGES = {  # at smoke size: the command, what it leaves, and what of it is replaced as a whole
+    "prepare": (
+        notebook("data", manifest="data/synthetic/manifest.json", out="prepared/synthetic"),
+        ("prepared/**/*", "executed/data*"),
+        ("prepared/synthetic",),
+    ),
+    "train": (
+        notebook("train", method="rmn", seed=0, out="runs", smoke="true"),
+        ("runs/**/*", "executed/train*"),
+        ("runs/synthetic/rmn/0/masked", "runs/synthetic/rmn/0/no_mask"),
+    ),
+    "evaluate": (notebook("rmn", out="results"), ("results/**/*", "executed/rmn*"), ()),
+    "compare": (
+        (*NOTEBOOKS, "comparison", "-p", "out=comparison"),
+        ("comparison/**/*", "executed/comparison*"),
+        (),
+    ),
+    "report": (
+        (PYTHON, "-m", "fer_repro.report.html", "--out", "reports/index.html"),
+        ("reports/*",),
+        (),
+    ),
+}
+
+
+def small_project(home):
+    """Write what the stages begin with: forty-two faces and the parameters of one method."""
     from fer_repro.data.synthetic.stills import write_stills
 
-    home = place / "project"
     for name in ("notebooks", "published", "records"):
         shutil.copytree(ROOT / name, home / name)
     subjects = {"train": 4, "val": 1, "test": 1}
@@ -102,26 +129,16 @@ def real_stages(place):
     params["seeds"], params["evaluation"]["bootstrap"] = [0], 50
     params["runtime"].update(checkpoint_seconds=0.0, threads=1, device="cpu")
     (home / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    stages = {
-        "prepare": notebook("data", manifest="data/synthetic/manifest.json", out="prepared/synthetic"),
-        "train": notebook("train", method="rmn", seed=0, out="runs", smoke="true"),
-        "evaluate": notebook("rmn", out="results"),
-        "compare": (*NOTEBOOKS, "comparison", "-p", "out=comparison"),
-        "report": (PYTHON, "-m", "fer_repro.report.html", "--out", "reports/index.html"),
-    }
-    products = {
-        "prepare": ("prepared/**/*", "executed/data*"),
-        "train": ("runs/**/*", "executed/train*"),
-        "evaluate": ("results/**/*", "executed/rmn*"),
-        "compare": ("comparison/**/*", "executed/comparison*"),
-        "report": ("reports/*",),
-    }
-    together = {"prepare": ("prepared/synthetic",), "train": ("runs/synthetic/rmn/0/masked",)}
-    found = []
-    for name, command in stages.items():
+
+
+def real_stages(place):
+    """The stages of the pipeline, each with what the ones before it left."""
+    home, found = place / "project", {}
+    small_project(home)
+    for name, (command, products, together) in STAGES.items():
         template = place / name
         shutil.copytree(home, template)
-        target = Target(name, list(command), template, products[name], QUIET, together.get(name, ()))
-        found.append(target.measure(place / f"undisturbed {name}"))
+        target = Target(name, list(command), template, products, QUIET, together)
+        found[name] = target.measure(place / f"undisturbed {name}")
         shutil.copytree(place / f"undisturbed {name}/project", home, dirs_exist_ok=True)
-    return {target.name: target for target in found}
+    return found
