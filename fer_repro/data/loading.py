@@ -67,7 +67,8 @@ def open_table(store: Store, table: pd.DataFrame, name: str, limit: int = 0, in_
     Raises:
         UserError: see ``open_split``.
     """
-    part = table[(table["split"] == name).to_numpy()]
+    needed = list(table.columns) if in_clips else ["image", "label"]  # text is dear to copy
+    part = table.loc[(table["split"] == name).to_numpy(), needed]
     where = store.folder / "samples.csv"
     if part.empty:
         raise UserError(f"{where}: no row of split '{name}'; expected at least one")

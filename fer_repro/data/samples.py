@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ CHALLENGE = "challenge"
 """A further split: samples beside the official test part, which only lists of hard ones name."""
 REQUIRED = ("image", "label", "subject", "clip", "split")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_AT_ONCE = 1 << 16  # rows whose text is taken apart together
 
 
 @dataclass(frozen=True)
@@ -70,15 +70,12 @@ def check_samples(samples: pd.DataFrame, classes: Sequence[str], images: int, wh
     if samples.empty:
         raise UserError(f"{where}: no samples; expected at least one row below the header")
     labels = f"0 to {len(classes) - 1} ({', '.join(classes)})"
-    table = {
+    table: dict[str, np.ndarray | pd.Series] = {
         "image": _whole_numbers(samples["image"], images, f"0 to {images - 1}, a row of the images", where),
         "label": _whole_numbers(samples["label"], len(classes), labels, where),
     }
     for column in ("subject", "clip", "split"):
-        bad = ~samples[column].map(lambda value: isinstance(value, str)).to_numpy(bool)
-        _refuse(samples[column], bad, 'text ("" if unknown)', where)
-        _refuse_controls(samples[column], where)
-        table[column] = samples[column].astype(str).to_numpy(object)
+        table[column] = _text(samples[column], where)
     bad = ~samples["split"].isin((*SPLITS, CHALLENGE)).to_numpy()
     if bad.any():
         row = int(np.argmax(bad))
@@ -92,8 +89,7 @@ def check_samples(samples: pd.DataFrame, classes: Sequence[str], images: int, wh
             _refuse(samples[column], infinite, "a finite number", where)
         elif not pd.api.types.is_numeric_dtype(samples[column]):
             _refuse_controls(samples[column], where)
-    checked = pd.DataFrame(table).astype(dict.fromkeys(("subject", "clip", "split"), "str"))
-    return pd.concat([checked, samples[factors].reset_index(drop=True)], axis=1)
+    return pd.concat([pd.DataFrame(table), samples[factors].reset_index(drop=True)], axis=1)
 
 
 def place(row: int) -> str:
@@ -113,10 +109,10 @@ def read_samples(path: Path, classes: Sequence[str], images: int) -> pd.DataFram
         UserError: the file is missing, is no CSV, or holds a value that is not allowed.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        table = pd.read_csv(
-            StringIO(text), dtype=dict.fromkeys(REQUIRED, str), keep_default_na=False, low_memory=False
-        )
+        with path.open(encoding="utf-8") as file:
+            table = pd.read_csv(
+                file, dtype=dict.fromkeys(REQUIRED, str), keep_default_na=False, low_memory=False
+            )
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -132,11 +128,22 @@ def _whole_numbers(column: pd.Series, below: int, expected: str, where: str) -> 
     return numbers.astype(np.int64)
 
 
+def _text(column: pd.Series, where: str) -> pd.Series:
+    """Check a column of text; one that is text already is not taken apart, which would cost memory."""
+    if not isinstance(column.dtype, pd.StringDtype) or column.isna().any():
+        bad = ~column.map(lambda value: isinstance(value, str)).to_numpy(bool)
+        _refuse(column, bad, 'text ("" if unknown)', where)
+    _refuse_controls(column, where)
+    return column.astype("str").reset_index(drop=True)
+
+
 def _refuse_controls(column: pd.Series, where: str) -> None:
-    words = [value if isinstance(value, str) else "" for value in column]
-    if has_controls("".join(words)):  # one search for all: tables have millions of rows
-        bad = np.array([has_controls(word) for word in words])
-        _refuse(column, bad, "a name without line ends and control characters", where)
+    for begin in range(0, len(column), _AT_ONCE):
+        words = [value if isinstance(value, str) else "" for value in column.iloc[begin : begin + _AT_ONCE]]
+        if has_controls("".join(words)):  # one search for many: tables have millions of rows
+            bad = np.zeros(len(column), bool)
+            bad[begin : begin + _AT_ONCE] = [has_controls(word) for word in words]
+            _refuse(column, bad, "a name without line ends and control characters", where)
 
 
 def _refuse(column: pd.Series, bad: np.ndarray, expected: str, where: str) -> None:

@@ -1,0 +1,95 @@
+"""How much memory does a set take as it grows? Anonymous resident memory of fresh processes.
+
+The images are a sparse file: its length is real, its pixels take no room on the disk. The sample table is
+written out in full. Pages of the mapped file itself are the system's, which takes them back at need; so
+``RssAnon`` is counted, what the process holds for itself.
+"""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from benchmarks.tables import Settings, Table
+
+COUNTS = (10_000, 100_000, 1_000_000)
+QUICK = (20_000, 220_000)
+LIMIT = 200  # bytes per added image
+SIDE = 48
+CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+
+
+def measure(settings: Settings) -> Table:
+    """Open ever larger sets, each in a process of its own."""
+    counts = QUICK if settings.quick else COUNTS
+    with TemporaryDirectory() as folder:
+        held = [held_bytes(sparse_store(Path(folder) / str(count), count)) for count in counts]
+    rows = []
+    for at, (count, used) in enumerate(zip(counts, held, strict=True)):
+        added = f"{(used - held[at - 1]) / (count - counts[at - 1]):.0f}" if at else ""
+        rows.append([f"{count:,}", f"{used / 2**20:.1f}", added])
+    return Table(
+        "Memory as the set grows",
+        f"Anonymous resident memory of a process with a set of {SIDE} x {SIDE} grey images and its "
+        f"training split open, after four batches. Aim: at most {LIMIT} bytes per added image.",
+        ("images", "RssAnon, MiB", "bytes per added image"),
+        rows,
+    )
+
+
+def sparse_store(folder: Path, count: int) -> Path:
+    """Write a set of ``count`` black images that take no room, with a table of its own, in full.
+
+    Args:
+        folder: becomes the set.
+        count: images and samples; nine tenths are for training.
+    """
+    from fer_repro.data.store import FileEntry, Manifest
+
+    folder.mkdir(parents=True)
+    np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (count, SIDE, SIDE))
+    with (folder / "samples.csv").open("w", encoding="utf-8", newline="\n") as file:
+        file.write("image,label,subject,clip,split\n")
+        for row in range(count):
+            split = "train" if row % 10 else ("val", "test")[row // 10 % 2]
+            file.write(f"{row},{row % len(CLASSES)},S{row // 20:06d},,{split}\n")
+    table = FileEntry("samples.csv", hashlib.sha256((folder / "samples.csv").read_bytes()).hexdigest())
+    images = FileEntry("images.npy", "0" * 64)
+    manifest = Manifest("sparse", CLASSES, count, SIDE, SIDE, 1, {}, images, table, "black, for its size")
+    (folder / "manifest.json").write_text(manifest.as_json(), encoding="utf-8")
+    return folder
+
+
+def held_bytes(folder: Path, batches: int = 4) -> int:
+    """Open a set in a fresh process, show some batches of it, and read that process's anonymous memory."""
+    command = [sys.executable, "-m", "benchmarks.memory", str(folder), str(batches)]
+    root = Path(__file__).parents[1]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+    if found.returncode:
+        raise RuntimeError(f"{' '.join(command[1:3])} failed: {found.stderr[-2000:]}")
+    return int(found.stdout)
+
+
+def open_and_show(folder: Path, batches: int) -> int:
+    """Do in this process what ``held_bytes`` measures; returns bytes."""
+    import torch
+
+    from fer_repro.data.augmentation import clean_images
+    from fer_repro.data.loading import open_split, read_images
+    from fer_repro.data.store import open_store
+
+    torch.set_num_threads(1)
+    store = open_store(folder)
+    split = open_split(store, "train")
+    for batch in np.array_split(np.linspace(0, len(split) - 1, 64 * batches).astype(np.int64), batches):
+        assert not clean_images(read_images(split, batch), SIDE).any()
+    status = Path("/proc/self/status").read_text(encoding="ascii").split()
+    assert len(store.samples) > len(split)  # both are still held
+    return 1024 * int(status[status.index("RssAnon:") + 1])
+
+
+if __name__ == "__main__":
+    print(open_and_show(Path(sys.argv[1]), int(sys.argv[2])))
