@@ -1,6 +1,7 @@
 """Files that are whole or absent: YAML mappings, and writes that rename when they are done."""
 
 import ctypes
+import json
 import os
 import shutil
 import sys
@@ -56,6 +57,24 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise UserError(f"{path}: expected a mapping of keys at the top, found {type(loaded).__name__}")
     return loaded
+
+
+def read_json(path: Path, expected: str) -> Any:  # noqa: ANN401 - whatever the file holds
+    """Read a JSON file.
+
+    Args:
+        path: the file.
+        expected: what it should hold, for the message where it is missing.
+
+    Raises:
+        UserError: it is missing, no UTF-8, no JSON, or nested without end.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected {expected}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not readable as JSON: {error}") from None
 
 
 def keep_existing(paths: Iterable[Path], force: bool = False) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 from pydantic.dataclasses import dataclass as checked
@@ -153,6 +154,10 @@ def read_claims(path: Path | str = "published/claims.yaml") -> Claims:
             raise UserError(f"{file}: unknown key '{key}'; {nearest(str(key), _TOP_LEVEL)}")
         if key not in sections:
             raise UserError(f"{file}: key '{key}' is missing")
+    for key, kind in zip(_TOP_LEVEL, (list, dict, dict), strict=True):
+        if not isinstance(sections[key], kind):
+            expected = "a list" if kind is list else "a mapping of names"
+            raise UserError(f"{file}: {key} is {sections[key]!r}: expected {expected}")
     data_sets = {
         name: read_section(DataSet, section, f"{file}: data_sets.{name}")
         for name, section in sections["data_sets"].items()
@@ -177,16 +182,21 @@ def published_table(path: Path | str = "published/results.csv") -> pd.DataFrame:
     """Read the published numbers: text as it stands, ``value`` as a number.
 
     Raises:
-        UserError: the file is missing, or a value is no number.
+        UserError: the file is missing or no table, or a value is no number.
     """
     file = Path(path)
     try:
         table = pd.read_csv(file, dtype=str, keep_default_na=False)
     except FileNotFoundError:
         raise UserError(f"{file}: no such file; expected the published numbers") from None
+    except ValueError as error:  # pandas' own errors are of this kind, and those of UTF-8
+        raise UserError(f"{file}: not readable as CSV: {' '.join(str(error).split())}") from None
+    if "value" not in table:
+        raise UserError(f"{file}: column 'value' is missing; {nearest('value', map(str, table))}")
     values = pd.to_numeric(table["value"], errors="coerce")
-    if values.isna().any():
-        row = int(values.isna().to_numpy().argmax())
+    odd = ~np.isfinite(values.to_numpy(float))
+    if odd.any():
+        row = int(odd.argmax())
         raise UserError(f"{file}: row {row + 1}: value is '{table['value'].iloc[row]}': expected a number")
     return table.assign(value=values)
 

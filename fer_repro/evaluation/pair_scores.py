@@ -11,6 +11,7 @@ from fer_repro.files import atomic_write
 PAIR_SCORES = "pairs.csv"
 COLUMNS = ("list", "first", "second", "same", "fold", "score")
 LISTS = ("val", "test")
+LARGEST = 2**31  # of row numbers and folds
 
 
 def write_pair_scores(path: Path, table: pd.DataFrame) -> None:
@@ -60,9 +61,12 @@ def _check_columns(path: Path, table: pd.DataFrame) -> None:
 
 
 def _checked(path: Path, table: pd.DataFrame) -> pd.DataFrame:
+    if table.empty:
+        raise UserError(f"{path}: no pairs; expected at least one row below the header")
     numbers = table.drop(columns="list").apply(pd.to_numeric, errors="coerce").astype(np.float64)
     whole = {
-        name: (numbers[name] >= 0) & (numbers[name] % 1 == 0) for name in ("first", "second", "same", "fold")
+        name: (numbers[name] >= 0) & (numbers[name] < LARGEST) & (numbers[name] % 1 == 0)
+        for name in ("first", "second", "same", "fold")
     }
     rules = {
         f"list one of {', '.join(LISTS)}": table["list"].isin(LISTS),

@@ -1,6 +1,5 @@
 """Trained runs read back from their folders, and checked to belong together."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,9 @@ from fer_repro.config import run_folder
 from fer_repro.errors import UserError
 from fer_repro.evaluation.pair_scores import PAIR_SCORES, read_pair_scores
 from fer_repro.evaluation.predict import Predictions, read_predictions
+from fer_repro.files import read_json
+
+WHOLE = 1e-6  # by so much the sum of probabilities in a file, nine digits each, may miss 1
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ def read_runs(
     runs: list[Run] = []
     for arm, seed, folder in _folders(root, dataset, method, seeds, arms):
         predictions = read_predictions(folder / "predictions.csv")
+        _check_shares(folder / "predictions.csv", predictions)
         runs.append(Run(arm, seed, read_run_config(folder), predictions))
         if not _same_samples(predictions, runs[0].predictions):
             raise UserError(
@@ -117,15 +120,12 @@ def read_run_config(folder: Path) -> dict[str, Any]:
     """Read a run's ``config.json``.
 
     Raises:
-        UserError: it is missing or no JSON.
+        UserError: it is missing, no JSON or no configuration.
     """
     path = folder / "config.json"
-    try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; expected the configuration of a trained run") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not readable as JSON: {error}") from None
+    config = read_json(path, "the configuration of a trained run")
+    if not isinstance(config, dict) or not isinstance(config.get("recipe"), dict):
+        raise UserError(f"{path}: key 'recipe' is missing; expected the configuration of a trained run")
     return config
 
 
@@ -134,6 +134,20 @@ def _folders(
 ) -> list[tuple[str, int, Path]]:
     chosen = list(seeds)
     return [(arm, seed, run_folder(root, dataset, method, seed, arm)) for arm in arms for seed in chosen]
+
+
+def _check_shares(path: Path, predictions: Predictions) -> None:
+    """Check that there are rows, and that the probabilities of each are some."""
+    shares = predictions.probabilities
+    if not len(shares) or len(predictions.classes) < 2:
+        found = f"{len(shares)} rows of {len(predictions.classes)} classes"
+        raise UserError(f"{path}: {found}: expected at least one row of two or more")
+    good = (shares >= 0).all(axis=1) & (np.abs(shares.sum(axis=1) - 1) < WHOLE)
+    if not good.all():
+        row = int(np.argmin(good))
+        raise UserError(
+            f"{path}: row {row + 1}: tta_ columns are {shares[row].tolist()}: expected shares that sum to 1"
+        )
 
 
 def _same_samples(ours: Predictions, theirs: Predictions) -> bool:

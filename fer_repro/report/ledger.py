@@ -47,12 +47,14 @@ def read_ledger(path: Path | str) -> pd.DataFrame:
     """Read ``ledger.csv``.
 
     Raises:
-        UserError: the file is missing, or a column is.
+        UserError: the file is missing or no table, or a column is missing.
     """
     try:
         ledger = pd.read_csv(path, keep_default_na=False, na_values=dict.fromkeys(_NUMBERS, ""))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; the compare stage writes it") from None
+    except ValueError as error:  # pandas' own errors are of this kind, and those of UTF-8
+        raise UserError(f"{path}: not readable as CSV: {' '.join(str(error).split())}") from None
     for name in NEEDED:
         if name not in ledger:
             raise UserError(f"{path}: column '{name}' is missing; {nearest(name, ledger.columns)}")

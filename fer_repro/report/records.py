@@ -1,6 +1,5 @@
 """The project's own measured results of other runs, as records/ keeps them, in words and tables."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from fer_repro.errors import UserError
+from fer_repro.files import read_json
 from fer_repro.report.display import say
 from fer_repro.report.ledger import in_words, read_ledger
 from fer_repro.report.runs import read_rows
@@ -156,12 +156,7 @@ def read_record(path: Path) -> dict[str, Any]:
     Raises:
         UserError: it is missing, is no JSON, or lacks a key.
     """
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; a record needs it beside its rows.csv") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as JSON: {error}") from None
+    record: dict[str, Any] = read_json(path, "it beside the record's rows.csv")
     for key, kind in _WANTED.items():
         if not isinstance(record, dict) or not isinstance(record.get(key), kind):
             raise UserError(f"{path}: '{key}' is missing or no {kind.__name__}")

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from fer_repro import files
 from fer_repro.config import run_folder
-from fer_repro.errors import UserError
+from fer_repro.errors import UserError, nearest
 
 EMPTY_ROWS = [
     "method", "arm", "paper", "table", "dataset", "protocol", "split", "metric", "unit", "value",
@@ -36,7 +37,12 @@ def read_rows(path: Path) -> pd.DataFrame:
         raise UserError(f"{path}: not readable as a table of result rows: {error}") from None
     missing = [name for name in EMPTY_ROWS[:14] if name not in rows]
     if missing:
-        raise UserError(f"{path}: column '{missing[0]}' is missing")
+        raise UserError(f"{path}: column '{missing[0]}' is missing; {nearest(missing[0], map(str, rows))}")
+    for name in ("value", "deviation", "runs"):
+        if name in rows and not pd.api.types.is_numeric_dtype(rows[name]) and len(rows):
+            odd = pd.to_numeric(rows[name], errors="coerce").isna() & rows[name].notna()
+            row = int(np.argmax(odd.to_numpy()))
+            raise UserError(f"{path}: row {row + 1}: {name} is {rows[name].iloc[row]!r}: expected a number")
     return rows
 
 
@@ -67,24 +73,35 @@ def read_history(root: Path | str, dataset: str, method: str) -> pd.DataFrame:
     tables = []
     for seed, arm, folder in run_folders(root, dataset, method):
         if (folder / "history.csv").is_file():
-            table = pd.read_csv(folder / "history.csv")
+            table = _read_csv(folder / "history.csv")
             table.insert(0, "seed", seed)
             table.insert(0, "arm", arm)
             tables.append(table)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["arm", "seed", "epoch"])
 
 
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except ValueError as error:  # pandas' own errors are of this kind, and those of UTF-8
+        raise UserError(f"{path}: not readable as CSV: {' '.join(str(error).split())}") from None
+
+
 def read_explained(folder: Path | str) -> dict[str, np.ndarray]:
     """Read the tensors that ``explain`` gave for a run's explained images.
 
     Raises:
-        UserError: the run kept none.
+        UserError: the run kept none, or the file is damaged.
     """
     path = Path(folder) / "explained.npz"
     if not path.is_file():
         raise UserError(f"{path}: no such file; the train stage writes it for methods that can explain")
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in sorted(file.files)}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in sorted(file.files)}
+    except Exception as error:  # a damaged archive raises many kinds, one that asks for too much MemoryError
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: not readable as arrays: {reason}; train the run again") from None
 
 
 def stages(explained: dict[str, np.ndarray], kind: str) -> list[np.ndarray]:
@@ -227,7 +244,7 @@ def read_predictions(folder: Path | str) -> pd.DataFrame:
     path = Path(folder) / "predictions.csv"
     if not path.is_file():
         raise UserError(f"{path}: no such file; the train stage writes it")
-    return pd.read_csv(path)
+    return _read_csv(path)
 
 
 def worst_errors(predictions: pd.DataFrame, classes: Sequence[str], count: int) -> pd.DataFrame:
@@ -263,8 +280,12 @@ def worst_errors(predictions: pd.DataFrame, classes: Sequence[str], count: int) 
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
-    """Read a JSON file, or give an empty dictionary where there is none."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    """Read a JSON file, or give an empty dictionary where there is none.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    return files.read_json(path, "JSON") if path.is_file() else {}
 
 
 def explained_or_nothing(folder: Path | str) -> dict[str, np.ndarray]:
