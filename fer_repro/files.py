@@ -104,8 +104,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     with _alone(path, wait=True):
         try:
             yield temporary
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
+            _to_disk(temporary)
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -134,9 +133,18 @@ def atomic_folder(path: Path, force: bool = False) -> Iterator[Path]:
         try:
             yield temporary
             keep_existing([path], force)
+            for file in temporary.rglob("*"):
+                if file.is_file() and not file.is_symlink():
+                    _to_disk(file)
             _take_name(temporary, path, old)
         finally:
             _remove(temporary)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file is on the disk; else a power cut may leave its new name without its bytes."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _take_name(temporary: Path, path: Path, old: Path) -> None:

@@ -1,7 +1,7 @@
 """One hundred strikes at random moments: all in a long run, twelve drawn anew in each quick one.
 
-FER_REPRO_STRIKES repeats the moments of a run that failed. A long run with FER_REPRO_KEEP_FIGURES set writes
-what it has seen to records/faults.json.
+FER_REPRO_STRIKES repeats the moments of a run that failed. ``FER_REPRO_FIGURES=records/faults.json make
+test-slow`` keeps what the long run has seen.
 """
 
 import json
@@ -16,7 +16,6 @@ from strikes import KINDS, moments, strike
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and process groups")
 
-ROOT = Path(__file__).parents[2]
 HOW_OFTEN = {  # stage -> how often each of KINDS strikes
     "loop": (5, 5, 5, 3, 5, 5, 3, 4),
     "runner": (4, 4, 5, 5, 3, 3, 2, 2),
@@ -61,22 +60,22 @@ def target_of(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def figures(seed):
-    """Collects what the strikes saw; at the end of a whole long run it is kept where that is wanted."""
+    """Collects what the strikes saw, and writes it to the file that FER_REPRO_FIGURES names."""
     seen = []
     yield seen
-    if len(seen) == len(STRIKES) and "FER_REPRO_KEEP_FIGURES" in os.environ:
+    if "FER_REPRO_FIGURES" in os.environ:
         table = Counter((one["stage"], one["kind"]) for one in seen)
-        figures = {
+        found = {
             "seed": seed,
             "strikes": len(seen),
             "survived": sum(one["survived"] for one in seen),
             "while the program ran": sum(one["while running"] for one in seen),
             "by stage": {
                 stage: {kind: table[stage, kind] for kind in KINDS if table[stage, kind]}
-                for stage in HOW_OFTEN
+                for stage in dict.fromkeys(one["stage"] for one in seen)
             },
         }
-        (ROOT / "records/faults.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        Path(os.environ["FER_REPRO_FIGURES"]).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 def test_the_table_holds_what_is_promised():
