@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from fer_repro.data.audit import Official
 from fer_repro.data.folds import ckplus_folds, fold_split
@@ -66,16 +67,20 @@ def convert(path: Path, append: Callable[[np.ndarray], None], expect: Callable[[
         for clip, (label, files) in sorted(sequences.items())
         for file in files
     ]
-
-    def checked(images: np.ndarray) -> None:
-        if images.shape[1:] != (SIDE, SIDE):
-            raise UserError(
-                f"{pictures[0].file}: {images.shape[2]} x {images.shape[1]} pixels: expected {SIDE} x {SIDE}"
-            )
-        append(images)
-
-    converted = convert_pictures(root, pictures, checked, expect, colour=False)
+    for picture in pictures:
+        _check_side(picture.file)
+    converted = convert_pictures(root, pictures, append, expect, colour=False)
     return Converted(fold_split(converted.samples, 1, str(root)), converted.source, note)
+
+
+def _check_side(file: Path) -> None:
+    try:
+        with Image.open(file) as image:
+            width, height = image.size
+    except Exception:  # convert_pictures says what is wrong with it
+        return
+    if (width, height) != (SIDE, SIDE):
+        raise UserError(f"{file}: {width} x {height} pixels: expected {SIDE} x {SIDE}")
 
 
 def _sequences(root: Path) -> dict[str, tuple[int, list[Path]]]:
