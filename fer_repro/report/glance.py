@@ -44,6 +44,7 @@ def glance(
     rows: pd.DataFrame,
     papers: Mapping[str, Mapping[str, Any]],
     tasks: Mapping[str, str],
+    records: Mapping[tuple[str, str], str] | None = None,
 ) -> list[Paper]:
     """Gather the claims of each paper for the opening view.
 
@@ -52,16 +53,36 @@ def glance(
         rows: measured result rows, with the values of single seeds.
         papers: what published/papers.yaml holds.
         tasks: data set -> task of the pipeline, as stages are called.
+        records: data set and method -> name of the record that holds their runs.
     """
     words = in_words(ledger)
     return [
-        _paper(str(method), papers.get(str(method), {}), part, rows, tasks)
+        _paper(str(method), papers.get(str(method), {}), part, rows, _Places(tasks, records or {}))
         for method, part in words.groupby("method", sort=False)
     ]
 
 
+@dataclass(frozen=True)
+class _Places:
+    """Where the numbers of a claim lie, and what made them."""
+
+    tasks: Mapping[str, str]
+    records: Mapping[tuple[str, str], str]
+
+    def of(self, dataset: str, method: str) -> dict[str, str]:
+        """Name folder, rows and command of a claim's runs; ``record`` is empty for those of the pipeline."""
+        place, record = f"{dataset}/{method}", self.records.get((dataset, method), "")
+        if dataset not in self.tasks and record:
+            folder = f"records/{record}"
+            return {"runs": folder, "rows": f"{folder}/rows.csv", "command": "", "record": record}
+        task = self.tasks.get(dataset, "")
+        command = f"dvc repro evaluate-{task}@{dataset}-{method}" if task else ""
+        rows = f"results/{place}/rows.csv"
+        return {"runs": f"runs/{place}", "rows": rows, "command": command, "record": ""}
+
+
 def _paper(
-    method: str, paper: Mapping[str, Any], words: pd.DataFrame, rows: pd.DataFrame, tasks: Mapping[str, str]
+    method: str, paper: Mapping[str, Any], words: pd.DataFrame, rows: pd.DataFrame, places: _Places
 ) -> Paper:
     identifier = str(paper.get("arxiv", ""))
     rest = [", ".join(paper.get("authors", [])), str(paper.get("venue", ""))]
@@ -72,24 +93,19 @@ def _paper(
         str(paper.get("title", method)),
         ". ".join(part for part in rest if part),
         f"https://arxiv.org/abs/{identifier}" if identifier else "",
-        [_claim(row, rows, tasks) for _, row in tested.iterrows()],
+        [_claim(row, rows, places) for _, row in tested.iterrows()],
         [dict(row) for _, row in words[~words["tested"]].iterrows()],
         count_verdicts(words),
     )
 
 
-def _claim(row: pd.Series, rows: pd.DataFrame, tasks: Mapping[str, str]) -> dict[str, Any]:
-    place = f"{row['dataset']}/{row['method']}"
-    task = tasks.get(str(row["dataset"]), "")
+def _claim(row: pd.Series, rows: pd.DataFrame, places: _Places) -> dict[str, Any]:
     seeds, values = _by_seed(row, rows)
     return {
         **row,
-        "slug": str(row["verdict"]).replace(" ", "-"),
         "metric_words": metric_words(row["metric"], "%"),
         "percent": f"{100 * float(row['confidence']):g}",
-        "runs": f"runs/{place}",
-        "rows": f"results/{place}/rows.csv",
-        "command": f"dvc repro evaluate-{task}@{row['dataset']}-{row['method']}" if task else "",
+        **places.of(str(row["dataset"]), str(row["method"])),
         "seed_names": seeds,
         "seed_values": values,
         "gauge": gauge(row) if row["kind"] != "absolute" else {},

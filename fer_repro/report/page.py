@@ -25,7 +25,7 @@ from fer_repro.report.provenance import (
     locked_outputs,
     packages,
 )
-from fer_repro.report.records import Record, read_records, spell_machine, spell_time
+from fer_repro.report.records import Record, read_records, spell_machine, spell_time, with_records
 from fer_repro.report.run_tables import RUNS, run_table
 from fer_repro.report.runs import EMPTY_ROWS, read_all_rows, read_history, read_json, read_rows, run_folders
 from fer_repro.report.stages import COMMANDS, command_table, stage_name
@@ -107,9 +107,9 @@ def gather(root: Path, home: str = ".") -> Page:
         params=params_file.read_text(encoding="utf-8"),
     )
     _add_results(page)
+    page.records = read_records(root / "records", page.published, page.confidence)
     _add_ledger(page)
     _add_stories(page)
-    page.records = read_records(root / "records", page.published, page.confidence)
     page.chapters = make_chapters(page.methods, page.papers, page.stories, page.records, root)
     _add_costs(page)
     _add_training(page)
@@ -128,7 +128,7 @@ def _add_results(page: Page) -> None:
         page.published = read_rows(published_file)
     if measured.empty:
         return
-    page.rows = in_percent(measured)
+    page.rows = in_percent(with_records(measured, page.root / "records"))
     table = beside_published(measured, page.published, page.confidence)
     percent = round(100 * page.confidence)
     caption = (
@@ -158,7 +158,8 @@ def _add_ledger(page: Page) -> None:
     papers = page.root / "published" / "papers.yaml"
     known = read_yaml(papers) if papers.is_file() else {}
     page.counts = count_verdicts(ledger)
-    page.papers = glance(ledger, page.rows, known, page.tasks)
+    records = {(record.dataset, record.method): record.name for record in page.records}
+    page.papers = glance(ledger, page.rows, known, page.tasks, records)
 
 
 def _add_stories(page: Page) -> None:

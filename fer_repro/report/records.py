@@ -56,6 +56,7 @@ class Record:
     Attributes:
         name: of its folder.
         method: that was trained.
+        dataset: it was trained on.
         title: method and data set.
         verdicts: of the claims it is evidence for, each once.
         html: its verdicts in words, its results and how it was made.
@@ -63,6 +64,7 @@ class Record:
 
     name: str
     method: str
+    dataset: str
     title: str
     verdicts: tuple[str, ...]
     html: str
@@ -116,7 +118,7 @@ def _show(folder: Path, published: pd.DataFrame, confidence: float) -> Record:
     how = pd.DataFrame(provenance(record), columns=["what", "value"])
     html += as_html(how, _HOW, f"How the record {folder.name} was made")
     verdicts = tuple(dict.fromkeys(judged["verdict"])) if len(judged) else ()
-    return Record(folder.name, method, f"{method} on {dataset}", verdicts, html)
+    return Record(folder.name, method, dataset, f"{method} on {dataset}", verdicts, html)
 
 
 def _verdict(row: pd.Series) -> str:

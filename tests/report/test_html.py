@@ -112,8 +112,12 @@ def test_claims_tell_their_doubt(page):
 
 def test_claims_lead_to_runs_rows_and_sources(page):
     links = [link["href"] for link in page.find(id="claims").find_all("a")]
-    for place in ("runs/synthetic/rmn/", "results/synthetic/rmn/rows.csv", "published/results.csv"):
+    for place in (
+        "runs/synthetic/rmn/", "results/synthetic/rmn/rows.csv", "published/results.csv",
+        "records/one/", "records/one/rows.csv",
+    ):  # fmt: skip
         assert f"../{place}" in links
+    assert "#record-one" in links
     assert "https://arxiv.org/abs/2603.05937" in links
 
 

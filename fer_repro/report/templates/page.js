@@ -53,6 +53,16 @@
   window.addEventListener("resize", reach);
   window.addEventListener("load", reach);
 
+  var printed = [];  // paper cannot be unfolded: all but code and parameters is
+  window.addEventListener("beforeprint", function () {
+    printed = Array.prototype.slice.call(document.querySelectorAll("details:not(.code, .params, [open])"));
+    printed.forEach(function (part) { part.open = true; });
+  });
+  window.addEventListener("afterprint", function () {
+    printed.forEach(function (part) { part.open = false; });
+    printed = [];
+  });
+
   function number(text) { return parseFloat(text.replace(/\u2212/g, "-").replace(/,/g, "")); }
   document.querySelectorAll("table.sortable").forEach(function (table) {
     var heads = Array.prototype.slice.call(table.tHead ? table.tHead.rows[0].cells : []);
