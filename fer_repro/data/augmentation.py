@@ -17,6 +17,7 @@ from fer_repro.data.draws import Stream, uniforms
 
 Draws = Mapping[str, np.ndarray]
 
+TILE = 2**18  # pixels of a plane that are augmented at a time
 LUMA = (0.299, 0.587, 0.114)  # grey of RGB: ITU-R BT.601, as Pillow has it
 _DRAWS = (
     *("flip", "angle", "factor", "right", "down"),
@@ -139,7 +140,7 @@ def affine_maps(
     return np.stack([across, along], 1).astype(np.float32)
 
 
-def warp(images: Tensor, maps: Tensor, size: int = 0) -> Tensor:
+def warp(images: Tensor, maps: Tensor, size: int) -> Tensor:
     """Sample images bilinearly at affine positions; outside is 0.
 
     The positions are computed element by element: a matrix product would round differently in another batch.
@@ -147,28 +148,37 @@ def warp(images: Tensor, maps: Tensor, size: int = 0) -> Tensor:
     Args:
         images: (N, C, H, W) float.
         maps: (N, 2, 3) from output to input positions in [-1, 1].
-        size: side of the result in pixels; 0 keeps H and W. Then the pixels at the border reach to the
-            picture's edge, as they do when a picture is enlarged.
+        size: side of the result in pixels.
 
     Returns:
-        (N, C, H, W) or (N, C, size, size).
+        (N, C, size, size).
     """
-    height, width = (size, size) if size else images.shape[-2:]
-    grid = _positions(maps, height, width)
-    padding = "border" if size else "zeros"
-    sampled = F.grid_sample(
-        images, grid.permute(0, 2, 3, 1), mode="bilinear", padding_mode=padding, align_corners=False
-    )
-    if not size:
-        return sampled
-    inside = (grid[:, 0].abs() <= 1) & (grid[:, 1].abs() <= 1)
-    return sampled.mul_(inside[:, None])
+    grid = _positions(maps, size).permute(0, 2, 3, 1)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def _positions(maps: Tensor, height: int, width: int) -> Tensor:
-    """Compute x and y of every output pixel, (N, 2, H, W): whole planes, sixteen times as fast as pairs."""
-    x, y = _centres(width, maps)[None, None, :], _centres(height, maps)[None, :, None]
-    grid = maps.new_empty(len(maps), 2, height, width)
+def warp_once(images: Tensor, maps: Tensor, size: int) -> Tensor:
+    """Enlarge and warp in one sampling; the pixels at the border reach to the picture's edge, then it fades.
+
+    Args:
+        images: (N, C, H, W) float, as stored.
+        maps: (N, 2, 3) from output to input positions in [-1, 1].
+        size: side of the result in pixels.
+
+    Returns:
+        (N, C, size, size).
+    """
+    height, width = images.shape[-2:]
+    padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
+    shares = maps.new_tensor([width / (width + 2), height / (height + 2)])
+    return warp(padded, maps * shares[:, None], size)
+
+
+def _positions(maps: Tensor, size: int) -> Tensor:
+    """Compute x and y of every output pixel, (N, 2, S, S): whole planes, much faster than pairs."""
+    centres = _centres(size, maps)
+    x, y = centres[None, None, :], centres[None, :, None]
+    grid = maps.new_empty(len(maps), 2, size, size)
     for axis in (0, 1):
         along_x, along_y, _ = maps[:, axis, :, None, None].unbind(1)
         torch.add(along_x * x, along_y * y, out=grid[:, axis])
@@ -239,20 +249,33 @@ def _factors(drawn: np.ndarray, reach: float, like: Tensor) -> Tensor:
 
 
 def _augmented(images: Tensor, size: int, config: AugmentationConfig, draws: Draws) -> Tensor:
+    """Augment tile by tile: on a CPU a tile's planes stay in the cache, an accelerator takes all at once."""
     maps = torch.from_numpy(drawn_maps(config, draws)).to(images.device, non_blocking=True)
+    tile = max(1, TILE // size**2) if images.device.type == "cpu" else len(images)
+    shown = maps.new_empty(len(images), 3, size, size)
+    for begin in range(0, len(images), tile):
+        part = slice(begin, begin + tile)
+        drawn = {name: values[part] for name, values in draws.items()}
+        shown[part] = _augmented_tile(images[part], maps[part], size, config, drawn)
+    return shown
+
+
+def _augmented_tile(
+    images: Tensor, maps: Tensor, size: int, config: AugmentationConfig, draws: Draws
+) -> Tensor:
     if config.resampling == "composed" and max(images.shape[-2:]) <= size:
-        shown = warp(_floats(images), maps, size)
+        shown = warp_once(_floats(images), maps, size)
     else:  # without smoothing a single step would alias where pictures shrink
-        shown = warp(_enlarge(images, size), maps)
+        shown = warp(_enlarge(images, size), maps, size)
     if config.jitter:
         shown = jitter(shown, config.jitter, draws)
     if config.erase:
         shown = erase(shown, config.erase, draws)
-    return _three_channels(shown)
+    return shown
 
 
 def _floats(images: Tensor) -> Tensor:
-    return images.to(torch.float32) / 255
+    return images.to(torch.float32).div_(255)
 
 
 def _enlarge(images: Tensor, size: int) -> Tensor:
@@ -260,9 +283,11 @@ def _enlarge(images: Tensor, size: int) -> Tensor:
     if images.shape[-2:] == (size, size):
         return floats
     shrinks = max(images.shape[-2:]) > size
-    return F.interpolate(
-        floats, size=(size, size), mode="bilinear", align_corners=False, antialias=shrinks
+    planes = floats.flatten(0, 1)[:, None]  # interpolate is slow with three channels
+    enlarged = F.interpolate(
+        planes, size=(size, size), mode="bilinear", align_corners=False, antialias=shrinks
     ).clamp_(0, 1)
+    return enlarged.view(*images.shape[:2], size, size)
 
 
 def _three_channels(images: Tensor) -> Tensor:

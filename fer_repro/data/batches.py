@@ -87,8 +87,11 @@ class Screen:
         positions = items.positions[items.mask]  # padding is neither read nor augmented
         images = enlarge(self.to_device(read_images(self.split, positions)), self.split.samples[positions])
         mask = self.to_device(torch.from_numpy(items.mask))
-        pictures = images.new_zeros(*items.mask.shape, *images.shape[1:])
-        pictures[mask] = images
+        if items.mask.all():
+            pictures = images.unflatten(0, items.mask.shape)
+        else:
+            pictures = images.new_zeros(*items.mask.shape, *images.shape[1:])
+            pictures[mask] = images
         samples = self.split.samples[items.positions]
         inputs = self.view.inputs(pictures, mask, samples, seed, counter)
         return Shown(inputs, self.to_device(torch.from_numpy(items.targets)))

@@ -8,6 +8,7 @@ from enum import IntEnum
 import numpy as np
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_ONES = 2**64 - 1
 
 
 class Stream(IntEnum):
@@ -37,10 +38,10 @@ def hashes(seed: int, stream: Stream, counter: int, samples: np.ndarray) -> np.n
     Returns:
         (N,) uint64, uniform over all 64 bits.
     """
-    key = np.zeros(1, np.uint64)
+    key = 0
     for part in (seed, int(stream), counter):
-        key = _mix(key ^ _mix(np.full(1, part, np.uint64)))
-    return _mix(key ^ _mix(samples.astype(np.uint64)))
+        key = _mix_one(key ^ _mix_one(part))
+    return _mix(np.uint64(key) ^ _mix(samples.astype(np.uint64)))
 
 
 def uniforms(seed: int, stream: Stream, counter: int, samples: np.ndarray, draws: int) -> np.ndarray:
@@ -59,6 +60,14 @@ def uniforms(seed: int, stream: Stream, counter: int, samples: np.ndarray, draws
     keys = hashes(seed, stream, counter, samples)[:, None]
     numbers = _mix(keys + np.arange(1, draws + 1, dtype=np.uint64) * _GAMMA)
     return (numbers >> np.uint64(11)) * 2.0**-53
+
+
+def _mix_one(value: int) -> int:
+    """Do what ``_mix`` does, with one whole number: an array of one takes twenty times as long."""
+    value = (value + int(_GAMMA)) & _ONES
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _ONES
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _ONES
+    return value ^ (value >> 31)
 
 
 def _mix(values: np.ndarray) -> np.ndarray:

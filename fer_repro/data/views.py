@@ -99,7 +99,7 @@ class Faces:
 
 
 @dataclass(frozen=True)
-class Regions:
+class Regions(Faces):
     """Regions of a face, the whole face last: (N, R, 3, S, S).
 
     Attributes:
@@ -107,16 +107,6 @@ class Regions:
     """
 
     crops: str
-
-    in_clips: ClassVar[bool] = False
-
-    def training(self, split: Split, seed: int, epoch: int) -> Items:
-        """Take every face."""
-        return _stills(split)
-
-    def testing(self, split: Split) -> Items:
-        """Take every face."""
-        return _stills(split)
 
     def inputs(
         self, images: Tensor, mask: Tensor, samples: np.ndarray, seed: int, counter: int

@@ -55,13 +55,13 @@ def test_shrinking_averages(images):
 
 def test_a_flip_is_torchvisions(images):
     faces = smooth(images)
-    assert torch.allclose(warp(faces, one(flip=True).expand(4, -1, -1)), tv.hflip(faces), atol=1e-5)
+    assert torch.allclose(warp(faces, one(flip=True).expand(4, -1, -1), 48), tv.hflip(faces), atol=1e-5)
 
 
 @pytest.mark.parametrize("degrees", [-30.0, -7.3, 12.0, 90.0])
 def test_a_rotation_is_torchvisions(images, degrees):
     faces = smooth(images)
-    found = warp(faces, one(degrees=degrees).expand(4, -1, -1))
+    found = warp(faces, one(degrees=degrees).expand(4, -1, -1), 48)
     expected = tv.rotate(faces, degrees, InterpolationMode.BILINEAR, fill=None)
     assert (found - expected).abs().max() < 1e-4
 
@@ -69,7 +69,7 @@ def test_a_rotation_is_torchvisions(images, degrees):
 @pytest.mark.parametrize("flip", [False, True])
 def test_the_composition_is_torchvisions(images, flip):
     faces = smooth(images)
-    found = warp(faces, one(flip, 20.0, 1.15, 3 / 48, -5 / 48).expand(4, -1, -1))
+    found = warp(faces, one(flip, 20.0, 1.15, 3 / 48, -5 / 48).expand(4, -1, -1), 48)
     flipped = tv.hflip(faces) if flip else faces
     expected = tv.affine(
         flipped, -20.0, [3, -5], 1.15, [0.0, 0.0], InterpolationMode.BILINEAR, fill=None
@@ -79,7 +79,7 @@ def test_the_composition_is_torchvisions(images, flip):
 
 def test_corners_of_a_rotated_image_are_black():
     white = torch.ones(1, 1, SIZE, SIZE)
-    turned = warp(white, one(degrees=30.0))
+    turned = warp(white, one(degrees=30.0), SIZE)
     assert turned[0, 0, 0, 0] == 0
     assert turned[0, 0, SIZE // 2, SIZE // 2] == 1
 
@@ -147,7 +147,7 @@ def test_one_resampling_of_a_smooth_face_is_close_to_two():
     one_step = training_images(ramp, np.arange(8), SIZE, replace(turned, resampling="composed"), 0, 0)
     middle = slice(SIZE // 4, -SIZE // 4)
     assert (two - one_step)[..., middle, middle].abs().max() < 0.01
-    assert (two - one_step).abs().mean() < 0.01
+    assert (two - one_step).abs().mean() < 0.02
     assert one_step[0, 0, 0, 0] == 0
 
 

@@ -148,7 +148,7 @@ def test_a_killed_siamese_arm_does_not_learn_its_distances_again(tmp_path, prepa
     assert timing["trained_images"] == 0
 
 
-def fold_store(folder):
+def fold_store(folder, name="synthetic"):
     """Twelve people in three folds, two noisy faces each."""
     rng = np.random.default_rng(0)
     people = np.repeat(np.arange(12), 2)
@@ -160,7 +160,7 @@ def fold_store(folder):
     )  # fmt: skip
     classes = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
     images = rng.integers(0, 256, (24, 48, 48)).astype(np.uint8)
-    return write_store(folder / "synthetic", "synthetic", classes, images, samples, {})
+    return write_store(folder / name, name, classes, images, samples, {})
 
 
 def test_every_fold_is_tested_once_by_a_network_of_its_own(tmp_path):
@@ -227,12 +227,13 @@ def test_votes_are_learnt_where_the_data_set_has_them(tmp_path):
 
 def test_two_processes_make_the_files_of_one(tmp_path):
     """Through the command, as a user starts it."""
-    store = fold_store(tmp_path / "store")
+    store = fold_store(tmp_path / "store", "folder")
     params = tmp_path / "params.yaml"
-    params.write_text(
-        PARAMS.read_text().replace("data/synthetic/manifest.json", str(store.folder / "manifest.json"))
-    )
-    words = ("train", "rmn", "synthetic", "--smoke", "-s", "recipe.image_size=32", "--params", str(params))
+    line = f"folder: {store.folder / 'manifest.json'}"
+    params.write_text(PARAMS.read_text().replace("synthetic: data/synthetic/manifest.json", line))
+    words = ("train", "rmn", "folder", "--recipe", "synthetic", "--smoke", "-s", "recipe.image_size=32")
+    # Adam's first steps would turn rounding into signs
+    words = (*words, "-s", "recipe.optimiser.name=sgd", "--params", str(params))
     launcher = "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"
     folders = []
     for name, before in (("one", ()), ("two", launcher)):
@@ -247,11 +248,11 @@ def test_two_processes_make_the_files_of_one(tmp_path):
         ]
         done = subprocess.run(command, cwd=PARAMS.parent, capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stderr[-3000:]
-        assert done.stderr.count("epoch 1/1") == done.stdout.count("accuracy") == 2  # once for each arm
-        folders.append(tmp_path / name / "runs/synthetic/rmn/0/masked")
+        assert done.stderr.count("epoch 1/1") == len(done.stdout.splitlines()) == 2  # once for each arm
+        folders.append(tmp_path / name / "runs/folder/rmn/0/masked")
     names = [sorted(path.name for path in folder.iterdir()) for folder in folders]
     assert names[0] == names[1]
     first, second = (read_predictions(folder / "predictions.csv") for folder in folders)
     assert first.samples.tolist() == second.samples.tolist()
-    assert np.allclose(first.logits, second.logits, rtol=1e-2, atol=1e-3)
+    assert np.allclose(first.logits, second.logits, rtol=1e-3, atol=1e-4)
     assert len({(folder / "config.json").read_text() for folder in folders}) == 1
