@@ -1,4 +1,4 @@
-"""Networks of RMN's tables that are no ResNets, from torchvision and timm, at any width.
+"""Networks of RMN's tables that are no plain ResNets, most from torchvision and timm, at any width.
 
 Layers and dropout are the library's; the last linear layer is ours, and so is VGG's whole classifier, which
 RMN's authors replace too. ``width`` is 64 at full size, and all channels scale with it.
@@ -12,11 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fer_repro.errors import UserError
+from fer_repro.layers.attention_network import ResidualAttentionNetwork
 from fer_repro.layers.efficientnet_trunk import efficientnet, load_imagenet
 from fer_repro.layers.imagenet import imagenet_network
 from fer_repro.layers.resnet import initialise_kaiming
 
-PlainTrunkName = Literal["vgg19", "densenet121", "googlenet", "inception_v3", "efficientnet_b2b"]
+PlainTrunkName = Literal[
+    "vgg19", "densenet121", "googlenet", "inception_v3", "efficientnet_b2b", "resattnet56"
+]
 
 _INCEPTION_SIDE = 107  # px: below it the unpadded layers leave a last map of one place, or none
 
@@ -31,7 +34,7 @@ def plain_trunk(name: PlainTrunkName, classes: int, width: int = 64, imagenet: b
         imagenet: start from the library's ImageNet weights, except for the classifier; full size only.
 
     Raises:
-        UserError: the weights cannot be fetched, or ``width`` does not suit the network.
+        UserError: the weights cannot be had, or ``width`` does not suit the network.
     """
     step = {"densenet121": 2, "googlenet": 4, "inception_v3": 4}.get(name, 1)
     if width % step:
@@ -42,6 +45,7 @@ def plain_trunk(name: PlainTrunkName, classes: int, width: int = 64, imagenet: b
         "googlenet": _googlenet,
         "inception_v3": _inception_v3,
         "efficientnet_b2b": _efficientnet_b2,
+        "resattnet56": _resattnet56,
     }
     return builders[name](classes, width, imagenet)
 
@@ -143,3 +147,10 @@ def _efficientnet_b2(classes: int, width: int, imagenet: bool) -> nn.Module:
     if imagenet:
         load_imagenet(trunk, "tf_efficientnet_b2.aa_in1k")
     return nn.Sequential(trunk, nn.Dropout(0.3), nn.Linear(trunk.num_features, classes))
+
+
+def _resattnet56(classes: int, width: int, imagenet: bool) -> nn.Module:
+    """Residual attention network of 56 layers (arXiv:1704.06904), which no library keeps weights of."""
+    if imagenet:
+        raise UserError("no ImageNet weights of resattnet56 can be had: set model.pretraining to none")
+    return ResidualAttentionNetwork(classes, width)

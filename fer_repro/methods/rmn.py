@@ -28,7 +28,7 @@ follows the code, because the published weights and numbers come from it.
 9. ``no_mask`` builds no masks, whereas the code's control carries them unused. Only the import of that
    control's checkpoint builds them; those tensors (``mask1.*`` ... ``mask4.*``) do not require gradients.
 10. The other networks of its tables are arms too, as their own papers and torchvision have them: their
-   own classifiers and dropout, no auxiliary losses. The authors' ResAttNet56 is not among them.
+   own classifiers and dropout, no auxiliary losses.
 """
 
 from collections.abc import Mapping
@@ -285,6 +285,7 @@ _PLAIN: dict[PlainResNetName | PlainTrunkName, str] = {
     "googlenet": "GoogLeNet with batch normalisation, without auxiliary classifiers, dropout 0.2.",
     "inception_v3": "Inception v3 without auxiliary classifier, dropout 0.5; enlarges images under 107 px.",
     "efficientnet_b2b": "EfficientNet-B2, dropout 0.3.",
+    "resattnet56": "Residual attention network of 56 layers, an older attention.",
 }
 
 

@@ -15,7 +15,8 @@ from fer_repro.layers.attention_blocks import (
     BottleneckAttention,
     ConvolutionalBlockAttention,
 )
-from fer_repro.layers.cost import count_parameters
+from fer_repro.layers.attention_network import AttentionModule
+from fer_repro.layers.cost import count_flops, count_parameters
 from fer_repro.layers.plain_resnets import PlainResNetName, plain_resnet
 from fer_repro.layers.plain_trunks import PlainTrunkName, plain_trunk
 
@@ -141,6 +142,37 @@ def test_narrow_networks_learn_a_handful_of_pictures(name):
         losses.append(loss.item())
     assert losses[-1] < losses[0]
     assert count_parameters(narrow) < count_parameters(network(name, 3)) / 20
+
+
+def test_the_residual_attention_network_is_as_large_as_its_paper_says():
+    """Table 2 of arXiv:1704.06904: 31.9 M parameters and 6.2 G multiply-adds for ImageNet."""
+    full = network("resattnet56", 1000)
+    assert count_parameters(full) / 1e6 == pytest.approx(31.9, rel=0.005)
+    flops = count_flops(full, torch.empty(1, 3, 224, 224, device="meta"))
+    assert flops / 2e9 == pytest.approx(6.2, rel=0.02)
+    with pytest.raises(UserError, match="no ImageNet weights of resattnet56"):
+        network("resattnet56", imagenet=True)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_the_attention_module_multiplies_its_trunk_by_one_to_two(depth):
+    torch.manual_seed(0)
+    module = AttentionModule(8, depth).double().eval()
+    features = torch.randn(2, 8, 12, 9, dtype=torch.float64)
+    with torch.no_grad():
+        module.mask[-2].weight.zero_()  # sigmoid(0) is a half
+        trunk = module.trunk(module.first(features))
+        torch.testing.assert_close(module(features), module.last(1.5 * trunk))
+
+
+def test_the_mask_sees_further_than_the_trunk():
+    """What changes in one corner moves the mask in the other: three halvings of 16 leave 2 x 2 places."""
+    torch.manual_seed(0)
+    module = AttentionModule(8, 3).double().eval()
+    module.trunk = module.last = nn.Identity()
+    features = torch.randn(1, 8, 16, 16, dtype=torch.float64, requires_grad=True)
+    module(features)[0, :, 0, 0].sum().backward()
+    assert features.grad[0, :, 8:, 8:].abs().sum() > 0  # max-pooling passes on single places
 
 
 def test_widths_that_do_not_suit_are_refused():
