@@ -58,10 +58,10 @@ def map_frames(path: Path, wanted: int, function: Callable[[int, np.ndarray], Re
     """
     promised = promised_frames(path)
     results, decoded = _one_pass(path, promised, wanted, function)
-    if decoded == promised:
-        return results
     if decoded == 0:
         raise UserError(f"{path}: no frame can be decoded; expected a whole video")
+    if decoded == promised:
+        return results
     if decoded < WHOLE * promised:
         raise UserError(
             f"{path}: ends after {decoded} of {promised} frames: the file is cut off; fetch it again"
