@@ -18,27 +18,6 @@ LIST = "List_of_testing_videos.txt"
 DEEP = "[" * 100_000
 
 
-@pytest.fixture(scope="session")
-def laid_out(tmp_path_factory):
-    """Gives the folder of a set as its publisher lays it out; it is laid out once and not changed."""
-    home = tmp_path_factory.mktemp("sets")
-
-    def build(name):
-        root = home / name
-        if not root.exists():
-            root.mkdir()
-            LAYOUTS[name](root)
-        return root
-
-    return build
-
-
-@pytest.fixture
-def raw(laid_out, tmp_path):
-    """Gives a copy of a set that a test may spoil."""
-    return lambda name: shutil.copytree(laid_out(name), tmp_path / "raw", symlinks=True)
-
-
 def named(layout):
     name = layout.partition("_")[0]
     return f"{name}-2fpv" if name in VIDEOS else name
