@@ -51,7 +51,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         loaded = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; start in the project's root or pass params_file") from None
+        raise UserError(f"{path}: no such file; {_elsewhere(path)}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(loaded, dict):
@@ -75,6 +75,15 @@ def read_json(path: Path, expected: str) -> Any:  # noqa: ANN401 - whatever the 
         raise UserError(f"{path}: no such file; expected {expected}") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not readable as JSON: {error}") from None
+
+
+def _elsewhere(path: Path) -> str:
+    """Say where a file lies that was looked for in the wrong folder."""
+    here = Path.cwd()
+    for folder in here.parents:
+        if not path.is_absolute() and (folder / path).is_file():
+            return f"it lies in {folder}, and you are in {here}: cd {folder}"
+    return "start in the project's top folder, or say where it lies (--params)"
 
 
 def keep_existing(paths: Iterable[Path], force: bool = False) -> None:

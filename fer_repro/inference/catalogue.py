@@ -10,6 +10,11 @@ from fer_repro.errors import UserError
 
 PLACES = ("runs", "scratch/runs")
 FILES = "models"
+_EXAMPLES = {
+    "expression": "rmn synthetic",
+    "verification": "adacos synthetic_pairs",
+    "manipulation": "efficientnet synthetic_forgeries",
+}
 
 
 @dataclass(frozen=True)
@@ -57,9 +62,9 @@ def default_model(root: Path = Path(), task: str = "expression") -> Listed:
     fitting = [each for each in list_models(root) if each.task == task and each.method != "fan"]
     if not fitting:
         raise UserError(
-            f"no model for {task} in {root / 'runs'} or {root / FILES}; train one (`fer-repro train rmn "
-            "synthetic`), "
-            "import one (`fer-repro import`), or name one with --model"
+            f"no model for {task} in {root / 'runs'}, {root / PLACES[1]} or {root / FILES}; "
+            f"train one (`fer-repro train {_EXAMPLES[task]}`), import one (`fer-repro import`), or name one "
+            "with --model"
         )
     return min(fitting, key=lambda each: (-(each.val_accuracy or 0.0), each.path))
 

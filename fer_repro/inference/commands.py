@@ -98,7 +98,7 @@ def predict(
     table = _read_back(outs[0]) if outs and keep else as_table(rows, opened.spec, {})
     if "-" in (csv, json):
         _print(table, csv == "-")
-    elif not outs and annotated is None:
+    elif not outs and annotated is None and len(table):
         print(printed(table))
     if annotated is not None:
         for path in annotate(table, annotated, force):
@@ -280,8 +280,8 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this file and of ``model_commands`` to the command line."""
     from fer_repro.inference import model_commands
 
-    app.command("predict")(predict)
-    app.command("webcam")(webcam)
-    app.command("compare-faces")(compare_faces)
-    app.command("detect-manipulation")(detect_manipulation)
+    app.command("predict", rich_help_panel="Use models")(predict)
+    app.command("webcam", rich_help_panel="Use models")(webcam)
+    app.command("compare-faces", rich_help_panel="Use models")(compare_faces)
+    app.command("detect-manipulation", rich_help_panel="Use models")(detect_manipulation)
     model_commands.register(app)

@@ -137,7 +137,7 @@ def doctor(as_json: Json = False) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to the command line."""
-    app.command("models")(models)
-    app.command("import")(import_checkpoint)
-    app.command("export")(export)
-    app.command("doctor")(doctor)
+    app.command("models", rich_help_panel="Use models")(models)
+    app.command("import", rich_help_panel="Use models")(import_checkpoint)
+    app.command("export", rich_help_panel="Use models")(export)
+    app.command("doctor", rich_help_panel="Data and environment")(doctor)

@@ -75,7 +75,7 @@ def test_means_of_records_stand_in_the_page(page):
         assert f"| {float(row['value']):.2f} |" in page, row
 
 
-def test_a_gpu_record_is_not_said_to_be_a_cpu_s(tmp_path, page):
+def test_a_gpu_record_is_not_said_to_be_a_cpu_s(page):
     assert ("Every record was made on a CPU" in page) == all(
         json.loads(file.read_text())["environment"]["device"] == "cpu"
         for file in (ROOT / "records").glob("*/record.json")
