@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         size = write_report(options.root, options.out)
-    except UserError as error:
+    except (UserError, OSError) as error:  # an OSError: no permission, no room
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{options.out} ({size / 1e6:.1f} MB)")

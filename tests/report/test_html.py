@@ -294,3 +294,11 @@ def test_results_without_a_column_are_one_clear_error(project):
 def test_the_report_needs_no_torch():
     code = "import sys, fer_repro.report.html; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_page_that_cannot_be_written_is_told_in_one_line(built, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["--root", str(built), "--out", str(tmp_path / "file/page.html")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: [Errno ")
+    assert said.count("\n") == 1
