@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,6 +28,7 @@ from fer_repro.files import atomic_write, parse_pairs
 
 NOTEBOOKS = Path("notebooks")
 EXECUTED = Path("executed")
+DURATIONS = Path("timings/stages")
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _NO_ROOM = re.compile(r"No space left|Read-only file system|file write failed|requested and \d+ written")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")  # default reprs quote a memory address
@@ -122,11 +124,21 @@ def run_notebook(name: str, parameters: Mapping[str, Any], out: Path | None = No
     kept = out.with_name(f"{out.stem}.failed.ipynb")
     out.parent.mkdir(parents=True, exist_ok=True)
     kept.unlink(missing_ok=True)
+    begin = time.monotonic()
     executed = _execute(notebook, kept, checked)
     with atomic_write(out) as temporary:
         temporary.write_text(stable_json(executed), encoding="utf-8")
     kept.unlink(missing_ok=True)
+    if out.parent == EXECUTED:
+        _keep_duration(out.stem, time.monotonic() - begin)
     return out
+
+
+def _keep_duration(stage: str, seconds: float) -> None:
+    """Keep what a stage took, outside of its outputs, which are the same bytes every time."""
+    DURATIONS.mkdir(parents=True, exist_ok=True)
+    with atomic_write(DURATIONS / f"{stage}.json") as temporary:
+        temporary.write_text(json.dumps({"seconds": round(seconds, 1)}) + "\n", encoding="utf-8")
 
 
 def _execute(notebook: Path, working: Path, parameters: dict[str, Any]) -> dict[str, Any]:

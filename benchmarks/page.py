@@ -1,0 +1,31 @@
+"""The page of the documentation that shows the benchmarks' tables."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tabulate import tabulate
+
+from benchmarks.tables import Table
+
+HEAD = """# Benchmarks
+
+`make bench` (`python -m benchmarks`) measures all of this in one run and writes this page;
+`python -m benchmarks NAME` prints one table, `--device cuda` measures a GPU. Numbers are medians of several
+rounds, with the smallest and the largest in brackets; what is compared is timed by turns, and ratios are
+taken round by round. One thread; seconds are of processor time where nothing else is said, so that other
+work on the machine disturbs little.
+"""
+
+
+def table_text(table: Table) -> str:
+    """Write one table as Markdown, below its heading and prose."""
+    body = tabulate(table.rows, headers=table.columns, tablefmt="github", disable_numparse=True)
+    return f"## {table.title}\n\n{table.prose}\n\n{body}\n"
+
+
+def write_page(path: Path, machine: Mapping[str, str | int], tables: Mapping[str, Table]) -> None:
+    """Write the page."""
+    described = "\n".join(f"- {name}: {value}" for name, value in machine.items())
+    parts = [HEAD, f"## Machine\n\n{described}\n", *(table_text(table) for table in tables.values())]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(parts), encoding="utf-8")

@@ -1,0 +1,49 @@
+"""What did the default reproduction take, stage by stage? Read from what its runs left; nothing is run."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+from benchmarks.tables import ROOT, Settings, Table
+from fer_repro.params import read_params
+
+KINDS = {"data": "prepare", "train": "train", "comparison": "compare"}
+
+
+def measure(settings: Settings) -> Table:
+    """Add up the stages' durations; training also from the timings of every arm."""
+    rows = _stage_rows(ROOT / "timings" / "stages")
+    for task, section in read_params(ROOT / "params.yaml")["pipeline"].items():
+        rows += _training_rows(task, section)
+    return Table(
+        "Cost of the default reproduction",
+        "Seconds as the stages' own clocks recorded them when they last ran here. A stage that was restored "
+        "from the cache has none. Stages run side by side where there are processors for it.",
+        ("stage", "runs", "seconds, all", "seconds, longest"),
+        rows,
+    )
+
+
+def _stage_rows(folder: Path) -> list[list[str]]:
+    found: dict[str, list[float]] = defaultdict(list)
+    for path in sorted(folder.glob("*.json")):
+        kind = KINDS.get(path.stem.split("-")[0], "evaluate and tell")
+        found[kind].append(json.loads(path.read_text(encoding="utf-8"))["seconds"])
+    return [_row(f"{kind}: whole stages", seconds) for kind, seconds in found.items()]
+
+
+def _training_rows(task: str, section: dict[str, dict[str, str] | list[str]]) -> list[list[str]]:
+    rows = []
+    for dataset in section["datasets"]:
+        for method in section["methods"]:
+            files = sorted((ROOT / "timings" / dataset / method).glob("*/*.json"))
+            arms = [json.loads(path.read_text(encoding="utf-8")) for path in files]
+            trained = [arm["train_seconds"] + arm.get("first_step_seconds", 0) for arm in arms]
+            rows.append(_row(f"train: {method} on {dataset}, training", trained))
+            shown = [arm["evaluate_seconds"] for arm in arms]
+            rows.append(_row(f"train: {method} on {dataset}, predicting and explaining", shown))
+    return rows
+
+
+def _row(name: str, seconds: list[float]) -> list[str]:
+    return [name, str(len(seconds)), f"{sum(seconds):.0f}", f"{max(seconds, default=0):.0f}"]
