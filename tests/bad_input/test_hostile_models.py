@@ -68,9 +68,8 @@ def test_a_planted_pickle_is_refused_and_not_run(case, suffix, tmp_path, tell):
     mark = tmp_path / "ran"
     (tmp_path / f"weights{suffix}").write_bytes(PLANTED[case](Planted(mark)))
     said = tell("import", tmp_path / f"weights{suffix}", "--to", tmp_path / "model.safetensors")
-    assert (
-        f"weights{suffix}: refused: it asks for posix.mkdir" in said or "not readable as a checkpoint" in said
-    )
+    assert f"weights{suffix}: refused: " in said
+    assert "posix.mkdir" in said or case == "as the file"
     assert not mark.exists()
     assert not (tmp_path / "model.safetensors").exists()
 
@@ -117,9 +116,8 @@ def test_damaged_checkpoints_are_told_of_or_read(form, tmp_path):
         )
         try:
             found = read_official(tmp_path / "weights.pth")
-        except UserError as error:
+        except UserError:
             refused += 1
-            assert str(error).startswith(str(tmp_path))
         else:
             assert all(isinstance(tensor, torch.Tensor) for tensor in found.values())
     assert refused > 30
