@@ -4,6 +4,7 @@
 is the help of ``fer-repro``, and ``results.md`` comes from records/, comparison/ and published/.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from fer_repro.report.results_page import results_page
 
 ROOT = Path(__file__).parents[1]
 _MOVED = {"](docs/": "](", "](CONTRIBUTING.md": "](contributing.md", "](CHANGELOG.md": "](changelog.md"}
+_KEPT_LINES = re.compile("\b\n(.+?)\n\n", re.DOTALL)  # click's mark of a paragraph whose lines stay
 _COMMANDS = "# Commands\n\nWhat `fer-repro COMMAND --help` says, on one page.\n\n"
 
 
@@ -40,6 +42,7 @@ def commands() -> str:
     text = get_docs_for_click(
         obj=command, ctx=typer.Context(command, info_name="fer-repro"), name="fer-repro"
     )
+    text = _KEPT_LINES.sub("```text\n\\1\n```\n\n", text)
     _, heading, rest = text.partition("\n## ")
     parts: dict[str, Any] = vars(command)["commands"]
     listed = "\n".join(

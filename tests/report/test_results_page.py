@@ -82,6 +82,18 @@ def test_a_gpu_record_is_not_said_to_be_a_cpu_s(page):
     )
 
 
+def test_the_questions_quote_the_record_of_fer2013():
+    faq = (ROOT / "docs/faq.md").read_text(encoding="utf-8")
+    rows = {
+        (row["metric"], row["tta"] != "none"): float(row["value"])
+        for row in read(ROOT / "records/fer2013-rmn-cpu/rows.csv")
+        if row["arm"] == "masked" and row["protocol"] == "official" and row["seed"] == ""
+    }
+    assert f"reaches {rows['accuracy', True]:.1f} % where 74.14 % is published" in " ".join(faq.split())
+    before, after = rows["ece", False], rows["ece_after_temperature", False]
+    assert f"it is {before:.1f} points before and {after:.1f} after" in " ".join(faq.split())
+
+
 def test_only_what_lies_between_the_marks_changes():
     readme = f"before\n{BEGIN}\nold\n{END}\nafter\n"
     changed = with_table(readme, "| new |\n")
