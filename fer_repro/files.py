@@ -110,7 +110,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    with _alone(path, wait=True):
+    with one_writer(path, wait=True):
         try:
             yield temporary
             _to_disk(temporary)
@@ -133,7 +133,7 @@ def atomic_folder(path: Path, force: bool = False) -> Iterator[Path]:
     keep_existing([path], force)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, old = path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old")
-    with _alone(path, wait=False):
+    with one_writer(path):
         if old.exists() and not path.exists():
             old.rename(path)  # a process was killed between the two steps
         keep_existing([path], force)
@@ -182,8 +182,12 @@ def _remove(path: Path) -> None:
 
 
 @contextmanager
-def _alone(path: Path, wait: bool) -> Iterator[None]:
+def one_writer(path: Path, wait: bool = False) -> Iterator[None]:
     """Keep other processes from writing ``path``; the system frees the lock of one that was killed.
+
+    Args:
+        path: a file or folder; it need not be there yet.
+        wait: until the other has ended.
 
     Raises:
         UserError: another process writes it, and ``wait`` is false.

@@ -21,11 +21,12 @@ from fer_repro.data.store import open_store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.finished import judge_runs
 from fer_repro.evaluation.summary import evaluate_runs, write_results
-from fer_repro.files import atomic_folder, atomic_write
+from fer_repro.files import atomic_folder, atomic_write, one_writer
 from fer_repro.methods.method import load_method
 from fer_repro.params import dataset_manifest, pipeline_datasets, pipeline_runs, read_params
 from fer_repro.pipeline.record import keep_record
 from fer_repro.pipeline.run import run_stamp, train_run
+from fer_repro.pipeline.stopping import end_with_parent, stop_with_children
 from fer_repro.pipeline.sweep import worker_count
 
 FULL = Path("full")
@@ -86,8 +87,8 @@ def take_over(config: RunConfig, project: Path, target: Path) -> bool:
     timing = run_folder(project / "timings", *place).with_suffix(".json")
     if timing.is_file():
         copy = run_folder(FULL / "timings", *place).with_suffix(".json")
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(timing, copy)
+        with atomic_write(copy) as temporary:
+            shutil.copyfile(timing, temporary)
     return True
 
 
@@ -109,8 +110,8 @@ def _jobs(params_file: Path) -> list[Job]:
 
 def _run(params_file: Path, job: Job) -> bool:
     words = ["--params", str(params_file), "--only", f"{job.dataset}/{job.method}/{job.seed}"]
-    done = subprocess.run([sys.executable, "-m", "fer_repro.pipeline.full", *words], check=False)
-    return done.returncode == 0
+    command = [sys.executable, "-m", "fer_repro.pipeline.full", *words]
+    return subprocess.run(command, check=False, preexec_fn=end_with_parent).returncode == 0
 
 
 def reproduce(params_file: Path, workers: int) -> int:
@@ -148,7 +149,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         first = next(iter(jobs.values()))
         arm = arms_of(chosen.params, first.dataset, first.method)[0]
         runtime = load_config(chosen.params, first.method, first.dataset, arm, first.seed).runtime
-        return reproduce(chosen.params, worker_count(runtime, chosen.workers))
+        stop_with_children()
+        with one_writer(FULL):
+            return reproduce(chosen.params, worker_count(runtime, chosen.workers))
     except (UserError, OSError) as error:  # an OSError: no permission, no room
         print(f"error: {error}", file=sys.stderr)
         return 2

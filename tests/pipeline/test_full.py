@@ -1,9 +1,15 @@
 """The full reproduction on a project of seconds: what it trains, takes over, keeps and records."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -87,3 +93,22 @@ def test_all_arms_are_known_and_common_ground_has_the_headlines_alone():
     assert set(full.arms_of(params, "synthetic_clips", "fan")) >= {"self_relation", "self_attention"}
     with pytest.raises(UserError):
         full.arms_of(params, "synthetic", "rnm")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals and locks")
+def test_one_goes_at_a_time_and_takes_its_runs_with_it(project):
+    command = [sys.executable, "-m", "fer_repro.pipeline.full"]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    limit = time.monotonic() + 120
+    while not (runs := psutil.Process(first.pid).children(recursive=True)):
+        assert first.poll() is None, first.stdout.read()
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    second = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert second.returncode == 2
+    assert second.stderr == "error: full is being written by another process; nothing was changed\n"
+    first.send_signal(signal.SIGTERM)
+    said = first.communicate(timeout=60)[0]
+    assert first.returncode == 128 + signal.SIGTERM
+    assert said.endswith("stopped; the same command continues\n")
+    assert psutil.wait_procs(runs, timeout=10)[1] == []
