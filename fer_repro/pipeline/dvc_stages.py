@@ -5,6 +5,7 @@ the sweep.
 """
 
 import json
+import logging
 import random
 import re
 import subprocess
@@ -114,6 +115,9 @@ def _under_lock(name: str, work: Callable[[Any], T]) -> T:
     from dvc.lock import LockError
     from dvc.repo import Repo, lock_repo
 
+    logging.getLogger("dvc").setLevel(
+        logging.ERROR
+    )  # the serial end of a sweep warns once, this would each time
     for attempt in range(TRIES):
         try:
             with Repo() as repo, lock_repo(repo):
@@ -122,7 +126,7 @@ def _under_lock(name: str, work: Callable[[Any], T]) -> T:
         except LockError as error:
             reason = str(error)
             pause(attempt)
-        except DvcException as error:
+        except (DvcException, OSError) as error:
             raise UserError(f"{name}: {error}") from None
     raise UserError(f"{name}: {reason}")
 

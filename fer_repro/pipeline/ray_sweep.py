@@ -26,6 +26,8 @@ from fer_repro.pipeline.dvc_stages import Stage, record, stage_to_run
 
 RETRIES = 3
 """How often a task begins again after its worker or machine was lost."""
+TRIES = 3
+"""How often a Ray of our own is started: on a busy machine its parts lose patience with one another."""
 LOCAL = "local"
 _STORE = 80_000_000  # bytes of shared memory for a Ray of our own: tasks exchange files
 
@@ -141,7 +143,7 @@ def import_ray(gpus: float) -> Any:  # noqa: ANN401 - a module
     Raises:
         UserError: Ray is not installed, or ``gpus`` is no share that Ray deals out.
     """
-    if gpus <= 0 or (gpus > 1 and not gpus.is_integer()):
+    if not (0 < gpus <= 1 or (gpus > 1 and gpus.is_integer())):
         raise UserError(f"--gpus is {gpus:g}: expected a share above 0 and below 1, or a whole number from 1")
     try:
         import ray
@@ -159,9 +161,15 @@ def _connect(ray: Any, address: str, threads: int, limit: int) -> None:  # noqa:
         options |= {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": _STORE}
     before = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address=address, **options)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise UserError(f"--ray {address}: no Ray cluster to work with there: {_first_line(error)}") from None
+        for trial in reversed(range(TRIES if address == LOCAL else 1)):
+            try:
+                ray.init(address=address, **options)
+                return
+            except Exception as error:  # Ray raises whatever it likes, plain exceptions among it
+                ray.shutdown()
+                if trial == 0:
+                    reason = _first_line(error)
+                    raise UserError(f"--ray {address}: no Ray to work with there: {reason}") from None
     finally:
         signal.signal(signal.SIGTERM, before)  # Ray takes it for itself
 

@@ -17,6 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 LINES = 20  # of what a stage printed last, kept to say why it failed
+# a shell that is told to end takes its group, all that the command has started, with it
+_GUARDED = 'trap "trap - TERM; kill 0" TERM; eval "$1" & wait $!'
 
 
 def run_commands(
@@ -71,15 +73,16 @@ def _environment(name: str, folder: str, omp_threads: str) -> dict[str, str]:
 def _run(command: str, folder: str, environment: Mapping[str, str], tail: deque[str]) -> int:
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     with subprocess.Popen(
-        command,
-        shell=True,
+        ["/bin/sh", "-c", _GUARDED, "sh", command],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        preexec_fn=(lambda: libc.prctl(1, signal.SIGTERM)) if libc else None,  # PR_SET_PDEATHSIG
+        # PR_SET_PDEATHSIG; on other systems Ray, or the stage itself, sees that the worker has gone
+        preexec_fn=(lambda: libc.prctl(1, signal.SIGTERM)) if libc else None,
+        process_group=0 if libc else None,
     ) as process:
         for line in process.stdout or ():
             tail.append(line)

@@ -1,0 +1,104 @@
+"""Stages as DVC resolves them, restored from its cache, and recorded after others ran their commands."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+from sweep_project import stages_in_lock
+
+from fer_repro.errors import UserError
+from fer_repro.pipeline.dvc_stages import changed_stages, record, stage_to_run
+
+TRAIN = "train-faces@synthetic-rmn-1"
+EVALUATE = "evaluate-faces@synthetic-rmn"
+
+
+@pytest.fixture
+def finished(clone, monkeypatch):
+    """The working folder: a clone where DVC itself has run everything."""
+    monkeypatch.chdir(clone.folder)
+    for name in ("PATH", "DVC_SITE_CACHE_DIR"):
+        monkeypatch.setenv(name, clone.environment[name])
+    clone.dvc("repro", "-q")
+    return clone
+
+
+def run(stage):
+    for command in stage.commands:
+        subprocess.run(command, shell=True, cwd=stage.folder, check=True)
+
+
+def test_a_stage_is_resolved_restored_and_recorded_as_dvc_does(finished):
+    before = stages_in_lock(finished)
+    assert changed_stages("train-faces", "evaluate-faces") == []
+    finished.change("params.yaml", "epochs: 2", "epochs: 3")  # of rmn: the first method there
+    assert changed_stages("evaluate-faces", "train-faces")[0] == EVALUATE  # group after group
+    assert TRAIN in changed_stages("train-faces")
+
+    stage = stage_to_run(TRAIN)
+    assert stage.name == TRAIN
+    assert stage.folder == finished.folder
+    assert len(stage.commands) == 1
+    assert stage.commands[0].startswith(
+        "python -m fer_repro.pipeline.notebooks run train -p dataset=synthetic"
+    )
+    outs = ["executed/train-synthetic-rmn-1.ipynb", "runs/synthetic/rmn/1"]
+    assert sorted(stage.outs) == [finished.folder / out for out in outs]
+    assert stage.inputs["params"]["params.yaml"]["methods.rmn.recipes.synthetic"]["epochs"] == 3
+    run(stage)
+    assert record(stage)
+    assert TRAIN not in changed_stages("train-faces")
+    recorded = stages_in_lock(finished)
+    assert recorded.pop(TRAIN) != before[TRAIN]
+    assert recorded == {name: entry for name, entry in before.items() if name != TRAIN}
+
+    finished.change("params.yaml", "epochs: 3", "epochs: 2")
+    assert stage_to_run(TRAIN) is None  # DVC has seen these inputs
+    assert stages_in_lock(finished) == before
+    assert json.loads(finished.dvc("status", "--json")) == {}
+
+
+def test_what_dvc_records_itself_is_the_same(finished):
+    finished.change("params.yaml", "epochs: 2", "epochs: 3")
+    stage = stage_to_run(TRAIN)
+    run(stage)
+    assert record(stage)
+    ours = stages_in_lock(finished)[TRAIN]
+    finished.dvc("repro", "-q", "--force", "--single-item", TRAIN)
+    assert stages_in_lock(finished)[TRAIN] == ours
+
+
+def test_outputs_that_git_keeps_stay_out_of_the_run_cache(finished):
+    """As with ``dvc repro``: an evaluation is never taken from the cache."""
+    (finished.folder / "dvc.lock").unlink()
+    shutil.rmtree(finished.folder / "results/synthetic/rmn")
+    stage = stage_to_run(EVALUATE)
+    run(stage)
+    assert record(stage)
+    shutil.rmtree(finished.folder / "results/synthetic/rmn")
+    assert stage_to_run(EVALUATE) is not None
+
+
+def test_a_change_while_a_stage_runs_leaves_everything_as_it_was(finished):
+    finished.change("params.yaml", "epochs: 2", "epochs: 3")
+    stage = stage_to_run(TRAIN)
+    run(stage)
+    before = (finished.folder / "dvc.lock").read_bytes()
+    code = finished.folder / "fer_repro/training/part.py"
+    code.write_text("changed = True\n")
+    assert not record(stage)
+    assert (finished.folder / "dvc.lock").read_bytes() == before
+    code.write_text("")
+    assert record(stage)  # the same code again
+
+
+def test_a_missing_output_or_input_is_one_sentence(finished):
+    finished.change("params.yaml", "epochs: 2", "epochs: 3")
+    stage = stage_to_run(TRAIN)
+    shutil.rmtree(finished.folder / "runs/synthetic/rmn/1")
+    with pytest.raises(UserError, match=f"^{TRAIN}: output 'runs/synthetic/rmn/1' does not exist"):
+        record(stage)
+    (finished.folder / "notebooks/train.ipynb").unlink()
+    with pytest.raises(UserError, match=f"^{TRAIN}: .*notebooks/train.ipynb"):
+        stage_to_run(TRAIN)
