@@ -97,7 +97,7 @@ def test_the_ledger_compares_as_many_seeds_as_were_trained(finished):
 
 def test_the_story_shows_its_figures(finished):
     text = (finished / "executed/rmn-synthetic.ipynb").read_text(encoding="utf-8")
-    assert text.count("<figure class=") == 12
+    assert text.count("<figure class=") == 14
     assert "Traceback" not in text
 
 

@@ -1,0 +1,77 @@
+"""A small project that stories can be told of: drawn sets of few people, shrunken runs of two seeds."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fer_repro.data.prepare import prepare_dataset
+from fer_repro.data.synthetic.stills import write_stills
+from fer_repro.files import read_yaml
+from fer_repro.pipeline.run import train_run
+
+ROOT = Path(__file__).parents[2]
+SEEDS = [0, 1]
+DRAWN = {
+    "synthetic_clips": {
+        "size": 48, "clips_per_person": 2, "people": {"train": 12, "val": 4, "test": 4},
+        "min_frames": 3, "max_frames": 5,
+        "distractors": {"blink": 0.1, "occluder": 0.1, "speech": 0.1, "turned": 0.1},
+    },
+    "synthetic_pairs": {
+        "people": {"train": 6, "val": 4, "test": 8}, "pictures": 7, "folds": 2, "per_fold": 20,
+    },
+    "synthetic_forgeries": {
+        "size": 48, "frames": 2, "real": {"train": 6, "val": 6, "test": 6},
+        "manipulated": {"train": 6, "val": 6, "test": 6},
+    },
+}  # fmt: skip
+TASKS = {
+    "synthetic": "faces",
+    "synthetic_clips": "clips",
+    "synthetic_pairs": "pairs",
+    "synthetic_forgeries": "forgeries",
+}
+SETS = {
+    "rmn": "synthetic",
+    "ran": "synthetic",
+    "fan": "synthetic_clips",
+    "adacos": "synthetic_pairs",
+    "p2sgrad": "synthetic_pairs",
+    "efficientnet": "synthetic_forgeries",
+}
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory):
+    """A folder with the settings of small drawn sets, ``params.yaml`` of two seeds, and what is published."""
+    folder = tmp_path_factory.mktemp("project")
+    write_stills(folder / "data/synthetic", subjects={"train": 4, "val": 2, "test": 3}, faces_per_class=1)
+    for name, settings in DRAWN.items():
+        manifest = folder / "data" / name / "manifest.json"
+        manifest.parent.mkdir(parents=True)
+        whole = {"name": name, "kind": name.removeprefix("synthetic_"), "seed": 0, **settings}
+        manifest.write_text(json.dumps(whole), encoding="utf-8")
+    params = read_yaml(ROOT / "params.yaml")
+    params["seeds"], params["evaluation"]["bootstrap"] = SEEDS, 50
+    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    for name in ("published", "records"):
+        shutil.copytree(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(drawn):
+    """The same folder with the prepared sets and a shrunken run of every method."""
+    patch = pytest.MonkeyPatch()
+    patch.chdir(ROOT)
+    for name in TASKS:
+        prepare_dataset(name, drawn / "data" / name / "manifest.json", drawn / "prepared" / name)
+    places = [drawn / part for part in ("runs", "ckpt", "timings", "prepared")]
+    for method, name in SETS.items():
+        for seed in SEEDS:
+            train_run(drawn / "params.yaml", method, name, seed, *places, smoke=True)
+    patch.undo()
+    return drawn

@@ -1,0 +1,166 @@
+"""Notebooks as people open them: JupyterLab in a browser, Run All, no error; and a slider that is moved."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "for-this-test-only"
+LOADING, RUNNING = 60, 240  # seconds that a page, and all cells of a notebook, may take on a busy machine
+
+
+@contextmanager
+def jupyterlab(project):
+    """Serve a folder on the loopback interface with settings of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    homes = {name: project / ".jupyter" / name.lower() for name in (
+        "HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR",
+        "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR",
+    )}  # fmt: skip
+    settings = {
+        "notebook-extension/tracker": {"windowingMode": "none"},  # else only cells in sight are in the page
+        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    }
+    for name, values in settings.items():
+        path = homes["JUPYTERLAB_SETTINGS_DIR"] / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values), encoding="utf-8")
+    command = [
+        sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
+        "--ServerApp.port_retries=0", f"--ServerApp.root_dir={project}", f"--IdentityProvider.token={TOKEN}",
+        "--LabApp.extension_manager=readonly",
+    ]  # fmt: skip
+    if os.name == "posix" and os.geteuid() == 0:
+        command.append("--allow-root")
+    places = {name: str(path) for name, path in homes.items()} | {"JUPYTER_PREFER_ENV_PATH": "1"}
+    with (project / "jupyterlab.log").open("w") as log:
+        process = subprocess.Popen(
+            command, cwd=project, env={**os.environ, **places}, stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            address = f"http://127.0.0.1:{port}"
+            _wait_for(f"{address}/api/status?token={TOKEN}", process, project / "jupyterlab.log")
+            yield address
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _wait_for(address, process, log):
+    until = time.monotonic() + LOADING
+    while True:
+        try:
+            urllib.request.urlopen(address, timeout=5).read()
+        except OSError:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.3)
+        else:
+            return
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+def copy_of(project, folder):
+    """Copy a project with the notebooks of this one, as JupyterLab may write what it likes there."""
+    shutil.copytree(project, folder, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
+    return folder
+
+
+def run_all(browser, address, project, name):
+    """Open a notebook, run all cells by the menu, save it; returns the page and the notebook as saved."""
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.goto(f"{address}/lab/tree/notebooks/{name}.ipynb?reset&token={TOKEN}")
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=1000 * LOADING)  # in the status bar
+    page.locator(".lm-MenuBar-item", has_text="Run").first.click()
+    page.locator("li[data-command='runmenu:run-all']").click()
+    file = project / "notebooks" / f"{name}.ipynb"
+    until = time.monotonic() + RUNNING
+    while True:
+        page.wait_for_timeout(1500)
+        page.keyboard.press("Control+s")
+        page.wait_for_timeout(500)
+        code = [cell for cell in json.loads(file.read_text())["cells"] if cell["cell_type"] == "code"]
+        failed = [output for cell in code for output in cell["outputs"] if output["output_type"] == "error"]
+        assert not failed, failed[0]["ename"] + ": " + failed[0]["evalue"]
+        if all(cell["execution_count"] for cell in code):
+            return page, code
+        assert time.monotonic() < until, f"{name}: cells are still running"
+
+
+def texts(code):
+    return [
+        output["text"] for cell in code for output in cell["outputs"] if output["output_type"] == "stream"
+    ]
+
+
+@pytest.fixture
+def fresh(drawn, tmp_path):
+    return copy_of(drawn, tmp_path / "project")
+
+
+def test_the_data_notebook_runs_from_the_top(browser, fresh):
+    with jupyterlab(fresh) as address:
+        page, code = run_all(browser, address, fresh, "data")
+        images = page.locator(".jp-NotebookPanel img")
+        assert images.count() == 4
+        assert images.evaluate_all("all => all.every(one => one.complete && one.naturalWidth > 0)")
+        page.close()
+    assert texts(code) == []
+    assert (fresh / "scratch/prepared/synthetic/images.npy").is_file()
+
+
+@pytest.mark.slow
+def test_every_notebook_runs_from_the_top(browser, trained, tmp_path):
+    project = copy_of(trained, tmp_path / "project")
+    with jupyterlab(project) as address:
+        for name in sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")):
+            page, code = run_all(browser, address, project, name)
+            assert (
+                page.locator(".jp-NotebookPanel .jp-OutputArea-output[data-mime-type$='stderr']").count() == 0
+                or name == "train"
+            )
+            assert code
+            page.close()
+
+
+@pytest.mark.slow
+def test_a_slider_moves_the_figure(browser, trained, tmp_path):
+    project = copy_of(trained, tmp_path / "project")
+    with jupyterlab(project) as address:
+        page, _ = run_all(browser, address, project, "rmn")
+        slider = page.locator(".widget-slider", has_text="Intensity").locator("[role='slider']")
+        slider.scroll_into_view_if_needed()
+        picture = page.locator(".widget-html-content img")
+        before, words = picture.get_attribute("src"), picture.get_attribute("alt")
+        slider.focus()
+        page.keyboard.press("Home")
+        page.wait_for_function(
+            "before => document.querySelector('.widget-html-content img').src !== before", arg=before
+        )
+        assert "at 0.00" in picture.get_attribute("alt")
+        assert "at 0.90" in words
+        page.close()

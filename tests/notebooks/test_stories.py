@@ -1,0 +1,61 @@
+"""Every story through papermill, on small drawn sets and shrunken runs; RAN without truth, too."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from fer_repro.data.synthetic.drawn import TRUTH
+from fer_repro.pipeline.notebooks import run_notebook
+
+pytestmark = pytest.mark.slow
+FIGURES = {  # name: the set, and how many figures the story has with the picture for those who cannot move it
+    "adacos": ("synthetic_pairs", 12),
+    "efficientnet": ("synthetic_forgeries", 17),
+    "fan": ("synthetic_clips", 12),
+    "p2sgrad": ("synthetic_pairs", 11),
+    "ran": ("synthetic", 15),
+    "rmn": ("synthetic", 14),
+}
+WRITTEN = {"rows.csv", "intervals.csv", "metrics.json", "curves.csv"}
+
+
+@pytest.fixture(autouse=True)
+def _root(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[2])
+
+
+def tell(home, name, out="executed"):
+    places = {part: str(home / part) for part in ("runs", "prepared")}
+    given = {"params_file": str(home / "params.yaml"), "out": str(home / "results"), **places}
+    return run_notebook(name, given, home / f"{out}/{name}.ipynb")
+
+
+def shown(executed):
+    outputs = [output for cell in nbformat.read(executed, 4).cells for output in cell.get("outputs", [])]
+    assert not [output for output in outputs if output.output_type == "stream"]  # no warning was printed
+    return "".join(output.data.get("text/html", "") for output in outputs)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_story_is_told_to_its_end(trained, name):
+    dataset, figures = FIGURES[name]
+    assert shown(tell(trained, name)).count("<figure class=") == figures
+    assert {path.name for path in (trained / "results" / dataset / name).iterdir()} > WRITTEN
+
+
+def test_a_story_is_the_same_when_it_is_told_again(trained):
+    first, again = tell(trained, "rmn"), tell(trained, "rmn", "again")
+    assert first.read_bytes() == again.read_bytes()
+
+
+def test_without_truth_the_story_says_so(trained):
+    truth = trained / "prepared/synthetic" / TRUTH
+    kept = truth.read_bytes()
+    truth.unlink()
+    try:
+        text = shown(tell(trained, "ran"))
+    finally:
+        truth.write_bytes(kept)
+    assert text.count("<figure class=") == FIGURES["ran"][1] - 1
+    assert text.count("not known") == 3
