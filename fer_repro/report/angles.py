@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -132,11 +133,12 @@ def angle_histograms(cosines: Mapping[str, tuple[Array, Array]]) -> Figure:
             (angles[~own], COLOURS[1], "other classes"),
             (angles[own], COLOURS[0], "true class"),
         ):
-            axes.hist(part, bins=edges, weights=np.full(len(part), 1 / len(part)), color=colour, alpha=0.6,
-                      label=name)  # fmt: skip
+            sns.histplot(x=part, bins=edges, stat="probability", ax=axes, color=colour, alpha=0.6,
+                         linewidth=0, label=name, legend=False)  # fmt: skip
             axes.axvline(float(np.median(part)), color=colour, linewidth=1.4)
         axes.axvline(90, color=INK, linewidth=1, linestyle=_DASHES)
         axes.set_title(plain(arm), pad=20)
+        axes.set_ylabel("")
         words = f"medians: true {np.median(angles[own]):.1f}°, others {np.median(angles[~own]):.1f}°"
         axes.text(0, 1.03, words, transform=axes.transAxes, fontsize=8.5, color=QUIET)
         axes.set_xticks(range(0, 181, 45))

@@ -7,6 +7,7 @@ kind is more likely.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator, PercentFormatter
@@ -137,9 +138,10 @@ def score_histograms(
     for axes, (arm, (scores, truth)) in zip(panels, arms.items(), strict=False):
         for value, colour in ((0, COLOURS[1]), (1, COLOURS[0])):
             part = np.asarray(scores, float)[np.asarray(truth) == value]
-            axes.hist(part, bins=edges, weights=np.full(len(part), 1 / max(len(part), 1)), color=colour,
-                      alpha=0.6, label=f"{kinds[value]}")  # fmt: skip
+            sns.histplot(x=part, bins=edges, stat="probability", ax=axes, color=colour, alpha=0.6,
+                         linewidth=0, label=f"{kinds[value]}", legend=False)  # fmt: skip
         axes.set_title(f"{plain(arm)}: AUC {area(roc(scores, truth)):.3f}")
+        axes.set_ylabel("")
         if thresholds and arm in thresholds:
             axes.axvline(thresholds[arm], color=INK, linewidth=1.2, linestyle=_DASHES, label="threshold")
     for axes in panels[max(len(arms) - columns, 0) : len(arms)]:

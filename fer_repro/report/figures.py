@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -26,6 +27,7 @@ from fer_repro.report.style import (
 )
 
 Array = np.ndarray
+_RANGE = ("pi", 100)  # the band of a line: from the least to the largest of all seeds
 
 
 def class_balance(samples: pd.DataFrame, classes: Sequence[str]) -> Figure:
@@ -152,18 +154,15 @@ def learning_curves(history: pd.DataFrame, arms: Sequence[str] | None = None) ->
         for arm in chosen:
             runs = history[history["arm"] == arm]
             for part, dashes in (("train", (0, (3, 2))), ("val", "solid")):
-                grouped = runs.groupby("epoch")[f"{part}_{quantity}"]
-                mean, low, high = grouped.mean(), grouped.min(), grouped.max()
-                epochs = mean.index.to_numpy()
-                marker = markers[arm] if part == "val" else None
-                axes.plot(
-                    epochs, mean, color=colours[arm], linestyle=dashes, marker=marker, linewidth=1.8,
-                    alpha=1 if part == "val" else 0.75, label=f"{plain(arm)}, {part}",
-                    markevery=max(1, len(epochs) // 12),
+                sns.lineplot(
+                    runs, x="epoch", y=f"{part}_{quantity}", ax=axes, errorbar=_RANGE, legend=False,
+                    color=colours[arm], linestyle=dashes, marker=markers[arm] if part == "val" else None,
+                    markeredgewidth=0, linewidth=1.8, alpha=1 if part == "val" else 0.75,
+                    label=f"{plain(arm)}, {part}", markevery=max(1, runs["epoch"].nunique() // 12),
+                    err_kws={"alpha": 0.14, "linewidth": 0},
                 )  # fmt: skip
-                axes.fill_between(epochs, low, high, color=colours[arm], alpha=0.14, linewidth=0)
         axes.set_title({"loss": "Loss", "accuracy": "Accuracy"}[quantity])
-        axes.set_xlabel("epoch")
+        axes.set(xlabel="epoch", ylabel="")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         if history["epoch"].nunique() == 1:
             axes.set_xticks(history["epoch"].unique())
