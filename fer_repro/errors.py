@@ -10,10 +10,10 @@ class UserError(ValueError):
     """A mistake in what the user gave: one line that names file, place and the nearest valid choice."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(_one_line(message))
+        super().__init__(one_line(message))
 
 
-def _one_line(message: str) -> str:
+def one_line(message: str) -> str:
     """Spell out line ends and terminal codes, and end somewhere: a message quotes what may hold anything."""
     half = LONGEST // 2
     short = message if len(message) <= LONGEST else f"{message[:half]} ... {message[-half:]}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fer_repro.errors import UserError
+from fer_repro.errors import UserError, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -259,6 +259,10 @@ def _read_back(path: Path) -> "pd.DataFrame":
 
 def _print(table: "pd.DataFrame", as_csv: bool) -> None:
     if as_csv:
+        from fer_repro.inference.journal import spreadsheet_cell
+
+        for name in table:
+            table[name] = [spreadsheet_cell(str(name), value) for value in table[name]]
         table.to_csv(sys.stdout, index=False, float_format="%.9g", lineterminator="\n")
     else:
         print(table.to_json(orient="records", double_precision=9))
@@ -267,7 +271,7 @@ def _print(table: "pd.DataFrame", as_csv: bool) -> None:
 def _report(failed: dict[str, str]) -> int:
     for source, reason in failed.items():
         told = reason if source in reason else f"{source}: {reason}"
-        print(f"failed: {told}", file=sys.stderr)
+        print(f"failed: {one_line(told)}", file=sys.stderr)
     return SOME_FAILED if failed else 0
 
 

@@ -127,7 +127,7 @@ def read_boxes(boxes: "pd.DataFrame | str | Path") -> dict[tuple[str, int], list
     sides = np.stack([_numbers(table[side]).to_numpy() for side in SIDES], axis=1)
     scores = _numbers(table["score"]) if "score" in table else pd.Series(1.0, table.index)
     for source, frame, box, score in zip(table["source"], frames, sides, scores, strict=True):
-        known = found.setdefault((str(source), int(frame)), [])
+        known = found.setdefault((Path(str(source)).as_posix(), int(frame)), [])
         if np.isfinite(box).all():
             left, top, right, bottom = box.tolist()
             known.append(Box(left, top, right, bottom, float(score)))

@@ -23,6 +23,7 @@ from fer_repro.inference.inputs import Input
 from fer_repro.inference.model import Looking, Model, as_table
 from fer_repro.inference.predictions import Chunk, Row, columns_of
 from fer_repro.inference.spec import ModelSpec
+from fer_repro.spreadsheets import harmless
 
 KINDS = (".csv", ".json", ".parquet")
 ROWS_AT_ONCE = 4096
@@ -175,7 +176,7 @@ def _write_csv(path: Path, spec: ModelSpec, rows: Iterator[Row]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         for row in chain(first, rows):
-            writer.writerow([_cell(row.get(name)) for name in columns])
+            writer.writerow([spreadsheet_cell(name, _cell(row.get(name))) for name in columns])
 
 
 def _write_json(path: Path, spec: ModelSpec, rows: Iterator[Row]) -> None:
@@ -211,6 +212,12 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - a cell
     if isinstance(value, float | np.floating):
         return float(f"{float(value):.9g}")
     return value
+
+
+def spreadsheet_cell(column: str, value: Any) -> Any:  # noqa: ANN401 - a cell
+    """Keep a spreadsheet from computing a name; a path leads to the same file as before."""
+    plain = harmless(value) if isinstance(value, str) else value
+    return f"./{value}" if column == "source" and plain != value else plain
 
 
 def _cell(value: Any) -> Any:  # noqa: ANN401 - a cell

@@ -19,6 +19,7 @@ from fer_repro.report.tables import (
     for_people,
     result_columns,
 )
+from fer_repro.spreadsheets import harmless
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,12 @@ class Part:
 
 
 def as_csv(frame: pd.DataFrame) -> str:
-    """Write the numbers themselves, to six decimals, under their short names."""
-    return frame.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    """Write the numbers themselves, to six decimals, under their short names; no text is a formula."""
+    plain = frame.rename(columns=lambda name: harmless(str(name)))
+    for name in plain:
+        if not pd.api.types.is_numeric_dtype(plain[name]):
+            plain[name] = [harmless(one) if isinstance(one, str) else one for one in plain[name]]
+    return plain.to_csv(index=False, float_format="%.6f", lineterminator="\n")
 
 
 def as_json(frame: pd.DataFrame) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nbformat
 from bs4 import BeautifulSoup
-from bs4.element import Tag
+from bs4.element import PreformattedString, Tag
 from nbconvert import HTMLExporter
 from traitlets.config import Config
 
@@ -37,9 +37,12 @@ _TEMPLATE = """{%- extends 'base/display_priority.j2' -%}
 """  # noqa: E501 - a template's lines
 _NOTEBOOK_ONLY = "notebook-only"  # what helps those who run a notebook, not those who read the page
 _HIDDEN = {"parameters", "injected-parameters", "remove_cell"}
-_FORBIDDEN = ("script", "style", "link", "iframe", "object", "embed", "base", "meta", "form", "template")
-
-
+_FORBIDDEN = (
+    "script", "style", "link", "iframe", "object", "embed", "base", "meta", "form", "template",
+    # and what a browser reads otherwise than the parser here, or what changes other elements
+    "svg", "math", "noscript", "noembed", "noframes", "plaintext", "xmp", "textarea", "title",
+)  # fmt: skip
+_ASKING = ("ping", "action", "formaction", "srcdoc")
 _LOADING = ("src", "srcset", "poster", "background", "xlink:href")
 _NO_ALT = "No description has been provided"  # nbconvert's own filler
 
@@ -99,9 +102,12 @@ def make_safe(soup: BeautifulSoup) -> None:
     """Take out what could run or load: scripts, styles, handlers, outside pictures, javascript links."""
     for tag in soup.find_all(_FORBIDDEN):
         tag.decompose()
+    for comment in soup.find_all(string=lambda text: isinstance(text, PreformattedString)):
+        comment.extract()
     for tag in soup.find_all(True):
         for name, value in [(name, str(value)) for name, value in tag.attrs.items()]:
-            runs = name.startswith("on") or (name == "style" and "url(" in value)
+            styled = name == "style" and re.search(r"url|image|[\\@]", value, re.IGNORECASE)
+            runs = name.startswith("on") or name in _ASKING or styled
             loads = name in _LOADING and not value.startswith("data:image/")
             leads = name == "href" and not re.match(r"(https?:|mailto:|#)", value)
             if runs or loads or leads or name == "border":

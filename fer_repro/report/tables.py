@@ -356,7 +356,7 @@ def _align(column: Column) -> str:
 
 def as_markdown(frame: pd.DataFrame, columns: Sequence[Column], caption: str = "") -> str:
     """Write a GitHub table."""
-    lines = [f"{caption}\n"] if caption else []
+    lines = [f"{_cell(caption)}\n"] if caption else []
     lines.append("| " + " | ".join(_cell(c.heading) for c in columns) + " |")
     lines.append("|" + "|".join("---" if c.kind in ("text", "note") else "---:" for c in columns) + "|")
     lines += ["| " + " | ".join(_cell(text) for text in texts) + " |" for texts in _printed(frame, columns)]
@@ -364,7 +364,10 @@ def as_markdown(frame: pd.DataFrame, columns: Sequence[Column], caption: str = "
 
 
 def _cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    """Keep names from becoming markup: no tags, no links, no pictures that a reader's page would load."""
+    for mark in ("\\", "|", "["):
+        text = text.replace(mark, f"\\{mark}")
+    return " ".join(text.replace("<", "&lt;").splitlines())
 
 
 def as_latex(frame: pd.DataFrame, columns: Sequence[Column], caption: str = "") -> str:
@@ -388,7 +391,8 @@ _LATEX = {
 
 
 def _latex(text: str) -> str:
-    return "".join(_LATEX.get(c, rf"\{c}" if c in "&%$#_{}" else c) for c in text)
+    line = " ".join(text.splitlines())
+    return "".join(_LATEX.get(c, rf"\{c}" if c in "&%$#_{}" else c) for c in line)
 
 
 def _printed(frame: pd.DataFrame, columns: Sequence[Column]) -> Iterable[list[str]]:
