@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.tables import ROOT, Settings
-from fer_repro.config import RunConfig, load_config, read_section
+from fer_repro.config import RunConfig, load_config
+from fer_repro.sections import read_section
 from fer_repro.data.batches import Screen
 from fer_repro.data.frames import Clips
 from fer_repro.data.loading import Split

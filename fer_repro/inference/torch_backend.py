@@ -1,11 +1,14 @@
 """PyTorch as the runtime: batches that fit the device, and smaller ones where they do not."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from fer_repro.errors import UserError
 from fer_repro.inference.backends import BATCH_BYTES, batch_of
+from fer_repro.inference.fast import brief_numbers, speed_up
 from fer_repro.inference.networks import FaceNetwork
 from fer_repro.inference.spec import ModelSpec
 
@@ -19,6 +22,7 @@ class TorchBackend:
         network: from ``fer_repro.inference.networks.load_state``.
         spec: how it is shown faces.
         device: ``auto`` takes CUDA where there is one; else as torch names devices.
+        fast: compute it the way of ``fer_repro.inference.fast``.
 
     Raises:
         UserError: there is no such device.
@@ -26,10 +30,12 @@ class TorchBackend:
 
     runtime = "torch"
 
-    def __init__(self, network: nn.Module, spec: ModelSpec, device: str = "auto") -> None:
-        self.device = _device(device)
+    def __init__(self, network: nn.Module, spec: ModelSpec, device: str = "auto", fast: bool = False) -> None:
+        self.device, self.fast = _device(device), fast
         self.network = FaceNetwork(network.float(), spec).eval().to(self.device)
         self.batch = batch_of(item_bytes(self.network, spec, self.device), _room(self.device))
+        if fast:
+            speed_up(self.network, _blank_face(spec, self.device))
 
     def run(self, faces: np.ndarray) -> dict[str, np.ndarray]:
         """Look at faces (N, C, S, S) uint8; a batch that does not fit the device is halved, for good.
@@ -49,7 +55,7 @@ class TorchBackend:
         return found
 
     def _forward(self, faces: np.ndarray) -> dict[str, np.ndarray]:
-        with torch.inference_mode():
+        with torch.inference_mode(), brief_numbers(self.device) if self.fast else nullcontext():
             output = self.network(torch.from_numpy(faces).to(self.device))
             return {name: tensor.float().cpu().numpy() for name, tensor in output.items()}
 
@@ -70,12 +76,15 @@ def item_bytes(network: nn.Module, spec: ModelSpec, device: torch.device) -> int
             total += output.numel() * output.element_size()
 
     hooks = [part.register_forward_hook(count) for part in network.modules() if not list(part.children())]
-    face = torch.zeros(1, spec.channels, spec.face_size, spec.face_size, dtype=torch.uint8, device=device)
     with torch.inference_mode():
-        network(face)
+        network(_blank_face(spec, device))
     for hook in hooks:
         hook.remove()
     return total
+
+
+def _blank_face(spec: ModelSpec, device: torch.device) -> Tensor:
+    return torch.zeros(1, spec.channels, spec.face_size, spec.face_size, dtype=torch.uint8, device=device)
 
 
 def _room(device: torch.device) -> int:
