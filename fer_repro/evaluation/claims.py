@@ -14,12 +14,12 @@ import pandas as pd
 from pydantic import Field
 from pydantic.dataclasses import dataclass as checked
 
-from fer_repro.config import STRICT, read_section
 from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.ensembles import ensemble_name
 from fer_repro.evaluation.evidence import METRICS
 from fer_repro.files import read_yaml
 from fer_repro.methods.method import load_method, method_names
+from fer_repro.sections import STRICT, read_section
 
 Kind = Literal["difference", "ensemble", "non_inferiority", "absolute"]
 STAND_INS = (

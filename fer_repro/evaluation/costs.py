@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from torch import Tensor
 
-from fer_repro.config import method_arms, read_section, run_folder
+from fer_repro.config import method_arms, run_folder
 from fer_repro.data.batches import Screen
 from fer_repro.data.identification import identification_table
 from fer_repro.data.loading import open_table
@@ -18,6 +18,7 @@ from fer_repro.evaluation.run_files import read_run_config
 from fer_repro.layers.cost import count_flops, count_parameters
 from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
+from fer_repro.sections import read_section
 
 COLUMNS = ("method", "arm", "dataset", "parameters", "item", "flops")
 _ITEMS = {"images": "face", "frames": "frame", "regions": "region"}

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_repro.config import method_arms, read_section, run_folder
+from fer_repro.config import method_arms, run_folder
 from fer_repro.data.store import open_store
 from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.crossed import Floats, Spread, spread
@@ -25,6 +25,7 @@ from fer_repro.evaluation.run_files import PairRun, Run, by_arm, read_pair_runs,
 from fer_repro.evaluation.statistics import mean_shares
 from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
+from fer_repro.sections import read_section
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fer_repro.config import read_section
 from fer_repro.data.batches import Screen
 from fer_repro.data.identification import identification_table
 from fer_repro.data.loading import Split
@@ -21,6 +20,7 @@ from fer_repro.evaluation.pair_scores import PAIR_SCORES
 from fer_repro.evaluation.predict import item_batches
 from fer_repro.evaluation.run_files import read_run_config
 from fer_repro.methods.method import Method, load_method
+from fer_repro.sections import read_section
 
 WEIGHTS = "weights.safetensors"
 Compute = Callable[[nn.Module, Tensor], Mapping[str, Tensor] | None]

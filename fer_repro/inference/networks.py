@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fer_repro.config import read_section
 from fer_repro.data.augmentation import clean_images
 from fer_repro.data.views import Faces, Frames, Regions, View
 from fer_repro.errors import UserError, nearest
 from fer_repro.inference.spec import ModelSpec
 from fer_repro.layers.standardise import Standardise
 from fer_repro.methods.method import Method, load_method
+from fer_repro.sections import read_section
 
 LOGITS, EMBEDDING, FRAME_WEIGHTS, REGION_WEIGHTS = "logits", "embedding", "frame_weights", "region_weights"
 

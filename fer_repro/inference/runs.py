@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from fer_repro.config import read_section
 from fer_repro.data.regions import region_names
 from fer_repro.data.views import Regions
 from fer_repro.errors import UserError, nearest
@@ -15,6 +14,7 @@ from fer_repro.evaluation.pair_scores import PAIR_SCORES, read_pair_scores
 from fer_repro.evaluation.verification import roc
 from fer_repro.inference.spec import CROPS, OTHERS_CROP, Colour, ModelSpec
 from fer_repro.methods.method import load_method
+from fer_repro.sections import read_section
 
 WEIGHTS = "weights.safetensors"
 

@@ -34,7 +34,7 @@ import torch.distributed as dist
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from fer_repro.config import STRICT, NonNegative, Positive, PositiveInt
+from fer_repro.config import NonNegative, Positive, PositiveInt
 from fer_repro.errors import UserError
 from fer_repro.layers.embedding import (
     EmbeddingClassifier,
@@ -50,6 +50,7 @@ from fer_repro.layers.margin_heads import (
     control_head,
 )
 from fer_repro.methods.method import Method
+from fer_repro.sections import STRICT
 
 Median = Literal["lower", "midpoint"]
 

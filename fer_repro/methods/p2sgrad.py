@@ -29,7 +29,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from fer_repro.config import STRICT, NonNegative, Positive, PositiveInt
+from fer_repro.config import NonNegative, Positive, PositiveInt
 from fer_repro.errors import UserError
 from fer_repro.layers.embedding import (
     EmbeddingClassifier,
@@ -50,6 +50,7 @@ from fer_repro.layers.margin_heads import (
     without_autocast,
 )
 from fer_repro.methods.method import Method
+from fer_repro.sections import STRICT
 
 Reduction = Literal["sample_mean", "entry_mean"]
 

@@ -36,12 +36,13 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from fer_repro.config import STRICT, PositiveInt
+from fer_repro.config import PositiveInt
 from fer_repro.data.views import Regions
 from fer_repro.errors import UserError
 from fer_repro.layers.imagenet import load_imagenet_trunk
 from fer_repro.layers.picture_sets import SharedTrunk, pictures_second, weighted_mean
 from fer_repro.methods.method import Method, OfficialLayout
+from fer_repro.sections import STRICT
 
 Weights = Literal["softmax", "sigmoid"]
 

@@ -41,13 +41,14 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from fer_repro.config import STRICT, PositiveInt
+from fer_repro.config import PositiveInt
 from fer_repro.errors import UserError
 from fer_repro.layers.imagenet import load_imagenet_trunk
 from fer_repro.layers.plain_resnets import PlainResNetName, plain_resnet
 from fer_repro.layers.plain_trunks import PlainTrunkName, plain_trunk
 from fer_repro.layers.resnet import BasicBlock, Bottleneck, initialise_kaiming, stage
 from fer_repro.methods.method import Method, OfficialLayout
+from fer_repro.sections import STRICT
 
 Activation = Literal["softmax", "sigmoid"]
 Masks = Literal["softmax", "sigmoid", "none", "unused"]

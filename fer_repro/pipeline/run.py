@@ -16,12 +16,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from fer_repro.config import RunConfig, load_config, method_arms, read_section, run_folder
+from fer_repro.config import RunConfig, load_config, method_arms, run_folder
 from fer_repro.data.store import Store, open_store
 from fer_repro.files import atomic_folder, atomic_write
 from fer_repro.methods.method import Method, load_method
 from fer_repro.pipeline.arm import Arm, Trained, task_of, train_arm
 from fer_repro.pipeline.outcome import write_outcome
+from fer_repro.sections import read_section
 from fer_repro.training.checkpoint import TRAINING_CODE, fingerprint
 from fer_repro.training.processes import agreed, make_fabric
 from fer_repro.training.seeding import environment

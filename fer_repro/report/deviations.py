@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 from pydantic.dataclasses import dataclass
 
-from fer_repro.config import STRICT, read_section
 from fer_repro.errors import UserError, nearest
 from fer_repro.files import read_yaml
 from fer_repro.report.display import Shown, show_table
 from fer_repro.report.tables import Column
+from fer_repro.sections import STRICT, read_section
 
 FILE = Path("published/deviations.yaml")
 NOT_MEASURED = "not measured"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from fer_repro.config import DistortionConfig, read_section
+from fer_repro.config import DistortionConfig
 from fer_repro.data import distortions
 from fer_repro.data.distortions import (
     change_contrast,
@@ -17,6 +17,7 @@ from fer_repro.data.distortions import (
     shrink,
 )
 from fer_repro.errors import UserError
+from fer_repro.sections import read_section
 
 SETTINGS = {
     "nearest": 0.5,

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from fer_repro.config import load_config, read_section
+from fer_repro.config import load_config
 from fer_repro.data.views import Faces, Frames, Regions
 from fer_repro.methods.method import load_method, method_names
 from fer_repro.params import read_params
+from fer_repro.sections import read_section
 
 PARAMS = Path(__file__).parent.parent.parent / "params.yaml"
 CLASSES = {"expression": 7, "manipulation": 2}  # by task

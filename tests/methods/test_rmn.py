@@ -10,7 +10,6 @@ import torch
 import torchvision
 from torch import nn
 
-from fer_repro.config import read_section
 from fer_repro.errors import UserError
 from fer_repro.layers.cost import count_flops, count_parameters
 from fer_repro.layers.imagenet import load_imagenet_trunk
@@ -24,6 +23,7 @@ from fer_repro.methods.rmn import (
     explain,
     mask_statistics,
 )
+from fer_repro.sections import read_section
 
 NARROW = RMNOptions(width=4, dropout=0.4, pretraining="none")
 

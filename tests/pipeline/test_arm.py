@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fer_repro.config import load_config, read_section
+from fer_repro.config import load_config
 from fer_repro.data.prepare import prepare_dataset
 from fer_repro.data.store import open_store, write_store
 from fer_repro.data.votes import target_columns
@@ -23,6 +23,7 @@ from fer_repro.methods.method import load_method
 from fer_repro.pipeline.arm import Arm, task_of
 from fer_repro.pipeline.outcome import metric_line, pairs_to_score
 from fer_repro.pipeline.run import train_run
+from fer_repro.sections import read_section
 from fer_repro.training.processes import make_fabric
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"

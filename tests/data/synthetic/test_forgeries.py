@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from scipy.ndimage import laplace, maximum_filter
 
-from fer_repro.config import read_section
 from fer_repro.data.samples import check_samples
 from fer_repro.data.synthetic import camera, forgeries, videos
 from fer_repro.data.synthetic.factors import IDENTITY_COLUMNS, VIEW_COLUMNS, check_factors
@@ -14,6 +13,7 @@ from fer_repro.data.synthetic.pairs import sample_pairs
 from fer_repro.data.synthetic.render import render
 from fer_repro.data.synthetic.stills import sample_stills
 from fer_repro.errors import UserError
+from fer_repro.sections import read_section
 
 WHOLE = {
     "name": "synthetic_forgeries",
