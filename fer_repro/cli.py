@@ -9,9 +9,11 @@ import typer
 from fer_repro.errors import UserError
 from fer_repro.inference.commands import register as register_inference
 
+RUNS, DATA = "Train and reproduce", "Data and environment"  # headings of the help
 app = typer.Typer(
     name="fer-repro",
     help="Reproduce papers on facial expression recognition, and believe the result.",
+    epilog="Begin with: fer-repro doctor. Each command has an example: fer-repro predict --help",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -19,10 +21,16 @@ app = typer.Typer(
 )
 PAGE = Path("reports/index.html")  # what the pipeline writes, anew each time
 data = typer.Typer(no_args_is_help=True)
-app.add_typer(data, name="data", help="Add data sets of your own, and have them examined.")
+app.add_typer(
+    data, name="data", help="Add data sets of your own, and have them examined.", rich_help_panel=DATA
+)
 
 Stores = Annotated[
     Path, typer.Option("--store", help="Folder of the added sets; git and DVC ignore stores/.")
+]
+Project = Annotated[
+    Path,
+    typer.Option("--project", help="Folder of runs/, prepared/, results/; `fer-repro train` fills scratch/."),
 ]
 Params = Annotated[Path, typer.Option("--params", help="The project's params.yaml.")]
 DatasetName = Annotated[str, typer.Argument(help="The data set, e.g. fer2013.", metavar="NAME")]
@@ -106,7 +114,9 @@ def data_list(store: Stores = Path("stores"), params: Params = Path("params.yaml
     from fer_repro.data.adding import added_names, dataset_names, is_addable, open_added
 
     used = _pipeline_sets(params)
-    for name in sorted({*dataset_names(), *added_names(store), *used}):
+    names = sorted({*dataset_names(), *added_names(store), *used})
+    width = max(map(len, names)) + 1
+    for name in names:
         if not is_addable(name):
             state = f"part of the project, {used[name]}"
         elif not (store / name).exists():
@@ -116,10 +126,10 @@ def data_list(store: Stores = Path("stores"), params: Params = Path("params.yaml
                 state = f"{len(open_added(name, store).samples)} samples in {store / name}"
             except UserError as error:
                 state = f"damaged: {error}"
-        typer.echo(f"{name:12}{'in the pipeline' if name in used else '':17}{state}")
+        typer.echo(f"{name:{width}}{'in the pipeline' if name in used else '':17}{state}")
 
 
-@app.command("train")
+@app.command("train", rich_help_panel=RUNS)
 def train(
     method: Annotated[str, typer.Argument(help="A method of params.yaml, e.g. rmn.", metavar="METHOD")],
     dataset: DatasetName,
@@ -149,9 +159,11 @@ def train(
 
     Example: fer-repro train rmn fer2013 --recipe paper -s runtime.device=cuda -s runtime.precision=bf16-mixed
     """
-    from fer_repro.config import load_config, method_arms
+    from contextlib import ExitStack
+
+    from fer_repro.config import load_config, method_arms, run_folder
     from fer_repro.data.prepare import prepare_dataset
-    from fer_repro.files import parse_pairs
+    from fer_repro.files import one_writer, parse_pairs
     from fer_repro.params import dataset_manifest
     from fer_repro.pipeline.finished_runs import keep_folder, keep_run
     from fer_repro.pipeline.outcome import metric_line
@@ -163,30 +175,55 @@ def train(
     arms = method_arms(params, method)
     configs = [load_config(params, method, dataset, arm, seed, recipe, overrides, smoke) for arm in arms]
     fabric = make_fabric(configs[0].runtime)
-    if fabric.is_global_zero:  # of the processes that torchrun or Slurm started
-        for config in configs:
-            keep_run(config, out, out.parent / "ckpt", force)
-        keep_folder(prepared / dataset)
-        prepare_dataset(dataset, dataset_manifest(params, dataset), prepared / dataset)
-    fabric.barrier()
-    report = train_run(
-        params,
-        method,
-        dataset,
-        seed,
-        out_root=out,
-        ckpt_root=out.parent / "ckpt",
-        timings_root=out.parent / "timings",
-        prepared_root=prepared,
-        recipe=recipe,
-        overrides=overrides,
-        smoke=smoke,
-    )
+    with ExitStack() as stack:
+        if fabric.is_global_zero:  # of the processes that torchrun or Slurm started
+            stack.enter_context(one_writer(run_folder(out, dataset, method, seed)))
+            for config in configs:
+                keep_run(config, out, out.parent / "ckpt", force)
+            keep_folder(prepared / dataset)
+            prepare_dataset(dataset, dataset_manifest(params, dataset), prepared / dataset)
+        fabric.barrier()
+        report = train_run(
+            params,
+            method,
+            dataset,
+            seed,
+            out_root=out,
+            ckpt_root=out.parent / "ckpt",
+            timings_root=out.parent / "timings",
+            prepared_root=prepared,
+            recipe=recipe,
+            overrides=overrides,
+            smoke=smoke,
+        )
     for arm, folder in report.folders.items() if fabric.is_global_zero else ():
         typer.echo(f"{arm:18}{metric_line(report.metrics[arm])}   {folder}")
 
 
-@app.command("sweep")
+@app.command("evaluate", rich_help_panel=RUNS)
+def evaluate(
+    method: Annotated[str, typer.Argument(help="A method of params.yaml, e.g. rmn.", metavar="METHOD")],
+    dataset: DatasetName,
+    seeds: Annotated[
+        list[int] | None,
+        typer.Option("--seed", help="Once for each seed; those of params.yaml if left out."),
+    ] = None,
+    project: Project = Path("scratch"),
+    params: Params = Path("params.yaml"),
+) -> None:
+    """Compare the arms of trained runs over seeds and test samples; writes results/DATASET/METHOD.
+
+    Example: fer-repro evaluate rmn synthetic --seed 0 --seed 1 --seed 2
+    """
+    from fer_repro.evaluation.summary import evaluate_runs, main_rows, write_results
+
+    found = evaluate_runs(params, method, dataset, project / "runs", project / "prepared", seeds or ())
+    written = write_results(project / "results" / dataset / method, found)
+    typer.echo(main_rows(found))
+    typer.echo(f"Written: {written[0].parent}")
+
+
+@app.command("sweep", rich_help_panel=RUNS)
 def sweep(
     workers: Annotated[
         int, typer.Option("--workers", help="Runs at once; 0 decides by the cores or the cluster.", min=0)
@@ -214,26 +251,30 @@ def sweep(
     raise typer.Exit(bring_up_to_date(params, workers, pull, ray, gpus))
 
 
-@app.command("record")
+@app.command("record", rich_help_panel=RUNS)
 def record(
     name: Annotated[str, typer.Argument(help="Name of the record, e.g. fer2013-rmn-cpu.", metavar="NAME")],
     dataset: Annotated[str, typer.Argument(help="The data set, e.g. fer2013.", metavar="DATASET")],
     method: Annotated[str, typer.Argument(help="The method, e.g. rmn.", metavar="METHOD")],
     note: Annotated[str, typer.Option("--note", help="What a reader should know about this run.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace the record if it is there.")] = False,
+    project: Project = Path(),
+    params: Params = Path("params.yaml"),
 ) -> None:
     """Keep the measured rows of results/ in records/NAME, with commit, recipe, machine and time.
 
     Example: fer-repro record fer2013-rmn-cpu fer2013 rmn
     """
     from fer_repro.evaluation.finished import judge_runs
-    from fer_repro.pipeline.record import keep_record
+    from fer_repro.pipeline.record import evaluated_seeds, keep_record
 
-    ledger = judge_runs("params.yaml", method, dataset)
-    typer.echo(f"written: {keep_record(name, dataset, method, note, force, ledger=ledger)}")
+    seeds = evaluated_seeds(project, dataset, method)
+    ledger = judge_runs(params, method, dataset, (), project / "runs", project / "prepared", seeds)
+    folder = keep_record(name, dataset, method, note, force, project, project / "records", ledger)
+    typer.echo(f"written: {folder}")
 
 
-@app.command("verify")
+@app.command("verify", rich_help_panel=RUNS)
 def verify() -> None:
     """Check results in git against dvc.lock, and fresh ones against those in git; exit code 1 if they differ.
 
@@ -244,7 +285,7 @@ def verify() -> None:
     raise typer.Exit(check([]))
 
 
-@app.command("report")
+@app.command("report", rich_help_panel=RUNS)
 def report(
     out: Annotated[Path, typer.Option("--out", help="The page to write.")] = PAGE,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,

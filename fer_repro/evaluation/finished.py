@@ -55,6 +55,7 @@ def judge_runs(
     arms: Sequence[str] = (),
     runs_root: Path | str = "runs",
     prepared_root: Path | str = "prepared",
+    seeds: Sequence[int] = (),
 ) -> pd.DataFrame:
     """Judge the claims that the runs of one method on one data set can be held against.
 
@@ -65,10 +66,11 @@ def judge_runs(
         arms: which; empty takes those of ``params_file``.
         runs_root: where runs live.
         prepared_root: where prepared data sets live.
+        seeds: which; empty takes those of ``params_file``.
 
     Returns:
         The tested rows of the ledger; see ``fer_repro.evaluation.ledger.judge``.
     """
     confidence = read_params(Path(params_file))["evaluation"]["confidence"]
-    found = read_evidence(params_file, method, dataset, runs_root, prepared_root, arms=arms)
+    found = read_evidence(params_file, method, dataset, runs_root, prepared_root, seeds, arms=arms)
     return attempted(judge(read_claims(), found, confidence))

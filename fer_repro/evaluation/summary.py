@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from fer_repro.config import EvaluationConfig, method_arms, read_section, run_folder
+from fer_repro.config import EvaluationConfig, method_arms, run_folder
 from fer_repro.data.store import open_store
 from fer_repro.evaluation.calibration import calibrate, calibration_rows, reliability
 from fer_repro.evaluation.ensembles import ensemble_runs, papers_ensembles
@@ -24,7 +24,9 @@ from fer_repro.evaluation.statistics import seed_interval
 from fer_repro.files import atomic_write
 from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
+from fer_repro.sections import read_section
 
+MAIN_METRICS = ("accuracy", "pair_accuracy", "auc")
 Task = Literal["expression", "verification", "manipulation"]
 
 
@@ -130,6 +132,26 @@ def evaluate_runs(
         return _verification(pairs, terms)
     combined = papers_ensembles(method, trained) if ensembles is None else ensembles
     return _classification([run for run in runs if isinstance(run, Run)], combined, terms)
+
+
+def main_rows(evaluation: Evaluation) -> str:
+    """Say the means over seeds of each arm's main metrics, and the differences of arms, for a terminal."""
+    rows = evaluation.rows
+    means = rows[rows["seed"].fillna("").astype(str).eq("") & rows["metric"].isin(MAIN_METRICS)]
+    deviations = pd.to_numeric(means["deviation"])
+    said = pd.DataFrame(
+        {
+            "arm": means["arm"],
+            "protocol": means["protocol"],
+            "tta": means["tta"],
+            "metric": means["metric"].str.replace("_", " "),
+            "value": means["value"].map("{:.2f}".format),
+            "over seeds": deviations.map("± {:.2f}".format).where(deviations.notna(), ""),
+            "unit": means["unit"],
+            "seeds": means["runs"],
+        }
+    )
+    return said.to_string(index=False)
 
 
 def write_results(folder: Path | str, evaluation: Evaluation) -> tuple[Path, ...]:

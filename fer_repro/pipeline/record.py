@@ -51,17 +51,11 @@ def keep_record(
         UserError: there are no such results, or the record exists.
     """
     root = Path(project)
-    results = root / "results" / dataset / method
-    for table in TABLES:
-        if not (results / table).is_file():
-            raise UserError(
-                f"{results / table}: no such file; run dvc repro with {dataset} in datasets first"
-            )
-    seeds = pd.read_csv(results / "rows.csv", dtype={"seed": str})["seed"].dropna().unique()
+    results = _results(root, dataset, method)
     runs = [
         path.parent
-        for seed in seeds
-        for path in sorted(run_folder(root / "runs", dataset, method, int(seed)).glob("*/config.json"))
+        for seed in evaluated_seeds(root, dataset, method)
+        for path in sorted(run_folder(root / "runs", dataset, method, seed).glob("*/config.json"))
     ]
     if not runs:
         raise UserError(
@@ -89,6 +83,27 @@ def keep_record(
     return Path(records) / name
 
 
+def evaluated_seeds(project: Path | str, dataset: str, method: str) -> list[int]:
+    """List the seeds that the results of one method on one data set rest on, in their order.
+
+    Raises:
+        UserError: there are no such results.
+    """
+    rows = pd.read_csv(_results(Path(project), dataset, method) / "rows.csv", dtype={"seed": str})
+    return [int(seed) for seed in rows["seed"].dropna().unique()]
+
+
+def _results(root: Path, dataset: str, method: str) -> Path:
+    folder = root / "results" / dataset / method
+    for table in TABLES:
+        if not (folder / table).is_file():
+            raise UserError(
+                f"{folder / table}: no such file; run dvc repro with {dataset} in datasets first, or "
+                "fer-repro train and fer-repro evaluate"
+            )
+    return folder
+
+
 def _run(folder: Path, root: Path, dataset: str, method: str) -> dict[str, Any]:
     seed, arm = int(folder.parent.name), folder.name
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -97,8 +112,15 @@ def _run(folder: Path, root: Path, dataset: str, method: str) -> dict[str, Any]:
         "arm": arm,
         "seed": seed,
         **{key: metrics[key] for key in ("best_epoch", "epochs", "parameters")},
-        **{key: value for key, value in timing.items() if key != "environment"},
+        **{key: value for key, value in timing.items() if key not in ("environment", "epochs")},
+        **_peak(timing.get("epochs", [])),
     }
+
+
+def _peak(paces: list[dict[str, float]]) -> dict[str, float]:
+    """Find the highest memory of a run's epochs, where the system told."""
+    known = [pace["memory_mb"] for pace in paces if "memory_mb" in pace]
+    return {"memory_mb": max(known)} if known else {}
 
 
 def _environment(root: Path, dataset: str, method: str) -> dict[str, Any]:
