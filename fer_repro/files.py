@@ -108,7 +108,6 @@ def atomic_write(path: Path) -> Iterator[Path]:
     The temporary name is fixed because ``torch.save`` stores the file's name in the file; a second process
     that writes the same file waits for the first.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     with one_writer(path, wait=True):
         try:
@@ -125,15 +124,14 @@ def atomic_folder(path: Path, force: bool = False) -> Iterator[Path]:
     """Give a temporary folder beside ``path``; rename it to ``path`` on success, delete it on failure.
 
     A folder that is replaced stays whole under its name until the new one takes it, in one step where the
-    system knows how to exchange two names.
+    system knows how to exchange two names. While another process writes the folder, ``force`` waits.
 
     Raises:
-        UserError: ``path`` exists already and ``force`` is false, or another process is writing it.
+        UserError: ``force`` is false, and ``path`` exists already or another process is writing it.
     """
     keep_existing([path], force)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary, old = path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old")
-    with one_writer(path):
+    with one_writer(path, wait=force):
         if old.exists() and not path.exists():
             old.rename(path)  # a process was killed between the two steps
         keep_existing([path], force)
@@ -195,10 +193,15 @@ def one_writer(path: Path, wait: bool = False) -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
+    path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(f".{path.name}.lock.tmp")  # git and DVC ignore .*.tmp
-    file = _locked(lock, wait)
-    if file is None:
+    file = _locked(lock, wait=False)
+    if file is None and not wait:
         raise UserError(f"{path} is being written by another process; nothing was changed")
+    if file is None:
+        print(f"{path} is being written by another process; waiting for its end", file=sys.stderr, flush=True)
+        file = _locked(lock, wait=True)
+    assert file is not None
     try:
         yield
     finally:

@@ -154,6 +154,19 @@ def test_a_folder_that_another_process_writes_is_left_to_it(tmp_path, other):
 
 
 @posix
+def test_who_replaces_a_folder_waits_for_the_other(tmp_path, other, capsys):
+    folder = tmp_path / "store"
+    process = other("folder", folder)
+    threading.Timer(0.5, process.stdin.close).start()  # lets it finish
+    with atomic_folder(folder, force=True) as temporary:
+        assert (folder / "a").read_text() == "of the other"
+        (temporary / "a").write_text("mine")
+    assert (folder / "a").read_text() == "mine"
+    assert capsys.readouterr().err == f"{folder} is being written by another process; waiting for its end\n"
+    assert [item.name for item in tmp_path.iterdir()] == ["store"]
+
+
+@posix
 def test_two_processes_write_a_file_one_after_the_other(tmp_path, other):
     path = tmp_path / "rows.csv"
     process = other("file", path)
