@@ -144,7 +144,8 @@ def _numbers(column: pd.Series, whole: bool = False) -> pd.Series:
     if bad.any():
         row = int(np.argmax(bad.to_numpy()))
         kind = "a whole number from 0" if whole else "a number"
-        raise UserError(f"boxes: row {row + 1}: {column.name} is {column.iloc[row]!r}: expected {kind}")
+        value = column.tolist()[row]
+        raise UserError(f"boxes: row {row + 1}: {column.name} is {value!r}: expected {kind}")
     return values
 
 

@@ -152,7 +152,7 @@ DANGEROUS = {
     "a script in no script": '<noscript><p title="</noscript><img src=x onerror=alert(1)>"></noscript>',
     "a picture in a title": "<title><img src=x onerror=alert(1)></title>",
     "a picture in a text field": "<textarea><img src=x onerror=alert(1)></textarea>",
-    "formulas of another kind": "<math><table><mglyph><style><img src=x onerror=alert(1)></style></table></math>",
+    "formulas of another kind": "<math><table><style><img src=x onerror=alert(1)></style></table></math>",
     "a comment that ends early": "<!--><img src=x onerror=alert(1)>-->",
     "a section": "<![CDATA[><img src=x onerror=alert(1)>]]>",
     "a link that runs": '<a href="javascript:alert(1)">x</a>',
@@ -238,6 +238,6 @@ def test_what_is_harmless_stays():
 SPEC = {
     "version": 1, "method": "rmn", "arm": "plain", "official": None, "task": "expression",
     "classes": ["happy", "sad"], "outputs": 2, "options": {}, "shows": "images", "regions": [],
-    "image_size": 64, "face_size": 48, "colour": "grey", "crop": "square", "standardise": False, "dataset": "synthetic",
-    "pretraining": "none", "source": "here", "threshold": None, "weights_sha256": "0",
+    "image_size": 64, "face_size": 48, "colour": "grey", "crop": "square", "standardise": False,
+    "dataset": "synthetic", "pretraining": "none", "source": "here", "threshold": None, "weights_sha256": "0",
 }  # fmt: skip
