@@ -184,6 +184,17 @@ def test_an_inconclusive_row_says_how_many_seeds_lack():
     assert f"{row['more_seeds']} more seeds would do" in row["line"]
 
 
+def test_a_hundred_seeds_are_no_advice():
+    control = np.arange(60_000).reshape(3, -1) % 2 == 0
+    masked = control.copy()
+    masked[0, 1:4000:2] = True  # one seed gains 10 points, another loses 6
+    masked[1, 4000:6400:2] = False
+    evidence = evidence_of({"masked": masked, "no_mask": control})
+    (row,) = judge(claims_with(where=(published(3.0),)), [evidence], 0.95).to_dict("records")
+    assert row["more_seeds"] > 30
+    assert "not to be decided with these data, more than 30 more seeds would be needed" in row["line"]
+
+
 def test_augmented_evidence_is_preferred_where_the_paper_augments():
     plain, shown = evidence_of(two_arms()), evidence_of(two_arms(0.07), augmented=True)
     place = replace(PLACE, augmented=True)
