@@ -77,7 +77,8 @@ def test_the_next_step_fits_params_yaml(fer, project):
     _, out, _ = fer("data", "add", "fer2013", "../raw/fer2013.csv", "--force")
     assert out.rstrip().splitlines()[-1] == "Next: dvc repro"
     _, out, _ = fer("data", "list")
-    assert "fer2013     in the pipeline" in out
+    assert re.search(r"^fer2013 +in the pipeline  35 samples", out, re.MULTILINE)
+    assert re.search(r"^synthetic_forgeries +in the pipeline  part of", out, re.MULTILINE)
 
 
 def test_doctor_is_content_with_an_official_set(fer, project, monkeypatch):
@@ -139,6 +140,38 @@ def test_mistakes_exit_with_2(fer, project, arguments, message):
     assert (code, out) == (2, "")
     assert message in err
     assert "Traceback" not in err
+
+
+def test_a_wrong_folder_is_told_with_the_right_one(fer, project, monkeypatch):
+    below = project / "notes"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    code, _, err = fer("data", "list")
+    assert code == 2
+    assert f"params.yaml: no such file; it lies in {project}" in err
+    monkeypatch.chdir(project.parent)
+    _, _, err = fer("data", "list")
+    assert "start in the project's top folder" in err
+
+
+def test_verify_outside_the_project_says_where_to_start(fer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = fer("verify")
+    assert code == 2
+    assert "start in the project's top folder" in err
+    assert "Traceback" not in err
+
+
+def test_a_missing_model_is_told_with_the_training_of_its_kind(fer, project):
+    Image.new("RGB", (8, 8)).save(project / "a.png")
+    for arguments, example in (
+        (("predict", "a.png"), "fer-repro train rmn synthetic`"),
+        (("compare-faces", "a.png", "a.png"), "fer-repro train adacos synthetic_pairs`"),
+        (("detect-manipulation", "a.png"), "fer-repro train efficientnet synthetic_forgeries`"),
+    ):
+        code, _, err = fer(*arguments)
+        assert code == 2
+        assert example in err
 
 
 def test_an_existing_set_stays(fer, project):
@@ -313,3 +346,15 @@ def test_a_page_is_written_over_a_file_only_by_force(fer, project):
     code, _, err = fer("report", "--out", "thesis.html")
     assert (code, page.read_text()) == (2, "of the user")
     assert err == "fer-repro: thesis.html exists already; nothing was changed (--force replaces it)\n"
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(fer, project):
+    from fer_repro.files import one_writer
+
+    fer("data", "add", "fer2013", "../raw/fer2013.csv")
+    with one_writer(Path("scratch/runs/fer2013/rmn/0")):
+        code, _, err = fer("train", "rmn", "fer2013", "--smoke")
+    assert code == 2
+    said = "scratch/runs/fer2013/rmn/0 is being written by another process; nothing was changed"
+    assert err == f"fer-repro: {said}\n"
+    assert not (project / "scratch/prepared").exists()

@@ -113,8 +113,19 @@ def outdated_stages() -> list[str]:
     if (
         done.returncode and not lines
     ):  # behind a stage that would run, a dry run may stumble over absent files
-        raise UserError(f"dvc cannot check the pipeline: {' '.join(done.stderr.split())}")
+        raise UserError(
+            f"dvc cannot check the pipeline: {' '.join(done.stderr.split())}{_advice(done.stderr)}"
+        )
     return [line.split("'")[1] for line in lines]
+
+
+def _advice(told: str) -> str:
+    """Say what helps where DVC says only what is wrong."""
+    if "not a git repository" in told:
+        return "; run git init here, or: dvc config --local core.no_scm true"
+    if "not inside of a DVC repository" in told or "dvc.yaml' does not exist" in told:
+        return "; start in the project's top folder"
+    return ""
 
 
 def _committed(path: Path) -> str | None:
