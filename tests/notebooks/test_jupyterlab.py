@@ -103,12 +103,20 @@ def run_all(browser, address, project, name):
         page.wait_for_timeout(1500)
         page.keyboard.press("Control+s")
         page.wait_for_timeout(500)
-        code = [cell for cell in json.loads(file.read_text())["cells"] if cell["cell_type"] == "code"]
+        code = saved_code(file)
         failed = [output for cell in code for output in cell["outputs"] if output["output_type"] == "error"]
         assert not failed, failed[0]["ename"] + ": " + failed[0]["evalue"]
-        if all(cell["execution_count"] for cell in code):
+        if code and all(cell["execution_count"] for cell in code):
             return page, code
         assert time.monotonic() < until, f"{name}: cells are still running"
+
+
+def saved_code(file):
+    """The code cells as they were saved last; none while the file is being written."""
+    try:
+        return [cell for cell in json.loads(file.read_text())["cells"] if cell["cell_type"] == "code"]
+    except json.JSONDecodeError:
+        return []
 
 
 def texts(code):
