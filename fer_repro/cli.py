@@ -33,6 +33,9 @@ Project = Annotated[
     typer.Option("--project", help="Folder of runs/, prepared/, results/; `fer-repro train` fills scratch/."),
 ]
 Params = Annotated[Path, typer.Option("--params", help="The project's params.yaml.")]
+TrainedOn = Annotated[
+    str, typer.Argument(help="Its data set; fer-repro data list names them.", metavar="DATASET")
+]
 DatasetName = Annotated[str, typer.Argument(help="The data set, e.g. fer2013.", metavar="NAME")]
 
 
@@ -132,7 +135,7 @@ def data_list(store: Stores = Path("stores"), params: Params = Path("params.yaml
 @app.command("train", rich_help_panel=RUNS)
 def train(
     method: Annotated[str, typer.Argument(help="A method of params.yaml, e.g. rmn.", metavar="METHOD")],
-    dataset: DatasetName,
+    dataset: TrainedOn,
     seed: Annotated[
         int, typer.Option("--seed", help="Seed of start weights, order and augmentation.", min=0)
     ] = 0,
@@ -154,6 +157,9 @@ def train(
     params: Params = Path("params.yaml"),
 ) -> None:
     """Train all arms of one method with one seed, without DVC and notebooks; a killed run continues.
+
+    Writes OUT/DATASET/METHOD/SEED/ARM. Then `fer-repro evaluate` compares the arms, and `fer-repro predict
+    --model` takes such a folder.
 
     Several processes share a run: torchrun --nproc-per-node 2 -m fer_repro.cli train rmn synthetic
 
@@ -203,7 +209,7 @@ def train(
 @app.command("evaluate", rich_help_panel=RUNS)
 def evaluate(
     method: Annotated[str, typer.Argument(help="A method of params.yaml, e.g. rmn.", metavar="METHOD")],
-    dataset: DatasetName,
+    dataset: TrainedOn,
     seeds: Annotated[
         list[int] | None,
         typer.Option("--seed", help="Once for each seed; those of params.yaml if left out."),
@@ -277,6 +283,8 @@ def record(
 @app.command("verify", rich_help_panel=RUNS)
 def verify() -> None:
     """Check results in git against dvc.lock, and fresh ones against those in git; exit code 1 if they differ.
+
+    Nothing is trained. Rows that differ are printed, and whether by more than seeds do.
 
     Example: fer-repro verify
     """

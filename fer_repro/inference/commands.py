@@ -24,7 +24,9 @@ ModelPath = Annotated[
         "--model", "-m", help="A run's folder, a model file, or hf://owner/name; else the best of runs/."
     ),
 ]
-Runtime = Annotated[str, typer.Option("--runtime", help="torch or onnx; onnx needs no torch.")]
+Runtime = Annotated[
+    str, typer.Option("--runtime", help="torch or onnx, which needs no torch; told by the model if left out.")
+]
 Device = Annotated[str, typer.Option("--device", help="For torch: auto, cpu, cuda ...")]
 Detector = Annotated[
     str,
@@ -67,9 +69,13 @@ def predict(
         str, typer.Option("--variant", help="Of an official checkpoint; see fer-repro import --list.")
     ] = "",
     colour: Annotated[str, typer.Option("--colour", help="grey or rgb, where a run's data are gone.")] = "",
-    face_size: Annotated[int, typer.Option("--face-size", help="Side of their images, likewise.", min=0)] = 0,
+    face_size: Annotated[
+        int, typer.Option("--face-size", help="Side of the run's images, where its data are gone.", min=0)
+    ] = 0,
 ) -> None:
     """Predict all faces of pictures and videos.
+
+    Without --csv, --json, --parquet or --annotate a table is printed. A killed call continues.
 
     Exit code 0: all done. 3: some inputs could not be read, named on stderr; all others are done.
 
@@ -158,6 +164,8 @@ def compare_faces(
 ) -> None:
     """Tell whether two pictures show one person (`fer-repro verify` is for results).
 
+    The model is one of adacos or p2sgrad; its threshold was chosen on the run's validation pairs.
+
     Example: fer-repro compare-faces a.jpg b.jpg --model runs/synthetic_pairs/adacos/0/dynamic
     """
     import json
@@ -186,6 +194,9 @@ def detect_manipulation(
     as_json: Json = False,
 ) -> None:
     """Score videos by an ensemble of networks trained on manipulated faces.
+
+    The score is P(manipulated): the sigmoid of the mean logit over networks and frames. Above 0.5 counts as
+    manipulated. Exit codes are those of predict.
 
     Example: fer-repro detect-manipulation clip.mp4 -m runs/ffpp/efficientnet/0/plain -m ...
     """
