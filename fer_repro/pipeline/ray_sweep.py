@@ -95,8 +95,7 @@ class RayWorkers:
             max_retries=RETRIES,
         )
         outs = [str(out) for out in stage.outs]
-        omp_threads = os.environ.get("OMP_NUM_THREADS", "")
-        return task.remote(stage.name, stage.commands, str(stage.folder), outs, omp_threads)
+        return task.remote(stage.name, stage.commands, str(stage.folder), outs)
 
     def _succeeded(self, name: str, task: Any) -> bool:  # noqa: ANN401 - a reference of Ray's
         try:
@@ -169,6 +168,8 @@ def _connect(ray: Any, address: str, threads: int, limit: int) -> None:  # noqa:
                 ray.shutdown()
                 if trial == 0:
                     reason = _first_line(error)
+                    if "AuthToken" in str(error.__cause__):
+                        reason += "; it asks for a token: set RAY_AUTH_MODE and RAY_AUTH_TOKEN as there"
                     raise UserError(f"--ray {address}: no Ray to work with there: {reason}") from None
     finally:
         signal.signal(signal.SIGTERM, before)  # Ray takes it for itself

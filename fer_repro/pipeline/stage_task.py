@@ -6,6 +6,7 @@ stage's own commands need.
 
 import ctypes
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,12 +18,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 LINES = 20  # of what a stage printed last, kept to say why it failed
-# a shell that is told to end takes its group, all that the command has started, with it
-_GUARDED = 'trap "trap - TERM; kill 0" TERM; eval "$1" & wait $!'
+_COMPOUND = re.compile(r"[|&;<>()`\n]")
 
 
 def run_commands(
-    name: str, commands: Sequence[str], folder: str, outs: Sequence[str], omp_threads: str = ""
+    name: str, commands: Sequence[str], folder: str, outs: Sequence[str]
 ) -> tuple[int, str, str, float]:
     """Run a stage's commands as DVC would, but without DVC: nothing that an earlier run wrote stays.
 
@@ -34,7 +34,6 @@ def run_commands(
         commands: one after the other, up to the first that fails.
         folder: the project's; all machines must see the same.
         outs: absolute paths of what the commands write.
-        omp_threads: OMP_NUM_THREADS of the process that leads; empty where it has none.
 
     Returns:
         Exit code, the last lines printed, the machine's name, seconds.
@@ -43,7 +42,7 @@ def run_commands(
     if not Path(folder).is_dir():
         return 2, f"{folder} is not there on {machine}: the machines of a cluster must share it", machine, 0.0
     _delete(outs)
-    environment = _environment(name, folder, omp_threads)
+    environment = _environment(name, folder)
     tail: deque[str] = deque(maxlen=LINES)
     for command in commands:
         if code := _run(command, folder, environment, tail):
@@ -59,21 +58,18 @@ def _delete(outs: Iterable[str]) -> None:
             out.unlink(missing_ok=True)
 
 
-def _environment(name: str, folder: str, omp_threads: str) -> dict[str, str]:
+def _environment(name: str, folder: str) -> dict[str, str]:
     """Give commands what DVC gives them, and the programs of this worker's environment."""
-    inherited = dict(os.environ)
-    inherited.pop("OMP_NUM_THREADS", None)  # Ray sets it, and numbers depend on it in the last digits
-    if omp_threads:
-        inherited["OMP_NUM_THREADS"] = omp_threads
     programs = str(Path(sys.executable).parent)
-    path = os.pathsep.join([programs, inherited.get("PATH", os.defpath)])
-    return {**inherited, "PATH": path, "DVC_STAGE": name, "DVC_ROOT": folder}
+    path = os.pathsep.join([programs, os.environ.get("PATH", os.defpath)])
+    return {**os.environ, "PATH": path, "DVC_STAGE": name, "DVC_ROOT": folder}
 
 
 def _run(command: str, folder: str, environment: Mapping[str, str], tail: deque[str]) -> int:
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     with subprocess.Popen(
-        ["/bin/sh", "-c", _GUARDED, "sh", command],
+        # without a shell in between, what ends with the worker is the command itself
+        ["/bin/sh", "-c", command if _COMPOUND.search(command) else f"exec {command}"],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
@@ -82,7 +78,6 @@ def _run(command: str, folder: str, environment: Mapping[str, str], tail: deque[
         errors="replace",
         # PR_SET_PDEATHSIG; on other systems Ray, or the stage itself, sees that the worker has gone
         preexec_fn=(lambda: libc.prctl(1, signal.SIGTERM)) if libc else None,
-        process_group=0 if libc else None,
     ) as process:
         for line in process.stdout or ():
             tail.append(line)

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 import pytest
+from stub_project import Project
 from sweep_project import stages_in_lock
 
 from fer_repro.errors import UserError
@@ -15,13 +16,14 @@ EVALUATE = "evaluate-faces@synthetic-rmn"
 
 
 @pytest.fixture
-def finished(clone, monkeypatch):
-    """The working folder: a clone where DVC itself has run everything."""
-    monkeypatch.chdir(clone.folder)
+def finished(project, tmp_path, monkeypatch):
+    """The working folder: a copy of the project where DVC itself has run everything, cache and all."""
+    made = Project(shutil.copytree(project.folder, tmp_path / "copy"))
+    made.environment["DVC_SITE_CACHE_DIR"] = project.environment["DVC_SITE_CACHE_DIR"]
+    monkeypatch.chdir(made.folder)
     for name in ("PATH", "DVC_SITE_CACHE_DIR"):
-        monkeypatch.setenv(name, clone.environment[name])
-    clone.dvc("repro", "-q")
-    return clone
+        monkeypatch.setenv(name, made.environment[name])
+    return made
 
 
 def run(stage):

@@ -203,6 +203,14 @@ def test_a_cluster_that_does_not_answer_is_one_sentence(monkeypatch):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_a_cluster_that_wants_a_token_says_so(monkeypatch):
+    error = ConnectionError("Failed to connect")
+    error.__cause__ = RuntimeError("AuthenticationError: InvalidAuthToken: it is missing")
+    monkeypatch.setitem(sys.modules, "ray", StandIn(error=error))
+    with pytest.raises(UserError, match=r"asks for a token: set RAY_AUTH_MODE and RAY_AUTH_TOKEN as there$"):
+        ray_workers("10.0.0.1:6379", runtime(), 0, 1.0).__enter__()
+
+
 def test_a_ray_of_our_own_that_gives_itself_up_is_started_again(monkeypatch):
     ray = StandIn(error=Exception("The current node timed out during startup."))
     monkeypatch.setitem(sys.modules, "ray", ray)
