@@ -158,8 +158,7 @@ def train(
 ) -> None:
     """Train all arms of one method with one seed, without DVC and notebooks; a killed run continues.
 
-    Writes OUT/DATASET/METHOD/SEED/ARM. Then `fer-repro evaluate` compares the arms, and `fer-repro predict
-    --model` takes such a folder.
+    Writes OUT/DATASET/METHOD/SEED/ARM for `fer-repro evaluate` and `fer-repro predict --model`.
 
     Several processes share a run: torchrun --nproc-per-node 2 -m fer_repro.cli train rmn synthetic
 

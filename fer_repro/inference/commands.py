@@ -195,8 +195,7 @@ def detect_manipulation(
 ) -> None:
     """Score videos by an ensemble of networks trained on manipulated faces.
 
-    The score is P(manipulated): the sigmoid of the mean logit over networks and frames. Above 0.5 counts as
-    manipulated. Exit codes are those of predict.
+    The score is P(manipulated), from the mean logit over networks and frames; exit codes as of predict.
 
     Example: fer-repro detect-manipulation clip.mp4 -m runs/ffpp/efficientnet/0/plain -m ...
     """
