@@ -7,13 +7,14 @@ from contextlib import contextmanager, suppress
 
 SIZE = "96m"
 CLOCK = '''
-"""A clock that jumps by up to ten years, forth and back, five times a second."""
-import random, time
+"""A clock that is set at one moment: the environment says when, and by how many seconds."""
+import os, time
 
 _time, _monotonic = time.time, time.monotonic
+_moment, _jump = map(float, os.environ["FER_REPRO_JUMP"].split())
 
 def jumping():
-    return _time() + random.Random(int(_monotonic() * 5)).uniform(-3e8, 3e8)
+    return _time() + (_jump if _monotonic() > _moment else 0.0)
 
 time.time, time.time_ns = jumping, lambda: int(jumping() * 1e9)
 '''
@@ -62,8 +63,11 @@ def ground(place, wants_disk):
             subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-def jumping_clock(folder):
-    """Write the clock into a folder of modules; returns the environment that sets it."""
+def jumping_clock(folder, moment, seconds, modules):
+    """Write the clock into a folder of modules; returns the environment that sets it.
+
+    ``moment`` is one of ``time.monotonic``, which all processes share.
+    """
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(CLOCK)
-    return str(folder)
+    return {"PYTHONPATH": f"{folder}{os.pathsep}{modules}", "FER_REPRO_JUMP": f"{moment} {seconds}"}

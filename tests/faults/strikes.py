@@ -135,10 +135,11 @@ def strike(target, kind, rng, place):
         if kind in NEEDS_DISK and not where.disk:
             pytest.skip("a disk of its own needs root and mount")
         folder, mark = copy_of(target.template, place), uuid.uuid4().hex
-        modules = jumping_clock(place / "clock") + os.pathsep + target.environment.get("PYTHONPATH", "")
-        jumps = {"PYTHONPATH": modules} if kind == "clock" else {}
+        at, jumps = rng.uniform(0.0, target.span), {}
+        if kind == "clock":
+            years, modules = rng.uniform(-10, 10), target.environment.get("PYTHONPATH", "")
+            jumps = jumping_clock(place / "clock", time.monotonic() + at, years * 3e7, modules)
         process = target.start(folder, mark, **jumps)
-        at = rng.uniform(0.0, target.span)
         with suppress(subprocess.TimeoutExpired):
             process.wait(at)
         second = target.start(folder, mark) if kind == "twice" else None

@@ -152,6 +152,29 @@ def test_a_full_disk_is_told_without_a_traceback(project, capsys, raised, said):
     assert "Traceback" not in shown
 
 
+def test_a_clock_that_is_set_forward_costs_a_second_start(project, monkeypatch):
+    import papermill
+
+    starts, late = [], RuntimeError("Kernel didn't respond in 600 seconds")
+
+    def execute(*arguments, **options):
+        starts.append(options["start_timeout"])
+        if len(starts) == 1:
+            raise late
+        return original(*arguments, **options)
+
+    original = papermill.execute_notebook
+    monkeypatch.setattr(papermill, "execute_notebook", execute)
+    write_notebook("train", "print('done')")
+    notebooks.run_notebook("train", {})
+    assert starts == [600, 600]
+    starts.clear()
+    monkeypatch.setattr(notebooks, "KERNEL_SECONDS", -1)  # the kernel was late indeed
+    with pytest.raises(RuntimeError, match="didn't respond"):
+        notebooks.run_notebook("train", {})
+    assert len(starts) == 1
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(project, capsys):
     Path("executed").touch()
     assert notebooks.main(["run", "train"]) == 1
