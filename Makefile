@@ -23,7 +23,7 @@ export DVC_NO_ANALYTICS := 1
 unexport PYTHONPATH
 unexport PYTHONHOME
 
-.PHONY: help install reproduce reproduce-full test test-slow verify lab lint lock data clean
+.PHONY: help install reproduce reproduce-full test test-slow verify lab docs bench lint lock data clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -59,6 +59,12 @@ verify: $(STAMP) ## check the results in git against dvc.lock, and fresh ones ag
 
 lab: $(STAMP) ## open JupyterLab on the notebooks (this machine only, with a token)
 	@jupyter lab --ServerApp.ip=127.0.0.1 $$([ "$$(id -u)" = 0 ] && echo --allow-root) --LabApp.default_url=/lab/tree/notebooks
+
+docs: $(STAMP) ## build the documentation into site/
+	@mkdocs build --strict
+
+bench: $(STAMP) ## measure speeds on this machine (ten minutes, best while it rests); writes docs/benchmarks.md
+	@python -m benchmarks
 
 lint: $(STAMP) ## check format, style, layers and types
 	@ruff format --check .
