@@ -24,9 +24,9 @@ from fer_repro.errors import UserError
 from fer_repro.pipeline import stage_task
 from fer_repro.pipeline.dvc_stages import Stage, record, stage_to_run
 
-RETRIES = 3
+RETRIES = 2
 """How often a task begins again after its worker or machine was lost."""
-TRIES = 3
+TRIES = 2
 """How often a Ray of our own is started: on a busy machine its parts lose patience with one another."""
 LOCAL = "local"
 _STORE = 80_000_000  # bytes of shared memory for a Ray of our own: tasks exchange files
