@@ -22,6 +22,13 @@ _KEPT_LINES = re.compile("\b\n(.+?)\n\n", re.DOTALL)  # click's mark of a paragr
 _COMMANDS = "# Commands\n\nWhat `fer-repro COMMAND --help` says, on one page.\n\n"
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Link the benchmarks where ``make bench`` has written them."""
+    if (ROOT / "docs/benchmarks.md").is_file():
+        config.nav[-1]["Reference"].insert(-1, "benchmarks.md")
+    return config
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the made pages to those of ``docs/``."""
     pages = {
