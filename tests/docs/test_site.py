@@ -17,6 +17,7 @@ from bs4 import BeautifulSoup
 ROOT = Path(__file__).parents[2]
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
+PATIENCE = 120_000  # milliseconds, for a machine with other work on it
 NAMED_ONLY = {"canonical", "next", "prev", "license"}  # relations of <link> that load nothing
 
 
@@ -27,7 +28,7 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("documentation") / "site"
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr
     return folder
@@ -108,6 +109,7 @@ def browser():
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_behave_on_a_phone(browser, address, pages, scheme):
     view = browser.new_page(viewport={"width": 375, "height": 800}, color_scheme=scheme)
+    view.set_default_timeout(PATIENCE)
     asked, complaints = [], []
     view.on("request", lambda request: asked.append(request.url))
     view.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
@@ -124,11 +126,12 @@ def test_pages_behave_on_a_phone(browser, address, pages, scheme):
 
 def test_the_search_finds(browser, address):
     view = browser.new_page()
+    view.set_default_timeout(PATIENCE)
     view.goto(f"{address}/index.html", wait_until="load")
     view.get_by_role("textbox", name="Search").click()
     view.keyboard.type("island loss")
     found = view.locator(".md-search-result__link").first
-    found.wait_for(state="visible", timeout=20_000)
+    found.wait_for(state="visible")
     assert "add_method.html" in found.get_attribute("href")
     view.close()
 
@@ -137,6 +140,7 @@ def test_the_search_finds(browser, address):
 def test_nothing_bars_the_way_of_screen_readers_and_keyboards(browser, address, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     view = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    view.set_default_timeout(PATIENCE)
     found = set()
     for name in ("results", "add_method"):
         view.goto(f"{address}/{name}.html", wait_until="load")

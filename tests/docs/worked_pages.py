@@ -53,7 +53,7 @@ def run(command, project):
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": programs, "PYTHONPATH": str(project), "NO_COLOR": "1"}
     done = subprocess.run(
-        ["bash", "-euc", command], cwd=project, env=environment, capture_output=True, text=True, timeout=300
+        ["bash", "-euc", command], cwd=project, env=environment, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
