@@ -175,6 +175,7 @@ def make_project(tmp_path):
     write(tmp_path / "comparison/cost.csv", COSTS)
     write(tmp_path / "comparison/tables/rmn.html", PAPER_TABLE)
     write(tmp_path / "dvc.lock", LOCK)
+    write(tmp_path / "docs/verdicts.md", "Rules.")
     make_record(tmp_path / "records")
     for seed in range(3):
         for arm in ACCURACIES:
@@ -194,7 +195,8 @@ def make_project(tmp_path):
         new_code_cell("y", outputs=[shown(show_figure(sheet, evil, f'"{evil}'))]),
         new_code_cell("z", outputs=[new_output("display_data", data={"image/png": PIXEL})]),
         new_code_cell("z", outputs=[new_output("display_data", data={"text/html": f"<p id='p'>{evil}</p>"})]),
-        new_markdown_cell("## The end"),
+        new_markdown_cell("## The end\n\n> A quotation.\n\n| topic | `here` |\n|---|---|\n| mask | 1 |"),
+        new_code_cell("1 / 0", outputs=[new_output("error", ename="E", evalue="no", traceback=["E: no"])]),
     ]
     for name in ("rmn-synthetic", "data-synthetic", "comparison"):
         (tmp_path / "executed").mkdir(exist_ok=True)
