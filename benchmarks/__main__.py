@@ -9,6 +9,7 @@ import importlib
 import json
 import sys
 import time
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,14 +36,19 @@ def main(arguments: list[str]) -> int:
     torch.set_num_threads(1)
     settings = Settings(asked.device, asked.quick)
     tables: dict[str, Table] = {}
-    for name in asked.names or (PARTS if asked.device == "cpu" else ON_CUDA):
+    names = asked.names or (PARTS if asked.device == "cpu" else ON_CUDA)
+    for name in names:
         begin = time.monotonic()
-        tables[name] = importlib.import_module(f"benchmarks.{name}").measure(settings)
+        try:
+            tables[name] = importlib.import_module(f"benchmarks.{name}").measure(settings)
+        except Exception:  # the others are worth their minutes
+            traceback.print_exc()
+            continue
         print(table_text(tables[name]))
         print(f"[{name}: {time.monotonic() - begin:.0f} s]\n", file=sys.stderr, flush=True)
     if not asked.names and not asked.quick:
         _write(asked.out, machine(settings), tables, "" if asked.device == "cpu" else f"-{asked.device}")
-    return 0
+    return int(len(tables) < len(names))
 
 
 def _write(root: Path, described: dict[str, str | int], tables: dict[str, Table], suffix: str) -> None:

@@ -1,0 +1,75 @@
+"""The benchmarks run, their ratios are taken round by round, and their page holds what was measured."""
+
+import importlib
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def part(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    return lambda name: importlib.import_module(f"benchmarks.{name}")
+
+
+def test_calls_are_timed_by_turns_after_one_round_that_does_not_count(part):
+    tables, order = part("tables"), []
+    settings = tables.Settings("cpu", quick=False)
+    found = tables.by_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, settings)
+    assert order == ["a", "b"] * (settings.repeats + 1)
+    assert {name: len(spread.values) for name, spread in found.items()} == {"a": 5, "b": 5}
+
+
+def test_work_is_counted_and_waiting_is_not(part):
+    tables = part("tables")
+    settings = tables.Settings("cpu", quick=True)
+    found = tables.by_turns({"wait": lambda: time.sleep(0.3), "work": lambda: sum(range(10**6))}, settings)
+    assert found["wait"].median < 0.1 < 100 * found["work"].median
+
+
+def test_ratios_are_taken_round_by_round(part):
+    tables = part("tables")
+    slow, fast = tables.Spread((2.0, 8.0, 3.0)), tables.Spread((1.0, 2.0, 3.0))
+    assert tables.ratios(slow, fast).values == (2.0, 4.0, 1.0)
+    assert tables.ratios(slow, fast).shown(".1f") == "2.0 (1.0 to 4.0)"
+
+
+def test_named_parts_print_their_tables_and_write_nothing(tmp_path):
+    command = [sys.executable, "-m", "benchmarks", "stages", "--quick", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.startswith("## Cost of the default reproduction")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_part_is_told():
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "speed"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 2
+    assert "there is no benchmark 'speed'" in done.stderr
+
+
+def test_results_and_page_hold_the_tables_and_the_machine_without_its_name(part, tmp_path):
+    tables, runner = part("tables"), part("__main__")
+    table = tables.Table("Speed", "What was timed.", ("thing", "s"), [["a", "1.50"], ["b", "20"]])
+    runner._write(tmp_path, tables.machine(tables.Settings("cpu", quick=True)), {"speed": table}, "")
+    kept = json.loads((tmp_path / "benchmarks" / "results.json").read_text())
+    assert kept["tables"]["speed"]["rows"] == [["a", "1.50"], ["b", "20"]]
+    about = {"processor", "cores", "threads", "instructions", "accelerator"}  # no name of a host
+    assert set(kept["machine"]) == about | {"python", "torch", "torchvision", "numpy"}
+    page = (tmp_path / "docs" / "benchmarks.md").read_text()
+    assert "| a       | 1.50 |" in page
+
+
+@pytest.mark.slow
+def test_every_part_runs():
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick"], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.count("\n## ") + done.stdout.startswith("## ") == 7
