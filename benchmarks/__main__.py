@@ -1,7 +1,8 @@
 """Run all benchmarks, or the named ones: ``python -m benchmarks [NAME ...] [--quick] [--device cuda]``.
 
 All together write ``benchmarks/results.json`` and ``docs/benchmarks.md`` (with ``--device cuda`` files of
-their own); named ones and ``--quick`` only print.
+their own); named ones and ``--quick`` only print. Exit code 1: a part failed, the others are
+there.
 """
 
 import argparse
