@@ -14,6 +14,7 @@ from fer_repro.inference.runs import read_run_facts
 from fer_repro.inference.spec import ModelSpec
 from fer_repro.inference.start_weights import StartWeights, start_weights
 from fer_repro.methods.method import load_method
+from fer_repro.report.tables import markdown_text
 
 CODE_LICENCE = "MIT"
 PAPERS = Path(__file__).parents[2] / "published" / "papers.yaml"
@@ -168,7 +169,8 @@ def _text(spec: ModelSpec, facts: dict[str, Any]) -> str:
     paper = facts["model"]["paper"]
     lines = [
         f"# {spec.name}",
-        f"A network of *{paper['title']}* (arXiv:{paper['arxiv']}), for {spec.task}. Weights: {spec.source}.",
+        f"A network of *{paper['title']}* (arXiv:{paper['arxiv']}), for {spec.task}. Weights: "
+        f"{markdown_text(spec.source)}.",
         EXAMPLE,
         "## Input",
         _pairs(facts["input"]),
@@ -195,8 +197,8 @@ def _pairs(values: dict[str, Any]) -> str:
 
 def _said(value: Any) -> str:  # noqa: ANN401 - a YAML value
     if isinstance(value, dict):
-        return ", ".join(f"{name} {inner}" for name, inner in value.items())
-    return str(value)
+        return ", ".join(f"{name} {_said(inner)}" for name, inner in value.items())
+    return markdown_text(str(value))
 
 
 def _measured(facts: dict[str, Any]) -> str:
@@ -239,8 +241,9 @@ def _groups(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    cells = [head, ["---"] * len(head), *rows]
-    return "\n".join(
-        f"| {' | '.join(f'{cell:.4f}' if isinstance(cell, float) else str(cell) for cell in row)} |"
-        for row in cells
-    )
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(_shown, line))} |" for line in lines)
+
+
+def _shown(cell: Any) -> str:  # noqa: ANN401 - a cell
+    return f"{cell:.4f}" if isinstance(cell, float) else markdown_text(str(cell))

@@ -6,6 +6,7 @@ stay where they are.
 """
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -48,8 +49,10 @@ def keep_record(
         The record's folder.
 
     Raises:
-        UserError: there are no such results, or the record exists.
+        UserError: the name is a path, there are no such results, or the record exists.
     """
+    if not re.fullmatch(r"\w[\w.-]*", name, re.ASCII):
+        raise UserError(f"name of a record is {name!r}: expected letters, digits, _, - and dots, no path")
     root = Path(project)
     results = _results(root, dataset, method)
     runs = [

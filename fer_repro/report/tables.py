@@ -356,15 +356,17 @@ def _align(column: Column) -> str:
 
 def as_markdown(frame: pd.DataFrame, columns: Sequence[Column], caption: str = "") -> str:
     """Write a GitHub table."""
-    lines = [f"{_cell(caption)}\n"] if caption else []
-    lines.append("| " + " | ".join(_cell(c.heading) for c in columns) + " |")
+    lines = [f"{markdown_text(caption)}\n"] if caption else []
+    lines.append("| " + " | ".join(markdown_text(c.heading) for c in columns) + " |")
     lines.append("|" + "|".join("---" if c.kind in ("text", "note") else "---:" for c in columns) + "|")
-    lines += ["| " + " | ".join(_cell(text) for text in texts) + " |" for texts in _printed(frame, columns)]
+    lines += [
+        "| " + " | ".join(markdown_text(text) for text in texts) + " |" for texts in _printed(frame, columns)
+    ]
     return "\n".join(lines) + "\n"
 
 
-def _cell(text: str) -> str:
-    """Keep names from becoming markup: no tags, no links, no pictures that a reader's page would load."""
+def markdown_text(text: str) -> str:
+    """Keep a name from becoming markup: no tags, no links, no pictures that a reader's page would load."""
     for mark in ("\\", "|", "["):
         text = text.replace(mark, f"\\{mark}")
     return " ".join(text.replace("<", "&lt;").splitlines())

@@ -10,12 +10,16 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 from PIL import Image
 
+from fer_repro.errors import UserError
+from fer_repro.inference.cards import card
 from fer_repro.inference.faces_in import read_boxes
 from fer_repro.inference.journal import spreadsheet_cell, write_rows
 from fer_repro.inference.spec import read_spec
+from fer_repro.pipeline.record import keep_record
 from fer_repro.report.display import figure_html, say
 from fer_repro.report.exports import Part, as_csv, write_formats
 from fer_repro.report.figures import contact_sheet
@@ -140,6 +144,27 @@ def test_a_name_is_no_formula_in_a_figure(title):
         assert image.size[0] > 10
 
 
+@pytest.mark.parametrize("name", [*MARKUP, "![x](x.png)", "a | b"])
+def test_a_model_card_shows_names_and_runs_nothing(name):
+    from nbconvert.filters import markdown2html
+
+    text = card(
+        read_spec(json.dumps(SPEC | {"classes": [name, "sad"], "source": name, "dataset": name}), "here")
+    )
+    _, header, body = text.split("---\n", 2)
+    assert yaml.safe_load(header)["model"]["classes"] == [name, "sad"]
+    soup = BeautifulSoup(markdown2html(body), "html.parser")
+    assert not soup.find_all(["script", "img", "svg"])
+    assert len(soup.find_all("h1")) == 1
+
+
+@pytest.mark.parametrize("name", ["../mine", "/tmp/mine", "a/b", "", ".", "..", ".git", "a\nb", "a b"])
+def test_the_name_of_a_record_is_no_path(name, tmp_path):
+    with pytest.raises(UserError, match=r"name of a record is .*: expected letters, digits"):
+        keep_record(name, "synthetic", "rmn", project=tmp_path, records=tmp_path / "records")
+    assert not any(tmp_path.iterdir())
+
+
 DANGEROUS = {
     "a script": "<script>alert(1)</script>",
     "a handler": '<p onclick="alert(1)">x</p>',
@@ -237,7 +262,8 @@ def test_what_is_harmless_stays():
 
 SPEC = {
     "version": 1, "method": "rmn", "arm": "plain", "official": None, "task": "expression",
-    "classes": ["happy", "sad"], "outputs": 2, "options": {}, "shows": "images", "regions": [],
-    "image_size": 64, "face_size": 48, "colour": "grey", "crop": "square", "standardise": False,
-    "dataset": "synthetic", "pretraining": "none", "source": "here", "threshold": None, "weights_sha256": "0",
+    "classes": ["happy", "sad"], "outputs": 2, "options": {"width": 8, "pretrained": False},
+    "shows": "images", "regions": [], "image_size": 64, "face_size": 48, "colour": "grey", "crop": "square",
+    "standardise": False, "dataset": "synthetic", "pretraining": "none", "source": "here", "threshold": None,
+    "weights_sha256": "0",
 }  # fmt: skip
