@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.tables import ROOT, Settings, Table
 from fer_repro.params import read_params
 
-KINDS = {"data": "prepare", "train": "train", "comparison": "compare"}
+KINDS = {"data": "prepare", "train": "train", "": "evaluate and tell", "comparison": "compare"}
 
 
 def measure(settings: Settings) -> Table:
@@ -27,9 +27,9 @@ def measure(settings: Settings) -> Table:
 def _stage_rows(folder: Path) -> list[list[str]]:
     found: dict[str, list[float]] = defaultdict(list)
     for path in sorted(folder.glob("*.json")):
-        kind = KINDS.get(path.stem.split("-")[0], "evaluate and tell")
+        kind = KINDS.get(path.stem.split("-")[0], KINDS[""])
         found[kind].append(json.loads(path.read_text(encoding="utf-8"))["seconds"])
-    return [_row(f"{kind}: whole stages", seconds) for kind, seconds in found.items()]
+    return [_row(f"{kind}: whole stages", found[kind]) for kind in KINDS.values() if kind in found]
 
 
 def _training_rows(task: str, section: dict[str, dict[str, str] | list[str]]) -> list[list[str]]:
