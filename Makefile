@@ -61,7 +61,8 @@ lab: $(STAMP) ## open JupyterLab on the notebooks (this machine only, with a tok
 	@jupyter lab --ServerApp.ip=127.0.0.1 $$([ "$$(id -u)" = 0 ] && echo --allow-root) --LabApp.default_url=/lab/tree/notebooks
 
 docs: $(STAMP) ## build the documentation into site/
-	@mkdocs build --strict
+	@python -m fer_repro.report.results_page
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 bench: $(STAMP) ## measure speeds on this machine (ten minutes, best while it rests); writes docs/benchmarks.md
 	@python -m benchmarks
