@@ -8,6 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
+CONTROLS = ("taken", "take_what", "every_other", "upright", "json_knows", "stay", "any_shape")
+"""What tests are called that hold the right input against the wrong one."""
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +48,11 @@ def test_these_tables_hold_hundreds_of_mistakes(request):
     if set(here) != {path.name for path in HERE.glob("test_*.py")}:
         pytest.skip("not all of tests/bad_input was asked for")
     for item in request.session.items:
-        if item.path.parent == HERE and hasattr(item, "callspec"):
+        control = any(word in item.name for word in CONTROLS)
+        if item.path.parent == HERE and hasattr(item, "callspec") and not control:
             here[item.path.name] += 1
     hostile = sum(count for name, count in here.items() if "hostile" in name or "injection" in name)
     bad = sum(here.values()) - hostile
-    print(f"bad inputs tried: {bad}; hostile files: {hostile}")
-    assert bad >= 400
-    assert hostile >= 200
+    print(f"bad inputs tried: {bad}; hostile files and names: {hostile}")
+    assert bad >= 350
+    assert hostile >= 240
