@@ -14,7 +14,7 @@ def harmless(text: str) -> str:
     if not line.lstrip().startswith(("=", "+", "-", "@")):
         return line
     try:
-        float(line)
+        [float(number) for number in line.split()]  # one, or an embedding's
     except ValueError:
         return f"'{line}"
     return line

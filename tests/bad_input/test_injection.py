@@ -63,7 +63,7 @@ def test_no_cell_of_a_csv_is_a_formula(name):
     assert row == [shown, "1.500000"]
 
 
-@pytest.mark.parametrize("text", ["-1", "+2.5", "-1e-3", "happy", "a=b", "", "−1", "'=1"])
+@pytest.mark.parametrize("text", ["-1", "+2.5", "-1e-3", "-0.5 0.25 -1e-7", "happy", "a=b", "", "−1", "'=1"])
 def test_numbers_and_other_texts_stay(text):
     assert next(csv.reader(io.StringIO(as_csv(table(text)).split("\n")[1]))) == [text, "1.500000"]
 

@@ -159,9 +159,7 @@ def test_the_fast_reader_of_pixels_takes_nothing_the_careful_one_refuses(tokens,
 @QUICK
 def test_no_text_of_a_csv_is_computed_and_numbers_stay(text):
     shown = harmless(text)
-    assert (
-        shown.lstrip()[:1] not in ("=", "+", "-", "@") or math.isfinite(float(shown)) or "n" in shown.lower()
-    )
+    assert shown.lstrip()[:1] not in ("=", "+", "-", "@") or [float(one) for one in shown.split()]
     assert (
         next(csv.reader(io.StringIO(f'"{shown.replace(chr(34), chr(34) * 2)}"', newline="")), [""])[0]
         == shown
