@@ -23,7 +23,7 @@ export DVC_NO_ANALYTICS := 1
 unexport PYTHONPATH
 unexport PYTHONHOME
 
-.PHONY: help install reproduce reproduce-full test test-slow verify lab docs bench lint lock data clean
+.PHONY: help install reproduce reproduce-full test test-slow verify lab docs bench audit lint lock data clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -49,7 +49,7 @@ reproduce-full: reproduce ## also all other arms, and all methods on common grou
 
 test: $(STAMP) ## run the tests
 	@dvc pull --quiet data.dvc
-	@python -m pytest -q -m "not slow and not gpu"
+	@python -m pytest -q -n auto --dist loadfile -m "not slow and not gpu"
 
 test-slow: $(STAMP) ## run the tests that take minutes: stages and sweeps that are killed and continued
 	@python -m pytest -q -s -m "slow and not gpu"
@@ -66,6 +66,9 @@ docs: $(STAMP) ## build the documentation into site/
 
 bench: $(STAMP) ## measure speeds on this machine (ten minutes, best while it rests); writes docs/benchmarks.md
 	@python -m benchmarks
+
+audit: $(STAMP) ## look the pinned packages up among known vulnerabilities (asks the package index)
+	@pip-audit --strict --disable-pip --require-hashes -r requirements.lock --progress-spinner off
 
 lint: $(STAMP) ## check format, style, layers and types
 	@ruff format --check .
