@@ -3,7 +3,6 @@
 They differ from machine to machine, so no result depends on them, and any of them may be missing.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.config import method_arms, run_folder
+from fer_repro.errors import UserError
 from fer_repro.params import read_params
 from fer_repro.report.runs import read_json
 
@@ -31,7 +31,7 @@ def read_timing(root: Path, dataset: str, method: str, seed: int, arm: str) -> d
     """
     try:
         found = read_json(run_folder(root, dataset, method, seed, arm).with_suffix(".json"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except UserError:
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import softmax
 from evaluated_project import sample_table, write_classes, write_data, write_pairs, write_params, write_run
 from judged import evidence_of
 from sklearn.metrics import log_loss, roc_auc_score
@@ -40,9 +41,8 @@ def test_expressions_are_hits_by_protocol_and_augmentation(tmp_path):
     for arm in ("masked", "no_mask"):
         for seed in SEEDS:
             clean, shown = generator.normal(size=(2, 36, 3))
-            write_classes(
-                write_run(tmp_path, "rmn", arm, seed, model, 2), "abc", samples, clean, np.exp(shown)
-            )
+            folder = write_run(tmp_path, "rmn", arm, seed, model, 2)
+            write_classes(folder, "abc", samples, clean, softmax(shown, axis=1))
             answers[arm, seed] = clean.argmax(1), shown.argmax(1)
     found = read(tmp_path, params, "rmn")
     assert len(found) == 8

@@ -22,8 +22,12 @@ PLUMBING = {
     "fer_repro.files",
     "fer_repro.config",
     "fer_repro.params",
+    "fer_repro.sections",
+    "fer_repro.spreadsheets",
     "fer_repro.data.progress",
     "fer_repro.pipeline.notebooks",
+    # what a person moves in JupyterLab; executed notebooks hold none of it
+    *(f"fer_repro.inference.{name}" for name in ("explore", "explore_scores", "moved_faces", "sliders")),
 }
 # what only draws in the notebook of a stage, or has re-run the stage before it already
 MEASURING = ("metrics", "pair_scores", "predict", "verification")
@@ -39,7 +43,7 @@ DRAWING = (
 TRAINING = (
     "fer_repro/training",
     *(f"fer_repro/data/{name}.py" for name in ("augmentation", "batches", "draws", "frames", "loading")),
-    *(f"fer_repro/data/{name}.py" for name in ("regions", "sampling", "views")),
+    *(f"fer_repro/data/{name}.py" for name in ("regions", "sampling", "views", "votes")),
 )
 # a dry run cannot know whether what an earlier stage writes will differ, so it may leave these out
 BEHIND = {"compare", "report"}

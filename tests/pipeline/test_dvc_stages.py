@@ -23,6 +23,7 @@ def finished(project, tmp_path, monkeypatch):
     monkeypatch.chdir(made.folder)
     for name in ("PATH", "DVC_SITE_CACHE_DIR"):
         monkeypatch.setenv(name, made.environment[name])
+    made.dvc("repro", "-q")  # whatever other tests have left
     return made
 
 

@@ -21,7 +21,7 @@ OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disabl
 CONTENTS = "document.querySelectorAll('.toc a')"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     with driver.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=BROWSER, args=OPTIONS)
@@ -29,7 +29,7 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture(scope="session", params=["of fixtures", "as built"])
+@pytest.fixture(scope="module", params=["of fixtures", "as built"])
 def address(request, tmp_path_factory):
     if request.param == "as built":
         if not REPORT.is_file():
