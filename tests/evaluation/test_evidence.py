@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import softmax
 from evaluated_project import sample_table, write_classes, write_data, write_pairs, write_params, write_run
 from judged import evidence_of
+from scipy.special import softmax
 from sklearn.metrics import log_loss, roc_auc_score
 
 from fer_repro.errors import UserError

@@ -89,7 +89,7 @@ def opened(browser, address):
         window.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def wide(browser, address):
     """One window for the tests that leave the page as it is."""
     window = Watched(browser, address)
