@@ -174,11 +174,14 @@ class AdaCosHead(CosineHead):
 
     @torch.no_grad()
     def update(self, cosines: Tensor, targets: Tensor) -> None:
-        """Set s to ``dynamic_scale``; a value that is not finite and positive is counted and refused."""
+        """Set s to ``dynamic_scale``; a value that is not finite and positive is counted and refused.
+
+        The buffer becomes a new tensor: a compiled forward pass keeps the old one for its gradient.
+        """
         new = dynamic_scale(cosines, targets, self.scale, self.median).to(self.scale.dtype)
         good = new.isfinite() & (new > 0)
         self.refused += ~good
-        self.scale.copy_(torch.where(good, new, self.scale))
+        self.scale = torch.where(good, new, self.scale)
 
 
 _ARMS = {
