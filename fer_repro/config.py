@@ -138,6 +138,8 @@ class SamplingConfig:
 
     order: Literal["shuffle", "balanced"]  # balanced: both classes by turns, the smaller one drawn again
     per_epoch: Count  # so many samples, then validation; 0: all
+    # with data.max_val: a share of each class from the whole table, or as in data/validation.py
+    validation: Literal["uniform", "official"]
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -14,6 +14,7 @@ from fer_repro.data.identification import identification_table
 from fer_repro.data.loading import Split, open_table
 from fer_repro.data.pairs import has_pairs
 from fer_repro.data.store import Store
+from fer_repro.data.validation import distinct, official_validation
 from fer_repro.data.views import Triplets
 from fer_repro.data.votes import soft_targets
 from fer_repro.errors import UserError
@@ -92,10 +93,22 @@ class Arm:
         if self.config.data.select_on == "test" and self.task != "verification":
             learnt = table.assign(split=table["split"].replace("val", "train"))
             return self._voted(self.split(learnt, "train")), self.split(table, "test"), len(classes)
-        return self._voted(self.split(table, "train")), self.split(table, "val"), len(classes)
+        return self._voted(self.split(table, "train")), self._validation(table), len(classes)
 
     def split(self, table: pd.DataFrame, name: str) -> Split:
-        """Open one split of a table within the run's limits."""
+        """Open one split of a table within the run's limits, each sample once."""
+        if name == "val" and self.config.recipe.sampling.validation == "official":
+            return distinct(self._validation(table))
+        return self._limited(table, name)
+
+    def _validation(self, table: pd.DataFrame) -> Split:
+        """Open what chooses the epoch; under ``official`` a sample may stand in it several times."""
+        if self.config.recipe.sampling.validation == "uniform":
+            return self._limited(table, "val")
+        whole = open_table(self.store, table, "val", in_clips=self.method.view(self.options).in_clips)
+        return official_validation(whole, self.config.data.max_val, self.config.seed)
+
+    def _limited(self, table: pd.DataFrame, name: str) -> Split:
         limits = {"train": self.config.data.max_train, "val": self.config.data.max_val}
         limit = limits.get(name, self.config.data.max_test)
         return open_table(self.store, table, name, limit, self.method.view(self.options).in_clips)

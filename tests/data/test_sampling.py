@@ -7,7 +7,7 @@ from fer_repro.data.sampling import epoch_items, epoch_length, pass_length
 from fer_repro.data.views import Faces
 from fer_repro.errors import UserError
 
-SHUFFLE, BALANCED = SamplingConfig("shuffle", 0), SamplingConfig("balanced", 0)
+SHUFFLE, BALANCED = SamplingConfig("shuffle", 0, "uniform"), SamplingConfig("balanced", 0, "uniform")
 
 
 def make_split(targets):
@@ -31,7 +31,7 @@ def test_an_epoch_shows_every_item_once_in_an_order_of_seed_and_epoch():
 
 
 def test_epochs_of_a_given_size_cut_one_endless_row():
-    split, sampling = make_split([0, 1] * 5), SamplingConfig("shuffle", 7)
+    split, sampling = make_split([0, 1] * 5), SamplingConfig("shuffle", 7, "uniform")
     row = np.concatenate([shown(split, SHUFFLE, 3, number) for number in range(5)])
     for epoch in range(6):
         assert (shown(split, sampling, 3, epoch) == row[7 * epoch : 7 * epoch + 7]).all()
@@ -40,7 +40,7 @@ def test_epochs_of_a_given_size_cut_one_endless_row():
 
 def test_an_epoch_may_be_longer_than_the_data():
     split = make_split([0, 1, 0])
-    assert np.bincount(shown(split, SamplingConfig("shuffle", 8), 0, 0)).tolist() in (
+    assert np.bincount(shown(split, SamplingConfig("shuffle", 8, "uniform"), 0, 0)).tolist() in (
         [3, 3, 2],
         [3, 2, 3],
         [2, 3, 3],

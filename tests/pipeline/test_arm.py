@@ -13,8 +13,10 @@ import torch
 from safetensors.torch import load_file
 
 from fer_repro.config import load_config
+from fer_repro.data.loading import open_split
 from fer_repro.data.prepare import prepare_dataset
 from fer_repro.data.store import open_store, write_store
+from fer_repro.data.validation import official_validation
 from fer_repro.data.votes import target_columns
 from fer_repro.errors import UserError
 from fer_repro.evaluation.pair_scores import read_pair_scores
@@ -125,6 +127,26 @@ def test_siamese_arms_learn_distances_first(tmp_path, prepared):
     head = (folder / "predictions.csv").read_text().splitlines()[0]
     assert head == "sample,split,target,logit_real,logit_manipulated"
     assert (read_predictions(folder / "predictions.csv").logits[:, 0] == 0).all()
+
+
+def test_official_validation_repeats_real_faces_but_predicts_each_once(tmp_path, prepared):
+    official = {"recipe.sampling.validation": "official", "data.max_val": 8}
+    arguments = {"arms": ["plain", "plain_siamese"], "overrides": official}
+    report = train(tmp_path, prepared, "efficientnet", "synthetic_forgeries", **arguments)
+    store = open_store(prepared / "synthetic_forgeries")
+    parts = store.samples[store.samples["split"] == "val"]
+    shown = official_validation(open_split(store, "val"), 8, seed=0)
+    for folder in report.folders.values():
+        known = read_predictions(folder / "predictions.csv").of_split("val")
+        assert known.samples.tolist() == sorted(set(shown.samples))
+        assert known.samples[known.targets == 1].tolist() == parts.index[parts["label"] == 1][:4].tolist()
+        logit = dict(zip(known.samples, known.logits[:, 1], strict=True))  # of the column manipulated
+        losses = [
+            np.log1p(np.exp(logit[s] * (1 - 2 * t)))
+            for s, t in zip(shown.samples, shown.targets, strict=True)
+        ]
+        history = pd.read_csv(folder / "history.csv")
+        assert history["val_loss"].tolist() == pytest.approx([np.mean(losses)], rel=1e-5)
 
 
 def test_a_killed_siamese_arm_does_not_learn_its_distances_again(tmp_path, prepared, monkeypatch):

@@ -1,0 +1,60 @@
+"""Which faces judge an epoch of a classifier of real and manipulated faces: all, or as the authors' code."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from fer_repro.data.draws import Stream, uniforms
+from fer_repro.data.loading import Split
+from fer_repro.errors import UserError
+
+
+def official_validation(split: Split, limit: int, seed: int) -> Split:
+    """Choose validation samples as the authors' code of arXiv:2004.07676 does with several loading processes.
+
+    Both classes count equally: the larger gives its first samples in the table's order, each once, which on
+    FaceForensics++ are mostly fakes of one kind; the smaller is drawn with replacement. The choice is the
+    same in every epoch.
+
+    Args:
+        split: the whole validation part, single faces.
+        limit: at most so many samples, 6000 in that code; 0 takes the larger class whole.
+        seed: the run's seed.
+
+    Returns:
+        As many samples of one class as of the other, in the table's order; some of the smaller class several
+        times.
+
+    Raises:
+        UserError: the split holds clips, or not two classes.
+    """
+    if split.clips is not None:
+        raise UserError("sampling.validation official chooses single faces, but the method sees clips")
+    sizes = np.bincount(split.targets, minlength=2)
+    if len(sizes) != 2 or not sizes.all():
+        raise UserError(
+            f"sampling.validation official needs two classes with samples: found {sizes.tolist()}"
+        )
+    count = min(int(max(sizes)), limit // 2) if limit else int(max(sizes))
+    larger = int(sizes.argmax())
+    first = np.flatnonzero(split.targets == larger)[:count]
+    members = np.flatnonzero(split.targets != larger)
+    drawn = uniforms(seed, Stream.VALIDATION, 0, np.arange(count), 1)[:, 0]
+    again = members[(drawn * len(members)).astype(np.int64)]
+    return take(split, np.sort(np.concatenate([first, again])))
+
+
+def distinct(split: Split) -> Split:
+    """Keep each sample once; the order stays."""
+    return take(split, np.sort(np.unique(split.samples, return_index=True)[1]))
+
+
+def take(split: Split, positions: np.ndarray) -> Split:
+    """Choose samples of a split of single faces by their positions (N,), which may repeat."""
+    return replace(
+        split,
+        samples=split.samples[positions],
+        image_rows=split.image_rows[positions],
+        targets=split.targets[positions],
+        shares=None if split.shares is None else split.shares[positions],
+    )
