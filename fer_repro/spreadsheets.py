@@ -1,4 +1,7 @@
-"""What spreadsheets make of CSV files: a text that begins like a formula is computed."""
+"""Cells of CSV files: what other programs make of them, and what we read from them."""
+
+import numpy as np
+import pandas as pd
 
 
 def harmless(text: str) -> str:
@@ -18,3 +21,12 @@ def harmless(text: str) -> str:
     except ValueError:
         return f"'{line}"
     return line
+
+
+def as_numbers(column: pd.Series) -> pd.Series:
+    """Read cells as float64: NaN where there is no number, infinity where it has hundreds of digits.
+
+    pandas keeps whole numbers beyond 64 bits as Python's, which ``pd.to_numeric`` cannot always convert.
+    """
+    cells = column.astype(str) if column.dtype == object else column
+    return pd.to_numeric(cells, errors="coerce").astype(np.float64)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.errors import UserError, nearest
+from fer_repro.spreadsheets import as_numbers
 
 SPLITS = ("train", "val", "test")
 CHALLENGE = "challenge"
@@ -121,7 +122,7 @@ def read_samples(path: Path, classes: Sequence[str], images: int) -> pd.DataFram
 
 
 def _whole_numbers(column: pd.Series, below: int, expected: str, where: str) -> np.ndarray:
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(float, na_value=np.nan)
+    numbers = as_numbers(column).to_numpy()
     with np.errstate(invalid="ignore"):
         good = (numbers >= 0) & (numbers < below) & (numbers == np.floor(numbers))
     _refuse(column, ~good, expected, where)

@@ -20,6 +20,7 @@ from fer_repro.evaluation.evidence import METRICS
 from fer_repro.files import read_yaml
 from fer_repro.methods.method import load_method, method_names
 from fer_repro.sections import STRICT, read_section
+from fer_repro.spreadsheets import as_numbers
 
 Kind = Literal["difference", "ensemble", "non_inferiority", "absolute"]
 STAND_INS = (
@@ -193,8 +194,8 @@ def published_table(path: Path | str = "published/results.csv") -> pd.DataFrame:
         raise UserError(f"{file}: not readable as CSV: {' '.join(str(error).split())}") from None
     if "value" not in table:
         raise UserError(f"{file}: column 'value' is missing; {nearest('value', map(str, table))}")
-    values = pd.to_numeric(table["value"], errors="coerce")
-    odd = ~np.isfinite(values.to_numpy(float))
+    values = as_numbers(table["value"])
+    odd = ~np.isfinite(values.to_numpy())
     if odd.any():
         row = int(odd.argmax())
         raise UserError(f"{file}: row {row + 1}: value is '{table['value'].iloc[row]}': expected a number")

@@ -7,6 +7,7 @@ import pandas as pd
 
 from fer_repro.errors import UserError
 from fer_repro.files import atomic_write
+from fer_repro.spreadsheets import as_numbers
 
 PAIR_SCORES = "pairs.csv"
 COLUMNS = ("list", "first", "second", "same", "fold", "score")
@@ -63,7 +64,7 @@ def _check_columns(path: Path, table: pd.DataFrame) -> None:
 def _checked(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     if table.empty:
         raise UserError(f"{path}: no pairs; expected at least one row below the header")
-    numbers = table.drop(columns="list").apply(pd.to_numeric, errors="coerce").astype(np.float64)
+    numbers = table.drop(columns="list").apply(as_numbers)
     whole = {
         name: (numbers[name] >= 0) & (numbers[name] < LARGEST) & (numbers[name] % 1 == 0)
         for name in ("first", "second", "same", "fold")

@@ -19,6 +19,7 @@ from fer_repro.data.views import Items
 from fer_repro.errors import UserError
 from fer_repro.evaluation.metrics import softmax
 from fer_repro.files import atomic_write
+from fer_repro.spreadsheets import as_numbers
 from fer_repro.training.fit import Validate
 from fer_repro.training.loop import hits_of, logits_of
 from fer_repro.training.processes import rows_of_all, share, total
@@ -215,7 +216,7 @@ def read_predictions(path: Path) -> Predictions:
             f"{path}: the columns are {', '.join(map(str, table.columns))}; expected sample, split, target, "
             "logit_<class>... and, with test-time augmentation, tta_<class>... with the same classes"
         )
-    numbers = table.drop(columns="split").apply(pd.to_numeric, errors="coerce")
+    numbers = table.drop(columns="split").apply(as_numbers)
     _check_rows(path, table, numbers, len(classes))
     logits = numbers[_prefixed("logit_", classes)].to_numpy(np.float64)
     return Predictions(
@@ -232,7 +233,7 @@ def _check_rows(path: Path, table: pd.DataFrame, numbers: pd.DataFrame, classes:
     whole = numbers[["sample", "target"]]
     odd = {
         "a number in every column but split": ~np.isfinite(numbers.to_numpy(np.float64)).all(1),
-        "sample a whole number from 0": (whole["sample"] % 1 != 0) | (whole["sample"] < 0),
+        "sample a whole number from 0": (whole["sample"] % 1 != 0) | ~whole["sample"].between(0, 2**53),
         f"target a class index from 0 to {classes - 1}": ~whole["target"].isin(range(classes)),
         f"split one of {', '.join(SPLITS)}": ~table["split"].isin(SPLITS),
         "every sample once": numbers["sample"].duplicated(),

@@ -18,6 +18,7 @@ from fer_repro.data.faces import (
 )
 from fer_repro.errors import UserError, nearest
 from fer_repro.inference.spec import ModelSpec
+from fer_repro.spreadsheets import as_numbers
 
 SMALLEST = 10  # pixels; RMN's demo skips smaller faces
 FURTHER = 12.0
@@ -136,7 +137,7 @@ def read_boxes(boxes: "pd.DataFrame | str | Path") -> dict[tuple[str, int], list
 
 def _numbers(column: pd.Series, whole: bool = False) -> pd.Series:
     """Read numbers; empty cells become NaN."""
-    values = pd.to_numeric(column, errors="coerce").astype(np.float64)
+    values = as_numbers(column)
     told = column.notna() & (column.astype(str).str.strip() != "")
     bad = told & ~np.isfinite(values)
     if whole:

@@ -13,6 +13,7 @@ from scipy.stats import norm
 from fer_repro import files
 from fer_repro.config import run_folder
 from fer_repro.errors import UserError, nearest
+from fer_repro.spreadsheets import as_numbers
 
 EMPTY_ROWS = [
     "method", "arm", "paper", "table", "dataset", "protocol", "split", "metric", "unit", "value",
@@ -40,7 +41,7 @@ def read_rows(path: Path) -> pd.DataFrame:
         raise UserError(f"{path}: column '{missing[0]}' is missing; {nearest(missing[0], map(str, rows))}")
     for name in ("value", "deviation", "runs"):
         if name in rows and not pd.api.types.is_numeric_dtype(rows[name]) and len(rows):
-            odd = pd.to_numeric(rows[name], errors="coerce").isna() & rows[name].notna()
+            odd = as_numbers(rows[name]).isna() & rows[name].notna()
             row = int(np.argmax(odd.to_numpy()))
             raise UserError(f"{path}: row {row + 1}: {name} is {rows[name].iloc[row]!r}: expected a number")
     return rows

@@ -14,6 +14,7 @@ from fer_repro.config import method_arms, run_folder
 from fer_repro.errors import UserError
 from fer_repro.params import read_params
 from fer_repro.report.runs import read_json
+from fer_repro.spreadsheets import as_numbers
 
 TIMES = ("train_seconds", "first_step_seconds", "images_per_second", "data_share", "memory_mb")
 _SUMS = ("train_seconds", "first_step_seconds", "images_per_second")
@@ -48,7 +49,7 @@ def summarise_timing(timing: dict[str, Any]) -> dict[str, float]:
     """
     known = {name: _number(timing.get(name)) for name in _SUMS}
     epochs = pd.DataFrame(timing.get("epochs") or []).reindex(columns=["seconds", "data_share", "memory_mb"])
-    epochs = epochs.apply(pd.to_numeric, errors="coerce")
+    epochs = epochs.apply(as_numbers)
     shares = epochs.dropna(subset=["seconds", "data_share"])
     waited = float((shares["seconds"] * shares["data_share"]).sum())
     total = float(shares["seconds"].sum())

@@ -25,6 +25,7 @@ PUBLISHED = Path(__file__).parents[2] / "published"
 RESULTS = (PUBLISHED / "results.csv").read_text(encoding="utf-8")
 HEAD = RESULTS.splitlines()[0]
 DEEP = "[" * 100_000
+ENDLESS = "9" * 400  # more than a float holds, yet a whole number
 PREDICTED = "sample,split,target,logit_a,logit_b\n"
 AUGMENTED = "sample,split,target,logit_a,logit_b,tta_a,tta_b\n"
 PAIRS = "list,first,second,same,fold,score\n"
@@ -111,6 +112,16 @@ BAD = {
         f"{PREDICTED}-1,test,0,1,2\n",
         "sample a whole number from 0",
     ),
+    "predictions, an endless sample": (
+        "predictions",
+        f"{PREDICTED}{ENDLESS},test,0,1,2\n1,test,0,1,2\n",
+        "expected a number in every column",
+    ),
+    "predictions, a sample beyond every table": (
+        "predictions",
+        f"{PREDICTED}99999999999999999999,test,0,1,2\n",
+        "sample a whole number from 0",
+    ),
     "predictions, half a sample": (
         "predictions",
         f"{PREDICTED}0.5,test,0,1,2\n",
@@ -158,6 +169,11 @@ BAD = {
         f"{PAIRS}test,1e300,1,1,1,0.5\n",
         "first a row of the sample table",
     ),
+    "pairs, an endless sample": (
+        "pairs",
+        f"{PAIRS}test,{ENDLESS},1,1,1,0.5\n",
+        "first a row of the sample table",
+    ),
     "pairs, half a fold": ("pairs", f"{PAIRS}test,0,1,1,0.5,0.5\n", "fold a whole number"),
     "pairs, a list that is none": ("pairs", f"{PAIRS}tset,0,1,1,1,0.5\n", "list one of val, test"),
     "pairs, folds for some": (
@@ -178,6 +194,7 @@ BAD = {
         "row 1: value is 'x",
     ),
     "published, infinity": ("published", "method,value\nrmn,inf\n", "row 1: value is 'inf'"),
+    "published, an endless number": ("published", f"method,value\nrmn,{ENDLESS}\n", "row 1: value is '999"),
     "rows, none": ("rows", "", "not readable as a table of result rows"),
     "rows, a column missing": ("rows", "method,value\nrmn,1\n", "column 'arm' is missing"),
     "rows, a word": (
@@ -232,6 +249,7 @@ BAD = {
     "boxes, none": ("boxes", "", "found.csv: not readable as CSV"),
     "boxes, a column missing": ("boxes", "source,frame,left,top,right\n", "column 'bottom' is missing"),
     "boxes, a word": ("boxes", f"{BOXES}a.png,,1,2,x,4\n", "row 1: right is 'x': expected a number"),
+    "boxes, an endless number": ("boxes", f"{BOXES}a.png,,1,2,{ENDLESS},4\n", "row 1: right is 999"),
     "boxes, half a frame": (
         "boxes",
         f"{BOXES}a.mp4,1.5,1,2,3,4\n",
