@@ -104,6 +104,23 @@ def test_it_loads_without_a_word_and_asks_for_nothing(wide):
     assert [name for name in entries if not name.startswith("data:")] == []
 
 
+@pytest.mark.parametrize(
+    "slipped",
+    [
+        "const s = document.createElement('script'); s.text = 'window.ran = 1'; document.body.append(s)",
+        "document.body.insertAdjacentHTML('beforeend', '<img src=x: onerror=\"window.ran = 1\">')",
+        "document.body.insertAdjacentHTML('beforeend', '<a id=x href=\"javascript:window.ran=1\">x</a>');"
+        "document.getElementById('x').click()",
+    ],
+)
+def test_what_slips_into_the_page_does_not_run(opened, slipped):
+    window = opened()
+    window.page.evaluate(f"() => {{ {slipped} }}")
+    window.page.wait_for_timeout(300)
+    assert window.page.evaluate("window.ran") is None
+    assert any("Content Security Policy" in said for said in window.said)
+
+
 def test_every_picture_loads_and_is_described(wide):
     pictures = wide.page.evaluate(
         "Array.from(document.images, "

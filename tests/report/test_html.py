@@ -56,6 +56,16 @@ def test_only_our_own_script_runs(page):
     assert "<script>alert(1)</script>" in page.get_text()  # shown, not run
 
 
+def test_browsers_are_told_to_run_nothing_else(page):
+    told = page.find("meta", attrs={"http-equiv": "Content-Security-Policy"})
+    assert told.find_previous_sibling("script") is None
+    rules = dict(rule.split(" ", 1) for rule in told["content"].split("; "))
+    digest = base64.b64encode(hashlib.sha256(page.script.string.encode()).digest()).decode()
+    assert rules["script-src"] == f"'sha256-{digest}'"
+    assert rules["default-src"] == "'none'"
+    assert rules["img-src"] == "data:"
+
+
 def test_every_picture_is_described(page):
     pictures = page.find_all("img")
     assert len(pictures) >= 5
