@@ -215,17 +215,23 @@ def evaluate(
     ] = None,
     project: Project = Path("scratch"),
     params: Params = Path("params.yaml"),
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over results of runs that are no longer there.")
+    ] = False,
 ) -> None:
     """Compare the arms of trained runs over seeds and test samples; writes results/DATASET/METHOD.
 
     Example: fer-repro evaluate rmn synthetic --seed 0 --seed 1 --seed 2
     """
     from fer_repro.evaluation.summary import evaluate_runs, main_rows, write_results
+    from fer_repro.pipeline.finished_runs import keep_results
 
     found = evaluate_runs(params, method, dataset, project / "runs", project / "prepared", seeds or ())
-    written = write_results(project / "results" / dataset / method, found)
+    folder = project / "results" / dataset / method
+    keep_results(folder, found.rows, force)
+    write_results(folder, found)
     typer.echo(main_rows(found))
-    typer.echo(f"Written: {written[0].parent}")
+    typer.echo(f"Written: {folder}")
 
 
 @app.command("sweep", rich_help_panel=RUNS)

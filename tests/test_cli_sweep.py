@@ -73,6 +73,15 @@ def test_a_mistake_is_one_line_and_begins_nothing(fer, monkeypatch, arguments, s
     assert sorted(Path.cwd().iterdir()) == before
 
 
+def test_a_project_outside_git_is_told_what_helps(fer, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "stop_with_children", lambda: None)
+    shutil.copytree(ROOT / ".dvc", tmp_path / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    code, _, error = fer()
+    assert code == 2
+    assert "run git init here, or: dvc config --local core.no_scm true" in error
+
+
 def test_without_ray_it_says_what_to_install(fer, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     code, _, error = fer("--ray", "10.0.0.1:6379")

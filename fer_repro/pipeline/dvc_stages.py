@@ -79,7 +79,16 @@ def changed_stages(*groups: str) -> list[str]:
         if not found_locked(error):
             break
         pause(attempt)
-    raise UserError(f"dvc status {' '.join(groups)}: {error.strip() or 'failed'}")
+    raise UserError(f"dvc status {' '.join(groups)}: {error.strip() or 'failed'}{advice(error)}")
+
+
+def advice(told: str) -> str:
+    """Say what helps where DVC says only what is wrong."""
+    if "not a git repository" in told:
+        return "; run git init here, or: dvc config --local core.no_scm true"
+    if "not inside of a DVC repository" in told or "dvc.yaml' does not exist" in told:
+        return "; start in the project's top folder"
+    return ""
 
 
 def stage_to_run(name: str) -> Stage | None:

@@ -1,10 +1,13 @@
-"""What ``fer-repro train`` must not write over: finished runs, and folders that are none of its own."""
+"""What ``fer-repro`` must not write over: finished runs, results of runs that are gone, foreign folders."""
 
 from pathlib import Path
+
+import pandas as pd
 
 from fer_repro.config import RunConfig, run_folder
 from fer_repro.data.store import MANIFEST
 from fer_repro.errors import UserError
+from fer_repro.report.runs import read_rows
 
 
 def keep_run(config: RunConfig, out: Path, ckpt: Path, force: bool = False) -> None:
@@ -42,3 +45,29 @@ def keep_folder(prepared: Path) -> None:
             f"{prepared} exists already and holds no prepared data set; nothing was changed "
             "(--out DIR/runs prepares beside DIR/runs)"
         )
+
+
+def keep_results(folder: Path, rows: pd.DataFrame, force: bool = False) -> None:
+    """Refuse results that lack runs which those in place have: they could not be computed again.
+
+    Args:
+        folder: ``results/<data set>/<method>``.
+        rows: of the new evaluation.
+        force: the user wants them to go.
+
+    Raises:
+        UserError: naming the first run that would go, or the file where it is not a table of rows.
+    """
+    file = folder / "rows.csv"
+    if force or not file.exists():
+        return
+    for arm, seed in sorted(_runs_of(read_rows(file)) - _runs_of(rows)):
+        raise UserError(
+            f"{file} has results of arm '{arm}', seed {seed}, which is not among the runs now; nothing was "
+            "changed (--force writes without them)"
+        )
+
+
+def _runs_of(rows: pd.DataFrame) -> set[tuple[str, str]]:
+    own = rows[~rows["seed"].isin(["", None])].dropna(subset=["seed"])
+    return set(zip(own["arm"].astype(str), own["seed"].astype(str), strict=True))

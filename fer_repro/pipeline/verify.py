@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer_repro.errors import UserError
+from fer_repro.pipeline.dvc_stages import advice
 from fer_repro.report.ledger import as_text, count_verdicts, read_ledger
 
 RESULTS = Path("results")
@@ -114,18 +115,9 @@ def outdated_stages() -> list[str]:
         done.returncode and not lines
     ):  # behind a stage that would run, a dry run may stumble over absent files
         raise UserError(
-            f"dvc cannot check the pipeline: {' '.join(done.stderr.split())}{_advice(done.stderr)}"
+            f"dvc cannot check the pipeline: {' '.join(done.stderr.split())}{advice(done.stderr)}"
         )
     return [line.split("'")[1] for line in lines]
-
-
-def _advice(told: str) -> str:
-    """Say what helps where DVC says only what is wrong."""
-    if "not a git repository" in told:
-        return "; run git init here, or: dvc config --local core.no_scm true"
-    if "not inside of a DVC repository" in told or "dvc.yaml' does not exist" in told:
-        return "; start in the project's top folder"
-    return ""
 
 
 def _committed(path: Path) -> str | None:

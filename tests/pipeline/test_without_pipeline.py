@@ -40,13 +40,13 @@ def call(tmp_path):
     path = os.pathsep.join([str(blocked), str(ROOT)])
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
-    def run(*words):
+    def run(*words, code=0):
         command = [sys.executable, "-m", "fer_repro.cli", *map(str, words)]
         done = subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
         )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return done.stdout
+        assert done.returncode == code, done.stderr[-3000:]
+        return done.stderr if code else done.stdout
 
     return run
 
@@ -78,6 +78,12 @@ def test_data_training_evaluation_record_and_prediction(call, faces, tmp_path):
     rows = pd.read_csv(tmp_path / "scratch/results/folder/rmn/rows.csv", dtype={"seed": str})
     mean = rows[rows["seed"].isna() & (rows["arm"] == "masked") & (rows["metric"] == "accuracy")]
     assert f"{mean['value'].iloc[0]:.2f}" in said
+    kept = (tmp_path / "scratch/results/folder/rmn/rows.csv").read_bytes()
+    (tmp_path / "scratch/runs/folder/rmn/1").rename(tmp_path / "elsewhere")
+    said = call("evaluate", "rmn", "folder", "--seed", 0, code=2)
+    assert "has results of arm 'masked', seed 1, which is not among the runs now" in said
+    assert (tmp_path / "scratch/results/folder/rmn/rows.csv").read_bytes() == kept
+    (tmp_path / "elsewhere").rename(tmp_path / "scratch/runs/folder/rmn/1")
     call("record", "mine", "folder", "rmn", "--project", "scratch")
     record = json.loads((tmp_path / "scratch/records/mine/record.json").read_text())
     assert {run["arm"] for run in record["runs"]} == {"masked", "no_mask"}
