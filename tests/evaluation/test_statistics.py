@@ -6,6 +6,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from fer_repro.evaluation.statistics import (
+    blocks,
     class_balanced_mean,
     holm,
     mcnemar_exact,
@@ -178,3 +179,69 @@ def test_samples_of_one_group_give_a_difference_without_bounds(count, clusters):
     found = paired_difference(np.ones((2, count)), np.zeros((2, count)), 0.95, 10, clusters=clusters)
     assert (found.value, found.kind) == (1.0, "one group of samples")
     assert np.isnan([found.low, found.high]).all()
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_drawn_groups_give_the_numbers_of_a_plain_loop(balanced):
+    """Each draw takes seven of seven groups with all their samples; the percentiles lie further out."""
+    correct, clusters = hits(0.7, 2, 83), np.random.default_rng(1).integers(0, 7, 83)
+    targets, generator, draws = np.random.default_rng(2).integers(0, 4, 83), np.random.default_rng(5), []
+    for _ in range(600):
+        rows = np.concatenate([np.flatnonzero(clusters == k) for k in generator.integers(0, 7, 7)])
+        values, classes = correct.mean(0)[rows], targets[rows] if balanced else np.zeros(len(rows))
+        draws.append(np.mean([values[classes == k].mean() for k in np.unique(classes)]))
+    tail = stats.norm.cdf(stats.t.ppf(0.05, 6) * np.sqrt(7 / 6))
+    given = {"targets": targets if balanced else None, "clusters": clusters}
+    found = sample_interval(correct, 0.9, 600, **given, seed=5)
+    assert [found.low, found.high] == pytest.approx(list(np.quantile(draws, [tail, 1 - tail])), abs=1e-12)
+    assert found.kind == "bootstrap over 7 groups"
+    assert sample_interval(correct, 0.9, 50, **given) == sample_interval(correct, 0.9, 50, **given, seed=0)
+    one = paired_difference(correct[:1], correct[1:], 0.9, 600, **given, seed=5)
+    gap = sample_interval(correct[0].astype(float) - correct[1], 0.9, 600, **given, seed=5)
+    assert (one.value, one.low, one.high) == (gap.value, gap.low, gap.high)
+    assert one.kind == "paired bootstrap over 7 groups"
+
+
+def test_ten_seeds_are_resampled_as_a_plain_loop_does():
+    values, generator = np.random.default_rng(1).normal(70, 2, 10), np.random.default_rng(3)
+    draws = [values[generator.integers(0, 10, 10)].mean() for _ in range(400)]
+    tail = stats.norm.cdf(stats.t.ppf(0.025, 9) * np.sqrt(10 / 9))
+    found = seed_interval(values.tolist(), 0.95, 400, seed=3)
+    assert [found.low, found.high] == pytest.approx(list(np.quantile(draws, [tail, 1 - tail])), abs=1e-12)
+    assert found.value == pytest.approx(sum(values) / 10)
+    assert seed_interval(values.tolist(), 0.95, 400) == seed_interval(values.tolist(), 0.95, 400, seed=0)
+
+
+def test_one_seed_has_a_mean_and_no_bounds():
+    found = seed_interval([70.5], 0.95, 10)
+    assert (found.value, found.kind) == (70.5, "one seed")
+    assert np.isnan([found.low, found.high]).all()
+
+
+def test_without_a_seed_the_first_resampling_is_taken():
+    correct, other = hits(0.7, 1, 90), hits(0.6, 1, 90, seed=1)
+    assert sample_interval(correct, 0.9, 80) == sample_interval(correct, 0.9, 80, seed=0)
+    assert sample_interval(correct, 0.9, 80) != sample_interval(correct, 0.9, 80, seed=1)
+    assert sample_interval(correct, 0.9, 80).kind == "bootstrap over samples"
+    given = (correct, other, 0.9, 80)
+    assert paired_difference(*given) == paired_difference(*given, seed=0) != paired_difference(*given, seed=1)
+
+
+def test_a_difference_of_seeds_and_groups_holds_both_spreads():
+    """Two seeds and two groups of samples are enough for bounds around the mean over classes."""
+    first, second = hits(0.8, 2, 40), hits(0.6, 2, 40, seed=1)
+    targets, clusters = np.arange(40) % 3, np.arange(40) % 2
+    found = paired_difference(first, second, 0.9, 1, targets, clusters=clusters)
+    gap = first.astype(float) - second
+    assert found.value == pytest.approx(np.mean([gap[:, targets == k].mean() for k in range(3)]))
+    assert found.low < found.value < found.high
+    assert found.high - found.value == pytest.approx(found.value - found.low)
+
+
+def test_blocks_are_as_high_as_the_memory_allows():
+    assert list(blocks(10, 100_000)) == [2, 2, 2, 2, 2]
+    assert list(blocks(3, 100_000)) == [2, 1]
+    assert list(blocks(2, 250_000)) == [1, 1]
+    assert list(blocks(2, 900_000)) == [1, 1]
+    assert list(blocks(4, 0)) == [4]
+    assert list(blocks(250_001, 1)) == [250_000, 1]

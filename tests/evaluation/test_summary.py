@@ -8,7 +8,7 @@ from evaluated_project import sample_table, write_classes, write_data, write_pai
 
 from fer_repro.errors import UserError
 from fer_repro.evaluation.row_form import COLUMNS, INTERVAL_COLUMNS
-from fer_repro.evaluation.summary import evaluate_runs, write_results
+from fer_repro.evaluation.summary import Evaluation, evaluate_runs, main_rows, write_results
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 SEEDS = (0, 1)
@@ -145,3 +145,22 @@ def test_pairs(tmp_path):
     assert metrics["dynamic"]["auc"] == pytest.approx(means[("dynamic", "auc")] / 100, rel=1e-8)
     assert set(evaluation.scores["arm"]) == set(arms)
     assert files["scores.csv"].startswith(b"arm,seed,far,tar\n")
+
+
+def test_the_terminal_is_told_means_and_differences():
+    columns = ["arm", "protocol", "tta", "metric", "value", "deviation", "unit", "runs", "seed"]
+    rows = pd.DataFrame(
+        [
+            ["a", "official", "none", "accuracy", 71.256, 1.004, "percent", 2, np.nan],
+            ["a - b", "official", "flip", "pair_accuracy", -0.5, np.nan, "points", 3, ""],
+            ["a", "official", "none", "accuracy", 70.0, np.nan, "percent", 1, 0],
+            ["a", "official", "none", "ece", 3.0, np.nan, "percent", 2, np.nan],
+        ],
+        columns=columns,
+    )
+    told = main_rows(Evaluation("expression", (), rows, rows, {}, rows)).splitlines()
+    assert [" ".join(line.split()) for line in told] == [
+        "arm protocol tta metric value over seeds unit seeds",
+        "a official none accuracy 71.26 ± 1.00 percent 2",
+        "a - b official flip pair accuracy -0.50 points 3",
+    ]

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fer_repro.errors import UserError
-from fer_repro.layers.triplets import every_triplet_loss
+from fer_repro.layers.triplets import Embeddings, TripletLoss, every_triplet_loss, triplet_loss
 
 
 def test_every_triplet_counts_and_both_kinds_weigh_the_same():
@@ -44,3 +44,26 @@ def test_faces_at_one_place_have_a_finite_gradient():
 def test_a_class_alone_is_told():
     with pytest.raises(UserError, match="1 faces of one class"):
         every_triplet_loss(torch.zeros(3, 2), torch.tensor([0, 0, 1]))
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_the_margin_is_one_unless_told_otherwise(every):
+    """Anchors and positives at one place, the negative 0.25 away: each triplet lacks 0.75 of the margin."""
+    near, far = torch.zeros(2, 1), torch.full((2, 1), 0.25)
+    faces, targets = Embeddings(near, near, far), torch.tensor([0, 0])
+    assert TripletLoss(every=every)(faces, targets).item() == pytest.approx(0.75, abs=1e-5)
+    assert TripletLoss(0.5, every)(faces, targets).item() == pytest.approx(0.25, abs=1e-5)
+
+
+def test_the_formulas_take_one_as_margin_too():
+    near, far = torch.zeros(2, 1), torch.full((2, 1), 0.25)
+    assert triplet_loss(near, near, far).item() == pytest.approx(0.75, abs=1e-5)
+    classes = torch.tensor([0, 0, 1, 1])
+    assert every_triplet_loss(torch.cat([near, far]), classes).item() == pytest.approx(0.75, abs=1e-5)
+
+
+def test_two_faces_of_each_class_are_enough():
+    faces = torch.tensor([[0.0], [3.0], [1.0], [1.0]])
+    # anchors of class 0: |0-3| - |0-1|, |3-0| - |3-1|; of class 1: 0 - |1-0|, 0 - |1-3|, all + 1 and from 0
+    expected = ((3 - 1 + 1) + (3 - 2 + 1)) / 2 / 2 + ((0 - 1 + 1) + 0) / 2 / 2
+    assert every_triplet_loss(faces, torch.tensor([0, 0, 1, 1])).item() == pytest.approx(expected)
