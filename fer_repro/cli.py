@@ -164,44 +164,15 @@ def train(
 
     Example: fer-repro train rmn fer2013 --recipe paper -s runtime.device=cuda -s runtime.precision=bf16-mixed
     """
-    from contextlib import ExitStack
-
-    from fer_repro.config import load_config, method_arms, run_folder
-    from fer_repro.data.prepare import prepare_dataset
-    from fer_repro.files import one_writer, parse_pairs
-    from fer_repro.params import dataset_manifest
-    from fer_repro.pipeline.finished_runs import keep_folder, keep_run
+    from fer_repro.files import parse_pairs
     from fer_repro.pipeline.outcome import metric_line
-    from fer_repro.pipeline.run import train_run
-    from fer_repro.training.processes import make_fabric
+    from fer_repro.pipeline.own_runs import train_own
 
     overrides = parse_pairs(settings or [], "-s")
-    prepared = out.parent / "prepared"
-    arms = method_arms(params, method)
-    configs = [load_config(params, method, dataset, arm, seed, recipe, overrides, smoke) for arm in arms]
-    fabric = make_fabric(configs[0].runtime)
-    with ExitStack() as stack:
-        if fabric.is_global_zero:  # of the processes that torchrun or Slurm started
-            stack.enter_context(one_writer(run_folder(out, dataset, method, seed)))
-            for config in configs:
-                keep_run(config, out, out.parent / "ckpt", force)
-            keep_folder(prepared / dataset)
-            prepare_dataset(dataset, dataset_manifest(params, dataset), prepared / dataset)
-        fabric.barrier()
-        report = train_run(
-            params,
-            method,
-            dataset,
-            seed,
-            out_root=out,
-            ckpt_root=out.parent / "ckpt",
-            timings_root=out.parent / "timings",
-            prepared_root=prepared,
-            recipe=recipe,
-            overrides=overrides,
-            smoke=smoke,
-        )
-    for arm, folder in report.folders.items() if fabric.is_global_zero else ():
+    report = train_own(params, method, dataset, seed, out, recipe, overrides, smoke, force)
+    if report is None:
+        return
+    for arm, folder in report.folders.items():
         typer.echo(f"{arm:18}{metric_line(report.metrics[arm])}   {folder}")
 
 
