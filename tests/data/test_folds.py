@@ -1,3 +1,5 @@
+import hashlib
+
 import pandas as pd
 import pytest
 
@@ -98,3 +100,47 @@ def test_one_in_eight_is_held_out():
     share = sum(held_out(str(number).encode()) for number in range(8000)) / 8000
     assert share == pytest.approx(1 / 8, abs=0.01)
     assert held_out(b"clip") == held_out(b"clip")
+
+
+def test_held_out_is_the_first_byte_of_the_hash():
+    keys = [f"clip {number}".encode() for number in range(60)]
+    expected = [int(hashlib.sha256(key).hexdigest()[:2], 16) in range(0, 256, 8) for key in keys]
+    assert any(expected)
+    assert [held_out(key) for key in keys] == expected
+
+
+def test_as_many_subjects_as_folds_are_enough():
+    assert subject_folds(["b", "a"], 2) == {"a": 1, "b": 2}
+    assert subject_folds([f"S{number:02}" for number in range(10)])["S09"] == 10
+    with pytest.raises(UserError, match="9 subjects: expected at least 10"):
+        subject_folds([f"S{number:02}" for number in range(9)])
+
+
+@pytest.mark.parametrize("given", [(), ("a.csv",)])
+def test_the_file_is_named_in_every_message(given):
+    name = given[0] if given else "samples.csv"
+    for samples, fold in (
+        (table([1, 2, 3, 1], ["a", "b", "c", "a"]), 4),
+        (table([1, 2, 3, 1], ["a", "b", "c", "a"]).drop(columns="fold"), 1),
+        (table([1, 2, 3, 2], ["a", "b", "c", "a"]), 1),
+    ):
+        with pytest.raises(UserError, match=f"^{name}: "):
+            fold_split(samples, fold, *given)
+
+
+def test_a_list_may_hold_what_is_no_utf_8(tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_bytes(LIST.encode() + b"caf\xe9 " + b"x" * 40 + b"\n")
+    with pytest.raises(UserError, match=r"line 7: 'caf\ufffd x{35}': expected"):
+        read_fold_list(path)
+
+
+def test_the_rule_says_that_nothing_confirms_it(tmp_path):
+    labels = {f"S{number:03}/{part}": "anger" for number in range(118) for part in ("001", "002")}
+    folds, note = ckplus_folds(labels, tmp_path)
+    assert note == (
+        "Folds: subjects sorted and dealt to ten folds; emotion_fan_10fold.txt is not there to confirm it."
+    )
+    assert [folds[f"S011/{part}"] for part in ("001", "002")] == [2, 2]
+    _, other = ckplus_folds({"S900/001": "anger", **labels}, tmp_path)
+    assert other == f"{note} 119 subjects, not 118: they are not the published folds."

@@ -40,3 +40,21 @@ def test_nothing_known():
     assert (row["items"], row["of"], row["by_seed"]) == (0, 3, ())
     assert tuple(agreement_table([row]).columns) == COLUMNS
     assert agreement_table([]).empty
+
+
+def test_a_mean_of_zero_is_not_above_it_and_no_rows_have_columns():
+    row = agreement_row("w", np.array([[0.5, 1.0, -1.0], [-0.5, 0.0, 0.0]]), None, 0.95)
+    assert row["above_zero"] == pytest.approx(100 / 3)
+    assert tuple(agreement_table([]).columns) == COLUMNS
+    turned = dict(reversed(row.items()))
+    assert tuple(agreement_table([turned]).columns) == COLUMNS
+
+
+def test_two_items_have_bounds_and_one_has_none():
+    pair, one = np.array([[0.1, 0.4], [0.3, 0.2]]), np.array([[0.1], [0.3]])
+    assert np.isfinite(agreement_row("w", pair, None, 0.95)["low"])
+    for values, groups in ((one, None), (pair, np.zeros(2))):
+        row = agreement_row("w", values, groups, 0.95)
+        assert row["mean"] == pytest.approx(values.mean())
+        assert np.isnan([row["low"], row["high"]]).all()
+        assert row["by_seed"] == pytest.approx(tuple(values.mean(1)))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from evaluated_project import sample_table, write_classes, write_data, write_params, write_run
 
+from fer_repro.errors import UserError
 from fer_repro.evaluation.costs import COLUMNS, measure_costs
 from fer_repro.evaluation.finished import finished_runs, gather_evidence
 from fer_repro.files import read_yaml
@@ -59,3 +60,32 @@ def test_only_finished_runs_count(clips):
     (folder / "runs/small/fan/1/score_fusion/metrics.json").unlink()
     assert finished_runs(params, folder / "runs") == []
     assert gather_evidence(params, folder / "runs", folder / "prepared") == []
+
+
+def test_places_are_those_of_the_stages(clips, monkeypatch):
+    folder, params = clips
+    monkeypatch.chdir(folder)
+    here = measure_costs(params, [("small", "fan")])
+    assert here.equals(measure_costs(params, [("small", "fan")], "runs", "prepared"))
+    assert finished_runs(params) == [("small", "fan")]
+    assert len(gather_evidence(params)) == len(gather_evidence(params, "runs", "prepared")) > 0
+    assert list(measure_costs(params, [])) == list(COLUMNS)
+
+
+@pytest.mark.parametrize("splits", [["train"] * 3 + ["val"] * 3, ["train"] * 6])
+def test_without_test_clips_others_are_shown(clips, splits):
+    folder, params = clips
+    samples = sample_table([0] * 3 + [1] * 3, splits, clip=["a"] * 3 + ["b"] * 3)
+    write_data(folder / "other", samples, ("x", "y"))
+    table = measure_costs(params, [("small", "fan")], folder / "runs", folder / "other" / "prepared")
+    assert table["item"].tolist() == ["3 frames"] * 2
+
+
+def test_a_wrong_model_section_names_its_file(clips):
+    folder, params = clips
+    path = folder / "runs/small/fan/0/self_relation/config.json"
+    config = json.loads(path.read_text())
+    config["recipe"]["model"]["widht"] = 3
+    path.write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"self_relation/config\.json: recipe\.model.*widht"):
+        measure_costs(params, [("small", "fan")], folder / "runs", folder / "prepared")

@@ -12,8 +12,10 @@ from statsmodels.stats.multitest import multipletests
 from fer_repro.evaluation.claims import read_claims
 from fer_repro.evaluation.comparisons import against_best, against_value
 from fer_repro.evaluation.conditions import departures, pretraining_class
-from fer_repro.evaluation.crossed import half_width
+from fer_repro.evaluation.crossed import half_width, spread
 from fer_repro.evaluation.ledger import COLUMNS, judge, write_ledger
+from fer_repro.evaluation.power import more_seeds
+from fer_repro.evaluation.statistics import mean_shares
 
 PUBLISHED = Path(__file__).parents[2] / "published" / "claims.yaml"
 SMALL = {"model.width": 8, "image_size": 64, "epochs": 6, "max_train": 0, "max_test": 0, "smoke": False}
@@ -193,6 +195,60 @@ def test_a_hundred_seeds_are_no_advice():
     (row,) = judge(claims_with(where=(published(3.0),)), [evidence], 0.95).to_dict("records")
     assert row["more_seeds"] > 30
     assert "not to be decided with these data, more than 30 more seeds would be needed" in row["line"]
+
+
+def uneven(points):
+    """Three seeds of 40,000 faces; the arm gains 1 point on the control, one seed less and one more."""
+    control = np.arange(120_000).reshape(3, -1) % 2 == 0
+    masked = control.copy()
+    for seed, gain in enumerate((1 - points, 1, 1 + points)):
+        masked[seed, int(gain < 0) : int(800 * abs(gain)) : 2] = gain > 0
+        masked[seed, int(gain > 0) : int(800 * abs(gain)) : 2] = gain > 0
+    return evidence_of({"masked": masked, "no_mask": control})
+
+
+def test_lacking_seeds_are_those_until_the_interval_leaves_the_rival():
+    found = uneven(2)
+    gap = mean_shares(found.arms["masked"].astype(float) - found.arms["no_mask"])
+    several = tuple(replace(CLAIM, id=name, where=(published(3.0),)) for name in ("one", "two"))
+    for claims, level in ((several[:1], 0.95), (several, 0.975)):  # of two claims each has half the level
+        row = judge(replace(CLAIMS, claims=claims), [found], 0.95).to_dict("records")[0]
+        expected = more_seeds(spread(*gap), gap[0].mean(), level)
+        assert row["verdict"] == "inconclusive"
+        assert row["more_seeds"] == expected > 1
+        assert row["line"].endswith(f"{expected} more seeds would do if the mean stays")
+
+
+@pytest.mark.parametrize(("value", "distance"), [(46.0, 5.0), (51.0, 3 * 0.5), (50.5, 3 * 0.5)])
+def test_lacking_seeds_of_a_value_are_those_until_it_is_left_out_or_narrowed_down(value, distance):
+    """A value within the tolerance of 0.5 points is reached once the interval is three of them wide."""
+    found = uneven(3)
+    claims = claims_with(kind="absolute", against=(), where=(published(value, unit="%"),))
+    (row,) = judge(claims, [found], 0.95).to_dict("records")
+    assert row["verdict"] == "inconclusive"
+    expected = more_seeds(spread(*mean_shares(found.arms["masked"])), distance / 100, 0.95)
+    assert row["more_seeds"] == expected > 0
+
+
+def test_one_seed_and_no_number_of_seeds_are_worded():
+    (row,) = judge(claims_with(where=(published(3.0),)), [uneven(0.55)], 0.95).to_dict("records")
+    assert row["line"].endswith(": the sign is not certain; 1 more seed would do if the mean stays")
+    few = {arm: np.delete(hits, np.s_[20:-600], axis=1) for arm, hits in uneven(2).arms.items()}
+    (row,) = judge(claims_with(where=(published(3.0),)), [evidence_of(few)], 0.95).to_dict("records")
+    assert pd.isna(row["more_seeds"])
+    assert row["line"].endswith("; no number of seeds would do, more test samples are needed")
+
+
+def test_a_recipe_may_hold_keys_without_words_of_their_own():
+    wanted = {"rmn": replace(CLAIMS.conditions["rmn"], recipe={"momentum": 0.9})}
+    found = evidence_of(two_arms(samples=50), recipe={**RECIPE, "momentum": 0.5})
+    assert departures(replace(CLAIMS, conditions=wanted), CLAIM, PLACE, found) == ("momentum 0.5",)
+
+
+def test_a_value_keeps_its_distance_in_the_spread():
+    found = against_value(evidence_of(two_arms()), "masked", 60.0, 0.95)
+    assert found.spread.value == found.value
+    assert found.reference == 0
 
 
 def test_augmented_evidence_is_preferred_where_the_paper_augments():

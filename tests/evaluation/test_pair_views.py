@@ -41,12 +41,20 @@ def test_fold_bars_average_seeds_and_show_their_ends():
     assert table[["value", "low", "high"]].to_numpy().tolist() == [[1, 1, 1], [0.75, 0.5, 1], [0.5] * 3]
 
 
+def test_a_list_without_folds_is_one_bar():
+    lists = pairs([0.6, 0.4], [1, 0], [0, 0], "val"), pairs([0.9, 0.7], [1, 0], [0, 0])
+    whole = PairRun("good", 0, {}, pd.concat(lists, ignore_index=True))
+    assert fold_bars([whole]).to_numpy().tolist() == [["good", "all", 0.5, 0.5, 0.5]]
+
+
 def test_thresholds_come_from_the_other_folds_or_the_other_list():
     assert usual_threshold(GOOD) == pytest.approx(0.7)  # the middle of 0.7, 0.7 and 0.8
     both = pd.concat(
         [pairs([0.6, 0.4], [1, 0], [0, 0], "val"), pairs([0.9, 0.1], [1, 0], [0, 0])], ignore_index=True
     )
     assert usual_threshold(PairRun("good", 0, {}, both)) == pytest.approx(0.6)
+    turned = both.iloc[::-1].reset_index(drop=True)  # the lists' order does not matter
+    assert usual_threshold(PairRun("good", 0, {}, turned)) == pytest.approx(0.6)
 
 
 def test_scores_are_those_of_the_test_list():
@@ -74,6 +82,24 @@ def test_causes_are_told_apart_by_hand():
     ]
     assert table["value"].tolist() == [1, 1, 0.5, 0, 0, 1, 0.5, 0]
     assert len(cause_bars([MIXED], samples[["label"]])) == 2
+
+
+def test_few_causes_are_enough():
+    samples = pd.DataFrame({"label": 0, "yaw": [-20.0] + [20.0] * 11, **dict.fromkeys(LOOKS, 0)})
+    listed = pd.concat([pairs([0.5], [1], [0], "val"), MIXED.pairs]).set_index(np.arange(7) + 5)
+    table = cause_bars([PairRun("good", 0, {}, listed)], samples[[*LOOKS]].assign(label=0))
+    assert table["class"].tolist() == ["different,\nlookalikes\n(3)"]
+    table = cause_bars([PairRun("good", 0, {}, listed)], samples.drop(columns=list(LOOKS)))
+    assert table["class"].tolist() == ["same,\nyaw < 20°\n(2)", "same,\nyaw ≥ 20°\n(1)"]
+    two = samples.drop(columns=["yaw", *LOOKS]).assign(label=[0] * 11 + [1])
+    table = cause_bars([PairRun("good", 0, {}, listed)], two)
+    assert table["class"].tolist() == ["same, one\nexpression\n(3)"]
+
+
+def test_pickled_embeddings_are_refused(tmp_path):
+    np.savez(tmp_path / "embeddings.npz", samples=[0], embeddings=np.array([[{}]], object))
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        embedded_people(tmp_path, pd.DataFrame({"split": ["test"], "subject": ["a"]}), 1)
 
 
 def test_embedded_people_are_the_first_of_the_test_split(tmp_path):

@@ -85,3 +85,12 @@ def test_more_seeds_shrink_only_their_part():
     found = Spread(0.01, 3, 400, 0.02**2, 0.01**2, 0.006**2).with_seeds(12)
     assert (found.seeds, found.seed_variance, found.both_variance) == pytest.approx((12, 1e-4, 0.006**2 / 4))
     assert found.sample_variance == 0.01**2
+
+
+def test_as_many_seeds_as_a_plain_search_finds():
+    found = Spread(0.5, 3, 10**6, 0.3, 1e-6, 0.0)
+    for distance in (1.5, 1.0, 0.5, 0.3):
+        short = [n for n in range(3, 2000) if half_width(found.with_seeds(n), 0.95) >= distance]
+        assert more_seeds(found, distance, 0.95) == (short[-1] + 1 if short else 3) - 3
+    assert more_seeds(found, half_width(found, 0.95), 0.95) == 1  # it is to lie within, not on it
+    assert more_seeds(found, half_width(found.with_seeds(MOST_SEEDS), 0.95), 0.95) is None

@@ -106,3 +106,9 @@ def test_cover_is_a_share_of_each_region():
     boxes = {"left": (0.0, 0.0, 0.5, 1.0), "whole": (0.0, 0.0, 1.0, 1.0)}
     np.testing.assert_allclose(covered_regions(CoveredFaces(np.array([0]), covered), boxes), [[0.5, 0.25]])
     assert covered_regions(CoveredFaces(np.array([0]), None), boxes) is None
+
+
+@pytest.mark.parametrize("crops", ["random", "landmarks"])
+def test_boxes_that_differ_from_face_to_face_are_refused(crops):
+    with pytest.raises(UserError, match=f"'{crops}': its regions differ from face to face"):
+        common_boxes(crops)

@@ -9,7 +9,7 @@ from fer_repro.config import load_config
 from fer_repro.data.augmentation import clean_images
 from fer_repro.data.store import open_store
 from fer_repro.errors import UserError
-from fer_repro.evaluation.class_angles import angle_table, class_angles
+from fer_repro.evaluation.class_angles import ClassAngles, angle_table, class_angles
 from fer_repro.evaluation.forgery_views import look_at_frames
 from fer_repro.evaluation.reopened import look, reopen
 from fer_repro.methods.method import load_method
@@ -70,6 +70,7 @@ def test_angles_by_hand(people):
     found = class_angles(root, "small", "adacos", ["dynamic"], 0, store)["dynamic"]
     assert found.cosines.shape == (PEOPLE, PEOPLE)
     assert sorted(found.targets) == [0, 1, 2, 3]
+    assert found.scale == float(network.head.scale)
     assert np.allclose(found.logits, float(network.head.scale) * found.cosines, atol=1e-5)
     row = angle_table({"dynamic": found}).iloc[0]
     own = [found.cosines[i, target] for i, target in enumerate(found.targets)]
@@ -107,3 +108,18 @@ def test_what_is_missing_or_misfits_is_named(people):
     (folder / "weights.safetensors").unlink()
     with pytest.raises(UserError, match="expected the weights of a trained run"):
         reopen(folder, store)
+
+
+def test_angles_are_put_into_numbers_by_hand():
+    cosines = np.array([[1.0, 0.5, -1.0], [0.0, 0.5, 0.0]])
+    logits = np.log([[8.0, 1.0, 1.0], [3.0, 1.0, 1.0]])
+    one = ClassAngles(cosines, logits, np.array([0, 1]), 7.5, np.array([1.0, 2.0, 3.0]))
+    (row,) = angle_table({"arm": one}).to_dict("records")
+    assert row == pytest.approx(
+        {
+            "arm": "arm", "faces": 2, "s": 7.5, "own angle": (0 + 60) / 2, "other angle": 90.0,
+            "P": (0.8 + 0.2) / 2, "right (%)": 50.0, "mean |W|": 2.0,
+        }
+    )  # fmt: skip
+    beyond = ClassAngles(cosines * 1.0000001, logits, one.targets, 7.5, one.lengths)
+    assert angle_table({"arm": beyond})["own angle"].item() == pytest.approx(30, abs=1e-4)

@@ -151,8 +151,38 @@ def test_too_few_different_pairs_are_said_aloud_and_not_interpolated():
 
 def test_metrics_with_folds():
     numbers, notes = verification_metrics(*draw(1), fars=(0.1,))
-    assert numbers["pair_accuracy"] == fold_accuracy(*draw(1)).mean
+    accuracy = fold_accuracy(*draw(1))
+    assert numbers == {
+        "auc": auc(roc(*draw(1)[:2])),
+        "equal_error_rate": equal_error_rate(roc(*draw(1)[:2])),
+        "tar_at_far_0.1": tar_at_far(roc(*draw(1)[:2]), 0.1).tar,
+        "pair_accuracy": accuracy.mean,
+        "pair_accuracy_standard_error": accuracy.standard_error,
+    }
     assert notes == ()
+    usual, _ = verification_metrics(*draw(1, count=4000))
+    assert {"tar_at_far_0.1", "tar_at_far_0.01", "tar_at_far_0.001"} < set(usual)
+
+
+def test_youdens_threshold_is_that_of_a_plain_loop():
+    """Whole scores from 0 to 1,000: every candidate is a whole number and many pairs stand on one."""
+    rng = np.random.default_rng(0)
+    same = np.arange(400) % 2
+    scores = np.clip(rng.normal(450 + 120 * same, 150), 1, 999).round()
+    scores[[0, 1, 200, 201]] = 0, 1000, 1000, 0
+    folds = np.arange(400) // 200
+    for fold, threshold in enumerate(fold_accuracy(scores, same, folds, "youden").thresholds):
+        own, truth = scores[folds != fold], same[folds != fold] == 1
+        gains = [np.mean(own[truth] > c) - np.mean(own[~truth] > c) for c in range(1, 1001)]
+        assert threshold == 1 + np.argmax(np.round(gains, 12))
+
+
+def test_the_last_embedding_may_be_named_and_no_further_one():
+    rows = np.eye(3)
+    assert cosine_scores(rows, np.array([2]), np.array([2])).tolist() == [1]
+    for first, second in (([0, 3], [0, 0]), ([0, 0], [0, 3]), ([0, -1], [0, 0])):
+        with pytest.raises(UserError, match=r"pair 1 names embedding (3|-1): expected 0 to 2"):
+            cosine_scores(rows, np.array(first), np.array(second))
 
 
 def test_scores_are_cosines():

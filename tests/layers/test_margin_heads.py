@@ -16,6 +16,7 @@ from fer_repro.layers.margin_heads import (
     ScaledSphereFaceHead,
     SoftmaxHead,
     SphereFaceHead,
+    check_targets,
     control_head,
     falling_cosine,
     unit,
@@ -263,3 +264,49 @@ def test_unnormalised_rows_count(head, batch):
     with torch.no_grad():
         plain.weight.mul_(2)
     assert not torch.allclose(plain(embeddings), before)
+
+
+@pytest.mark.parametrize(
+    ("head", "scale", "margin"),
+    [
+        (CosineHead(3, 2), 30, None),
+        (CosFaceHead(3, 2), 30, 0.35),
+        (ArcFaceHead(3, 2), 30, 0.5),
+        (ScaledSphereFaceHead(3, 2), 30, 1.35),
+        (SphereFaceHead(3, 2), 1, 4),
+        (L2SoftmaxHead(3, 2), 30, None),
+        (SoftmaxHead(3, 2), 1, None),
+    ],
+)
+def test_usual_numbers_are_those_of_the_papers(head, scale, margin):
+    assert head.scale.item() == scale
+    assert getattr(head, "margin", None) == margin
+
+
+def test_sphereface_is_annealed_by_the_usual_numbers():
+    head = SphereFaceHead(3, 2)
+    assert (head.anneal, head.decay, head.least) == (1000, 0.12, 5)
+    other = SphereFaceHead(3, 2, 3, 50.0, 0.5, 2.0)
+    cosine = torch.tensor([0.3, -0.9], dtype=torch.float64)
+    for step, blend in ((0, 50.0), (2, 25.0), (1000, 2.0)):
+        other.steps.fill_(step)
+        wanted = (blend * cosine + falling_cosine(cosine, 3)) / (1 + blend)
+        torch.testing.assert_close(other.target_cosine(cosine), wanted)
+
+
+def test_short_vectors_have_no_direction():
+    rows = torch.tensor([[3e-13, 4e-13], [3e-12, 4e-12]], dtype=torch.float64)
+    torch.testing.assert_close(unit(rows), torch.tensor([[0.0, 0.0], [0.6, 0.8]], dtype=torch.float64))
+    assert unit(torch.tensor([[1e-12, 0.0]], dtype=torch.float64)).tolist() == [[0, 0]]
+
+
+def test_messages_name_the_first_wrong_class_and_the_shape():
+    check_targets(torch.tensor([0, 2]), 3)
+    with pytest.raises(UserError, match=r"hold the class 3: expected 0 \.\.\. 2$"):
+        check_targets(torch.tensor([0, 3, 4]), 3)
+    with pytest.raises(UserError, match="hold the class -1"):
+        check_targets(torch.tensor([-1]), 3)
+    with pytest.raises(UserError, match=r"shape \(0,\): expected \(N,\) with at least one sample$"):
+        check_targets(torch.zeros(0, dtype=torch.int64), 3)
+    with pytest.raises(UserError, match=r"shape \(1, 1\)"):
+        check_targets(torch.zeros(1, 1, dtype=torch.int64), 3)

@@ -295,6 +295,31 @@ OPTIONS = AdaCosOptions(
 )
 
 
+@pytest.mark.parametrize(("mine", "theirs"), [(3, 5), (5, 3), (4, 4)])
+def test_rows_of_all_processes_come_in_the_order_of_ranks(mine, theirs, monkeypatch):
+    """The second of two processes is played here: what it sends is known."""
+    own, other = torch.rand(mine, 2, dtype=torch.float64), torch.rand(theirs, 2, dtype=torch.float64)
+    most = max(mine, theirs)
+
+    def all_gather(found, sent):
+        received = torch.tensor([theirs])
+        if sent.ndim == 2:
+            assert sent.shape == (most, 2)
+            received = torch.cat([other, torch.full((most - theirs, 2), 7.0, dtype=torch.float64)])
+        found[0].copy_(sent)
+        found[1].copy_(received)
+        assert found[1].dtype == sent.dtype
+
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(dist, "all_gather", all_gather)
+    torch.testing.assert_close(across_processes(own), torch.cat([own, other]), rtol=0, atol=0)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 1)
+    assert across_processes(own) is own
+    monkeypatch.setattr(dist, "is_initialized", lambda: False)
+    assert across_processes(own) is own
+
+
 def test_all_arms_start_from_one_trunk():
     trunks = []
     for arm in METHOD.arms:
@@ -302,6 +327,39 @@ def test_all_arms_start_from_one_trunk():
         trunks.append(METHOD.build_model(arm, OPTIONS, 7).trunk.state_dict())
     for trunk in trunks[1:]:
         assert all(torch.equal(trunk[key], trunks[0][key]) for key in trunk)
+
+
+@pytest.mark.parametrize("arm", METHOD.arms)
+def test_each_arm_has_its_head_with_the_recipes_numbers(arm):
+    options = replace(OPTIONS, scale=9.0, cosface_margin=0.3, arcface_margin=0.4, adacos_scale=0.0)
+    head = METHOD.build_model(arm, options, 7).head
+    assert head.weight.shape == (7, 8)
+    scales = {"dynamic": fixed_scale(7), "fixed": fixed_scale(7), "softmax": 1, "sphereface": 1}
+    assert head.scale.item() == pytest.approx(scales.get(arm, 9))
+    assert getattr(head, "margin", None) == {"cosface": 0.3, "arcface": 0.4, "sphereface": 4}.get(arm)
+    assert METHOD.build_model(arm, options, 7).training
+    given = METHOD.build_model(arm, replace(options, adacos_scale=3.0), 7).head.scale.item()
+    assert given == (3 if arm in ("dynamic", "fixed") else head.scale.item())
+
+
+def test_only_the_dynamic_scale_moves():
+    for arm in ("dynamic", "fixed"):
+        head = METHOD.build_model(arm, OPTIONS, 7).head
+        before = head.scale.item()
+        head.loss(torch.randn(6, 8, generator=torch.Generator().manual_seed(0)), torch.arange(6))
+        assert (head.scale.item() != before) == (arm == "dynamic")
+
+
+def test_smoothing_reaches_the_loss():
+    output = METHOD.build_model("softmax", OPTIONS, 7)(torch.rand(2, 3, 64, 64))
+    targets = torch.tensor([1, 2])
+    plain, smooth = (METHOD.build_loss(OPTIONS, *given)(output, targets) for given in ((), (0.1,)))
+    wanted = torch.nn.functional.cross_entropy(output.logits, targets, label_smoothing=0.1)
+    torch.testing.assert_close(smooth, wanted)
+    assert plain.item() != smooth.item()
+    assert METHOD.pretraining_name(OPTIONS) == "none"
+    with pytest.raises(UserError, match="dynamc"):
+        METHOD.build_model("dynamc", OPTIONS, 7)
 
 
 def test_explain_gives_angles_and_scale():

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,13 +126,52 @@ def test_a_perfect_batch_has_no_loss_and_no_gradient():
     assert x.grad.abs().max() == 0
 
 
+OPTIONS = P2SGradOptions(
+    width=4, dimensions=8, scale=9.0, cosface_margin=0.3, arcface_margin=0.4, pretraining="none"
+)
+
+
+@pytest.mark.parametrize("arm", METHOD.arms)
+def test_each_arm_has_its_head_with_the_recipes_numbers(arm):
+    head = METHOD.build_model(arm, OPTIONS, 7).head
+    assert head.weight.shape == (7, 8)
+    assert getattr(head, "reduction", None) == {"p2sgrad": "sample_mean", "entry_mean": "entry_mean"}.get(arm)
+    assert head.scale.item() == (9 if arm in ("l2_softmax", "normface", "cosface", "arcface") else 1)
+    assert getattr(head, "margin", None) == {"cosface": 0.3, "arcface": 0.4, "sphereface": 4}.get(arm)
+    assert METHOD.build_model(arm, OPTIONS, 7).training
+
+
+def test_the_mean_over_the_batch_is_the_default():
+    x, targets = torch.randn(5, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0, 1])
+    head = P2SGradHead(8, 3)
+    wanted = (head.cosines(x) - torch.nn.functional.one_hot(targets, 3)).square().sum() / 10
+    torch.testing.assert_close(head.loss(x, targets), wanted)
+
+
+def test_names_and_widths_are_checked():
+    with pytest.raises(UserError, match="p2sgrd"):
+        METHOD.build_model("p2sgrd", OPTIONS, 7)
+    with pytest.raises(UserError, match="needs 64"):
+        METHOD.build_model("p2sgrad", replace(OPTIONS, pretraining="imagenet"), 7)
+    assert METHOD.pretraining_name(OPTIONS) == "none"
+
+
+def test_smoothing_reaches_the_controls_and_is_refused_by_p2sgrad():
+    output = METHOD.build_model("softmax", OPTIONS, 7)(torch.rand(2, 3, 64, 64))
+    targets = torch.tensor([1, 2])
+    plain, smooth = (METHOD.build_loss(OPTIONS, *given)(output, targets) for given in ((), (0.1,)))
+    wanted = torch.nn.functional.cross_entropy(output.logits, targets, label_smoothing=0.1)
+    torch.testing.assert_close(smooth, wanted)
+    assert plain.item() != smooth.item()
+    bare = METHOD.build_model("p2sgrad", OPTIONS, 7)(torch.rand(2, 3, 64, 64))
+    with pytest.raises(UserError, match="no softmax"):
+        METHOD.build_loss(OPTIONS, 0.1)(bare, targets)
+
+
 def test_logits_are_bare_cosines_and_the_head_is_optimised():
-    options = P2SGradOptions(
-        width=4, dimensions=8, scale=8.0, cosface_margin=0.35, arcface_margin=0.5, pretraining="none"
-    )
-    model = METHOD.build_model("p2sgrad", options, 7)
+    model = METHOD.build_model("p2sgrad", OPTIONS, 7)
     output = model(torch.rand(2, 3, 64, 64))
     torch.testing.assert_close(output.logits, cosines(output.embeddings, model.head.weight))
-    METHOD.build_loss(options)(output, torch.tensor([1, 2])).backward()
+    METHOD.build_loss(OPTIONS)(output, torch.tensor([1, 2])).backward()
     assert model.head.weight.grad.norm() > 0
     assert "head.weight" in dict(model.named_parameters())
