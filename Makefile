@@ -23,7 +23,7 @@ export DVC_NO_ANALYTICS := 1
 unexport PYTHONPATH
 unexport PYTHONHOME
 
-.PHONY: help install reproduce reproduce-full test test-slow verify lab docs bench audit lint lock data clean
+.PHONY: help install reproduce reproduce-full test test-slow mutants verify lab docs bench audit lint lock data clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -51,8 +51,13 @@ test: $(STAMP) ## run the tests
 	@dvc pull --quiet data.dvc
 	@python -m pytest -q -n auto --dist loadfile -m "not slow and not gpu"
 
-test-slow: $(STAMP) ## run the tests that take minutes: stages and sweeps that are killed and continued
+test-slow: $(STAMP) ## run the tests that take minutes: stages and sweeps that are killed and continued, then mutants
 	@python -m pytest -q -s -m "slow and not gpu"
+	@$(MAKE) --no-print-directory mutants
+
+mutants: $(STAMP) ## change evaluation, protocols and losses line by line: do the tests notice? (up to an hour; goes on where it stopped)
+	@python tests/mutants/try_mutants.py
+	@python tests/mutants/mutant_record.py mutants/record.json
 
 verify: $(STAMP) ## check the results in git against dvc.lock, and fresh ones against those in git
 	@python -m fer_repro.pipeline.verify

@@ -1,0 +1,44 @@
+"""Mutation testing: changes evaluation, protocols and losses line by line and asks whether a test notices.
+
+``python tests/mutants/try_mutants.py`` from the repository's root, or ``make mutants``: mutmut tries the
+mutants in ``mutants/``. A second call goes on where the first stopped.
+"""
+
+import argparse
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # before torch is imported: mutants are tried side by side
+
+import mutmut.__main__ as program  # noqa: E402
+from mutant_files import choose_mutants  # noqa: E402
+
+
+def main() -> None:
+    """Try the mutants for as long as allowed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--share", type=float, default=1.0, help="of each file's mutants, drawn by the seed")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=60.0, help="then it stops; call it again to go on")
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    given = parser.parse_args()
+    signal.signal(signal.SIGALRM, signal.default_int_handler)  # mutmut stops as if by Ctrl+C
+    signal.setitimer(signal.ITIMER_REAL, 60 * given.minutes)
+    gather = program.collect_source_file_mutation_data
+
+    def gather_drawn(**names: Any) -> Any:
+        choose_mutants(given.share, given.seed)
+        drawn = {"share": given.share, "seed": given.seed}
+        Path("mutants/drawn.json").write_text(json.dumps(drawn), encoding="utf-8")
+        return gather(**names)
+
+    program.collect_source_file_mutation_data = gather_drawn  # mutmut draws no samples
+    program._run((), given.processes)
+
+
+if __name__ == "__main__":
+    main()
