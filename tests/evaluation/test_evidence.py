@@ -121,6 +121,9 @@ def test_forgeries_are_logits_of_frames_and_videos_with_their_ensemble(tmp_path)
         assert video_area.spread(arm).value == pytest.approx(
             np.mean([100 * roc_auc_score(truth[::frames], row) for row in means]), abs=1e-5
         )
+        seen = by_metric(found, metric="video_log_loss").spread(arm).value
+        losses = [log_loss(truth[::frames], 1 / (1 + np.exp(-np.array(row)))) for row in means]
+        assert seen == pytest.approx(np.mean(losses), abs=1e-5)
     lower = loss.spread("plain").value - loss.spread(TOGETHER).value
     assert loss.gain(TOGETHER, "plain").value == pytest.approx(lower)
 
@@ -164,3 +167,60 @@ def test_chance_is_two_errors_wide():
     sure = {"plain": logits["plain"] + 5 * truth}  # far too sure of itself, but better than a coin
     assert log_loss(truth, 1 / (1 + np.exp(-sure["plain"][0]))) > 0.69
     assert not evidence_of(sure, truth, metric="frame_log_loss").is_at_chance("plain")
+
+
+def test_one_run_of_one_arm_is_evidence_too(tmp_path):
+    """Hits, a recipe with what limits it, and no ensemble of arms that were not trained."""
+    places = {"runs_root": tmp_path / "runs", "prepared_root": tmp_path / "prepared", "seeds": [1]}
+    params, model = write_params(tmp_path, PARAMS, "efficientnet", ENSEMBLE)
+    samples = sample_table(
+        [0, 1] * 6, ["train"] * 4 + ["val"] * 2 + ["test"] * 6, clip=[f"v{n}" for n in range(12)]
+    )
+    write_data(tmp_path, samples, ("real", "manipulated"))
+    logits = np.stack([np.zeros(8), np.arange(8.0)], 1)
+    write_classes(
+        write_run(tmp_path, "efficientnet", "plain", 1, model), ("real", "manipulated"), samples, logits
+    )
+    found = read_evidence(params, "efficientnet", "small", **places, arms=["plain"])
+    assert [(one.metric, one.augmented, one.chance, list(one.arms)) for one in found] == [
+        (f"{level}_{name}", False, 50.0, ["plain"])
+        for level in ("frame", "video")
+        for name in ("auc", "log_loss")
+    ]
+    assert found[0].arms["plain"].tolist() == [[2, 3, 4, 5, 6, 7]]
+    assert (found[0].seeds, found[0].protocol, found[0].note) == ((1,), "official", "a small note")
+    assert {key: found[0].recipe[key] for key in ("max_train", "max_test", "smoke", "tta_copies")} == {
+        "max_train": 0, "max_test": 0, "smoke": False, "tta_copies": 0,
+    }  # fmt: skip
+    assert "folds" not in found[0].recipe
+    assert "model" not in found[0].recipe
+
+
+def test_one_run_of_expressions(tmp_path):
+    params, model = write_params(tmp_path, PARAMS, "rmn", ("masked",))
+    samples = sample_table([0, 1, 1, 0, 1], ["train", "val", "test", "test", "test"])
+    write_data(tmp_path, samples, ("a", "b"))
+    write_classes(write_run(tmp_path, "rmn", "masked", 0, model), "ab", samples, np.eye(2)[[1, 1, 1, 1]])
+    found = read_evidence(params, "rmn", "small", tmp_path / "runs", tmp_path / "prepared", [0])
+    assert [(one.metric, one.augmented) for one in found] == [
+        ("accuracy", False),
+        ("mean_class_accuracy", False),
+    ]
+    assert found[0].arms["masked"].tolist() == [[True, False, True]]
+    assert found[0].chance == pytest.approx(200 / 3)
+
+
+def test_one_run_of_pairs_without_folds(tmp_path):
+    """Three of five pairs show one person; the threshold 0.5 is the best of val."""
+    params, model = write_params(tmp_path, PARAMS, "adacos", ("dynamic",))
+    lists = ["val"] * 2 + ["test"] * 5
+    table = pd.DataFrame(
+        {"list": lists, "first": range(7), "second": range(7, 14), "same": [1, 0, 1, 1, 1, 0, 0]}
+    )
+    scored = table.assign(fold=0, score=[0.5, 0.1, 0.9, 0.6, 0.2, 0.3, 0.8])
+    write_pairs(write_run(tmp_path, "adacos", "dynamic", 0, model), scored)
+    (found,) = read_evidence(params, "adacos", "small", tmp_path / "runs", tmp_path / "prepared", [0])
+    assert found.arms["dynamic"].tolist() == [[True, True, False, True, False]]
+    assert (found.protocol, found.chance, found.augmented) == ("official", 60.0, False)
+    assert found.targets.tolist() == [0] * 5
+    assert found.targets.dtype == int

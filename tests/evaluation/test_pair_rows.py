@@ -10,7 +10,7 @@ from fer_repro.errors import UserError
 from fer_repro.evaluation.pair_rows import far_name, pair_rows, roc_points, score_pairs
 from fer_repro.evaluation.row_form import COLUMNS, INTERVAL_COLUMNS, Subject
 from fer_repro.evaluation.run_files import PairRun
-from fer_repro.evaluation.statistics import paired_difference
+from fer_repro.evaluation.statistics import paired_difference, sample_interval
 
 GOLDENS = Path(__file__).parent.parent / "goldens"
 SUBJECT = Subject("adacos", "1905.00292", "synthetic_pairs", "none", "a small note")
@@ -138,6 +138,44 @@ def test_differences_are_paired_by_seed_and_pair():
     assert mine["high"].tolist() == pytest.approx([100 * expected.high])
     assert (mine["low"] < mine["value"]).all()
     assert (mine["value"] < mine["high"]).all()
+
+
+def test_one_seed_is_resampled_by_fold():
+    runs = [run for run in draw_runs() if run.seed == 0]
+    rows, intervals = pair_rows(runs, SUBJECT, "softmax", 0.9, 150)
+    assert list(rows) == list(COLUMNS)
+    assert list(intervals) == list(INTERVAL_COLUMNS)
+    ours, theirs = (score_pairs(run.pairs) for run in runs)
+    folds = [np.array([part.mean() for part in np.split(one.hits, 10)])[None] for one in (ours, theirs)]
+    alone = sample_interval(folds[0], 0.9, 150, clusters=np.arange(10))
+    gap = paired_difference(*folds, 0.9, 150, clusters=np.arange(10))
+    mine = intervals[intervals["metric"] == "pair_accuracy"].set_index(["arm", "kind"])
+    for place, wanted in ((("dynamic", alone.kind), alone), (("dynamic - softmax", gap.kind), gap)):
+        row = mine.loc[place]
+        assert [row["value"], row["low"], row["high"]] == pytest.approx(
+            [100 * wanted.value, 100 * wanted.low, 100 * wanted.high]
+        )
+    assert mine.loc[("dynamic - softmax", gap.kind), "unit"] == "points"
+    assert "10 groups" in alone.kind
+    chance = rows[rows["arm"] == "chance"].set_index("metric")["note"]
+    assert chance["pair_accuracy"] == "always the more frequent answer"
+    assert set(chance.drop("pair_accuracy")) == {"expected of random scores"}
+
+
+def test_only_rates_at_a_far_carry_the_remark():
+    rows, _ = pair_rows(draw_runs(), SUBJECT, "softmax", 0.95, 50)
+    notes = rows[(rows["arm"] == "dynamic") & (rows["seed"] == "0")].set_index("metric")["note"]
+    remark = "FAR 0.001 cannot be measured with 100 different pairs; a small note"
+    assert notes[["tar_at_far_1e_1", "tar_at_far_1e_2"]].tolist() == [remark] * 2
+    assert notes[["auc", "equal_error_rate"]].tolist() == ["a small note"] * 2
+
+
+def test_without_the_control_there_are_no_differences_and_rocs_have_rows_from_zero():
+    runs = [run for run in draw_runs() if run.arm == "dynamic"]
+    rows, intervals = pair_rows(runs, SUBJECT, "softmax", 0.95, 50)
+    assert set(rows["arm"]) == {"dynamic", "chance"}
+    assert set(intervals["arm"]) == {"dynamic"}
+    assert roc_points(runs).index.tolist() == list(range(len(roc_points(runs))))
 
 
 def test_the_corners_hold_the_whole_roc():

@@ -222,3 +222,32 @@ def test_the_mean_interval_leaves_nan_out():
     none = mean_interval(np.full(3, NAN), 0.95, 10)
     assert np.isnan([none.value, none.low, none.high]).all()
     assert none.kind == "bootstrap over 0 of 3 items"
+
+
+def test_intervals_say_their_kind_and_take_the_first_seed_unless_told(generator):
+    maps, masks = generator.random((6, 4, 4)), generator.random((6, 4, 4)) < 0.4
+    found = map_area_interval(maps, masks, 0.9, 40)
+    assert (
+        found == map_area_interval(maps, masks, 0.9, 40, seed=0) != map_area_interval(maps, masks, 0.9, 40, 1)
+    )
+    assert found.kind == map_area_interval(maps, np.zeros((6, 4, 4)), 0.9, 5).kind == "bootstrap over images"
+    values = np.array([0.1, NAN, 0.5, 0.3])
+    mean = mean_interval(values, 0.9, 40)
+    assert mean == mean_interval(values, 0.9, 40, seed=0) != mean_interval(values, 0.9, 40, seed=1)
+    assert mean.kind == "bootstrap over 3 of 4 items"
+    nothing = mean_interval(np.array([NAN, NAN]), 0.9, 40)
+    assert nothing.kind == "bootstrap over 0 of 2 items"
+    assert np.isnan([nothing.value, nothing.low, nothing.high]).all()
+
+
+@pytest.mark.parametrize(
+    ("maps", "masks"), [((2, 9), (2, 3, 3)), ((2, 3, 3), (2, 9)), ((3, 3, 3), (2, 3, 3))]
+)
+def test_maps_and_masks_are_both_pictures(maps, masks):
+    with pytest.raises(ValueError, match="expected one map per mask"):
+        map_precision_recall(np.ones(maps), np.ones(masks))
+
+
+def test_masks_may_be_numbers():
+    maps, masks = np.arange(8.0).reshape(2, 2, 2), np.array([[[0, 2], [0, 0]], [[0, 0], [0, 3]]])
+    assert map_precision_recall(maps, masks).area == map_precision_recall(maps, masks > 0).area

@@ -69,6 +69,19 @@ def test_the_document_has_the_rules_word_for_word():
         (case(-1.5, NAN, kind="absolute"), 12),
         (case(-0.7, NAN, kind="absolute"), 13),
         (case(0.3, NAN, kind="absolute", half=0.1), 13),  # sure to differ, by less than the tolerance
+        # on the border
+        (case(0.0, half=0.5), 5),
+        (case(2.0, p=0.05, half=2.5), 9),
+        (case(0.5, p=0.4, half=0.5), 9),
+        (case(0.2, p=0.4, half=0.2, size=replace(SIZE, value=1.0)), 8),
+        (case(0.5, NAN, kind="absolute", half=0.5), 10),
+        (case(-0.5, NAN, kind="absolute", half=0.5), 10),
+        (case(0.0, NAN, kind="absolute", half=1.5), 10),
+        (case(0.5, NAN, kind="absolute", half=0.25), 13),
+        (case(-0.5, NAN, kind="absolute", half=0.25), 13),
+        (case(1.0, NAN, kind="absolute"), 13),
+        (case(-1.0, NAN, kind="absolute"), 13),
+        (case(0.2, NAN, kind="absolute", size=None), 13),
     ],
 )
 def test_each_rule_decides_its_case(given, rule):
@@ -85,6 +98,13 @@ def test_what_counts_as_the_same_size():
     assert size_agrees(measured(3.9, 2.0), SIZE)
     assert not size_agrees(measured(4.1, 3.0), SIZE)  # inside the interval, but twice as large
     assert not size_agrees(measured(1.4, 0.5), SIZE)  # not in the interval
+    assert size_agrees(measured(2.5, 0.1), SIZE)
+    assert size_agrees(measured(1.0, 3.0), SIZE)  # half and twice as large still agree
+    assert size_agrees(measured(4.0, 3.0), SIZE)
+    assert size_agrees(measured(3.0, 1.0), SIZE)  # at either end of the interval
+    assert size_agrees(measured(1.25, 0.75), SIZE)
+    assert size_agrees(measured(1.0, 0.1), replace(SIZE, value=1.0))
+    assert not size_agrees(measured(0.1, 0.5), replace(SIZE, value=0.0))
     against = Size(value=-0.02, unit="points", tolerance=0.5, source="its own outputs do not show it")
     assert not size_agrees(measured(0.1, 0.5), against)
 
