@@ -172,7 +172,13 @@ def _resize(images: Tensor, size: int) -> Tensor:
     if images.shape[-2:] == (size, size):
         return images
     shrinks = max(images.shape[-2:]) > size
-    return F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False, antialias=shrinks)
+    if images.shape[1] == 3 and images.stride(1) == 0:  # grey, shown as three equal channels
+        return _resize(images[:, :1], size).expand(-1, 3, -1, -1)
+    planes = images.flatten(0, 1)[:, None]  # interpolate is slow with three channels
+    resized = F.interpolate(
+        planes, size=(size, size), mode="bilinear", align_corners=False, antialias=shrinks
+    )
+    return resized.view(*images.shape[:2], size, size)
 
 
 def _with_whole_face(boxes: np.ndarray) -> np.ndarray:

@@ -137,3 +137,17 @@ def test_mistakes_are_one_error():
         region_boxes("landmarks", ONE)
     with pytest.raises(UserError, match="is empty"):
         cut_regions(torch.rand(1, 3, 2, 2), np.array([[0.1, 0.1, 0.4, 0.4]]), 8)
+
+
+@pytest.mark.parametrize("size", [20, 30, 48])
+def test_grey_faces_are_cut_as_those_of_three_equal_channels(size):
+    """Grey ones are shown as one plane three times; bits are those of torch's own resizing of three."""
+    plane = torch.rand(4, 1, 30, 30, generator=torch.Generator().manual_seed(0))
+    found = cut_regions(plane.expand(-1, 3, -1, -1), region_boxes("fixed", ONE), size)
+    assert found.is_contiguous()
+    assert torch.equal(found, cut_regions(plane.repeat(1, 3, 1, 1), region_boxes("fixed", ONE), size))
+    left, top, right, bottom = (int(30 * edge + 1e-9) for edge in region_boxes("fixed", ONE)[1])
+    crop = plane.repeat(1, 3, 1, 1)[..., top:bottom, left:right]
+    smooth = max(crop.shape[-2:]) > size
+    expected = torch.nn.functional.interpolate(crop, (size, size), mode="bilinear", antialias=smooth)
+    assert torch.equal(found[:, 1], expected)
