@@ -176,12 +176,8 @@ def warp_once(images: Tensor, maps: Tensor, size: int) -> Tensor:
 
 def _positions(maps: Tensor, size: int) -> Tensor:
     """Compute x and y of every output pixel, (N, 2, S, S): whole planes, much faster than pairs."""
-    centres = _centres(size, maps)
-    x, y = centres[None, None, :], centres[None, :, None]
-    grid = maps.new_empty(len(maps), 2, size, size)
-    for axis in (0, 1):
-        along_x, along_y, _ = maps[:, axis, :, None, None].unbind(1)
-        torch.add(along_x * x, along_y * y, out=grid[:, axis])
+    lines = maps[:, :, :2, None] * _centres(size, maps)  # (N, 2, 2, S): what x adds, and what y adds
+    grid = lines[:, :, 0, None, :] + lines[:, :, 1, :, None]
     return grid.add_(maps[:, :, 2, None, None])
 
 
@@ -252,6 +248,8 @@ def _augmented(images: Tensor, size: int, config: AugmentationConfig, draws: Dra
     """Augment tile by tile: on a CPU a tile's planes stay in the cache, an accelerator takes all at once."""
     maps = torch.from_numpy(drawn_maps(config, draws)).to(images.device, non_blocking=True)
     tile = max(1, TILE // size**2) if images.device.type == "cpu" else len(images)
+    if len(images) <= tile:
+        return _three_channels(_augmented_tile(images, maps, size, config, draws))
     shown = maps.new_empty(len(images), 3, size, size)
     for begin in range(0, len(images), tile):
         part = slice(begin, begin + tile)
@@ -263,7 +261,8 @@ def _augmented(images: Tensor, size: int, config: AugmentationConfig, draws: Dra
 def _augmented_tile(
     images: Tensor, maps: Tensor, size: int, config: AugmentationConfig, draws: Draws
 ) -> Tensor:
-    if config.resampling == "composed" and max(images.shape[-2:]) <= size:
+    needs_one = config.resampling == "composed" and images.shape[-2:] != (size, size)
+    if needs_one and max(images.shape[-2:]) <= size:
         shown = warp_once(_floats(images), maps, size)
     else:  # without smoothing a single step would alias where pictures shrink
         shown = warp(_enlarge(images, size), maps, size)

@@ -158,6 +158,24 @@ def test_pictures_that_shrink_are_smoothed_in_both(images):
     assert torch.equal(*found)
 
 
+def test_positions_are_rounded_as_one_by_one(images):
+    """Trained numbers depend on their last digits: (a x + b y) + c in float32."""
+    maps = drawn_maps(STRONG, draw(0, Stream.TRAINING, 0, np.arange(3)))
+    centres = [np.float32(2 * k + 1) / np.float32(24) - np.float32(1) for k in range(24)]
+    grid = [[[[a * x + b * y + c for a, b, c in each] for x in centres] for y in centres] for each in maps]
+    floats = images[:3].float() / 255
+    expected = torch.nn.functional.grid_sample(floats, torch.tensor(np.array(grid)), align_corners=False)
+    assert torch.equal(warp(floats, torch.from_numpy(maps), 24), expected)
+
+
+def test_one_resampling_of_pictures_in_their_size_is_that_of_two(images):
+    found = [
+        training_images(images, np.arange(37), 48, each, 0, 0)
+        for each in (STRONG, replace(STRONG, resampling="composed"))
+    ]
+    assert torch.equal(*found)
+
+
 def test_a_crop_is_a_window_of_the_picture():
     """Positions name themselves in a ramp: the corners of the result tell where the window lay."""
     config = AugmentationConfig(0.0, 0.0, 0.0, 0.0, **{**PLAIN, "crop": 0.5})
