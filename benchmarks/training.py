@@ -35,9 +35,9 @@ def measure(settings: Settings) -> Table:
     return Table(
         "Training, end to end",
         "Items per second (faces, clips) of `fit` with all it does in an epoch - order, gather, "
-        "augmentation, steps, tallies, progress, checkpoint - beside forward, backward and optimiser "
-        "step of the same network on one batch that lies ready. Synthetic recipes; on a GPU RMN's "
-        "paper recipe in bf16.",
+        "augmentation, steps, tallies, progress, checkpoint when due - beside forward, backward and "
+        "optimiser step of the same network on one batch that lies ready. Synthetic recipes; on a GPU "
+        "RMN's paper recipe in bf16.",
         ("network", "fit", "bare", "share", "aim"),
         rows,
     )

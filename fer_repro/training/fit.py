@@ -100,7 +100,7 @@ def fit(
         config: of the run.
         fabric: from ``make_fabric``.
         validate: network -> loss and accuracy in [0, 1]; it is given the averaged network with ``ema``.
-        checkpoint: written every ``runtime.checkpoint_seconds`` and after every epoch.
+        checkpoint: written every ``runtime.checkpoint_seconds`` and at the end.
         log: called with each epoch's record.
         watch: numbers of the network that each epoch's record is to keep.
 
@@ -115,7 +115,8 @@ def fit(
         trained += state.tally[2] - before
         paces.append(pace.epoch(state.epoch + 1, state.tally[2] - before))
         record = running.close_epoch(*validate(running.judged), watch(running.judged))
-        running.save()
+        if running.is_due() or state.finished:
+            running.save()
         log(record)
     running.progress.close()
     seconds = sum(record["seconds"] for record in paces)
@@ -146,7 +147,7 @@ class Fit:
         recipe, runtime = config.recipe, config.runtime
         self.network, self.raw_loss, self.config, self.fabric = network, loss, config, fabric
         self.checkpoint = checkpoint
-        self.screen = Screen(view, split, recipe.image_size, fabric.to_device)
+        self.screen = Screen(view, split, recipe.image_size, _mover(fabric.device))
         items = epoch_length(view, split, recipe.sampling)
         has_weights = any(parameter.requires_grad for parameter in loss.parameters())
         self.loss: nn.Module = fabric.to_device(loss)
@@ -185,7 +186,7 @@ class Fit:
             self.schedule.after_step()
             self.state.step += 1
             self.progress.step()
-            if self._is_due():
+            if self.is_due():
                 self.state.tally = total(tally, self.fabric).tolist()
                 self.save()
 
@@ -243,7 +244,8 @@ class Fit:
             self.checkpoint.save({"modules": modules, "state": vars(self.state), "generators": every})
         self._saved = time.monotonic()
 
-    def _is_due(self) -> bool:
+    def is_due(self) -> bool:
+        """Say whether the last checkpoint is old enough for a new one; all processes agree."""
         due = time.monotonic() - self._saved >= self.config.runtime.checkpoint_seconds
         if self.fabric.world_size == 1:
             return due
@@ -289,6 +291,11 @@ class Fit:
             for pictures in shown.inputs
         ]
         return Shown(tuple(inputs), shown.targets)
+
+
+def _mover(device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Move single tensors as Fabric does, which looks for tensors within anything it is given."""
+    return lambda tensor: tensor.to(device, non_blocking=device.type == "cuda")
 
 
 def cut(items: Items, parts: int) -> Iterator[Items]:

@@ -69,6 +69,7 @@ def train_one_epoch(
         clip_norm: largest norm of the gradient of all parameters; 0 does not clip.
     """
     network.train()
+    losses, correct, seen = tally.unbind()
     begins = True
     for shown, weight, closes in parts:
         with fabric.no_backward_sync(network, enabled=not closes):
@@ -78,9 +79,9 @@ def train_one_epoch(
                 optimiser.zero_grad()
             fabric.backward(part_loss if weight == 1 else part_loss * weight)
         begins = closes
-        tally[0] += part_loss.detach() * len(shown.targets)
-        tally[1] += hits_of(output, shown.targets).sum()
-        tally[2] += len(shown.targets)
+        losses += part_loss.detach() * len(shown.targets)
+        correct += hits_of(output, shown.targets).sum()
+        seen += len(shown.targets)
         if closes:
             if clip_norm:
                 fabric.clip_gradients(network, optimiser, max_norm=clip_norm, error_if_nonfinite=False)

@@ -102,6 +102,17 @@ def test_a_killed_process_resumes_bit_identically(tmp_path):
     assert all(torch.equal(found["weights"][name], tensor) for name, tensor in whole.weights.items())
 
 
+@pytest.mark.parametrize(("seconds", "expected"), [(0.0, 3 * STEPS + 3), (1e9, 1)])
+def test_checkpoints_are_written_when_they_are_due_and_at_the_end(tmp_path, seconds, expected):
+    checkpoint = StoppingCheckpoint(tmp_path / "s", "x", last=0)
+    whole = run(make_config(seconds=seconds), checkpoint)
+    assert checkpoint.count == expected
+    again = run(
+        make_config(), Checkpoint(tmp_path / "s", "x"), validate=lambda network: pytest.fail("trained")
+    )
+    assert same(whole, again)
+
+
 def test_a_finished_run_is_not_trained_again(tmp_path):
     first = run(make_config(), Checkpoint(tmp_path / "s", "x"))
     second = run(
