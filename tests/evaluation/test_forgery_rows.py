@@ -6,7 +6,7 @@ from sklearn import metrics as sk
 from fer_repro.evaluation.ensembles import ensemble_runs, papers_ensembles
 from fer_repro.evaluation.forgery_rows import TABLE, ensemble_table, forgery_rows
 from fer_repro.evaluation.predict import Predictions
-from fer_repro.evaluation.row_form import COLUMNS, Subject
+from fer_repro.evaluation.row_form import COLUMNS, INTERVAL_COLUMNS, Subject
 from fer_repro.evaluation.run_files import Run
 
 CLASSES = ("real", "manipulated")
@@ -89,6 +89,9 @@ def test_units_are_those_of_the_published_rows(rows):
 
 def test_the_base_rate_is_the_training_splits(rows, samples):
     base = rows[0][rows[0]["arm"] == "base_rate"].set_index("metric")["value"]
+    notes = rows[0][rows[0]["arm"] == "base_rate"]["note"]
+    assert set(notes) == {"every frame gets the training split's share of manipulated frames"}
+    assert set(rows[0]["protocol"]) == set(rows[1]["protocol"]) == {"official"}
     test = samples[samples["split"] == "test"]["label"].to_numpy()
     assert base["frame_auc"] == base["video_auc"] == 50
     assert base["frame_log_loss"] == pytest.approx(sk.log_loss(test, np.full(len(test), 0.7)))
@@ -121,6 +124,26 @@ def test_frames_of_one_kind_leave_the_areas_empty(runs, samples):
     assert np.isnan(table["frame_auc"].iloc[0])
     assert table["frame_log_loss"].iloc[0] > 0
     assert table["runs"].tolist() == [2]
+
+
+def test_one_run_has_rows_too(runs, samples):
+    table, intervals = forgery_rows(runs[:1], samples, SUBJECT, "xception", 0.95, 100)
+    assert list(table) == list(COLUMNS)
+    assert list(intervals) == list(INTERVAL_COLUMNS)
+    assert set(table["arm"]) == {"xception", "base_rate"}
+    laid = ensemble_table(runs[:1], samples, "xception", PAPERS)
+    assert laid["networks"].tolist() == ["xception"]
+    assert laid[[f"{name}_deviation" for name in TABLE]].isna().all(axis=None)
+    assert laid["frame_auc"].item() == pytest.approx(naive(runs, samples, ["xception"], 0)["frame_auc"])
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_training_split_of_one_kind_leaves_the_base_rate_finite(runs, samples, label):
+    one = samples.assign(label=samples["label"].where(samples["split"] != "train", label))
+    table, _ = forgery_rows(runs[:1], one, SUBJECT, "xception", 0.95, 100)
+    found = table[(table["arm"] == "base_rate") & (table["metric"] == "frame_log_loss")]["value"].item()
+    truth = samples[samples["split"] == "test"]["label"].to_numpy()
+    assert found == pytest.approx(np.mean(truth != label) * -np.log(1e-9), rel=1e-4)
 
 
 def test_the_table_has_the_papers_layout(runs, samples):

@@ -38,6 +38,36 @@ def test_videos_have_the_mean_logit_of_their_frames():
     assert videos[0][1].tolist() == [0, 1]
 
 
+def test_one_run_alone_gives_frames_unless_videos_are_asked_for():
+    alone = scored_frames([run("plain", 0, [-1.0, -2, 3, 1])], SAMPLES)
+    assert alone["plain"][0][0].tolist() == [-1, -2, 3, 1]
+    assert alone["plain"][0][1].tolist() == [0, 0, 1, 1]
+    assert alone["plain"][0][1].dtype == int
+
+
+def test_any_seed_may_be_taken():
+    two = {"plain": [(np.array([0.0]), np.array([0])), (np.array([np.log(3)]), np.array([0]))]}
+    assert probabilities(two, ["plain"])["plain"].tolist() == [0.5]
+    assert probabilities(two, ["plain"], 1)["plain"].tolist() == pytest.approx([0.75])
+
+
+def test_kinds_are_sorted_within_their_bounds():
+    rows = [
+        ["plain", "video_auc_transfer", 40, -5, 90],
+        ["plain", "video_auc_swap", 50, 0.5, 99.5],
+        ["attention", "video_auc_transfer", 60, 50, 70],
+    ]
+    table = pd.DataFrame(rows, columns=["arm", "metric", "value", "low", "high"], index=[7, 8, 9])
+    found = kind_bars(table, ["plain", "attention"], "video")
+    assert found.index.tolist() == [0, 1, 2]
+    assert found.to_numpy().tolist() == [
+        ["plain", "swap", 0.5, 0.005, 0.995],
+        ["plain", "transfer", 0.4, 0.0, 0.9],
+        ["attention", "transfer", 0.6, 0.5, 0.7],
+    ]
+    assert list(found) == ["arm", "class", "value", "low", "high"]
+
+
 def test_probabilities_are_sigmoids_of_the_arms_there_are():
     found = probabilities({"plain": [(np.array([0.0, np.log(3)]), np.array([0, 1]))]}, ["plain", "xception"])
     assert list(found) == ["plain"]
@@ -86,6 +116,15 @@ def test_one_face_of_each_kind_real_first():
     assert one_of_each_kind(table.drop(columns="forgery")).tolist() == [2, 0]
 
 
+def test_the_first_face_of_each_class_in_the_order_of_the_table():
+    table = sample_table(
+        [1, 0] * 40, ["test"] * 80, forgery=["none" if n % 2 else f"kind {n // 2 % 20}" for n in range(80)]
+    )
+    assert one_of_each_kind(table).tolist() == [1, *range(0, 40, 2)]
+    assert one_of_each_kind(table.assign(split="val"), "val").tolist() == [1, *range(0, 40, 2)]
+    assert one_of_each_kind(table).dtype == np.int64
+
+
 def test_histories_of_triplets_of_the_arms_that_have_them(tmp_path):
     place = tmp_path / "small/efficientnet/1/plain_siamese"
     place.mkdir(parents=True)
@@ -97,3 +136,8 @@ def test_histories_of_triplets_of_the_arms_that_have_them(tmp_path):
         ["plain_siamese", 1, 2],
     ]
     assert read_triplets(*arguments, [0]).empty
+    assert list(read_triplets(*arguments, [0])) == ["arm", "seed", "epoch"]
+    other = tmp_path / "small/efficientnet/0/plain_siamese"
+    other.mkdir(parents=True)
+    (other / "triplets.csv").write_text("epoch,train_loss\n1,0.5\n")
+    assert read_triplets(*arguments, [0, 1]).index.tolist() == [0, 1, 2]

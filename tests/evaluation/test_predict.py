@@ -11,7 +11,16 @@ from fer_repro.data.batches import Screen
 from fer_repro.data.loading import Split
 from fer_repro.data.views import Faces
 from fer_repro.errors import UserError
-from fer_repro.evaluation.predict import Predictions, predict, read_predictions, validation, write_predictions
+from fer_repro.evaluation import predict as predictions
+from fer_repro.evaluation.predict import (
+    Predictions,
+    embed,
+    item_batches,
+    predict,
+    read_predictions,
+    validation,
+    write_predictions,
+)
 from fer_repro.training.processes import make_fabric
 
 
@@ -63,8 +72,45 @@ def test_validation_is_the_mean_over_samples(split, network, fabric):
     loss, accuracy = validation(screen(split), fabric, 10)(network)
     logits = torch.from_numpy(predict(network, screen(split), fabric, 10, AUGMENTATION, 0, 0)[0])
     targets = torch.from_numpy(split.targets)
-    assert loss == pytest.approx(nn.functional.cross_entropy(logits.double(), targets).item())
+    assert loss == pytest.approx(nn.functional.cross_entropy(logits.double(), targets).item(), rel=1e-12)
     assert accuracy == (logits.argmax(1) == targets).double().mean().item()
+
+
+def test_any_criterion_may_be_validated(split, network, fabric):
+    def largest(output, targets):
+        return output.max().detach() * 0 + len(targets)
+
+    loss, _ = validation(screen(split), fabric, 10, largest)(network)
+    bounds = (10, 10, 3)
+    assert loss == pytest.approx(sum(count**2 for count in bounds) / 23)
+
+
+def test_without_copies_there_are_no_probabilities(split, network, fabric):
+    logits, means = predict(network.train(), screen(split), fabric, 10, AUGMENTATION, 0, 0)
+    assert not network.training
+    assert (logits.dtype, means.dtype) == (np.float32, np.float64)
+    assert means.shape == (23, 3)
+    assert (means == 0).all()
+
+
+def test_embeddings_are_those_of_single_images(split, network, fabric):
+    network.embed = lambda images: images.mean((2, 3)).half()
+    found = embed(network.train(), screen(split), fabric, 10)
+    assert not network.training
+    assert found.dtype == np.float32
+    images = torch.from_numpy(split.images[split.image_rows])[:, None]
+    assert np.allclose(found, clean_images(images, 16).mean((2, 3)), atol=2e-3)
+
+
+def test_tested_items_are_named_by_their_first_picture(split):
+    rows, targets = predictions.tested_samples(screen(split))
+    assert rows.tolist() == split.samples.tolist()
+    assert targets.tolist() == split.targets.tolist()
+
+
+@pytest.mark.parametrize(("size", "counts"), [(10, [10, 10, 3]), (11, [11, 12]), (40, [23]), (23, [23])])
+def test_no_batch_holds_one_item_alone(split, size, counts):
+    assert [len(items.targets) for items in item_batches(screen(split), size)] == counts
 
 
 def test_named_tuples_give_their_logits(split, fabric):

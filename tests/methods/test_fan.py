@@ -11,6 +11,7 @@ from fer_repro.methods.fan import (
     METHOD,
     FANLoss,
     FANOptions,
+    FANOutput,
     FrameAttentionNetwork,
     ScoreFusion,
     build_model,
@@ -222,6 +223,23 @@ def test_the_loss_takes_logits_too():
     for smoothing in (0.0, 0.1):
         expected = torch.nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing)
         assert torch.equal(FANLoss(smoothing)(logits, targets), expected)
+
+
+def test_the_loss_is_built_with_its_smoothing_and_counts_real_frames():
+    frames = torch.randn(2, 3, 7, generator=torch.Generator().manual_seed(0))
+    mask, targets = torch.tensor([[True, True, False], [True, True, True]]), torch.tensor([3, 5])
+    output = FANOutput(torch.randn(2, 7), frame_logits=frames, mask=mask)
+    for given in ((), (0.1,)):
+        loss = METHOD.build_loss(OPTIONS, *given)
+        smoothing = sum(given)
+        expected = torch.nn.functional.cross_entropy(
+            frames[mask], torch.tensor([3, 3, 5, 5, 5]), label_smoothing=smoothing
+        )
+        torch.testing.assert_close(loss(output, targets), expected)
+        clips = FANOutput(output.logits)
+        wanted = torch.nn.functional.cross_entropy(output.logits, targets, label_smoothing=smoothing)
+        torch.testing.assert_close(loss(clips, targets), wanted)
+        torch.testing.assert_close(loss(FANOutput(output.logits, frame_logits=frames), targets), wanted)
 
 
 def test_arms_start_from_one_trunk():

@@ -174,6 +174,18 @@ def test_the_losses_are_added_with_weight_one():
         assert torch.equal(loss(logits, targets), entropy)
 
 
+def test_the_biased_loss_may_weigh_more():
+    logits, targets = torch.randn(4, 8), torch.tensor([0, 1, 2, 7])
+    weights = torch.rand(4, 1), torch.rand(4, 1)
+    entropy, biased = cross_entropy(logits, targets), RegionBiasedLoss(0.2)(*weights)
+    for weight in (0.5, 3.0):
+        loss = RANLoss(0.2, weight=weight)(RANOutput(logits, *weights), targets)
+        torch.testing.assert_close(loss, entropy + weight * biased)
+    torch.testing.assert_close(RANLoss(0.2)(RANOutput(logits, *weights), targets), entropy + biased)
+    for lone in (RANOutput(logits, weights[0]), RANOutput(logits, whole_face=weights[1])):
+        assert torch.equal(RANLoss(0.2)(lone, targets), entropy)
+
+
 def test_the_biased_loss_reaches_self_attention_and_not_the_classifier():
     for arm in METHOD.arms:
         model = network(arm).train()
