@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fer_repro.data.draws import Stream, hashes
 from fer_repro.data.protocols import check_subjects, protocol_rows, protocols_of, stratified
 from fer_repro.errors import UserError
 
@@ -81,3 +82,26 @@ def test_stratified_properties(labels, maximum):
         found = (labels[chosen] == number).sum()
         assert found <= max(np.ceil(share), 1)
         assert found >= min(np.floor(share) - len(classes), share)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "maximum", "places"),
+    [
+        ([60, 30, 5, 5], 6, [3, 1, 1, 1]),
+        ([60, 30, 5, 5], 5, [2, 1, 1, 1]),  # 3 + 1 and one of each rare class were one too many
+        ([46, 46, 2, 2, 2, 2], 8, [2, 2, 1, 1, 1, 1]),
+        ([60, 32, 2, 2, 2, 2], 8, [3, 1, 1, 1, 1, 1]),
+        ([97, 1, 1, 1], 4, [1, 1, 1, 1]),
+        ([50, 30, 20], 2, [1, 1, 0]),  # no room for every class
+        ([1, 1, 8], 9, [1, 1, 7]),
+    ],
+)
+def test_places_by_hand_and_within_a_class_by_the_hash(sizes, maximum, places):
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    rows = np.arange(len(labels))
+    chosen = stratified(labels, rows, maximum)
+    assert np.bincount(labels[chosen], minlength=len(sizes)).tolist() == places
+    order = hashes(0, Stream.SUBSET, 0, rows)
+    for number, count in enumerate(places):
+        own = rows[labels == number]
+        assert set(chosen[labels[chosen] == number]) == set(own[np.argsort(order[own])][:count])

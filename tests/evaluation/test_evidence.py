@@ -224,3 +224,31 @@ def test_one_run_of_pairs_without_folds(tmp_path):
     assert (found.protocol, found.chance, found.augmented) == ("official", 60.0, False)
     assert found.targets.tolist() == [0] * 5
     assert found.targets.dtype == int
+
+
+def test_chance_counts_groups_not_their_samples():
+    """21 % right where 14 % are by chance: much for 700 faces, little for 70 people of ten like faces."""
+    targets, people = np.arange(700) % 7, np.arange(700) // 10
+    few = {"masked": np.tile(people % 14 < 3, (3, 1))}
+    assert not evidence_of(few, targets).is_at_chance("masked")
+    assert evidence_of(few, targets, groups=people).is_at_chance("masked")
+
+
+def test_an_area_a_little_above_one_half_is_not_chance():
+    generator = np.random.default_rng(0)
+    truth = np.arange(40_000) % 2
+    logits = {"plain": generator.normal(size=(3, 40_000)) + 0.042 * truth}
+    found = evidence_of(logits, truth, metric="frame_auc")
+    assert 50.8 < found.spread("plain").value < 51.4
+    assert not found.is_at_chance("plain")
+
+
+def test_a_wrong_model_section_names_the_file(tmp_path):
+    params, model = write_params(tmp_path, PARAMS, "rmn", ("masked",))
+    samples = sample_table([0, 1, 1], ["train", "test", "test"])
+    write_data(tmp_path, samples, ("a", "b"))
+    for seed in SEEDS:
+        place = write_run(tmp_path, "rmn", "masked", seed, {**model, "widht": 1})
+        write_classes(place, "ab", samples, np.eye(2))
+    with pytest.raises(UserError, match=r"masked/config\.json: recipe\.model.*widht"):
+        read(tmp_path, params, "rmn")

@@ -164,3 +164,7 @@ def test_the_table_has_the_papers_layout(runs, samples):
             assert row[metric] == pytest.approx(np.mean(values))
             assert row[f"{metric}_deviation"] == pytest.approx(np.std(values, ddof=1))
     assert (table["runs"] == 2).all()
+    numbers = [name for metric in TABLE for name in (metric, f"{metric}_deviation")]
+    assert list(table) == ["networks", "xception", *PAPERS, *numbers, "runs"]
+    for _, row in table.iterrows():
+        assert [name for name in ("xception", *PAPERS) if row[name]] == row["networks"].split("+")

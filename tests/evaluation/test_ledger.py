@@ -245,6 +245,27 @@ def test_a_recipe_may_hold_keys_without_words_of_their_own():
     assert departures(replace(CLAIMS, conditions=wanted), CLAIM, PLACE, found) == ("momentum 0.5",)
 
 
+def test_words_of_a_recipe_must_be_the_same():
+    for word, said in (("sgd", ()), ("adam", ("optimizer adam",)), (None, ("optimizer None",))):
+        wanted = {"rmn": replace(CLAIMS.conditions["rmn"], recipe={"optimizer": "sgd"})}
+        recipe = {**RECIPE, **({} if word is None else {"optimizer": word})}
+        found = evidence_of(two_arms(samples=50), recipe=recipe)
+        assert departures(replace(CLAIMS, conditions=wanted), CLAIM, PLACE, found) == said
+
+
+def test_power_needs_a_published_difference():
+    unknown = replace(published(1.0), size=None, unverified="not in the paper")
+    for where, has_power in ((published(5.0), True), (published(0.0), False), (unknown, False)):
+        (row,) = judge(claims_with(where=(where,)), [evidence_of(two_arms())], 0.95).to_dict("records")
+        assert np.isfinite(row["power"]) == has_power
+        assert row["detectable"] > 0
+    assert row["published_source"] == "not in the paper"
+    assert np.isnan([row["published"], row["tolerance"]]).all()
+    claims = claims_with(kind="absolute", against=(), where=(published(60.0, unit="%"),))
+    (row,) = judge(claims, [evidence_of(two_arms())], 0.95).to_dict("records")
+    assert np.isnan([row["power"], row["detectable"], row["p"]]).all()
+
+
 def test_a_value_keeps_its_distance_in_the_spread():
     found = against_value(evidence_of(two_arms()), "masked", 60.0, 0.95)
     assert found.spread.value == found.value
