@@ -84,7 +84,7 @@ def _sum(members: Sequence[Predictions]) -> Predictions:
 
 def _average(members: Sequence[Predictions]) -> Predictions:
     """Average logits; those of augmented copies are the logarithms of each network's mean probabilities."""
-    logits = average_logits([torch.from_numpy(member.logits) for member in members]).numpy()
+    logits = average_logits([torch.tensor(member.logits) for member in members]).numpy()
     logarithms = [np.log(np.maximum(member.probabilities, _LEAST)) for member in members]
     return _like(members[0], logits, softmax(np.mean(logarithms, axis=0)))
 

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 
@@ -81,3 +83,32 @@ def test_the_papers_own_ensembles():
     assert papers_ensembles("rmn", ["masked"]) == papers_ensembles("ran", ["a", "b"]) == []
     rules = [load_method(name).ensemble_rule for name in ("efficientnet", "rmn")]
     assert rules == ["logits", "probabilities"]
+
+
+@pytest.mark.parametrize("rule", ["probabilities", "logits"])
+def test_an_ensemble_keeps_the_samples_and_the_first_members_recipe(rule):
+    one, two = run("x", 3, [[4, 0], [1, 2]]), run("y", 3, [[0, 1], [0, 3]])
+    one.config["recipe"] = "of x"
+    (found,) = ensemble_runs([one, two], ["x", "y"], rule)
+    assert found.config == {"recipe": "of x"}
+    assert found.predictions.classes == ("a", "b")
+    for name in ("samples", "splits", "targets"):
+        assert getattr(found.predictions, name).tolist() == getattr(one.predictions, name).tolist()
+
+
+def test_impossible_answers_stay_finite():
+    one, two = run("x", 0, [[0, 2000]], [[0.0, 1.0]]), run("y", 0, [[0, 2000]], [[0.0, 1.0]])
+    (summed,) = ensemble_runs([one, two], ["x", "y"], "probabilities")
+    assert summed.predictions.logits.tolist() == [[pytest.approx(np.log(1e-300)), 0]]
+    (averaged,) = ensemble_runs([one, two], ["x", "y"], "logits")
+    assert averaged.predictions.probabilities[0].tolist() == [pytest.approx(1e-300), 1]
+
+
+def test_logits_that_may_not_be_written_are_averaged_without_a_warning():
+    members = [run("x", 0, [[0, 9]]), run("y", 0, [[2, 0]])]
+    for member in members:
+        member.predictions.logits.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (found,) = ensemble_runs(members, ["x", "y"], "logits")
+    np.testing.assert_allclose(found.predictions.logits, [[1, 4.5]])

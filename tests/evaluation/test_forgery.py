@@ -4,6 +4,7 @@ import pytest
 from sklearn import metrics as sk
 
 from fer_repro.errors import UserError
+from fer_repro.evaluation.detection_statistics import auc_shares, log_loss_shares
 from fer_repro.evaluation.forgery import (
     base_rate_metrics,
     describe_frames,
@@ -13,6 +14,7 @@ from fer_repro.evaluation.forgery import (
     is_manipulation,
 )
 from fer_repro.evaluation.predict import Predictions
+from fer_repro.evaluation.statistics import mean_shares
 
 
 def sigmoid(values):
@@ -127,3 +129,41 @@ def test_the_base_rate_by_hand():
 def test_the_class_order_tells_the_task():
     assert is_manipulation(("real", "manipulated"))
     assert not is_manipulation(("manipulated", "real"))
+
+
+def test_shares_groups_and_scores_come_with_every_number():
+    """Three people of two videos each, real and manipulated, of two frames each."""
+    labels, people = np.tile([0, 0, 1, 1], 3), np.repeat(["ann", "bob", "cy"], 4)
+    clips = [f"{person} {label}" for person, label in zip(people, labels, strict=True)]
+    known = table(labels, clips, np.where(labels == 1, np.where(people == "cy", "swap", "face"), "none"))
+    logits = np.random.default_rng(0).normal(labels, 1, (2, 12))
+    frames = describe_frames(predictions(labels, logits[0]), known.assign(subject=people))
+    found = forgery_measures(logits, frames)
+    by_video = np.stack(
+        [[row[np.array(clips) == clip].mean() for clip in sorted(set(clips))] for row in logits]
+    )
+    truth = np.array([clip.endswith("1") for clip in sorted(set(clips))])
+    for name, values, positive, count in (("frame", logits, labels == 1, 4), ("video", by_video, truth, 2)):
+        own = np.arange(3).repeat(count)
+        area, loss = found[f"{name}_auc"], found[f"{name}_log_loss"]
+        assert area.values == pytest.approx([sk.roc_auc_score(positive, row) for row in values])
+        assert area.groups.tolist() == loss.groups.tolist() == own.tolist()
+        np.testing.assert_allclose(area.shares, auc_shares(values, positive)[1])
+        np.testing.assert_allclose(loss.shares, log_loss_shares(values, positive)[1])
+        np.testing.assert_allclose(area.ranked.scores, values)
+        assert area.ranked.positive.tolist() == positive.tolist()
+        swapped = found[f"{name}_auc_swap"]
+        part = ~positive | (own == 2)
+        assert swapped.groups.tolist() == own[part].tolist()
+        assert swapped.values == pytest.approx(
+            [sk.roc_auc_score(positive[part], row[part]) for row in values]
+        )
+    hits = found["video_accuracy"]
+    assert hits.values == pytest.approx(np.mean((by_video > 0) == truth, axis=1))
+    assert hits.groups.tolist() == [0, 0, 1, 1, 2, 2]
+    np.testing.assert_allclose(hits.shares, mean_shares((by_video > 0) == truth)[1])
+
+
+def test_a_logit_of_zero_calls_a_video_real():
+    frames = describe_frames(predictions([0, 1], [0, 0]), table([0, 1], ["a", "b"]))
+    assert forgery_metrics(np.zeros(2), frames)["video_accuracy"] == 0.5

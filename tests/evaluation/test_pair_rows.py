@@ -90,6 +90,9 @@ def test_far_that_cannot_be_measured_is_flagged_not_given():
     assert far_name(0.001) == "tar_at_far_1e_3"
     assert "tar_at_far_1e_3" not in found.values
     assert found.remark == "FAR 0.001 cannot be measured with 100 different pairs"
+    fewer = score_pairs(draw(0, 0.4, count=180))
+    assert fewer.remark == "FAR 0.01, 0.001 cannot be measured with 90 different pairs"
+    assert score_pairs(draw(0, 0.4, count=2000)).remark == ""
     table = draw(0, 0.4)
     far, tar, _ = sk.roc_curve(table["same"], table["score"], drop_intermediate=False)
     assert found.values["tar_at_far_1e_1"] == pytest.approx(tar[far <= 0.1].max())

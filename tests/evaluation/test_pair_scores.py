@@ -29,6 +29,28 @@ def test_what_is_written_is_read(tmp_path):
     assert (tmp_path / "pairs.csv").read_bytes() == before
 
 
+def test_the_file_has_nine_digits_and_ends_lines_alike_everywhere(tmp_path):
+    write_pair_scores(tmp_path / "pairs.csv", table().assign(score=[0.1234567891, 1e-12, -1.0]))
+    assert (tmp_path / "pairs.csv").read_bytes() == (
+        b"list,first,second,same,fold,score\nval,0,1,1,0,0.123456789\ntest,2,3,0,1,1e-12\ntest,4,5,1,2,-1\n"
+    )
+
+
+def test_what_may_not_be_written_names_the_file_and_leaves_none(tmp_path):
+    path = tmp_path / "pairs.csv"
+    for wrong, message in (
+        (table().drop(columns="fold"), "column 'fold' is missing"),
+        (table().assign(same=2), "row 1 .*: expected same 0 or 1"),
+        (table().iloc[:0], "no pairs; expected at least one row"),
+    ):
+        with pytest.raises(UserError, match=f"^{path}: {message}"):
+            write_pair_scores(path, wrong)
+    assert not path.exists()
+    path.write_text("list,first\n")
+    with pytest.raises(UserError, match=f"^{path}: column 'second' is missing"):
+        read_pair_scores(path)
+
+
 @pytest.mark.parametrize(
     ("row", "expected"),
     [

@@ -149,6 +149,22 @@ def test_too_few_different_pairs_are_said_aloud_and_not_interpolated():
     assert len(notes) == 1
 
 
+def test_readings_between_two_points():
+    """Ten different pairs at 0.0 ... 0.9, same pairs at 0.05 + 0.1 n: FAR 0.1 n and TAR 0.1 n by turns."""
+    scores = np.concatenate([np.arange(10) / 10, np.arange(10) / 10 + 0.05])
+    curve = roc(scores, np.repeat([0, 1], 10))
+    for far, expected in ((0.14, (0.2, 0.2, 0.2)), (0.16, (0.2, 0.2, 0.3)), (0.2, (0.3, 0.3, 0.3))):
+        found = {reading: tar_at_far(curve, far, reading) for reading in READINGS}
+        assert [found[name].tar for name in ("not_above", "linear", "nearest")] == pytest.approx(
+            expected, abs=1e-9
+        )
+        assert all(one == (far, one.tar, True, "") for one in found.values())
+    assert tar_at_far(curve, 0.999).tar == 1
+    for far in (0, 1, 1.5, -0.1):
+        with pytest.raises(UserError, match="expected a share between 0 and 1"):
+            tar_at_far(curve, far)
+
+
 def test_metrics_with_folds():
     numbers, notes = verification_metrics(*draw(1), fars=(0.1,))
     accuracy = fold_accuracy(*draw(1))
