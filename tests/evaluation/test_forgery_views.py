@@ -98,6 +98,9 @@ def test_every_part_of_the_network_is_named(arm, count):
         network = method.build_model(arm, options, 2)
     parts = network_parts(network)
     assert len(parts) == count
+    stages = [f"stage {number}" for number in range(1, 8)]
+    ends = ["head convolution", "head's norm", *(["attention"] if arm == "attention" else []), "classifier"]
+    assert list(parts.values()) == ["stem", "stem's norm", *stages, *ends]
     counted = sum(p.numel() for path in parts for p in network.get_submodule(path).parameters())
     assert counted == sum(p.numel() for p in network.parameters())
 

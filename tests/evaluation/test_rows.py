@@ -4,9 +4,11 @@ import pytest
 from evaluated_project import NOTE, sample_table, write_classes, write_data, write_run
 
 from fer_repro.config import run_folder
-from fer_repro.evaluation.row_form import COLUMNS, Subject
+from fer_repro.evaluation import rows as rows_module
+from fer_repro.evaluation.row_form import COLUMNS, INTERVAL_COLUMNS, Subject
 from fer_repro.evaluation.rows import difference_rows, result_rows
 from fer_repro.evaluation.run_files import read_runs
+from fer_repro.evaluation.statistics import mcnemar_exact, mcnemar_mid, paired_difference, sample_interval
 
 CLASSES = ("a", "b", "c")
 SEEDS, ARMS = (0, 1, 2), ("masked", "no_mask")
@@ -149,3 +151,57 @@ def test_lists_of_hard_faces_choose_among_test_and_challenge(tmp_path):
     assert set(rows["split"]) == {"test"}
     majority = rows[(rows["arm"] == "majority_class") & (rows["metric"] == "accuracy")]
     assert set(majority["protocol"]) == {"official", "occlusion"}
+
+
+def test_one_seed_is_resampled_over_samples(place):
+    runs = read_runs(place[0] / "runs", "small", "rmn", [1], ARMS)
+    rows, intervals = difference_rows(runs, place[1], SUBJECT, "no_mask", 0.9, 150)
+    assert (list(rows), list(intervals)) == (list(COLUMNS), list(INTERVAL_COLUMNS))
+    tests = [run.predictions.of_split("test") for run in runs]
+    for tta, scores in (
+        ("none", [t.logits for t in tests]),
+        ("8 random copies", [t.probabilities for t in tests]),
+    ):
+        hits = [(values.argmax(1) == tests[0].targets)[None] for values in scores]
+        for metric, targets in (("accuracy", None), ("mean_class_accuracy", tests[0].targets)):
+            mine = intervals[
+                (intervals["metric"] == metric)
+                & (intervals["tta"] == tta)
+                & (intervals["protocol"] == "official")
+            ].set_index(["arm", "kind"])
+            alone = sample_interval(hits[0], 0.9, 150, targets)
+            gap = paired_difference(*hits, 0.9, 150, targets)
+            for name, wanted in (("masked", alone), ("masked - no_mask", gap)):
+                row = mine.loc[(name, wanted.kind)]
+                assert [row["value"], row["low"], row["high"]] == pytest.approx(
+                    [100 * wanted.value, 100 * wanted.low, 100 * wanted.high]
+                )
+                assert (row["confidence"], row["runs"]) == (0.9, 1)
+                assert row["unit"] == ("%" if name == "masked" else "points")
+            assert ("no_mask", "one seed") in mine.index
+    said = rows[(rows["metric"] == "accuracy") & (rows["tta"] == "none") & (rows["protocol"] == "official")]
+    hits = [t.logits.argmax(1) == t.targets for t in tests]
+    assert (
+        f"McNemar p by seed {mcnemar_exact(*hits):.2g} (mid-p {mcnemar_mid(*hits):.2g})"
+        in said["note"].item()
+    )
+
+
+def test_means_of_classes_and_the_majoritys_words(place):
+    rows = result_rows(runs_of(place), place[1], SUBJECT)
+    run = runs_of(place)[0].predictions.of_split("test")
+    recalls = [np.mean(run.logits[run.targets == k].argmax(1) == k) for k in range(3)]
+    mine = rows[(rows["arm"] == "masked") & (rows["seed"] == "0") & (rows["metric"] == "mean_class_accuracy")]
+    assert mine.iloc[0]["value"] == pytest.approx(100 * np.mean(recalls))
+    majority = rows[rows["arm"] == "majority_class"]
+    assert set(majority["note"]) == {"always the most frequent training class"}
+    assert set(majority["tta"]) == {"none"}
+
+
+def test_folds_are_named_by_their_number():
+    samples = sample_table([0, 1] * 3, ["test"] * 6)
+    for folds, name in ((10, "ten_fold"), (5, "5_fold")):
+        assert {key: rows.tolist() for key, rows in rows_module.tested_samples(folds, samples).items()} == {
+            name: list(range(6))
+        }
+    assert list(rows_module.tested_samples(0, samples)) == ["official"]

@@ -245,3 +245,16 @@ def test_blocks_are_as_high_as_the_memory_allows():
     assert list(blocks(2, 900_000)) == [1, 1]
     assert list(blocks(4, 0)) == [4]
     assert list(blocks(250_001, 1)) == [250_000, 1]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_class_of_one_sample_is_missing_in_some_draws(seed):
+    correct, targets = np.arange(9.0), np.array([0] * 4 + [1] * 4 + [2])
+    generator, draws = np.random.default_rng(seed), []
+    for _ in range(40):
+        chosen = generator.integers(0, 9, 9)
+        draws.append(
+            np.mean([correct[chosen][targets[chosen] == k].mean() for k in np.unique(targets[chosen])])
+        )
+    found = sample_interval(correct, 0.9, 40, targets, seed)
+    assert [found.low, found.high] == pytest.approx(list(np.quantile(draws, [0.05, 0.95])))

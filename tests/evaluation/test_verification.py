@@ -149,6 +149,16 @@ def test_too_few_different_pairs_are_said_aloud_and_not_interpolated():
     assert len(notes) == 1
 
 
+def test_a_pair_on_the_threshold_of_squared_distances_is_another_person():
+    """Scores 0.5 and 0.75 have the distances 1 and 0.5, both on the grid: same only below the threshold."""
+    scores, same = np.array([0.75, 0.5, 0.75, 0.5]), np.array([1, 0, 1, 0])
+    found = fold_accuracy(scores, same, np.array([0, 0, 1, 1]), "squared_distance")
+    assert found.thresholds.tolist() == pytest.approx([0.51, 0.51])
+    assert found.accuracies.tolist() == [1, 1]
+    tied = np.array([0.75, 0.75 - 0.005, 0.75, 0.5])  # the second has the distance 0.51 itself
+    assert fold_accuracy(tied, same, np.array([0, 0, 1, 1]), "squared_distance").accuracies[0] == 1
+
+
 def test_readings_between_two_points():
     """Ten different pairs at 0.0 ... 0.9, same pairs at 0.05 + 0.1 n: FAR 0.1 n and TAR 0.1 n by turns."""
     scores = np.concatenate([np.arange(10) / 10, np.arange(10) / 10 + 0.05])
