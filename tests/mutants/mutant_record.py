@@ -29,18 +29,16 @@ AROUND = 14  # letters told on either side of a change
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is thought of surviving mutants whose function, old and new line fit."""
+    """What is thought of surviving mutants whose function and change fit, both regular expressions."""
 
     verdict: str
     why: str
     at: str = ""
-    was: str = ""
-    became: str = ""
+    change: str = ""
 
-    def fits(self, name: str, was: str, became: str) -> bool:
-        """Tell whether a survivor is one of these."""
-        parts = ((self.at, name), (self.was, was), (self.became, became))
-        return all(re.search(pattern, text) for pattern, text in parts)
+    def fits(self, name: str, change: str) -> bool:
+        """Tell whether a survivor, with its change as ``spell`` has it, is one of these."""
+        return bool(re.search(self.at, name) and re.search(self.change, change))
 
 
 def changed_lines(difference: str) -> tuple[str, str]:
@@ -73,8 +71,9 @@ def raised_lines(source: str) -> set[str]:
 
 def judge(name: str, was: str, became: str, raised: set[str], known: Iterable[Judgement]) -> Judgement:
     """Find the first judgement that fits; a change within a ``raise`` is one of its text."""
+    change = spell(was, became)
     for judgement in known:
-        if judgement.fits(name, was, became):
+        if judgement.fits(name, change):
             return judgement
     if set(was.splitlines()) <= raised:
         return Judgement("message", MESSAGE + ": the tests ask for its telling words")

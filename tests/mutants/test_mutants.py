@@ -106,8 +106,8 @@ def test_a_change_is_told_with_what_stands_around_it():
 
 def test_the_first_judgement_that_fits_counts():
     known = [
-        Judgement("equivalent", "a guard", was="strict=True", became="strict=None"),
-        Judgement("hole", "seldom", at=r"x\.f_", was="strict"),
+        Judgement("equivalent", "a guard", change=r"strict=\[Tru -> Non\]e"),
+        Judgement("hole", "seldom", at=r"x\.f_", change="strict"),
     ]
     raised = raised_lines('def f():\n    raise ValueError(\n        "what"\n    )\n')
     given = ("strict=True", "strict=None")
