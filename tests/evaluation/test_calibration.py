@@ -47,7 +47,16 @@ def test_the_table_by_hand():
     assert table["confidence"].tolist()[2:] == pytest.approx([0.6, 0.7, 1.0])
     assert table["accuracy"].tolist()[2:] == [1.0, 0.0, 1.0]
     assert table["accuracy"].isna().tolist() == [True, True, False, False, False]
-    assert (table["low"].iloc[0], table["high"].iloc[-1]) == (0, 1)
+    assert list(table) == ["bin", "low", "high", "confidence", "accuracy", "count"]
+    assert table["bin"].tolist() == [1, 2, 3, 4, 5]
+    assert table["low"].tolist() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
+    assert table["high"].tolist() == pytest.approx([0.2, 0.4, 0.6, 0.8, 1])
+    assert table["confidence"].isna().tolist() == [True, True, False, False, False]
+    both = reliability_table(np.array([0, 1]), np.array([[0.65, 0.35], [0.75, 0.25]]), 5)
+    assert both.loc[3, ["confidence", "accuracy", "count"]].tolist() == pytest.approx([0.7, 0.5, 2])
+    assert len(reliability_table(np.array([0]), np.array([[0.9, 0.1]]))) == 15
+    nothing = reliability_table(np.array([0]), np.zeros((1, 2)), 4)  # below every bin counts to the first
+    assert nothing["count"].tolist() == [1, 0, 0, 0]
 
 
 def test_the_worked_example_of_the_sheet():
@@ -121,6 +130,44 @@ def test_overconfident_networks_get_better_and_decide_the_same():
         assert row.log_loss_after == pytest.approx(log_loss(test.targets, scaled))
 
 
+def test_each_run_is_measured_with_its_own_temperature():
+    runs = [run("masked", 0, 4.0), run("masked", 1, 0.5), run("mild", 0, 2.0, classes=2)]
+    table = calibrate(runs)
+    assert list(table) == [
+        "arm", "seed", "temperature", "accuracy", "ece", "ece_after", "log_loss", "log_loss_after",
+    ]  # fmt: skip
+    assert table[["arm", "seed"]].to_numpy().tolist() == [["masked", 0], ["masked", 1], ["mild", 0]]
+    for each, row in zip(runs, table.itertuples(), strict=True):
+        val, test = each.predictions.of_split("val"), each.predictions.of_split("test")
+        assert row.temperature == fit_temperature(val.targets, val.logits)
+        for divisor, ece, loss in (
+            (1, row.ece, row.log_loss),
+            (row.temperature, row.ece_after, row.log_loss_after),
+        ):
+            shares = softmax(test.logits / divisor, axis=1)
+            error = multiclass_calibration_error(
+                torch.from_numpy(shares), torch.from_numpy(test.targets), shares.shape[1], 15, "l1"
+            )
+            assert ece == pytest.approx(float(error), abs=1e-6)
+            assert loss == pytest.approx(log_loss(test.targets, shares))
+    shown = reliability(runs, table)
+    assert list(shown) == ["arm", "stage", "bin", "low", "high", "confidence", "accuracy", "count"]
+    assert shown.index.tolist() == list(range(4 * 15))
+    assert shown["arm"].tolist() == ["masked"] * 30 + ["mild"] * 30
+    assert shown["stage"].tolist() == (["before"] * 15 + ["after"] * 15) * 2
+    tests = [each.predictions.of_split("test") for each in runs[:2]]
+    for stage, divisors in (("before", (1, 1)), ("after", table["temperature"][:2])):
+        shares = np.concatenate([softmax(t.logits / d, axis=1) for t, d in zip(tests, divisors, strict=True)])
+        mine = shown[(shown["arm"] == "masked") & (shown["stage"] == stage)].set_index("bin")
+        sure, right = shares.max(1), shares.argmax(1) == np.concatenate([t.targets for t in tests])
+        for number in range(1, 16):
+            inside = (sure > (number - 1) / 15) & (sure <= number / 15)
+            assert mine.loc[number, "count"] == inside.sum()
+            if inside.any():
+                assert mine.loc[number, "confidence"] == pytest.approx(sure[inside].mean())
+                assert mine.loc[number, "accuracy"] == pytest.approx(right[inside].mean())
+
+
 def test_reliability_pools_the_seeds_of_an_arm():
     runs = [run("masked", seed, 4.0) for seed in (0, 1)]
     table = reliability(runs, calibrate(runs))
@@ -144,6 +191,15 @@ def test_rows_in_percent_with_the_temperature_in_the_note():
     assert mean == pytest.approx(100 * table["ece_after"].mean())
     note = rows.loc[("ece_after_temperature", "masked", "0"), "note"]
     assert note == f"temperature {table['temperature'].iloc[0]:.3g} fitted on val; a small note"
+    assert rows.loc[("ece", "masked", "0"), "note"] == "a small note"
+    assert set(rows["protocol"]) == {"official"}
+    assert rows.index.tolist() == [
+        *(("ece", "masked", seed) for seed in ("0", "1", "")),
+        ("ece", "base_rate", ""),
+        *(("ece_after_temperature", "masked", seed) for seed in ("0", "1", "")),
+    ]
+    said = rows.loc[("ece", "base_rate", ""), "note"]
+    assert said == "every image gets the training split's shares of the classes"
     test = runs[0].predictions.of_split("test")
     expected = 100 * abs(0.75 - np.mean(test.targets == 0))
     assert rows.loc[("ece", "base_rate", ""), "value"] == pytest.approx(expected)
@@ -153,3 +209,9 @@ def test_runs_without_validation_are_left_out():
     table = calibrate([run("masked", 0, 1.0, val=0)])
     assert table.empty
     assert reliability([run("masked", 0, 1.0, val=0)], table).empty
+    mixed = [run("masked", 0, 1.0, val=0), run("masked", 1, 1.0)]
+    table = calibrate(mixed)
+    assert table["seed"].tolist() == [1]
+    assert reliability(mixed, table)["count"].sum() == 2 * 300
+    assert list(calibrate([])) == list(table)
+    assert reliability([], table).empty

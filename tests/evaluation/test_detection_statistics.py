@@ -165,3 +165,38 @@ def test_one_kind_has_no_area():
         placements(np.arange(3.0), np.ones(3, bool))
     with pytest.raises(UserError, match="all its samples in one group"):
         delong_covariance(np.arange(4.0)[None], np.array([True, False, False, False]))
+
+
+def test_areas_that_cannot_vary_differ_for_sure():
+    truth = np.array([False, False, True, True])
+    found = delong_test(np.arange(4.0), -np.arange(4.0), truth)
+    assert (found.first, found.second, found.difference, found.error, found.p) == (1, 0, 1, 0, 0)
+    assert found.interval(0.9) == (1, 1)
+
+
+def test_the_interval_is_normal_and_the_difference_has_a_sign():
+    first, second, positive = draw(np.random.default_rng(12), 80)
+    one, other = delong_test(first, second, positive), delong_test(second, first, positive)
+    half = stats.norm.ppf(0.95) * one.error
+    assert one.interval(0.9) == pytest.approx((one.difference - half, one.difference + half))
+    assert one.difference == -other.difference
+    assert (one.p, one.error) == pytest.approx((other.p, other.error))
+
+
+def test_clusters_widen_the_tests_error():
+    first, second, positive = draw(np.random.default_rng(13), 90)
+    clusters = np.random.default_rng(2).integers(0, 25, 90)
+    found = delong_test(first, second, positive, clusters)
+    covariance = delong_covariance(np.stack([first, second]), positive, clusters)
+    assert found.error**2 == pytest.approx(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    assert found.error != delong_test(first, second, positive).error
+
+
+def test_two_groups_of_each_kind_are_enough():
+    scores, truth = np.array([[0.1, 0.4, 0.3, 0.9]]), np.array([0, 0, 1, 1])
+    above, below = naive_components(scores[0], truth == 1)
+    expected = np.var(above, ddof=1) / 2 + np.var(below, ddof=1) / 2
+    assert delong_covariance(scores, truth)[0, 0] == pytest.approx(expected)
+    for groups in ([0, 0, 1, 2], [0, 1, 2, 2]):
+        with pytest.raises(UserError, match="all its samples in one group"):
+            delong_covariance(scores, truth, groups)
