@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 from scipy.stats import spearmanr
 from untrained_runs import frame_table, write_pictures, write_untrained
 
@@ -140,3 +141,21 @@ def test_arms_without_attention_are_named(project):
         look_at_clips(run, np.arange(14))
     with pytest.raises(UserError, match="no relation attention"):
         compare_formulas(root, "synthetic_clips", [0], store, arm="feature_average")
+
+
+def test_agreement_takes_the_clips_of_one_person_together(project):
+    root, store, _ = project
+    looks = frame_weights_of_test(root, "synthetic_clips", [0], ARM, store)
+    people = np.repeat(["ann", "ann", "bob", "bob"], COUNTS)
+    alone = intensity_agreement({"ab": [looks[0]]}, store.samples.assign(subject=""), 0.95).iloc[0]
+    grouped = intensity_agreement({"ab": [looks[0]]}, store.samples.assign(subject=people), 0.95).iloc[0]
+    rhos = [
+        spearmanr(looks[0]["weights"][c, :n], store.samples["intensity"].to_numpy()[rows_of(c)]).statistic
+        for c, n in enumerate(COUNTS)
+    ]
+    assert alone["mean"] == grouped["mean"] == pytest.approx(np.mean(rhos))
+    pairs = np.array(rhos).reshape(2, 2).sum(1) / 4
+    half = stats.t.ppf(0.975, 1) * np.sqrt(2 * np.sum((pairs - np.mean(rhos) / 2) ** 2))
+    assert grouped["high"] - grouped["mean"] == pytest.approx(half)
+    assert grouped["high"] - grouped["mean"] != pytest.approx(alone["high"] - alone["mean"])
+    assert grouped["weights"] == "ab"

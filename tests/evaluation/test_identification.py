@@ -3,11 +3,17 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fer_repro.errors import UserError
 from fer_repro.evaluation import identification
-from fer_repro.evaluation.identification import identification_rates, pool_templates
+from fer_repro.evaluation.identification import (
+    distractor_rates,
+    identification_rates,
+    pool_templates,
+    template_scores,
+)
 from fer_repro.evaluation.verification import auc, equal_error_rate, roc, tar_at_far, unit
 
 GOLDENS = Path(__file__).parent.parent / "goldens"
@@ -97,6 +103,41 @@ def test_frames_of_one_medium_count_once():
     np.testing.assert_allclose(pooled, [[1, 0], [np.sqrt(0.5), np.sqrt(0.5)]])
     _, raw = pool_templates(embeddings, np.array([7, 7, 7, 7, 3]), np.array([0, 1, 1, 1, 0]), normalise=False)
     np.testing.assert_allclose(raw[1], np.array([2, 7 / 3]) / np.hypot(2, 7 / 3))
+
+
+def test_pairs_of_templates_are_weighted_by_quality_unless_told_otherwise():
+    embeddings = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    samples = pd.DataFrame({"template": [2, 2, 5], "medium": [0, 0, 0], "quality": [3.0, 4.0, 0.5]})
+    pairs = np.array([[2, 5, 1], [5, 5, 1]])
+    assert template_scores(embeddings, samples, pairs) == pytest.approx([0.6, 1])
+    assert template_scores(embeddings, samples, pairs, weighted=False) == pytest.approx([np.sqrt(0.5), 1])
+    raw = template_scores(embeddings * np.array([[1], [2], [1]]), samples, pairs, False, False)
+    assert raw == pytest.approx([1 / np.sqrt(5), 1])
+    for unknown in (1, 3, 9):
+        with pytest.raises(UserError, match=rf"template {unknown} of a pair has no images among 2 templates"):
+            template_scores(embeddings, samples, np.array([[2, 5, 1], [unknown, 2, 0]]))
+
+
+def test_more_pairs_than_a_block_are_all_scored(monkeypatch):
+    monkeypatch.setattr(identification, "_BLOCK", 3)
+    samples = pd.DataFrame({"template": range(5), "medium": 0, "quality": 1.0})
+    rows = np.random.default_rng(0).normal(size=(5, 4))
+    pairs = np.array([[a, b, 0] for a in range(5) for b in range(a)])
+    units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    expected = [units[a] @ units[b] for a, b, _ in pairs]
+    np.testing.assert_allclose(template_scores(rows, samples, pairs), expected)
+
+
+def test_probes_are_those_with_a_name(megaface):
+    probes, subjects, distractors = megaface
+    names = np.array([f"p{number}" for number in subjects], object)
+    samples = pd.DataFrame({"subject": [*names, *[""] * 200]})
+    rows = np.concatenate([probes, distractors[:200]])
+    shuffled = distractors[:200][np.random.default_rng(4).permutation(200)]
+    found = distractor_rates(rows, samples, (50, 200), (1, 3), seed=4)
+    assert found == identification_rates(probes, subjects, shuffled, (50, 200), (1, 3))
+    assert distractor_rates(rows, samples, (50,)) == distractor_rates(rows, samples, (50,), (1, 10), seed=0)
+    assert list(identification_rates(probes, subjects, shuffled, (50,))[50]) == [1, 10]
 
 
 def test_mistakes_are_named(megaface):

@@ -123,3 +123,5 @@ def test_angles_are_put_into_numbers_by_hand():
     )  # fmt: skip
     beyond = ClassAngles(cosines * 1.0000001, logits, one.targets, 7.5, one.lengths)
     assert angle_table({"arm": beyond})["own angle"].item() == pytest.approx(30, abs=1e-4)
+    opposite = ClassAngles(-cosines * 1.0000001, logits, one.targets, 7.5, one.lengths)
+    assert angle_table({"arm": opposite})["own angle"].item() == pytest.approx(150, abs=1e-4)

@@ -269,18 +269,19 @@ def test_unnormalised_rows_count(head, batch):
 @pytest.mark.parametrize(
     ("head", "scale", "margin"),
     [
-        (CosineHead(3, 2), 30, None),
-        (CosFaceHead(3, 2), 30, 0.35),
-        (ArcFaceHead(3, 2), 30, 0.5),
-        (ScaledSphereFaceHead(3, 2), 30, 1.35),
-        (SphereFaceHead(3, 2), 1, 4),
-        (L2SoftmaxHead(3, 2), 30, None),
-        (SoftmaxHead(3, 2), 1, None),
+        (CosineHead, 30, None),
+        (CosFaceHead, 30, 0.35),
+        (ArcFaceHead, 30, 0.5),
+        (ScaledSphereFaceHead, 30, 1.35),
+        (SphereFaceHead, 1, 4),
+        (L2SoftmaxHead, 30, None),
+        (SoftmaxHead, 1, None),
     ],
 )
 def test_usual_numbers_are_those_of_the_papers(head, scale, margin):
-    assert head.scale.item() == scale
-    assert getattr(head, "margin", None) == margin
+    built = head(3, 2)
+    assert built.scale.item() == scale
+    assert getattr(built, "margin", None) == margin
 
 
 def test_sphereface_is_annealed_by_the_usual_numbers():
@@ -310,3 +311,12 @@ def test_messages_name_the_first_wrong_class_and_the_shape():
         check_targets(torch.zeros(0, dtype=torch.int64), 3)
     with pytest.raises(UserError, match=r"shape \(1, 1\)"):
         check_targets(torch.zeros(1, 1, dtype=torch.int64), 3)
+
+
+@pytest.mark.parametrize("cosine", [1.0, -1.0, 0.3])
+def test_the_scaled_angle_has_a_finite_gradient_everywhere(cosine):
+    given = torch.tensor([cosine], dtype=torch.float64, requires_grad=True)
+    found = ScaledSphereFaceHead(3, 2, margin=1.2).target_cosine(given)
+    found.backward()
+    assert found.item() == pytest.approx(math.cos(1.2 * math.acos(cosine)), abs=1e-3)
+    assert given.grad.isfinite().all()

@@ -67,3 +67,11 @@ def test_two_faces_of_each_class_are_enough():
     # anchors of class 0: |0-3| - |0-1|, |3-0| - |3-1|; of class 1: 0 - |1-0|, 0 - |1-3|, all + 1 and from 0
     expected = ((3 - 1 + 1) + (3 - 2 + 1)) / 2 / 2 + ((0 - 1 + 1) + 0) / 2 / 2
     assert every_triplet_loss(faces, torch.tensor([0, 0, 1, 1])).item() == pytest.approx(expected)
+
+
+def test_near_faces_far_from_the_origin_keep_their_distances():
+    """More than 25 faces: a product of matrices would lose the small differences."""
+    draws = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    classes = torch.arange(40) % 2
+    exact = every_triplet_loss(draws.double(), classes)
+    torch.testing.assert_close(every_triplet_loss(draws + 4096, classes).double(), exact, rtol=2e-3, atol=0)

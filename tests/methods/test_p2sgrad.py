@@ -144,6 +144,7 @@ def test_each_arm_has_its_head_with_the_recipes_numbers(arm):
 def test_the_mean_over_the_batch_is_the_default():
     x, targets = torch.randn(5, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0, 1])
     head = P2SGradHead(8, 3)
+    assert head.reduction == "sample_mean"
     wanted = (head.cosines(x) - torch.nn.functional.one_hot(targets, 3)).square().sum() / 10
     torch.testing.assert_close(head.loss(x, targets), wanted)
 
@@ -151,7 +152,7 @@ def test_the_mean_over_the_batch_is_the_default():
 def test_names_and_widths_are_checked():
     with pytest.raises(UserError, match="p2sgrd"):
         METHOD.build_model("p2sgrd", OPTIONS, 7)
-    with pytest.raises(UserError, match="needs 64"):
+    with pytest.raises(UserError, match="model.width is 4, but .* needs 64"):
         METHOD.build_model("p2sgrad", replace(OPTIONS, pretraining="imagenet"), 7)
     assert METHOD.pretraining_name(OPTIONS) == "none"
 
