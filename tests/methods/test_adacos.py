@@ -372,7 +372,7 @@ def test_explain_gives_angles_and_scale():
 
 
 def test_pretraining_needs_its_width():
-    with pytest.raises(UserError, match="model.width is 4, but .* needs 64"):
+    with pytest.raises(UserError, match=r"model\.width is 4, but .* needs 64"):
         METHOD.build_model("dynamic", replace(OPTIONS, pretraining="imagenet"), 7)
 
 

@@ -152,7 +152,7 @@ def test_the_mean_over_the_batch_is_the_default():
 def test_names_and_widths_are_checked():
     with pytest.raises(UserError, match="p2sgrd"):
         METHOD.build_model("p2sgrd", OPTIONS, 7)
-    with pytest.raises(UserError, match="model.width is 4, but .* needs 64"):
+    with pytest.raises(UserError, match=r"model\.width is 4, but .* needs 64"):
         METHOD.build_model("p2sgrad", replace(OPTIONS, pretraining="imagenet"), 7)
     assert METHOD.pretraining_name(OPTIONS) == "none"
 
