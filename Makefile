@@ -13,6 +13,8 @@ ifeq ($(origin PYTHON), undefined)
 PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	$$p -c '$(FITS)' >/dev/null 2>&1 && { command -v $$p; break; }; done)
 endif
+# of the mutants; those drawn for a larger share hold those of a smaller one
+SHARE := 0.33
 LOCKING := uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-index-url --no-header --no-annotate
 
 # stages are started by a shell: they must find this environment's programs
@@ -55,8 +57,8 @@ test-slow: $(STAMP) ## run the tests that take minutes: stages and sweeps that a
 	@python -m pytest -q -s -m "slow and not gpu"
 	@$(MAKE) --no-print-directory mutants
 
-mutants: $(STAMP) ## change evaluation, protocols and losses line by line: do the tests notice? (up to an hour; goes on where it stopped)
-	@python tests/mutants/try_mutants.py
+mutants: $(STAMP) ## change evaluation, protocols and losses line by line: do the tests notice? (an hour at most; SHARE=1 tries all)
+	@python tests/mutants/try_mutants.py --share $(SHARE)
 	@python tests/mutants/mutant_record.py mutants/record.json
 
 verify: $(STAMP) ## check the results in git against dvc.lock, and fresh ones against those in git
