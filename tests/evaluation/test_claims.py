@@ -226,6 +226,44 @@ MISTAKES = {
         r"where is 'fer2013': expected a list of places",
     ),
     "text": (lambda s: s["claims"].__setitem__(0, "masks help"), r"claim 1: expected a mapping of keys"),
+    "claims as a mapping": (lambda s: s.update(claims={}), r"claims.yaml: claims is \{\}: expected a list$"),
+    "conditions as a list": (
+        lambda s: s.update(conditions=[]),
+        r"conditions is \[\]: expected a mapping of names$",
+    ),
+    "no stand-ins": (
+        lambda s: s["claims"][0].pop("stand_ins"),
+        r"'rmn-masks': stand_ins is None: expected a list",
+    ),
+    "metric of a stand-in": (
+        lambda s: s["claims"][0]["stand_ins"][0].update(metric="acuracy"),
+        r"claim 'rmn-masks': metric: unknown 'acuracy'; did you mean 'accuracy'\?",
+    ),
+    "method of conditions": (
+        lambda s: s["conditions"].update(rnm=s["conditions"]["rmn"]),
+        r"claims.yaml: conditions: unknown 'rnm'; did you mean 'rmn'\?",
+    ),
+    "a condition": (
+        lambda s: s["conditions"]["rmn"].pop("recipe"),
+        r"conditions.rmn: key 'recipe' is missing",
+    ),
+    "words": (lambda s: s["data_sets"]["fer2013"].pop("words"), r"data_sets.fer2013: key 'words' is missing"),
+    "a rival for a value": (
+        lambda s: s["claims"][1].update(against=["no_mask"]),
+        r"against is \['no_mask'\]: expected no rivals for kind absolute",
+    ),
+    "an empty reason": (
+        lambda s: s["claims"][0]["where"][0].update(delta=None, unverified=""),
+        r"where\[0\]: delta is null: expected a number",
+    ),
+    "no reason for a value": (
+        lambda s: s["claims"][1]["where"][0].update(target=None, unverified="recalled"),
+        r"where\[0\]: target is null: expected a number",
+    ),
+    "no margin": (
+        lambda s: s["claims"][0].update(kind="non_inferiority", margin=0.0),
+        r"margin is 0.0: expected a number above 0 for kind non_inferiority",
+    ),
 }
 
 
@@ -247,3 +285,14 @@ def test_the_table_of_published_numbers(results, tmp_path):
         published_table(tmp_path / "results.csv")
     with pytest.raises(UserError, match="no such file"):
         published_table(tmp_path / "none.csv")
+    (tmp_path / "results.csv").write_text("method,value\nNA,74.14\n,1e1\n")
+    table = published_table(tmp_path / "results.csv")
+    assert table["method"].tolist() == ["NA", ""]
+    assert table["value"].tolist() == [74.14, 10.0]
+    (tmp_path / "results.csv").write_text("method,valu\nrmn,74.14\n")
+    with pytest.raises(UserError, match="column 'value' is missing; did you mean 'valu'"):
+        published_table(tmp_path / "results.csv")
+    for text in (b"", b"a,b\n1,2\n1,2,3\n", b"method,value\n\xff,1\n"):
+        (tmp_path / "results.csv").write_bytes(text)
+        with pytest.raises(UserError, match=r"results\.csv: not readable as CSV: "):
+            published_table(tmp_path / "results.csv")

@@ -20,7 +20,7 @@ from fer_repro.evaluation.frame_weights import (
     intensity_agreement,
     look_at_clips,
 )
-from fer_repro.evaluation.reopened import reopen
+from fer_repro.evaluation.reopened import look, reopen
 
 COUNTS = (3, 5, 2, 4)
 ARM = "self_relation"
@@ -159,3 +159,14 @@ def test_agreement_takes_the_clips_of_one_person_together(project):
     assert grouped["high"] - grouped["mean"] == pytest.approx(half)
     assert grouped["high"] - grouped["mean"] != pytest.approx(alone["high"] - alone["mean"])
     assert grouped["weights"] == "ab"
+
+
+def test_clips_are_wanted_and_faces_elsewhere(project, tmp_path):
+    root, store, _ = project
+    write_untrained(tmp_path / "runs", "rmn", "synthetic", "masked", 0, 2)
+    faces = reopen(run_folder(tmp_path / "runs", "synthetic", "rmn", 0, "masked"), store)
+    with pytest.raises(UserError, match="method rmn: expected one that looks at clips"):
+        clip_logits(faces, np.arange(14))
+    clips = reopen(run_folder(root, "synthetic_clips", "fan", 0, ARM), store)
+    with pytest.raises(UserError, match="method fan: expected one that looks at faces"):
+        look(clips, np.arange(3))

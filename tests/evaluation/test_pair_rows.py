@@ -165,6 +165,22 @@ def test_one_seed_is_resampled_by_fold():
     assert set(chance.drop("pair_accuracy")) == {"expected of random scores"}
 
 
+def test_hits_of_a_list_without_folds_are_its_units():
+    both = [
+        pd.concat([draw(seed, 0.5).assign(fold=0), draw(9, 0.5).assign(list="val", fold=0)])
+        for seed in (0, 1)
+    ]
+    runs = [PairRun(arm, 0, {}, table) for arm, table in zip(("dynamic", "softmax"), both, strict=True)]
+    ours, theirs = (score_pairs(table) for table in both)
+    assert ours.units.tolist() == ours.hits.tolist()
+    assert ours.units.dtype == np.float64
+    _, intervals = pair_rows(runs, SUBJECT, "softmax", 0.9, 120)
+    gap = paired_difference(ours.hits[None], theirs.hits[None], 0.9, 120)
+    mine = intervals[(intervals["metric"] == "pair_accuracy") & (intervals["arm"] == "dynamic - softmax")]
+    assert mine["protocol"].tolist() == ["official"]
+    assert [mine["low"].item(), mine["high"].item()] == pytest.approx([100 * gap.low, 100 * gap.high])
+
+
 def test_only_rates_at_a_far_carry_the_remark():
     rows, _ = pair_rows(draw_runs(), SUBJECT, "softmax", 0.95, 50)
     notes = rows[(rows["arm"] == "dynamic") & (rows["seed"] == "0")].set_index("metric")["note"]

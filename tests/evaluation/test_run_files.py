@@ -73,3 +73,45 @@ def test_runs_of_other_pairs_are_refused(folder):
     write_pairs(place, PAIRS.assign(first=[0, 4]))
     with pytest.raises(UserError, match=r"no_mask/pairs.csv: other pairs than masked, seed 0"):
         read_pair_runs(folder / "runs", "small", "rmn", (0, 1), ("masked", "no_mask"))
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"recipe": []}'])
+def test_a_configuration_without_a_recipe_is_none(folder, text):
+    place = folder / "runs" / "small" / "rmn" / "0" / "masked"
+    (place / "config.json").write_text(text)
+    with pytest.raises(UserError, match=r"masked/config.json: key 'recipe' is missing; expected the config"):
+        read(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda shares: shares + np.outer(np.arange(6) == 3, [0.01, 0]),
+            r"row 4: tta_ columns are \[.*\]: expected",
+        ),
+        (lambda shares: shares * [1, -1] + [[0, 0.5]], "row 1: tta_ columns"),
+        (lambda shares: shares[:, :0], "0 rows of 2 classes: expected at least one row"),
+    ],
+)
+def test_shares_that_are_none_name_file_and_row(tmp_path, change, message):
+    place = write_run(tmp_path, "rmn", "masked", 0, {"width": 4})
+    write_classes(place, ("a", "b"), SAMPLES, np.eye(2)[[0, 1] * 3], np.full((6, 2), 0.5))
+    table = pd.read_csv(place / "predictions.csv")
+    shares = change(table[["tta_a", "tta_b"]].to_numpy())
+    kept = table.iloc[: len(shares) if shares.size else 0].copy()
+    if shares.size:
+        kept[["tta_a", "tta_b"]] = shares
+    kept.to_csv(place / "predictions.csv", index=False)
+    with pytest.raises(UserError, match=f"^{place / 'predictions.csv'}: {message}"):
+        read(tmp_path, ["masked"], [0])
+
+
+@pytest.mark.parametrize("column", ["sample", "split", "target"])
+def test_each_of_the_samples_columns_is_compared(folder, column):
+    place = folder / "runs" / "small" / "rmn" / "1" / "masked"
+    table = pd.read_csv(place / "predictions.csv")
+    table[column] = {"sample": table["sample"] + 1, "split": "test", "target": 1 - table["target"]}[column]
+    table.to_csv(place / "predictions.csv", index=False)
+    with pytest.raises(UserError, match=r"masked/predictions\.csv: other samples, targets or classes"):
+        read(folder)
