@@ -272,6 +272,11 @@ def test_a_value_keeps_its_distance_in_the_spread():
     assert found.reference == 0
 
 
+def test_thirty_seeds_are_still_advice():
+    (row,) = judge(claims_with(where=(published(3.0),)), [uneven(2.775)], 0.95).to_dict("records")
+    assert row["line"].endswith("; 30 more seeds would do if the mean stays")
+
+
 def test_augmented_evidence_is_preferred_where_the_paper_augments():
     plain, shown = evidence_of(two_arms()), evidence_of(two_arms(0.07), augmented=True)
     place = replace(PLACE, augmented=True)
