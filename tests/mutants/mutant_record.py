@@ -107,40 +107,50 @@ def survivors(mutants: Iterable[Mutant], known: list[Judgement]) -> list[dict]:
     ]
 
 
-def record(mutants: list[Mutant], drawn: dict, known: list[Judgement]) -> dict:
-    """Assemble the record; the interval is Wilson's of the share that is killed, if mutants were drawn."""
-    whole = count(mutants)
+def whole_draw(mutants: list[Mutant]) -> tuple[float, list[Mutant]]:
+    """Keep the largest share of which every mutant was tried: a run that was stopped is a smaller draw."""
+    first = min((mutant.place for mutant in mutants if mutant.state == "not run"), default=2.0)
+    kept = [mutant for mutant in mutants if mutant.place < first]
+    return max((mutant.place for mutant in kept), default=0.0), kept
+
+
+def record(mutants: list[Mutant], seed: int, known: list[Judgement]) -> dict:
+    """Assemble the record; the interval is Wilson's of the share that is killed, where mutants were drawn."""
+    share, kept = whole_draw(mutants)
+    whole = count(kept)
     killed = int(whole["killed"] + whole["timeout"])
-    inside = binomtest(killed, len(mutants)).proportion_ci(0.95, "wilson")
+    inside = binomtest(killed, len(kept)).proportion_ci(0.95, "wilson")
     interval = {"interval": [round(100 * inside.low, 1), round(100 * inside.high, 1)]}
     judged = survivors(mutants, known)
     verdicts = Counter(dict.fromkeys(("equivalent", "hole", "message"), 0))
     for group in judged:
         verdicts[group["verdict"]] += group["count"]
-    paths = sorted({mutant.path for mutant in mutants})
+    paths = sorted({mutant.path for mutant in kept})
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "mutmut": importlib.metadata.version("mutmut"),
         "commit": subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True).strip(),
-        **{f"drawn {name}": value for name, value in drawn.items()},
+        "drawn share": round(share, 3),
+        "drawn seed": seed,
         **whole,
-        **(interval if drawn["share"] < 1 else {}),
+        **(interval if share < 1 else {}),
+        "tried besides": sum(mutant.state != "not run" for mutant in mutants) - len(kept),
         "verdicts": dict(verdicts),
-        "modules": {path: count(mutant for mutant in mutants if mutant.path == path) for path in paths},
+        "modules": {path: count(mutant for mutant in kept if mutant.path == path) for path in paths},
         "survivors": judged,
     }
 
 
 def main() -> None:
     """Write the record, say its main figures, and fail where too few mutants are killed."""
-    drawn = json.loads(Path("mutants/drawn.json").read_text(encoding="utf-8"))
+    seed = int(Path("mutants/seed").read_text(encoding="utf-8"))
     known = [Judgement(**entry) for entry in yaml.safe_load(JUDGEMENTS.read_text(encoding="utf-8"))]
-    made = record(tried_mutants(), drawn, known)
+    made = record(tried_mutants(seed), seed, known)
     text = json.dumps(made, indent=1, ensure_ascii=False) + "\n"
     Path(sys.argv[1]).write_text(text, encoding="utf-8")
     for name, value in made.items():
         if name not in ("modules", "survivors"):
-            print(f"{name:12}  {value}")
+            print(f"{name:14}{value}")
     if made["share killed"] < WANTED:
         sys.exit(f"{made['share killed']} % of the mutants are killed: expected {WANTED} % or more")
 

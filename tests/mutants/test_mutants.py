@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from mutant_files import Mutant, draw
-from mutant_record import Judgement, changed_lines, count, judge, raised_lines, spell
+from mutant_files import Mutant, places
+from mutant_record import Judgement, changed_lines, count, judge, raised_lines, spell, whole_draw
 
 HERE = Path(__file__).parent
 CODE = """
@@ -67,7 +67,8 @@ def test_a_tiny_package_is_tried_and_recorded(project):
     assert whole.returncode == 0, whole.stdout + whole.stderr
     told = call(project, "mutant_record.py", "record.json")
     drawn, made = (json.loads((project / name).read_text()) for name in ("half.json", "record.json"))
-    assert drawn["mutants"] == round(made["mutants"] / 2)
+    assert drawn["mutants"] == made["mutants"] // 2
+    assert drawn["drawn share"] == pytest.approx(0.5, abs=0.1)
     assert drawn["interval"][0] < drawn["share killed"] < drawn["interval"][1]
     assert (made["drawn share"], made["drawn seed"], made["not run"]) == (1.0, 0, 0)
     assert made["modules"]["tiny/code.py"]["mutants"] == made["mutants"]
@@ -87,11 +88,20 @@ def test_a_tiny_package_is_tried_and_recorded(project):
 
 def test_a_larger_draw_holds_the_smaller():
     names = [f"mutant {number}" for number in range(40)]
-    less, more = draw(names, 0.25, 3), draw(names, 0.5, 3)
-    assert len(less) == 10
-    assert less < more < set(names)
-    assert draw(names, 0.25, 4) != less
-    assert draw(names, 1.0, 3) == set(names)
+    order = places(names, 3)
+    assert sorted(order.values()) == [(number + 1) / 40 for number in range(40)]
+    assert list(order) == sorted(names, key=order.get) != names
+    assert places(reversed(names), 3) == order != places(names, 4)
+
+
+def test_a_run_that_was_stopped_is_a_smaller_draw():
+    """Of two files with places 0.25 to 1 the one lacks its third mutant: then half of both was drawn."""
+    states = ["killed", "survived", "not run", "killed", "killed", "killed", "killed", "killed"]
+    mutants = [Mutant("ab"[n // 4], str(n), state, (n % 4 + 1) / 4) for n, state in enumerate(states)]
+    share, kept = whole_draw(mutants)
+    assert share == 0.5
+    assert [mutant.name for mutant in kept] == ["0", "1", "4", "5"]
+    assert whole_draw(mutants[4:]) == (1.0, mutants[4:])
 
 
 def test_a_change_is_told_with_what_stands_around_it():

@@ -5,7 +5,6 @@ mutants in ``mutants/``. A second call goes on where the first stopped.
 """
 
 import argparse
-import json
 import os
 import signal
 from collections.abc import Iterable
@@ -49,12 +48,12 @@ def main() -> None:
     gather = program.collect_source_file_mutation_data
 
     def gather_drawn(**names: Any) -> Any:
-        choose_mutants(given.share, given.seed)
-        drawn = {"share": given.share, "seed": given.seed}
-        Path("mutants/drawn.json").write_text(json.dumps(drawn), encoding="utf-8")
+        drawn = choose_mutants(given.share, given.seed)
+        Path("mutants/seed").write_text(str(given.seed), encoding="utf-8")
+        program.estimated_worst_case_time = lambda name: drawn.get(name, 1.0)  # the order it tries them in
         return gather(**names)
 
-    program.collect_source_file_mutation_data = gather_drawn  # mutmut draws no samples
+    program.collect_source_file_mutation_data = gather_drawn  # mutmut itself draws none
     isolation.PytestRunner = FewFirst
     program._run((), given.processes)
 
