@@ -45,9 +45,9 @@ def choose_mutants(share: float, seed: int) -> dict[str, float]:
         data.load()
         chosen = {name: place for name, place in _places(path, data, seed).items() if place <= share}
         for key, code in data.exit_code_by_key.items():
-            if key not in chosen:
+            if key not in chosen and code is None:  # what was tried before stands
                 data.exit_code_by_key[key] = _SKIPPED
-            elif code == _SKIPPED:
+            elif key in chosen and code == _SKIPPED:
                 data.exit_code_by_key[key] = None
         data.save()
         found |= chosen
