@@ -167,3 +167,12 @@ def test_shares_groups_and_scores_come_with_every_number():
 def test_a_logit_of_zero_calls_a_video_real():
     frames = describe_frames(predictions([0, 1], [0, 0]), table([0, 1], ["a", "b"]))
     assert forgery_metrics(np.zeros(2), frames)["video_accuracy"] == 0.5
+
+
+def test_losses_of_one_kind_know_their_groups():
+    frames = describe_frames(
+        predictions([1, 1, 1], [0, 1, 2]), table([1, 1, 1], ["a", "a", "b"]).assign(subject=["p", "p", "q"])
+    )
+    found = forgery_measures(np.array([[0.0, 1.0, 2.0]]), frames)
+    assert set(found) == {"frame_log_loss", "video_log_loss", "video_accuracy"}
+    assert found["frame_log_loss"].groups.tolist() == [0, 0, 1]

@@ -131,6 +131,8 @@ def test_one_run_has_rows_too(runs, samples):
     assert list(table) == list(COLUMNS)
     assert list(intervals) == list(INTERVAL_COLUMNS)
     assert set(table["arm"]) == {"xception", "base_rate"}
+    assert set(table["unit"]) == {"%", "nats"}
+    assert set(table["protocol"]) == {"official"}
     laid = ensemble_table(runs[:1], samples, "xception", PAPERS)
     assert laid["networks"].tolist() == ["xception"]
     assert laid[[f"{name}_deviation" for name in TABLE]].isna().all(axis=None)

@@ -180,3 +180,12 @@ def test_a_missing_or_empty_file_is_named(tmp_path):
     (tmp_path / "p.csv").write_text("")
     with pytest.raises(UserError, match="not readable as CSV"):
         read_predictions(tmp_path / "p.csv")
+
+
+def test_the_file_has_nine_digits_and_ends_lines_alike_everywhere(tmp_path):
+    logits, shares = np.array([[1e-12, -0.1234567891]]), np.array([[0.25, 0.75]])
+    one = Predictions(("x", "y"), np.array([7]), np.array(["test"]), np.array([1]), logits, shares)
+    write_predictions(tmp_path / "p.csv", one)
+    assert (tmp_path / "p.csv").read_bytes() == (
+        b"sample,split,target,logit_x,logit_y,tta_x,tta_y\n7,test,1,1e-12,-0.123456789,0.25,0.75\n"
+    )
