@@ -176,3 +176,6 @@ def test_losses_of_one_kind_know_their_groups():
     found = forgery_measures(np.array([[0.0, 1.0, 2.0]]), frames)
     assert set(found) == {"frame_log_loss", "video_log_loss", "video_accuracy"}
     assert found["frame_log_loss"].groups.tolist() == [0, 0, 1]
+    losses = np.log1p(np.exp(-np.array([0.0, 1.0, 2.0])))
+    assert found["frame_log_loss"].values == pytest.approx([losses.mean()])
+    assert found["frame_log_loss"].shares[0] == pytest.approx((losses - losses.mean()) / 3)

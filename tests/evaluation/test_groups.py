@@ -38,3 +38,9 @@ def test_groups_that_say_nothing():
     assert groups(subject=["", "", ""]) is None
     assert groups(subject=["p", "q", "r"]) is None
     assert groups(subject=["p", "p", "p"]) is None
+
+
+def test_samples_of_nobody_are_their_own_groups_beside_those_of_people():
+    people = ["p", "", "p", "", "q"]
+    assert same(groups(subject=people)) == [(2, 0)]
+    assert same(groups(rows=[1, 0, 2, 3], subject=people)) == [(2, 1)]

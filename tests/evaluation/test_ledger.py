@@ -54,6 +54,22 @@ def test_a_row_holds_what_was_measured():
     assert 0.9 < row["power"] <= 1
 
 
+def test_a_row_says_what_is_claimed_and_where():
+    two = replace(CLAIM, against=("no_mask", "sigmoid_mask"), where=(published(5.0),))
+    (row,) = judge(replace(CLAIMS, claims=(two,)), [evidence_of(two_arms())], 0.9).to_dict("records")
+    said = {
+        "claim": "masks", "method": "rmn", "kind": "difference", "statement": "Masks help.", "arm": "masked",
+        "against": "no_mask | sigmoid_mask", "dataset": "fer2013", "data": "FER2013", "protocol": "official",
+        "metric": "accuracy", "augmented": False, "unit": "points", "published": 5.0, "tolerance": 0.5,
+        "published_source": "a table", "confidence": 0.9, "access": "free: Kaggle", "note": "a note",
+    }  # fmt: skip
+    assert {key: row[key] for key in said} == said
+    ledger = judge(claims_with(where=(published(5.0),)), [], 0.95)
+    assert {
+        name: str(ledger[name].dtype) for name in ("seeds", "groups", "more_seeds", "rule")
+    } == dict.fromkeys(("seeds", "groups", "more_seeds", "rule"), "Int64")
+
+
 def test_other_data_and_a_small_recipe_are_named_and_cap_the_verdict():
     found = evidence_of(two_arms(), dataset="synthetic", pretraining="none", recipe=SMALL)
     ledger = judge(claims_with(where=(published(5.0),)), [found], 0.95)

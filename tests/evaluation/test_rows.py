@@ -205,3 +205,13 @@ def test_folds_are_named_by_their_number():
             name: list(range(6))
         }
     assert list(rows_module.tested_samples(0, samples)) == ["official"]
+
+
+def test_folds_that_were_tested_in_turn_are_one_protocol(place):
+    runs = runs_of(place)
+    for run in runs:
+        run.config["data"]["folds"] = 10
+    rows = result_rows(runs, place[1], SUBJECT)
+    assert set(rows["protocol"]) == {"ten_fold"}
+    _, intervals = difference_rows(runs, place[1], SUBJECT, "no_mask", 0.95, 50)
+    assert set(intervals["protocol"]) == {"ten_fold"}

@@ -61,6 +61,7 @@ def test_expressions(expressions):
         arm for arm in ("masked", "no_mask", "masked+no_mask") for _ in SEEDS
     ]
     assert len(evaluation.curves) == 8
+    assert set(evaluation.rows["paper"]) == {"2603.05937"}
     assert list(evaluation.curves) == ["arm", "seed", "epoch", "lr", "train_loss"]
     assert evaluation.curves.index.tolist() == list(range(8))
     assert evaluation.scores.empty

@@ -144,6 +144,13 @@ def test_the_dynamic_scale_equals_the_loop(count, lift):
     assert ours.item() == pytest.approx(naive_scale(cosine, targets, 2.5), rel=1e-12)
 
 
+def test_three_classes_have_the_formulas_scale_and_two_a_given_one():
+    assert AdaCosHead(8, 3).scale.item() == pytest.approx(math.sqrt(2) * math.log(2))
+    assert AdaCosHead(8, 3).dynamic
+    assert AdaCosHead(8, 2, scale=5.0).scale.item() == 5
+    assert not AdaCosHead(8, 2, scale=5.0).dynamic
+
+
 def test_the_fixed_scale_is_the_sheets():
     for classes, expected in {3: 0.9803, 7: 2.5339, 8: 2.7519, 100: 6.4985, 10575: 13.1043}.items():
         assert fixed_scale(classes) == pytest.approx(expected, abs=5e-5)
