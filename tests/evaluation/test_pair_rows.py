@@ -10,7 +10,7 @@ from fer_repro.errors import UserError
 from fer_repro.evaluation.pair_rows import far_name, pair_rows, roc_points, score_pairs
 from fer_repro.evaluation.row_form import COLUMNS, INTERVAL_COLUMNS, Subject
 from fer_repro.evaluation.run_files import PairRun
-from fer_repro.evaluation.statistics import paired_difference, sample_interval
+from fer_repro.evaluation.statistics import paired_difference, sample_interval, seed_interval
 
 GOLDENS = Path(__file__).parent.parent / "goldens"
 SUBJECT = Subject("adacos", "1905.00292", "synthetic_pairs", "none", "a small note")
@@ -179,6 +179,20 @@ def test_hits_of_a_list_without_folds_are_its_units():
     mine = intervals[(intervals["metric"] == "pair_accuracy") & (intervals["arm"] == "dynamic - softmax")]
     assert mine["protocol"].tolist() == ["official"]
     assert [mine["low"].item(), mine["high"].item()] == pytest.approx([100 * gap.low, 100 * gap.high])
+
+
+def test_ten_seeds_are_resampled():
+    runs = [
+        PairRun(arm, seed, {}, draw(20 * place + seed, 0.4))
+        for place, arm in enumerate("ab")
+        for seed in range(10)
+    ]
+    _, intervals = pair_rows(runs, SUBJECT, "b", 0.9, 60)
+    areas = [sk.roc_auc_score(run.pairs["same"], run.pairs["score"]) for run in runs[:10]]
+    mine = intervals[(intervals["metric"] == "auc") & (intervals["arm"] == "a")].set_index("kind")
+    wanted = seed_interval(areas, 0.9, 60)
+    assert mine.loc["bootstrap over seeds", "low"] == pytest.approx(100 * wanted.low)
+    assert mine.loc["bootstrap over seeds", "runs"] == 10
 
 
 def test_only_rates_at_a_far_carry_the_remark():

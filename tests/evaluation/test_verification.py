@@ -197,7 +197,11 @@ def test_youdens_threshold_is_that_of_a_plain_loop():
     scores = np.clip(rng.normal(450 + 120 * same, 150), 1, 999).round()
     scores[[0, 1, 200, 201]] = 0, 1000, 1000, 0
     folds = np.arange(400) // 200
-    for fold, threshold in enumerate(fold_accuracy(scores, same, folds, "youden").thresholds):
+    found = fold_accuracy(scores, same, folds, "youden")
+    for fold, threshold in enumerate(found.thresholds):
+        tested, kind = scores[folds == fold], same[folds == fold]
+        right = np.where(kind == 1, tested > threshold, tested < threshold)  # on the threshold: wrong
+        assert found.accuracies[fold] == right.mean()
         own, truth = scores[folds != fold], same[folds != fold] == 1
         gains = [np.mean(own[truth] > c) - np.mean(own[~truth] > c) for c in range(1, 1001)]
         assert threshold == 1 + np.argmax(np.round(gains, 12))
