@@ -72,13 +72,15 @@ def test_places_are_those_of_the_stages(clips, monkeypatch):
     assert list(measure_costs(params, [])) == list(COLUMNS)
 
 
-@pytest.mark.parametrize("splits", [["train"] * 3 + ["val"] * 3, ["train"] * 6])
-def test_without_test_clips_others_are_shown(clips, splits):
+@pytest.mark.parametrize(
+    ("splits", "item"), [(["train"] * 4 + ["val"] * 2, "2 frames"), (["train"] * 6, "4 frames")]
+)
+def test_without_test_clips_others_are_shown(clips, splits, item):
     folder, params = clips
-    samples = sample_table([0] * 3 + [1] * 3, splits, clip=["a"] * 3 + ["b"] * 3)
+    samples = sample_table([0] * 4 + [1] * 2, splits, clip=["a"] * 4 + ["b"] * 2)
     write_data(folder / "other", samples, ("x", "y"))
     table = measure_costs(params, [("small", "fan")], folder / "runs", folder / "other" / "prepared")
-    assert table["item"].tolist() == ["3 frames"] * 2
+    assert table["item"].tolist() == [item] * 2
 
 
 def test_a_wrong_model_section_names_its_file(clips):

@@ -319,5 +319,9 @@ def test_the_file_reads_back(tmp_path):
     ledger = judge(claims_with(where=(published(5.0),)), [evidence_of(two_arms())], 0.95)
     read = pd.read_csv(write_ledger(ledger, tmp_path))
     assert list(read) == list(COLUMNS)
+    ledger["p"] = 1.23456789e-12
+    lines = write_ledger(ledger, tmp_path / "tiny").read_bytes().split(b"\n")
+    assert b"1.23457e-12" in lines[1]
+    assert not any(line.endswith(b"\r") for line in lines)
     assert read["difference"].iloc[0] == pytest.approx(ledger["difference"].iloc[0], rel=1e-5)
     assert DRAWN.dataset == "synthetic"

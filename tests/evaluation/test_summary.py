@@ -32,6 +32,8 @@ def check_files(folder, params, method, third):
     assert list(rows) == list(COLUMNS)
     assert list(pd.read_csv(folder / "results" / "intervals.csv")) == list(INTERVAL_COLUMNS)
     assert np.isfinite(rows["value"]).all()
+    assert evaluation.rows.index.tolist() == list(range(len(evaluation.rows)))
+    assert evaluation.intervals.index.tolist() == list(range(len(evaluation.intervals)))
     assert not rows.duplicated(["arm", "protocol", "metric", "tta", "seed"]).any()
     return evaluation, before
 
