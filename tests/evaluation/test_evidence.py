@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +193,9 @@ def test_one_run_of_one_arm_is_evidence_too(tmp_path):
     assert {key: found[0].recipe[key] for key in ("max_train", "max_test", "smoke", "tta_copies")} == {
         "max_train": 0, "max_test": 0, "smoke": False, "tta_copies": 0,
     }  # fmt: skip
+    config = tmp_path / "runs/small/efficientnet/1/plain/config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "smoke": True}))
+    assert read_evidence(params, "efficientnet", "small", **places, arms=["plain"])[0].recipe["smoke"] is True
     assert "folds" not in found[0].recipe
     assert "model" not in found[0].recipe
 

@@ -1,5 +1,7 @@
 """Weights of frames and both formulas against loops over single clips, written from the paper's equations."""
 
+from copy import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,6 +23,7 @@ from fer_repro.evaluation.frame_weights import (
     look_at_clips,
 )
 from fer_repro.evaluation.reopened import look, reopen
+from fer_repro.evaluation.statistics import paired_difference
 
 COUNTS = (3, 5, 2, 4)
 ARM = "self_relation"
@@ -107,6 +110,27 @@ def test_formulas_are_those_of_single_clips(project):
         assert 100 * sure.mean() == pytest.approx(found.table[column].mean())
         assert 100 * right.mean() == pytest.approx(found.table[("eq4", "authors")[place]].mean())
     assert found.difference.value == pytest.approx(np.mean(gaps))
+
+
+def test_the_difference_of_the_formulas_takes_people_together(project):
+    root, store, networks = project
+    people = np.repeat(["ann", "ann", "bob", "cy"], COUNTS)
+    known = copy(store)
+    known.samples = store.samples.assign(subject=people)
+    loops = [by_loop(networks[0], store, clip) for clip in range(4)]
+    paper, authors = (
+        np.array([[loop[kind].argmax() == label for loop, label in zip(loops, (0, 1, 0, 1), strict=True)]])
+        for kind in (2, 3)
+    )
+    for given in ({}, {"confidence": 0.8, "resamples": 30}):
+        found = compare_formulas(root, "synthetic_clips", [0], known, **given).difference
+        wanted = paired_difference(
+            authors, paper, given.get("confidence", 0.95), given.get("resamples", 2000), clusters=[0, 0, 1, 2]
+        )
+        assert (found.value, found.low, found.high) == pytest.approx(
+            (100 * wanted.value, 100 * wanted.low, 100 * wanted.high)
+        )
+        assert found.kind == wanted.kind == "paired bootstrap over 3 groups"
 
 
 def test_predictions_take_some_clips_in_the_order_of_the_table(project):

@@ -7,10 +7,12 @@ import pytest
 from sklearn import metrics as sk
 
 from fer_repro.errors import UserError
+from fer_repro.evaluation.crossed import spread
+from fer_repro.evaluation.detection_statistics import auc_shares
 from fer_repro.evaluation.pair_rows import far_name, pair_rows, roc_points, score_pairs
 from fer_repro.evaluation.row_form import COLUMNS, INTERVAL_COLUMNS, Subject
 from fer_repro.evaluation.run_files import PairRun
-from fer_repro.evaluation.statistics import paired_difference, sample_interval, seed_interval
+from fer_repro.evaluation.statistics import paired_difference, sample_interval, seed_interval, spread_interval
 
 GOLDENS = Path(__file__).parent.parent / "goldens"
 SUBJECT = Subject("adacos", "1905.00292", "synthetic_pairs", "none", "a small note")
@@ -179,6 +181,31 @@ def test_hits_of_a_list_without_folds_are_its_units():
     mine = intervals[(intervals["metric"] == "pair_accuracy") & (intervals["arm"] == "dynamic - softmax")]
     assert mine["protocol"].tolist() == ["official"]
     assert [mine["low"].item(), mine["high"].item()] == pytest.approx([100 * gap.low, 100 * gap.high])
+
+
+@pytest.mark.parametrize("folded", [True, False])
+def test_areas_are_compared_by_folds_where_there_are_any(folded):
+    runs = draw_runs()
+    if not folded:
+        runs = [
+            PairRun(
+                run.arm,
+                run.seed,
+                {},
+                pd.concat([run.pairs.assign(fold=0), draw(9, 0.5).assign(list="val", fold=0)]),
+            )
+            for run in runs
+        ]
+    _, intervals = pair_rows(runs, SUBJECT, "softmax", 0.95, 50)
+    mine = intervals[(intervals["metric"] == "auc") & (intervals["arm"] == "dynamic - softmax")]
+    tests = [run.pairs[run.pairs["list"] == "test"] for run in runs]
+    same = tests[0]["same"].to_numpy(bool)
+    (ours, mine_shares), (theirs, their_shares) = (
+        auc_shares(np.stack([test["score"] for test in part]), same) for part in (tests[:3], tests[3:])
+    )
+    groups = np.arange(200) // 20 if folded else None
+    wanted = spread_interval(spread(ours - theirs, mine_shares - their_shares, groups), 0.95)
+    assert [mine["low"].item(), mine["high"].item()] == pytest.approx([100 * wanted.low, 100 * wanted.high])
 
 
 def test_ten_seeds_are_resampled():
