@@ -276,6 +276,11 @@ def test_a_mistake_is_told_with_file_claim_and_nearest_choice(tmp_path, mistake)
     assert str(path) in str(told.value)
 
 
+def test_every_method_of_a_claim_has_its_conditions(claims):
+    assert {claim.method for claim in claims.claims} <= set(claims.conditions)
+    assert claims.conditions["rmn"].recipe
+
+
 def test_the_table_of_published_numbers(results, tmp_path):
     assert len(results) >= 358
     assert results["value"].dtype == float

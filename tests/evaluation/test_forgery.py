@@ -179,3 +179,10 @@ def test_losses_of_one_kind_know_their_groups():
     losses = np.log1p(np.exp(-np.array([0.0, 1.0, 2.0])))
     assert found["frame_log_loss"].values == pytest.approx([losses.mean()])
     assert found["frame_log_loss"].shares[0] == pytest.approx((losses - losses.mean()) / 3)
+
+
+def test_kinds_belong_to_manipulated_frames_alone():
+    known = table([0, 0, 1, 1], ["a", "b", "c", "d"], ["none", "swap", "none", "swap"])
+    found = describe_frames(predictions([0, 0, 1, 1], [0, 0, 0, 0]), known)
+    assert found.kinds.tolist() == ["", "", "", "swap"]
+    assert found.kind_names == ("swap",)

@@ -130,6 +130,7 @@ def test_one_run_has_rows_too(runs, samples):
     table, intervals = forgery_rows(runs[:1], samples, SUBJECT, "xception", 0.95, 100)
     assert list(table) == list(COLUMNS)
     assert list(intervals) == list(INTERVAL_COLUMNS)
+    assert set(intervals["metric"]) == set(table["metric"])
     assert set(table["arm"]) == {"xception", "base_rate"}
     assert set(table["unit"]) == {"%", "nats"}
     assert set(table["protocol"]) == {"official"}

@@ -70,6 +70,17 @@ def test_a_row_says_what_is_claimed_and_where():
     } == dict.fromkeys(("seeds", "groups", "more_seeds", "rule"), "Int64")
 
 
+def test_units_are_those_of_the_metric_and_the_kind_of_claim():
+    loss = replace(PLACE, metric="frame_log_loss")
+    for place, kind, unit in (
+        (loss, "difference", "nats"),
+        (loss, "absolute", "nats"),
+        (PLACE, "absolute", "%"),
+    ):
+        claims = claims_with(kind=kind, against=("no_mask",), where=(published(0.3, unit=unit, place=place),))
+        assert judge(claims, [], 0.95)["unit"].tolist() == [unit]
+
+
 def test_other_data_and_a_small_recipe_are_named_and_cap_the_verdict():
     found = evidence_of(two_arms(), dataset="synthetic", pretraining="none", recipe=SMALL)
     ledger = judge(claims_with(where=(published(5.0),)), [found], 0.95)

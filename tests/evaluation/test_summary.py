@@ -95,6 +95,13 @@ def test_any_list_of_arms_may_be_combined(expressions):
         evaluate(folder, params, "rmn", ensembles=[["maskd", "no_mask"]])
 
 
+def test_runs_are_looked_for_where_the_stages_put_them(expressions, monkeypatch):
+    folder, params = expressions
+    monkeypatch.chdir(folder)
+    found = evaluate_runs(params, "rmn", "small", resamples=10, ensembles=[])
+    assert found.metrics == evaluate(folder, params, "rmn", ensembles=[]).metrics
+
+
 def test_manipulations(tmp_path):
     arms = ["plain", "attention", "xception"]
     params, model = write_params(tmp_path, PARAMS, "efficientnet", arms)

@@ -69,6 +69,7 @@ def test_the_document_has_the_rules_word_for_word():
         (case(-1.5, NAN, kind="absolute"), 12),
         (case(-0.7, NAN, kind="absolute"), 13),
         (case(0.3, NAN, kind="absolute", half=0.1), 13),  # sure to differ, by less than the tolerance
+        (case(-0.6, p=0.4, half=0.5, kind="non_inferiority", reference=-1.0), 9),  # no difference is claimed
         # on the border
         (case(0.0, half=0.5), 5),
         (case(2.0, p=0.05, half=2.5), 9),
