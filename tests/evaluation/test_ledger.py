@@ -62,6 +62,7 @@ def test_a_row_says_what_is_claimed_and_where():
         "against": "no_mask | sigmoid_mask", "dataset": "fer2013", "data": "FER2013", "protocol": "official",
         "metric": "accuracy", "augmented": False, "unit": "points", "published": 5.0, "tolerance": 0.5,
         "published_source": "a table", "confidence": 0.9, "access": "free: Kaggle", "note": "a note",
+        "reason": "the sign is certain",
     }  # fmt: skip
     assert {key: row[key] for key in said} == said
     ledger = judge(claims_with(where=(published(5.0),)), [], 0.95)
@@ -302,6 +303,7 @@ def test_a_value_keeps_its_distance_in_the_spread():
 def test_thirty_seeds_are_still_advice():
     (row,) = judge(claims_with(where=(published(3.0),)), [uneven(2.775)], 0.95).to_dict("records")
     assert row["line"].endswith("; 30 more seeds would do if the mean stays")
+    assert row["reason"] == "the sign is not certain; 30 more seeds would do if the mean stays"
 
 
 def test_augmented_evidence_is_preferred_where_the_paper_augments():

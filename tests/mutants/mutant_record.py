@@ -120,7 +120,7 @@ def record(mutants: list[Mutant], seed: int, known: list[Judgement]) -> dict:
     whole = count(kept)
     killed = int(whole["killed"] + whole["timeout"])
     inside = binomtest(killed, len(kept)).proportion_ci(0.95, "wilson")
-    interval = {"interval": [round(100 * inside.low, 1), round(100 * inside.high, 1)]}
+    interval = {"interval": [round(100 * float(inside.low), 1), round(100 * float(inside.high), 1)]}
     judged = survivors(mutants, known)
     verdicts = Counter(dict.fromkeys(("equivalent", "hole", "message"), 0))
     for group in judged:
