@@ -279,6 +279,7 @@ def test_a_mistake_is_told_with_file_claim_and_nearest_choice(tmp_path, mistake)
 def test_every_method_of_a_claim_has_its_conditions(claims):
     assert {claim.method for claim in claims.claims} <= set(claims.conditions)
     assert claims.conditions["rmn"].recipe
+    assert all((claim.margin > 0) == (claim.kind == "non_inferiority") for claim in claims.claims)
 
 
 def test_the_table_of_published_numbers(results, tmp_path):

@@ -179,3 +179,10 @@ def test_under_no_difference_p_is_below_5_percent_in_5_of_100():
         for _ in range(1000)
     ]
     assert 0.03 <= np.mean(np.array(found) < 0.05) <= 0.07
+
+
+def test_one_seed_says_nothing_of_others():
+    found = spread(np.array([0.7]), np.array([[0.1, -0.3, 0.2]]))
+    assert (found.value, found.seeds, found.groups) == (0.7, 1, 3)
+    assert (found.seed_variance, found.both_variance) == (0, 0)
+    assert found.sample_variance == pytest.approx(1.5 * (0.01 + 0.09 + 0.04))

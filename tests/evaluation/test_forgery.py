@@ -186,3 +186,11 @@ def test_kinds_belong_to_manipulated_frames_alone():
     found = describe_frames(predictions([0, 0, 1, 1], [0, 0, 0, 0]), known)
     assert found.kinds.tolist() == ["", "", "", "swap"]
     assert found.kind_names == ("swap",)
+
+
+def test_the_logit_is_the_second_column_less_the_first():
+    logits = np.array([[1.0, 3.0], [2.0, -1.0]])
+    one = Predictions(
+        ("real", "manipulated"), np.arange(2), np.full(2, "test"), np.array([1, 0]), logits, logits
+    )
+    assert frame_logits(one).tolist() == [2, -3]

@@ -29,6 +29,7 @@ def test_shares_become_percent_and_log_losses_stay():
         ("3", 75, 1),
         ("", 62.5, 2),
     ]
+    assert [row["deviation"] for row in rows[:2]] == ["", ""]
     assert rows[2]["deviation"] == pytest.approx(np.sqrt(312.5))
     assert [row["note"] for row in rows] == ["a small note", "seen; a small note", "a small note"]
     assert [row["value"] for row in value_rows(SUBJECT, LOSS, "masked", {0: 0.5})] == [0.5, 0.5]
