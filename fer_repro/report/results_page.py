@@ -96,7 +96,9 @@ def short_table(root: Path) -> str:
     """
     files = sorted((root / "records").glob("*/ledger.csv"))
     rows = pd.concat([in_words(read_ledger(file)) for file in files], ignore_index=True)
-    rows = rows[rows["tested"]].drop_duplicates(["claim", "dataset", "condition", "augmented"])
+    rows = rows[rows["tested"] & _on_real_data(rows)].drop_duplicates(
+        ["claim", "dataset", "condition", "augmented"]
+    )
     against = (
         rows["against"]
         .fillna("")
@@ -143,12 +145,16 @@ def _counts(ledger: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([{"verdict": name, "claims": counts.get(name, 0)} for name in VERDICTS])
 
 
+def _on_real_data(ledger: pd.DataFrame) -> pd.Series:
+    return ~ledger["dataset"].str.startswith("synthetic")
+
+
 def _gaps(ledger: pd.DataFrame, folders: list[Path]) -> str:
     """Say in words and counts what nobody should read into the tables."""
     tested = ledger[ledger["verdict"] != "not attempted"]
     as_published = int((tested["as_published"].astype(str) == "True").sum())
     unclear = int((tested["verdict"] == "inconclusive").sum())
-    real = int((~tested["dataset"].str.startswith("synthetic")).sum())
+    real = int(_on_real_data(tested).sum())
     points = [
         f"{as_published} of the {len(tested)} tested claims ran as published: same data, width, resolution, "
         "epochs and start weights. All others are smaller or on other data, and their line says how.",

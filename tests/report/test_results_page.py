@@ -37,10 +37,13 @@ def test_the_short_table_has_the_numbers_of_the_ledgers():
         for row in read(file):
             if row["verdict"] == "not attempted" or row["kind"] == "absolute":
                 continue
+            if row["dataset"].startswith("synthetic"):
+                assert row["data"] not in table
+                continue
             told += 1
             difference, low, high = (float(row[name]) for name in ("difference", "low", "high"))
             assert f"| {difference:+.2f} points | {low:+.2f} to {high:+.2f} | {row['verdict']} |" in table
-    assert told > 0
+    assert told == sum(line.startswith("| ") and "points" in line for line in table.splitlines()) > 0
 
 
 def test_the_page_counts_the_verdicts(page):
