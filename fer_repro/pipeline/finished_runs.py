@@ -69,5 +69,5 @@ def keep_results(folder: Path, rows: pd.DataFrame, force: bool = False) -> None:
 
 
 def _runs_of(rows: pd.DataFrame) -> set[tuple[str, str]]:
-    own = rows[~rows["seed"].isin(["", None])].dropna(subset=["seed"])
+    own = rows[rows["seed"].fillna("") != ""]  # the others are means over seeds
     return set(zip(own["arm"].astype(str), own["seed"].astype(str), strict=True))

@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from smoothed_controls import check_smoothing_of_softmax
 
 from fer_repro.errors import UserError
 from fer_repro.layers.margin_heads import ArcFaceHead, CosFaceHead, ScaledSphereFaceHead, cosines
@@ -358,12 +359,7 @@ def test_only_the_dynamic_scale_moves():
 
 
 def test_smoothing_reaches_the_loss():
-    output = METHOD.build_model("softmax", OPTIONS, 7)(torch.rand(2, 3, 64, 64))
-    targets = torch.tensor([1, 2])
-    plain, smooth = (METHOD.build_loss(OPTIONS, *given)(output, targets) for given in ((), (0.1,)))
-    wanted = torch.nn.functional.cross_entropy(output.logits, targets, label_smoothing=0.1)
-    torch.testing.assert_close(smooth, wanted)
-    assert plain.item() != smooth.item()
+    check_smoothing_of_softmax(METHOD, OPTIONS)
     assert METHOD.pretraining_name(OPTIONS) == "none"
     with pytest.raises(UserError, match="dynamc"):
         METHOD.build_model("dynamc", OPTIONS, 7)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from smoothed_controls import check_smoothing_of_softmax
 
 from fer_repro.errors import UserError
 from fer_repro.layers.margin_heads import cosines
@@ -158,15 +159,10 @@ def test_names_and_widths_are_checked():
 
 
 def test_smoothing_reaches_the_controls_and_is_refused_by_p2sgrad():
-    output = METHOD.build_model("softmax", OPTIONS, 7)(torch.rand(2, 3, 64, 64))
-    targets = torch.tensor([1, 2])
-    plain, smooth = (METHOD.build_loss(OPTIONS, *given)(output, targets) for given in ((), (0.1,)))
-    wanted = torch.nn.functional.cross_entropy(output.logits, targets, label_smoothing=0.1)
-    torch.testing.assert_close(smooth, wanted)
-    assert plain.item() != smooth.item()
+    check_smoothing_of_softmax(METHOD, OPTIONS)
     bare = METHOD.build_model("p2sgrad", OPTIONS, 7)(torch.rand(2, 3, 64, 64))
     with pytest.raises(UserError, match="no softmax"):
-        METHOD.build_loss(OPTIONS, 0.1)(bare, targets)
+        METHOD.build_loss(OPTIONS, 0.1)(bare, torch.tensor([1, 2]))
 
 
 def test_logits_are_bare_cosines_and_the_head_is_optimised():
