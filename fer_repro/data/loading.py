@@ -1,6 +1,6 @@
 """The samples of a split of a memory-mapped store, and their images, a batch in one gather."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,16 @@ class Split:
     def __len__(self) -> int:
         """Count the samples."""
         return len(self.samples)
+
+    def take(self, positions: np.ndarray) -> "Split":
+        """Choose samples of a split of single faces by their positions (N,), which may repeat."""
+        return replace(
+            self,
+            samples=self.samples[positions],
+            image_rows=self.image_rows[positions],
+            targets=self.targets[positions],
+            shares=None if self.shares is None else self.shares[positions],
+        )
 
 
 def open_split(store: Store, name: str, limit: int = 0, in_clips: bool = False) -> Split:
@@ -93,6 +103,22 @@ def _limited(clips: Clips, limit: int) -> Clips:
     return Clips(clips.rows[frames], clips.counts[kept], clips.targets[kept], names)
 
 
+def two_class_counts(targets: np.ndarray, wanted_by: str) -> np.ndarray:
+    """Count the samples of two classes: (2,).
+
+    Args:
+        targets: (N,) class indices.
+        wanted_by: the setting that needs them, for the message.
+
+    Raises:
+        UserError: there are other classes, or one of the two has no samples.
+    """
+    counts = np.bincount(targets, minlength=2)
+    if len(counts) != 2 or not counts.all():
+        raise UserError(f"{wanted_by} needs two classes with samples: found {counts.tolist()}")
+    return counts
+
+
 def read_images(split: Split, positions: np.ndarray) -> Tensor:
     """Read some images of a split in one gather.
 
@@ -101,7 +127,7 @@ def read_images(split: Split, positions: np.ndarray) -> Tensor:
         positions: (N,) positions within the split.
 
     Returns:
-        (N, C, H, W) uint8, C = 1 grey or 3 RGB.
+        (N, C, H, W) uint8, C = 1 grey or 3 RGB, whose channels lie together.
     """
     pixels = torch.from_numpy(np.asarray(split.images[split.image_rows[positions]]))
-    return pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2).contiguous()
+    return pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)

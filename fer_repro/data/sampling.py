@@ -6,9 +6,8 @@ import numpy as np
 
 from fer_repro.config import SamplingConfig
 from fer_repro.data.draws import Stream, hashes, uniforms
-from fer_repro.data.loading import Split
+from fer_repro.data.loading import Split, two_class_counts
 from fer_repro.data.views import Items, View
-from fer_repro.errors import UserError
 
 
 def epoch_items(view: View, split: Split, sampling: SamplingConfig, seed: int, epoch: int) -> Items:
@@ -44,7 +43,11 @@ def epoch_length(view: View, split: Split, sampling: SamplingConfig) -> int:
 def pass_length(view: View, split: Split, sampling: SamplingConfig) -> int:
     """Count the items of a pass over the data: all of them, or twice the larger class under ``balanced``."""
     targets = view.training(split, 0, 0).targets
-    return len(targets) if sampling.order == "shuffle" else 2 * int(max(_two_classes(targets)))
+    return (
+        len(targets)
+        if sampling.order == "shuffle"
+        else 2 * int(max(two_class_counts(targets, "sampling.order balanced")))
+    )
 
 
 def _pieces(start: int, count: int, length: int) -> Iterator[tuple[int, int, int]]:
@@ -76,7 +79,7 @@ def _by_turns(targets: np.ndarray, shuffled: np.ndarray, seed: int, number: int)
 
     The rule of the authors' code of arXiv:2004.07676.
     """
-    count = int(max(_two_classes(targets)))
+    count = int(max(two_class_counts(targets, "sampling.order balanced")))
     turns = np.empty(2 * count, np.int64)
     for label, place in ((1, 0), (0, 1)):
         members = shuffled[targets[shuffled] == label]
@@ -85,10 +88,3 @@ def _by_turns(targets: np.ndarray, shuffled: np.ndarray, seed: int, number: int)
             members = members[(drawn * len(members)).astype(np.int64)]
         turns[place::2] = members
     return turns
-
-
-def _two_classes(targets: np.ndarray) -> np.ndarray:
-    counts = np.bincount(targets, minlength=2)
-    if len(counts) != 2 or not counts.all():
-        raise UserError(f"sampling.order balanced needs two classes with samples: found {counts.tolist()}")
-    return counts

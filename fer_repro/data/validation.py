@@ -1,11 +1,9 @@
 """Which faces judge an epoch of a classifier of real and manipulated faces: all, or as the authors' code."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from fer_repro.data.draws import Stream, uniforms
-from fer_repro.data.loading import Split
+from fer_repro.data.loading import Split, two_class_counts
 from fer_repro.errors import UserError
 
 
@@ -30,31 +28,16 @@ def official_validation(split: Split, limit: int, seed: int) -> Split:
     """
     if split.clips is not None:
         raise UserError("sampling.validation official chooses single faces, but the method sees clips")
-    sizes = np.bincount(split.targets, minlength=2)
-    if len(sizes) != 2 or not sizes.all():
-        raise UserError(
-            f"sampling.validation official needs two classes with samples: found {sizes.tolist()}"
-        )
+    sizes = two_class_counts(split.targets, "sampling.validation official")
     count = min(int(max(sizes)), limit // 2) if limit else int(max(sizes))
     larger = int(sizes.argmax())
     first = np.flatnonzero(split.targets == larger)[:count]
     members = np.flatnonzero(split.targets != larger)
     drawn = uniforms(seed, Stream.VALIDATION, 0, np.arange(count), 1)[:, 0]
     again = members[(drawn * len(members)).astype(np.int64)]
-    return take(split, np.sort(np.concatenate([first, again])))
+    return split.take(np.sort(np.concatenate([first, again])))
 
 
 def distinct(split: Split) -> Split:
     """Keep each sample once; the order stays."""
-    return take(split, np.sort(np.unique(split.samples, return_index=True)[1]))
-
-
-def take(split: Split, positions: np.ndarray) -> Split:
-    """Choose samples of a split of single faces by their positions (N,), which may repeat."""
-    return replace(
-        split,
-        samples=split.samples[positions],
-        image_rows=split.image_rows[positions],
-        targets=split.targets[positions],
-        shares=None if split.shares is None else split.shares[positions],
-    )
+    return split.take(np.sort(np.unique(split.samples, return_index=True)[1]))
