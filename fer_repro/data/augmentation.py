@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fer_repro.config import AugmentationConfig, EraseConfig, JitterConfig
 from fer_repro.data.draws import Stream, uniforms
+from fer_repro.data.resizing import pixel_centres, resize
 
 Draws = Mapping[str, np.ndarray]
 
@@ -36,7 +37,7 @@ def clean_images(images: Tensor, size: int) -> Tensor:
     Returns:
         (N, 3, size, size) float32 in [0, 1].
     """
-    return _three_channels(_enlarge(images, size))
+    return _three_channels(resize(_floats(images), size).clamp_(0, 1))
 
 
 def training_images(
@@ -176,13 +177,10 @@ def warp_once(images: Tensor, maps: Tensor, size: int) -> Tensor:
 
 def _positions(maps: Tensor, size: int) -> Tensor:
     """Compute x and y of every output pixel, (N, 2, S, S): whole planes, much faster than pairs."""
-    lines = maps[:, :, :2, None] * _centres(size, maps)  # (N, 2, 2, S): what x adds, and what y adds
-    grid = lines[:, :, 0, None, :] + lines[:, :, 1, :, None]
-    return grid.add_(maps[:, :, 2, None, None])
-
-
-def _centres(count: int, like: Tensor) -> Tensor:
-    return (2 * torch.arange(count, device=like.device, dtype=like.dtype) + 1) / count - 1
+    centres = pixel_centres(size, maps)
+    across = maps[:, :, 0, None] * centres  # (N, 2, S): what x adds
+    down = maps[:, :, 1, None] * centres + maps[:, :, 2, None]
+    return across[:, :, None, :] + down[..., None]
 
 
 def jitter(images: Tensor, config: JitterConfig, draws: Draws) -> Tensor:
@@ -265,7 +263,7 @@ def _augmented_tile(
     if needs_one and max(images.shape[-2:]) <= size:
         shown = warp_once(_floats(images), maps, size)
     else:  # without smoothing a single step would alias where pictures shrink
-        shown = warp(_enlarge(images, size), maps, size)
+        shown = warp(resize(_floats(images), size), maps, size)
     if config.jitter:
         shown = jitter(shown, config.jitter, draws)
     if config.erase:
@@ -274,19 +272,7 @@ def _augmented_tile(
 
 
 def _floats(images: Tensor) -> Tensor:
-    return images.to(torch.float32).div_(255)
-
-
-def _enlarge(images: Tensor, size: int) -> Tensor:
-    floats = _floats(images)
-    if images.shape[-2:] == (size, size):
-        return floats
-    shrinks = max(images.shape[-2:]) > size
-    planes = floats.flatten(0, 1)[:, None]  # interpolate is slow with three channels
-    enlarged = F.interpolate(
-        planes, size=(size, size), mode="bilinear", align_corners=False, antialias=shrinks
-    ).clamp_(0, 1)
-    return enlarged.view(*images.shape[:2], size, size)
+    return images.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
 def _three_channels(images: Tensor) -> Tensor:

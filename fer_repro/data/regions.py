@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fer_repro.data.draws import Stream, uniforms
+from fer_repro.data.resizing import resize
 from fer_repro.errors import UserError, nearest
 
 Box = tuple[float, float, float, float]
@@ -151,7 +152,7 @@ def _cut_one(images: Tensor, box: list[int], size: int) -> Tensor:
     crop = images[..., top:bottom, left:right]
     if not crop.shape[-1] or not crop.shape[-2]:
         raise UserError(f"a region of {images.shape[-1]}x{images.shape[-2]} pixels is empty: {box}")
-    return _resize(crop, size)
+    return resize(crop, size)
 
 
 def _cut_each(images: Tensor, boxes: Tensor, size: int) -> Tensor:
@@ -166,19 +167,6 @@ def _cut_each(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     faces = images.repeat_interleave(boxes.shape[1], dim=0)
     crops = F.grid_sample(faces, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return F.avg_pool2d(crops, finer).unflatten(0, boxes.shape[:2])
-
-
-def _resize(images: Tensor, size: int) -> Tensor:
-    if images.shape[-2:] == (size, size):
-        return images
-    shrinks = max(images.shape[-2:]) > size
-    if images.shape[1] == 3 and images.stride(1) == 0:  # grey, shown as three equal channels
-        return _resize(images[:, :1], size).expand(-1, 3, -1, -1)
-    planes = images.flatten(0, 1)[:, None]  # interpolate is slow with three channels
-    resized = F.interpolate(
-        planes, size=(size, size), mode="bilinear", align_corners=False, antialias=shrinks
-    )
-    return resized.view(*images.shape[:2], size, size)
 
 
 def _with_whole_face(boxes: np.ndarray) -> np.ndarray:

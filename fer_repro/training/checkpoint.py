@@ -32,8 +32,11 @@ TRAINING_CODE = (
     "data/loading.py",
     "data/protocols.py",
     "data/regions.py",
+    "data/resizing.py",
     "data/sampling.py",
+    "data/validation.py",
     "data/views.py",
+    "data/votes.py",
 )
 
 

@@ -159,10 +159,10 @@ def test_pictures_that_shrink_are_smoothed_in_both(images):
 
 
 def test_positions_are_rounded_as_one_by_one(images):
-    """Trained numbers depend on their last digits: (a x + b y) + c in float32."""
+    """Trained numbers depend on their last digits: a x + (b y + c) in float32."""
     maps = drawn_maps(STRONG, draw(0, Stream.TRAINING, 0, np.arange(3)))
     centres = [np.float32(2 * k + 1) / np.float32(24) - np.float32(1) for k in range(24)]
-    grid = [[[[a * x + b * y + c for a, b, c in each] for x in centres] for y in centres] for each in maps]
+    grid = [[[[a * x + (b * y + c) for a, b, c in each] for x in centres] for y in centres] for each in maps]
     floats = images[:3].float() / 255
     expected = torch.nn.functional.grid_sample(floats, torch.tensor(np.array(grid)), align_corners=False)
     assert torch.equal(warp(floats, torch.from_numpy(maps), 24), expected)
