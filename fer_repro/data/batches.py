@@ -1,6 +1,6 @@
 """Batches as a network takes them: read in one gather, augmented on the device, arranged by a view."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fer_repro.config import AugmentationConfig, RecipeConfig
-from fer_repro.data.augmentation import augmented_copy, clean_images, training_images
+from fer_repro.data.augmentation import TILE, augmented_copy, clean_images, training_images
 from fer_repro.data.distortions import distort
 from fer_repro.data.draws import Stream, uniforms
 from fer_repro.data.loading import Split, read_images
@@ -45,10 +45,21 @@ class Screen:
 
     def clean(self, items: Items) -> Shown:
         """Show items as in validation and test."""
-        return self._show(items, lambda images, samples: clean_images(images, self.size), 0, 0)
+        (shown,) = self._show([items], lambda images, samples: clean_images(images, self.size), 0, 0)
+        return shown
 
     def training(self, items: Items, recipe: RecipeConfig, seed: int, epoch: int) -> Shown:
         """Show items augmented and distorted, as a pure function of sample, seed and epoch."""
+        (shown,) = self.training_row([items], recipe, seed, epoch)
+        return shown
+
+    def training_row(
+        self, row: Sequence[Items], recipe: RecipeConfig, seed: int, epoch: int
+    ) -> Iterator[Shown]:
+        """Show a row of batches as ``training`` shows each, but read and augment their pictures together.
+
+        Few pictures take little more than one: what is drawn for them is much of the work.
+        """
 
         def enlarge(images: Tensor, samples: np.ndarray) -> Tensor:
             shown = training_images(images, samples, self.size, recipe.augmentation, seed, epoch)
@@ -56,20 +67,25 @@ class Screen:
                 return shown
             return distort(shown, samples, seed, epoch, recipe.distortions)
 
-        shown = self._show(items, enlarge, seed, epoch)
-        if recipe.targets == "labels":
-            return shown
-        learnt = self._voted(items, recipe.targets == "drawn", seed, epoch)
-        return Shown(shown.inputs, self.to_device(torch.from_numpy(learnt)))
+        for items, shown in zip(row, self._show(row, enlarge, seed, epoch), strict=True):
+            if recipe.targets == "labels":
+                yield shown
+            else:
+                learnt = self._voted(items, recipe.targets == "drawn", seed, epoch)
+                yield Shown(shown.inputs, self.to_device(torch.from_numpy(learnt)))
+
+    def row_length(self, items: Items) -> int:
+        """Count the batches like ``items`` that fill one tile of augmentation, at least 1."""
+        return max(1, TILE // (items.positions.size * self.size**2))
 
     def copy(self, items: Items, augmentation: AugmentationConfig, seed: int, copy: int) -> Shown:
         """Show one augmented copy of items for test-time augmentation; crops stay those of the test."""
-        return self._show(
-            items,
-            lambda images, samples: augmented_copy(images, samples, self.size, augmentation, seed, copy),
-            0,
-            0,
-        )
+
+        def enlarge(images: Tensor, samples: np.ndarray) -> Tensor:
+            return augmented_copy(images, samples, self.size, augmentation, seed, copy)
+
+        (shown,) = self._show([items], enlarge, 0, 0)
+        return shown
 
     def _voted(self, items: Items, drawn: bool, seed: int, epoch: int) -> np.ndarray:
         """Give shares (N, K), or one label drawn from each, (N,), anew in every epoch."""
@@ -82,10 +98,21 @@ class Screen:
         return draw_targets(shares, uniforms(seed, Stream.LABELS, epoch, self.split.samples[first], 1)[:, 0])
 
     def _show(
-        self, items: Items, enlarge: Callable[[Tensor, np.ndarray], Tensor], seed: int, counter: int
-    ) -> Shown:
-        positions = items.positions[items.mask]  # padding is neither read nor augmented
+        self,
+        row: Sequence[Items],
+        enlarge: Callable[[Tensor, np.ndarray], Tensor],
+        seed: int,
+        counter: int,
+    ) -> Iterator[Shown]:
+        """Show a row of batches; their pictures are read and enlarged at once."""
+        wanted = [items.positions[items.mask] for items in row]  # padding is neither read nor augmented
+        positions = np.concatenate(wanted)
         images = enlarge(self.to_device(read_images(self.split, positions)), self.split.samples[positions])
+        for items, pictures in zip(row, images.split([len(each) for each in wanted]), strict=True):
+            yield self._arranged(items, pictures, seed, counter)
+
+    def _arranged(self, items: Items, images: Tensor, seed: int, counter: int) -> Shown:
+        """Arrange the pictures of a batch as the view has them."""
         mask = self.to_device(torch.from_numpy(items.mask))
         if items.mask.all():
             pictures = images.unflatten(0, items.mask.shape)

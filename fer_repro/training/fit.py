@@ -4,7 +4,8 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +72,14 @@ class _State:
     finished: bool = False
     weights: dict[str, Tensor] = field(default_factory=dict)
     history: list[Record] = field(default_factory=list)
+
+
+class _Piece(NamedTuple):
+    """A ``Part`` before it is shown."""
+
+    items: Items
+    weight: float
+    closes: bool
 
 
 def fit(
@@ -275,15 +284,26 @@ class Fit:
         return batch_bounds(items, self.config.recipe.batch_size, max(2, parts))
 
     def _parts(self) -> Iterator[Part]:
+        """Show this process's parts of the epoch's remaining batches; small ones are augmented in rows."""
+        plan = self._plan()
+        for first in plan:
+            others = islice(plan, self.screen.row_length(first.items) - 1)
+            row = [first, *others]
+            shown = self.screen.training_row(
+                [piece.items for piece in row], self.config.recipe, self.config.seed, self.state.epoch
+            )
+            for piece, inputs in zip(row, shown, strict=True):
+                yield Part(self._laid_out(inputs), piece.weight, piece.closes)
+
+    def _plan(self) -> Iterator[_Piece]:
         """Cut the epoch's remaining batches into this process's parts."""
-        state, recipe, seed, screen = self.state, self.config.recipe, self.config.seed, self.screen
-        items = epoch_items(screen.view, screen.split, recipe.sampling, seed, state.epoch)
+        state, recipe, screen = self.state, self.config.recipe, self.screen
+        items = epoch_items(screen.view, screen.split, recipe.sampling, self.config.seed, state.epoch)
         for begin, end in self._bounds(len(items.targets))[state.step :]:
             mine = share(items.take(slice(begin, end)), self.fabric)
             for number, piece in enumerate(cut(mine, recipe.accumulate), 1):
-                shown = screen.training(piece, recipe, seed, state.epoch)
                 weight = len(piece.targets) * self.fabric.world_size / (end - begin)
-                yield Part(self._laid_out(shown), weight, number == recipe.accumulate)
+                yield _Piece(piece, weight, number == recipe.accumulate)
 
     def _laid_out(self, shown: Shown) -> Shown:
         inputs = [

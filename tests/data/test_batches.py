@@ -15,6 +15,14 @@ from fer_repro.data.views import Faces, Frames, Items
 PLAIN = {"crop": 0.0, "jitter": None, "erase": None, "resampling": "two_step"}
 AUGMENTATION = AugmentationConfig(flip=0.5, rotation=30.0, shift=0.1, scale=0.1, **PLAIN)
 
+NOTHING = (0.0, 0.0)
+HALVED = DistortionConfig(  # shrunk by half and enlarged, nothing else
+    **{"nearest": 1.0, "nearest_scale": 0.5},
+    **dict.fromkeys(("colour", "brightness", "contrast", "hue", "saturation", "value"), 0.0),
+    **{"noise": 0.0, "iso_colour": NOTHING, "iso_intensity": NOTHING, "gaussian": NOTHING},
+    **{"linear": 0.0, "linear_scale": (0.7, 0.9), "jpeg": 0.0, "quality": (50, 99)},
+)
+
 
 def make_recipe(**changes):
     config = load_config(Path(__file__).parents[2] / "params.yaml", "rmn", "synthetic", "masked", 0)
@@ -54,6 +62,27 @@ def test_every_frame_is_augmented_by_its_own_sample_and_padding_is_empty(split):
             assert torch.equal(found, expected if items().mask[row, column] else torch.zeros_like(expected))
 
 
+@pytest.mark.parametrize("view", [Faces(), Frames("paper", 3)])
+def test_batches_of_a_row_are_those_shown_alone(split, view):
+    """Enlarged together, with padding that differs between them, distorted, and with targets of their own."""
+    screen = Screen(view, split, 16, lambda tensor: tensor)
+    every = items() if view.in_clips else Faces().testing(split)
+    row = [every.take(slice(0, 1)), every.take(slice(1, 3)), every.take(np.array([1]))]
+    recipe = make_recipe(distortions=replace(HALVED, nearest=0.5, jpeg=0.5))
+    found = list(screen.training_row(row, recipe, 1, 2))
+    assert len(found) == 3
+    for batch, shown in zip(row, found, strict=True):
+        alone = screen.training(batch, recipe, 1, 2)
+        assert all(torch.equal(a, b) for a, b in zip(shown.inputs, alone.inputs, strict=True))
+        assert torch.equal(shown.targets, alone.targets)
+
+
+def test_a_row_fills_a_tile_and_has_one_batch_at_least(split):
+    batch = items()  # of nine pictures with padding
+    for size, expected in ((48, 2**18 // (9 * 48**2)), (224, 1)):
+        assert Screen(Faces(), split, size, lambda tensor: tensor).row_length(batch) == expected
+
+
 def test_clean_and_copies_of_faces(split):
     screen = Screen(Faces(), split, 16, lambda tensor: tensor)
     faces = Faces().testing(split).take(np.array([3, 7]))
@@ -66,34 +95,10 @@ def test_clean_and_copies_of_faces(split):
 
 
 def test_distortions_follow_the_augmentation(split):
-    half = DistortionConfig(
-        **{
-            "nearest": 1.0,
-            "nearest_scale": 0.5,
-            "colour": 0.0,
-            "brightness": 0.0,
-            "contrast": 0.0,
-            "hue": 0.0,
-        },
-        **{
-            "saturation": 0.0,
-            "value": 0.0,
-            "noise": 0.0,
-            "iso_colour": (0.0, 0.0),
-            "iso_intensity": (0.0, 0.0),
-        },
-        **{
-            "gaussian": (0.0, 0.0),
-            "linear": 0.0,
-            "linear_scale": (0.7, 0.9),
-            "jpeg": 0.0,
-            "quality": (50, 99),
-        },
-    )
     screen, faces = Screen(Faces(), split, 16, lambda tensor: tensor), Faces().testing(split)
     (plain,) = screen.training(faces, make_recipe(), 1, 2).inputs
-    (found,) = screen.training(faces, make_recipe(distortions=half), 1, 2).inputs
-    assert torch.equal(found, distort(plain, split.samples, 1, 2, half))
+    (found,) = screen.training(faces, make_recipe(distortions=HALVED), 1, 2).inputs
+    assert torch.equal(found, distort(plain, split.samples, 1, 2, HALVED))
     assert not torch.equal(found, plain)
 
 

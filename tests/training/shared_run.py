@@ -41,11 +41,11 @@ class NormedNet(nn.Module):
 class WatchedScreen(Screen):
     """Notes which samples it showed, and a sum of their pixels."""
 
-    def training(self, items, recipe, seed, epoch):
-        shown = super().training(items, recipe, seed, epoch)
-        for position, pixels in zip(items.positions[:, 0], shown.inputs[0], strict=True):
-            self.seen.append((epoch, int(position), float(pixels.double().sum())))
-        return shown
+    def training_row(self, row, recipe, seed, epoch):
+        for items, shown in zip(row, super().training_row(row, recipe, seed, epoch), strict=True):
+            for position, pixels in zip(items.positions[:, 0], shown.inputs[0], strict=True):
+                self.seen.append((epoch, int(position), float(pixels.double().sum())))
+            yield shown
 
 
 def train(network, folder, fabric, **recipe):
