@@ -16,6 +16,7 @@ from fer_repro.data.loading import Split
 from fer_repro.data.sampling import epoch_items, epoch_length
 from fer_repro.data.views import Items, View
 from fer_repro.errors import UserError
+from fer_repro.training.allocator import keep_freed_memory
 from fer_repro.training.checkpoint import Checkpoint, copy_weights, generators, restore_generators
 from fer_repro.training.loop import Part, average_of, train_one_epoch
 from fer_repro.training.optim import Schedule, make_optimiser
@@ -156,6 +157,8 @@ class Fit:
         recipe, runtime = config.recipe, config.runtime
         self.network, self.raw_loss, self.config, self.fabric = network, loss, config, fabric
         self.checkpoint = checkpoint
+        if fabric.device.type == "cpu":
+            keep_freed_memory()
         self.screen = Screen(view, split, recipe.image_size, _mover(fabric.device))
         items = epoch_length(view, split, recipe.sampling)
         has_weights = any(parameter.requires_grad for parameter in loss.parameters())
