@@ -19,7 +19,7 @@ import torch
 from benchmarks.page import table_text, write_page
 from benchmarks.tables import ROOT, Settings, Table, machine
 
-PARTS = ("data_path", "training", "networks", "latency", "stages", "start_up", "memory")
+PARTS = ("data_path", "training", "allocator", "networks", "latency", "stages", "start_up", "memory")
 ON_CUDA = ("data_path", "training", "networks", "latency")
 
 

@@ -18,6 +18,7 @@ from fer_repro.data.views import Faces
 
 SIZES = {48: 64, 64: 64, 224: 48}  # side in pixels -> samples in a batch
 AIMS = {48: 10, 64: 10, 224: 3}
+ROUNDS = 31  # milliseconds each; five would move by a fifth between runs
 ROTATION = 30.0  # degrees, [C] of RMN
 RESAMPLING = ("two_step", "composed")
 
@@ -31,7 +32,7 @@ def measure(settings: Settings) -> Table:
             positions = np.random.default_rng(1).permutation(len(split))[:batch]
             calls: dict[str, Callable[[], object]] = {"one by one": one_by_one(split, positions, size)}
             calls |= {each: batched(split, positions, size, each, settings) for each in RESAMPLING}
-            found = by_turns(calls, settings)
+            found = by_turns(calls, settings, ROUNDS)
             rates = [f"{batch / found[name].median:,.0f}" for name in calls]
             gains = [ratios(found["one by one"], found[each]).shown(".1f") for each in RESAMPLING]
             rows.append(

@@ -72,17 +72,24 @@ class Spread:
         return f"{self.median:{digits}} ({low:{digits}} to {high:{digits}})"
 
 
-def by_turns(calls: Mapping[str, Callable[[], object]], settings: Settings) -> dict[str, Spread]:
+def by_turns(
+    calls: Mapping[str, Callable[[], object]], settings: Settings, rounds: int = 0
+) -> dict[str, Spread]:
     """Time calls by turns, A B A B ..., after one round that does not count.
 
     On a CPU processor time of this process is taken, which other work on the machine disturbs less than the
     wall's; on a GPU the wall's, once the device has finished.
 
+    Args:
+        calls: name -> what is timed.
+        settings: where, and whether once is enough.
+        rounds: that count; 0 takes the settings' number.
+
     Returns:
         Name -> seconds of each round.
     """
     spent: dict[str, list[float]] = {name: [] for name in calls}
-    for counted in range(-1, settings.repeats):
+    for counted in range(-1, (not settings.quick and rounds) or settings.repeats):
         for name, call in calls.items():
             begin = clock(settings)
             call()

@@ -24,6 +24,8 @@ def test_calls_are_timed_by_turns_after_one_round_that_does_not_count(part):
     found = tables.by_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, settings)
     assert order == ["a", "b"] * (settings.repeats + 1)
     assert {name: len(spread.values) for name, spread in found.items()} == {"a": 5, "b": 5}
+    assert len(tables.by_turns({"a": int}, settings, rounds=7)["a"].values) == 7
+    assert len(tables.by_turns({"a": int}, tables.Settings("cpu", quick=True), rounds=7)["a"].values) == 1
 
 
 def test_work_is_counted_and_waiting_is_not(part):
