@@ -18,6 +18,7 @@ from fer_repro.config import run_folder
 from fer_repro.errors import UserError
 from fer_repro.evaluation.ledger import write_ledger
 from fer_repro.files import atomic_folder
+from fer_repro.report.runs import read_rows
 
 TABLES = ("rows.csv", "intervals.csv")
 
@@ -90,10 +91,10 @@ def evaluated_seeds(project: Path | str, dataset: str, method: str) -> list[int]
     """List the seeds that the results of one method on one data set rest on, in their order.
 
     Raises:
-        UserError: there are no such results.
+        UserError: there are no such results, or they are no table of result rows.
     """
-    rows = pd.read_csv(_results(Path(project), dataset, method) / "rows.csv", dtype={"seed": str})
-    return [int(seed) for seed in rows["seed"].dropna().unique()]
+    rows = read_rows(_results(Path(project), dataset, method) / "rows.csv")
+    return [int(seed) for seed in rows["seed"].unique() if seed]
 
 
 def _results(root: Path, dataset: str, method: str) -> Path:

@@ -7,7 +7,15 @@ import pytest
 from fer_repro.errors import UserError
 from fer_repro.pipeline.record import keep_record
 
-ROWS = "method,arm,seed,value\nrmn,masked,0,50\nrmn,masked,1,52\nrmn,masked,,51\n"
+ROWS = "".join(
+    [
+        "method,arm,paper,table,dataset,protocol,split,metric,unit,value,pretraining,tta,source,note,seed\n",
+        *(
+            f"rmn,masked,,,fer2013,official,test,accuracy,percent,{value},none,none,measured,,{seed}\n"
+            for value, seed in ((50, 0), (52, 1), (51, ""))  # the last one is the mean
+        ),
+    ]
+)
 
 
 @pytest.fixture
@@ -48,6 +56,12 @@ def test_a_record_is_not_overwritten_without_force(project):
     with pytest.raises(UserError, match="exists already"):
         keep_record("r", "fer2013", "rmn", **place)
     keep_record("r", "fer2013", "rmn", force=True, **place)
+
+
+def test_rows_that_are_no_table_are_told(project):
+    (project / "results/fer2013/rmn/rows.csv").write_text("seed,value\n0,50\n")
+    with pytest.raises(UserError, match=r"rows\.csv: column 'method' is missing"):
+        keep_record("r", "fer2013", "rmn", project=project, records=project / "records")
 
 
 def test_missing_results_are_named(project):
