@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from benchmarks.material import default_jobs
 from benchmarks.tables import ROOT, Settings, Spread, Table, clock, ratios
@@ -54,8 +55,6 @@ def in_process(name: str, how: str, quick: bool) -> dict[str, float]:
 
 def take_steps(name: str, how: str, settings: Settings) -> dict[str, float]:
     """Do in this process what ``in_process`` measures."""
-    import resource
-
     import torch
 
     from fer_repro.training.allocator import keep_freed_memory
@@ -73,7 +72,8 @@ def take_steps(name: str, how: str, settings: Settings) -> dict[str, float]:
     begin = clock(settings)
     run()
     seconds = (clock(settings) - begin) / steps
-    return {"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    status = Path("/proc/self/status").read_text(encoding="ascii").split()
+    return {"seconds": seconds, "peak_mb": int(status[status.index("VmHWM:") + 1]) / 1024}
 
 
 if __name__ == "__main__":
