@@ -26,7 +26,7 @@ def resize(images: Tensor, size: int) -> Tensor:
         return _shrunk(images, size)
     centres = pixel_centres(size, images)
     grid = torch.stack([centres.expand(size, -1), centres[:, None].expand(-1, size)])  # whole planes: faster
-    grid = grid.permute(1, 2, 0).expand(len(images), -1, -1, -1)
+    grid = grid.permute(1, 2, 0).expand(images.shape[0], -1, -1, -1)  # not len: exporters must see it
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
