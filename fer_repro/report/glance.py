@@ -1,6 +1,6 @@
 """The ledger at a glance: what the opening view of the page says of every claim, and where it leads."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,7 @@ def glance(
     papers: Mapping[str, Mapping[str, Any]],
     tasks: Mapping[str, str],
     records: Mapping[tuple[str, str], str] | None = None,
+    own: Collection[tuple[str, str, str]] = (),
 ) -> list[Paper]:
     """Gather the claims of each paper for the opening view.
 
@@ -54,10 +55,11 @@ def glance(
         papers: what published/papers.yaml holds.
         tasks: data set -> task of the pipeline, as stages are called.
         records: data set and method -> name of the record that holds their runs.
+        own: data set, method and arm of the pipeline's runs; claims on other arms rest on a record.
     """
     words = in_words(ledger)
     return [
-        _paper(str(method), papers.get(str(method), {}), part, rows, _Places(tasks, records or {}))
+        _paper(str(method), papers.get(str(method), {}), part, rows, _Places(tasks, records or {}, own))
         for method, part in words.groupby("method", sort=False)
     ]
 
@@ -68,11 +70,14 @@ class _Places:
 
     tasks: Mapping[str, str]
     records: Mapping[tuple[str, str], str]
+    own: Collection[tuple[str, str, str]]
 
-    def of(self, dataset: str, method: str) -> dict[str, str]:
+    def of(self, dataset: str, method: str, arm: str, against: Sequence[str]) -> dict[str, str]:
         """Name folder, rows and command of a claim's runs; ``record`` is empty for those of the pipeline."""
         place, record = f"{dataset}/{method}", self.records.get((dataset, method), "")
-        if dataset not in self.tasks and record:
+        trained = all((dataset, method, each) in self.own for each in arm.split("+"))
+        compared = not against or any((dataset, method, each) in self.own for each in against)
+        if record and not (trained and compared):
             folder = f"records/{record}"
             return {"runs": folder, "rows": f"{folder}/rows.csv", "command": "", "record": record}
         task = self.tasks.get(dataset, "")
@@ -105,7 +110,7 @@ def _claim(row: pd.Series, rows: pd.DataFrame, places: _Places) -> dict[str, Any
         **row,
         "metric_words": metric_words(row["metric"], "%"),
         "percent": f"{100 * float(row['confidence']):g}",
-        **places.of(str(row["dataset"]), str(row["method"])),
+        **places.of(str(row["dataset"]), str(row["method"]), str(row["arm"]), _against(row)),
         "seed_names": seeds,
         "seed_values": values,
         "gauge": gauge(row) if row["kind"] != "absolute" else {},
@@ -114,7 +119,7 @@ def _claim(row: pd.Series, rows: pd.DataFrame, places: _Places) -> dict[str, Any
 
 def _by_seed(row: pd.Series, rows: pd.DataFrame) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """Print the values of single seeds of the claim's arms: seeds, and arm -> values."""
-    arms = [str(row["arm"]), *filter(None, str(row["against"]).split(" | "))]
+    arms = [str(row["arm"]), *_against(row)]
     same = rows["arm"].isin(arms) & (rows["seed"] != "") & rows["seed"].notna()
     for name in ("method", "dataset", "protocol", "metric"):
         same &= rows[name] == row[name]
@@ -128,6 +133,10 @@ def _by_seed(row: pd.Series, rows: pd.DataFrame) -> tuple[list[str], list[tuple[
             unit = "nats" if row["unit"] == "nats" else "%"
             found.append((arm, [spell(float(values.get(seed, np.nan)), unit) for seed in seeds]))
     return seeds, found
+
+
+def _against(row: pd.Series) -> list[str]:
+    return [arm for arm in str(row["against"]).split(" | ") if arm]
 
 
 def gauge(row: pd.Series) -> dict[str, float]:

@@ -159,7 +159,8 @@ def _add_ledger(page: Page) -> None:
     known = read_yaml(papers) if papers.is_file() else {}
     page.counts = count_verdicts(ledger)
     records = {(record.dataset, record.method): record.name for record in page.records}
-    page.papers = glance(ledger, page.rows, known, page.tasks, records)
+    own = {(dataset, method, arm) for dataset, method in page.trained for arm in page.arms[method]}
+    page.papers = glance(ledger, page.rows, known, page.tasks, records, own)
 
 
 def _add_stories(page: Page) -> None:

@@ -109,6 +109,25 @@ def test_each_claim_leads_to_its_seeds_runs_and_command(ledger):
     assert (unknown.title, unknown.link) == ("rmn", "")
 
 
+@pytest.mark.parametrize(
+    ("arms", "lies"),
+    [
+        (("masked", "no_mask"), "runs/synthetic/rmn"),
+        (("masked",), "records/full-rmn"),  # its rival was not trained here
+        (("no_mask",), "records/full-rmn"),
+        ((), "records/full-rmn"),
+    ],
+)
+def test_a_claim_on_arms_that_the_pipeline_did_not_train_leads_to_their_record(ledger, arms, lies):
+    own = [("synthetic", "rmn", arm) for arm in arms]
+    records = {("synthetic", "rmn"): "full-rmn"}
+    (paper,) = glance(ledger, result_rows(), {}, {"synthetic": "faces"}, records, own)
+    claim = paper.tested[0]
+    assert claim["runs"] == lies
+    assert bool(claim["command"]) == lies.startswith("runs/")
+    assert claim["record"] == ("" if lies.startswith("runs/") else "full-rmn")
+
+
 def test_the_drawing_keeps_everything_on_the_line(ledger):
     places = gauge(ledger.iloc[1])
     assert 0 < places["low"] < 50 < places["difference"] < places["high"] < 100
