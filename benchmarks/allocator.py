@@ -1,28 +1,26 @@
 """What does it bring to keep freed memory between the steps? Bare steps of fresh processes."""
 
 import json
-import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from benchmarks.material import default_jobs
-from benchmarks.tables import ROOT, Settings, Spread, Table, clock, ratios
-from benchmarks.training import bare_steps
+from benchmarks.processes import in_process, memory
+from benchmarks.tables import Settings, Spread, Table, clock, ratios
+from benchmarks.training import STEPS, bare_steps
 
 NETWORKS = ("RMN", "RAN", "EfficientNet")
-STEPS = 24
 HOW = ("usual", "kept")
 
 
 def measure(settings: Settings) -> Table:
     """Take steps with the C library's own setting and with that of training, by turns."""
-    rows = []
+    rows, quick = [], ["quick"] if settings.quick else []
     for name in NETWORKS[:1] if settings.quick else NETWORKS:
         found: dict[str, list[dict[str, float]]] = {how: [] for how in HOW}
         for _ in range(settings.repeats):
             for how in HOW:
-                found[how].append(in_process(name, how, settings.quick))
+                found[how].append(json.loads(in_process("allocator", name, how, *quick)))
         seconds = {how: Spread(tuple(each["seconds"] for each in found[how])) for how in HOW}
         peaks = {how: Spread(tuple(each["peak_mb"] for each in found[how])) for how in HOW}
         rows.append(
@@ -43,18 +41,8 @@ def measure(settings: Settings) -> Table:
     )
 
 
-def in_process(name: str, how: str, quick: bool) -> dict[str, float]:
-    """Time steps in a fresh process; returns seconds of a step and the peak of memory."""
-    command = [sys.executable, "-m", "benchmarks.allocator", name, how, *(["quick"] if quick else [])]
-    found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    if found.returncode:
-        raise RuntimeError(f"{' '.join(command[1:])} failed: {found.stderr[-2000:]}")
-    values: dict[str, float] = json.loads(found.stdout)
-    return values
-
-
 def take_steps(name: str, how: str, settings: Settings) -> dict[str, float]:
-    """Do in this process what ``in_process`` measures."""
+    """Time steps in this process; returns seconds of a step and the peak of memory."""
     import torch
 
     from fer_repro.training.allocator import keep_freed_memory
@@ -72,8 +60,7 @@ def take_steps(name: str, how: str, settings: Settings) -> dict[str, float]:
     begin = clock(settings)
     run()
     seconds = (clock(settings) - begin) / steps
-    status = Path("/proc/self/status").read_text(encoding="ascii").split()
-    return {"seconds": seconds, "peak_mb": int(status[status.index("VmHWM:") + 1]) / 1024}
+    return {"seconds": seconds, "peak_mb": memory("VmHWM") / 2**20}
 
 
 if __name__ == "__main__":

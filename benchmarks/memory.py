@@ -6,13 +6,13 @@ written out in full. Pages of the mapped file itself are the system's, which tak
 """
 
 import hashlib
-import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from benchmarks.processes import in_process, memory
 from benchmarks.tables import Settings, Table
 
 COUNTS = (10_000, 100_000, 1_000_000)
@@ -65,12 +65,7 @@ def sparse_store(folder: Path, count: int) -> Path:
 
 def held_bytes(folder: Path, batches: int = 4) -> int:
     """Open a set in a fresh process, show some batches of it, and read that process's anonymous memory."""
-    command = [sys.executable, "-m", "benchmarks.memory", str(folder), str(batches)]
-    root = Path(__file__).parents[1]
-    found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
-    if found.returncode:
-        raise RuntimeError(f"{' '.join(command[1:3])} failed: {found.stderr[-2000:]}")
-    return int(found.stdout)
+    return int(in_process("memory", str(folder), str(batches)))
 
 
 def open_and_show(folder: Path, batches: int) -> int:
@@ -86,9 +81,8 @@ def open_and_show(folder: Path, batches: int) -> int:
     split = open_split(store, "train")
     for batch in np.array_split(np.linspace(0, len(split) - 1, 64 * batches).astype(np.int64), batches):
         assert not clean_images(read_images(split, batch), SIDE).any()
-    status = Path("/proc/self/status").read_text(encoding="ascii").split()
     assert len(store.samples) > len(split)  # both are still held
-    return 1024 * int(status[status.index("RssAnon:") + 1])
+    return memory("RssAnon")
 
 
 if __name__ == "__main__":

@@ -74,4 +74,4 @@ def test_every_part_runs():
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--quick"], capture_output=True, text=True, check=True, cwd=ROOT
     )
-    assert done.stdout.count("\n## ") + done.stdout.startswith("## ") == 7
+    assert done.stdout.count("\n## ") + done.stdout.startswith("## ") == 8
