@@ -3,12 +3,13 @@
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from fer_repro import files
 from fer_repro.errors import UserError, nearest
-from fer_repro.files import atomic_folder, atomic_write, keep_existing, read_yaml
+from fer_repro.files import atomic_folder, atomic_write, keep_existing, natural_order, read_yaml
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="locks of POSIX")
 WRITER = """
@@ -241,3 +242,20 @@ def test_yaml_that_is_no_plain_mapping_is_refused(tmp_path, text):
 def test_nearest():
     assert nearest("epoch", ["epochs", "lr"]) == "did you mean 'epochs'?"
     assert nearest("zzz", ["epochs", "lr"]) == "valid: epochs, lr"
+
+
+@pytest.mark.parametrize(
+    "ordered",
+    [
+        ["1.png", "2.png", "10.png", "100.png"],
+        ["a1b2.png", "a1b10.png", "a2b1.png", "a10b1.png"],
+        ["1", "01", "2"],
+        ["clip 2/frame 1", "clip 2/frame 10", "clip 10/frame 1"],
+        ["a", "a1", "b"],
+        ["\u0663.png", "\u00b2.png"][::-1],  # digits that int() knows or does not: letters here
+        ["1" * 4999 + "1", "1" * 4999 + "2"],
+    ],
+)
+def test_numbers_in_names_are_sorted_by_value(ordered):
+    paths = [Path(name) for name in ordered]
+    assert sorted(paths[::-1], key=natural_order) == paths
