@@ -8,19 +8,24 @@ every claim.
 import argparse
 import csv
 import io
+import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fer_repro.errors import UserError
+from fer_repro.files import read_yaml
+from fer_repro.git import ask_git, head_commit
 from fer_repro.pipeline.dvc_stages import advice
 from fer_repro.report.ledger import as_text, count_verdicts, read_ledger
 
 RESULTS = Path("results")
 LEDGER = Path("comparison/ledger.csv")
 REPORT = Path("reports/index.html")
+PIPELINE, LOCK, RAW = Path("dvc.yaml"), Path("dvc.lock"), Path("data.dvc")
 WIDTH = 100  # of the terminal that the summary is set for
 _NUMBERS = ("value", "deviation")
 _KEY = (
@@ -103,66 +108,105 @@ def _number(row: Mapping[str, str], name: str) -> float:
 
 
 def outdated_stages() -> list[str]:
-    """Stages whose code, parameters, data or results are not as dvc.lock says; absent products do not count.
+    """Find the stages whose code, parameters, data or results are not as dvc.lock says.
+
+    Absent products do not count. What a stage reads of another stage's products is judged where it is made:
+    after a part of the pipeline was run, the stages behind it are no worse than absent ones.
+
+    Returns:
+        For each its name and what has changed.
 
     Raises:
         UserError: DVC cannot tell.
     """
-    command = [sys.executable, "-m", "dvc", "repro", "--dry", "--pull", "--allow-missing"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("Running stage '")]
-    if (
-        done.returncode and not lines
-    ):  # behind a stage that would run, a dry run may stumble over absent files
-        raise UserError(
-            f"dvc cannot check the pipeline: {' '.join(done.stderr.split())}{advice(done.stderr)}"
-        )
-    return [line.split("'")[1] for line in lines]
-
-
-def _committed(path: Path) -> str | None:
+    if not PIPELINE.is_file():
+        raise UserError(f"{PIPELINE}: no such file; start in the project's top folder")
     done = subprocess.run(
-        ["git", "show", f"HEAD:./{path.as_posix()}"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "dvc", "status", "--json"], capture_output=True, text=True, check=False
     )
-    return done.stdout if done.returncode == 0 else None
+    if done.returncode:
+        _, reason = head_commit(Path())
+        said = f"{' '.join(done.stderr.split())}{f' ({reason})' if reason else ''}"
+        raise UserError(f"dvc cannot check the pipeline: {said}{advice(done.stderr)}")
+    products = _products()
+    changed = {
+        stage: [said for entry in entries for said in _changes(entry, products)]
+        for stage, entries in json.loads(done.stdout or "{}").items()
+    }
+    return [f"{stage}: {', '.join(dict.fromkeys(said))}" for stage, said in changed.items() if said]
+
+
+def _changes(entry: Any, products: Sequence[str]) -> list[str]:  # noqa: ANN401 - what DVC says of a stage
+    """Spell out one entry of ``dvc status --json``; nothing where it is about what may be absent."""
+    if not isinstance(entry, dict):
+        return [str(entry)]
+    found = []
+    for kind, paths in entry.items():
+        for path, state in paths.items():
+            absent = kind == "changed outs" and state in ("deleted", "not in cache")
+            made = kind == "changed deps" and any(f"{one}/".startswith(f"{path}/") for one in products)
+            inside = kind == "changed deps" and any(f"{path}/".startswith(f"{one}/") for one in products)
+            if not (absent or made or inside):
+                found += [f"{path} {state}"] if isinstance(state, str) else sorted(state)
+    return found
+
+
+def _products() -> list[str]:
+    """List what stages make, by dvc.lock, and the raw data."""
+    locked = read_yaml(LOCK).get("stages") or {}
+    raw = read_yaml(RAW).get("outs", []) if RAW.is_file() else []
+    return [out["path"] for section in locked.values() for out in section.get("outs", [])] + [
+        out["path"] for out in raw
+    ]
 
 
 def _committed_tables() -> set[Path]:
-    done = subprocess.run(
-        ["git", "ls-tree", "-r", "--name-only", "HEAD", "--", f"{RESULTS}/"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return {Path(line) for line in done.stdout.splitlines() if line.endswith("/rows.csv")}
+    """Name the tables of the commit.
+
+    Raises:
+        UserError: there is no commit to compare with.
+    """
+    commit, reason = head_commit(Path())
+    if not commit:
+        raise UserError(f"nothing is verified, there are no committed results to compare with: {reason}")
+    lines = ask_git(Path(), "ls-tree", "-r", "--name-only", "HEAD", "--", f"{RESULTS}/").splitlines()
+    return {Path(line) for line in lines if line.endswith("/rows.csv")}
 
 
 def verify() -> int:
     """Print what was checked and every difference.
 
     Returns:
-        0 when all agrees, differences within the deviation between seeds included; 1 otherwise.
+        0 when all agrees, differences within the deviation between seeds included; 1 otherwise, also where
+        there was nothing to compare.
+
+    Raises:
+        UserError: there is no commit, or DVC cannot tell.
     """
     failures = 0
     stages = outdated_stages()
     for stage in stages:
-        print(f"stage {stage}: its code, parameters, data or results are not those of dvc.lock")
+        print(f"not as dvc.lock says: stage {stage}")
     failures += len(stages)
-    tables = sorted(_committed_tables() | set(RESULTS.glob("*/*/rows.csv")))
+    committed = _committed_tables()
+    tables = sorted(committed | set(RESULTS.glob("*/*/rows.csv")))
     if not tables:
         print(f"no results yet: neither {RESULTS}/*/*/rows.csv nor any in git")
         return 1
     for path in tables:
-        failures += _verify_table(path)
+        if path in committed:
+            failures += _verify_table(path)
+        else:
+            print(f"{path}: not in git, nothing to compare with")
+    if not committed:
+        print(f"NOT verified: nothing was compared, no {RESULTS}/*/*/rows.csv is in git")
+        return 1
     print("verified" if not failures else f"NOT verified: {failures} of the checks above failed")
     return int(failures > 0)
 
 
 def _verify_table(path: Path) -> int:
-    committed = _committed(path)
-    if committed is None:
-        print(f"{path}: not in git, nothing to compare with")
-        return 0
+    committed = ask_git(Path(), "show", f"HEAD:./{path.as_posix()}")
     if not path.exists():
         print(f"{path}: in git, missing here (git checkout -- {path})")
         return 1

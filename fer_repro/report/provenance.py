@@ -4,7 +4,6 @@ import functools
 import hashlib
 import os
 import platform
-import subprocess
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from fer_repro.files import read_yaml
+from fer_repro.git import ask_git, changed_files, head_commit
 from fer_repro.report.tables import Column
 
 FACTS = (Column("what", "What"), Column("value", "Value"))
@@ -46,26 +46,16 @@ def facts(root: Path) -> pd.DataFrame:
 
 def commit_facts(root: Path) -> list[tuple[str, str]]:
     """Name the commit, when it was made, and how many tracked files differ from it."""
-    commit = _git(root, "rev-parse", "HEAD")
+    commit, reason = head_commit(root)
     if not commit:
-        return [("commit", "not in a git repository")]
-    changed = len(_git(root, "status", "--porcelain", "--untracked-files=no").splitlines())
+        return [("commit", f"none: {reason}")]
+    changed = len(changed_files(root))
     since = f"{changed} tracked file{'' if changed == 1 else 's'}" if changed else "nothing"
     return [
         ("commit", commit),
-        ("committed", _git(root, "show", "-s", "--format=%cI", "HEAD")),
+        ("committed", ask_git(root, "show", "-s", "--format=%cI", "HEAD")),
         ("changed since", since),
     ]
-
-
-def _git(root: Path, *command: str) -> str:
-    try:
-        done = subprocess.run(
-            ["git", *command], cwd=root, capture_output=True, text=True, timeout=30, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.rstrip("\n")
 
 
 def _processor() -> str:

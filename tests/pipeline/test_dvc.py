@@ -8,6 +8,7 @@ import pytest
 from stub_project import REPORT, ROOT, STAGES, Project
 
 from fer_repro.params import read_params
+from fer_repro.pipeline import verify
 
 PARAMS = read_params(ROOT / "params.yaml")
 STEPS = [
@@ -20,6 +21,7 @@ STEPS = [
 PLUMBING = {
     "fer_repro.errors",
     "fer_repro.files",
+    "fer_repro.git",
     "fer_repro.config",
     "fer_repro.params",
     "fer_repro.sections",
@@ -172,6 +174,41 @@ def test_a_stage_may_depend_on_an_added_sets_manifest(restored):
     assert restored.would_run("prepare-faces", "train-faces") == trained
     (restored.folder / "stores/fer2013/manifest.json").write_text('{"name": "fer2013", "count": 2}')
     assert restored.would_run("prepare-faces") == {"prepare-faces@fer2013"}
+
+
+def test_a_part_of_the_pipeline_is_verified_as_the_whole(restored, tmp_path, monkeypatch, capsys):
+    """Absent products do not count, whichever stages have run; code, parameters and made files do."""
+    restored.call("git", "clone", "-q", str(restored.folder), str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    for name in ("DVC_SITE_CACHE_DIR", "PATH"):
+        monkeypatch.setenv(name, clone.environment[name])
+    monkeypatch.chdir(clone.folder)
+    assert verify.outdated_stages() == []
+    clone.dvc("pull", "data.dvc")
+    clone.dvc("repro", "prepare-faces@synthetic")
+    assert verify.outdated_stages() == []
+    clone.dvc("repro", "train-faces@synthetic-rmn-0")
+    assert verify.outdated_stages() == []
+    run = clone.folder / "runs/synthetic/rmn/0/main/metrics.json"
+    text = run.read_text()
+    run.unlink()
+    run.write_text("[]")
+    assert verify.outdated_stages() == ["train-faces@synthetic-rmn-0: runs/synthetic/rmn/0 modified"]
+    run.write_text(text)
+    clone.change("fer_repro/methods/twin.py", "", "# another network")
+    assert {said.partition(":")[0] for said in verify.outdated_stages()} >= {"train-faces@synthetic-twin-0"}
+    (clone.folder / "fer_repro/methods/twin.py").write_text("")
+    clone.change("params.yaml", "seeds:\n- 0", "seeds:\n- 7")
+    assert "train-faces@synthetic-rmn-7" in " ".join(verify.outdated_stages())
+
+
+def test_text_has_one_form_on_every_system(project, tmp_path):
+    """Git for Windows turns line ends; stages would all be other ones, as DVC hashes bytes."""
+    command = ("git", "clone", "-q", "-c", "core.autocrlf=true", str(project.folder), str(tmp_path / "crlf"))
+    project.call(*command)
+    kept = [name for name in project.call("git", "ls-files").splitlines() if name != "dvc.lock"]
+    for name in kept:  # other tests of this module move the lock
+        assert (tmp_path / "crlf" / name).read_bytes() == (project.folder / name).read_bytes(), name
 
 
 def test_metrics_plots_graph_and_experiments_work(restored):

@@ -71,6 +71,30 @@ def test_a_missing_table_and_an_outdated_stage_fail(project, capsys, monkeypatch
     assert "stage compare" in shown
 
 
+def test_without_a_commit_nothing_is_verified(project, capsys, monkeypatch):
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # as on a shared drive or in a container
+    assert verify.main([]) == 2
+    said = capsys.readouterr()
+    assert "verified" not in said.out
+    assert "nothing is verified" in said.err
+    assert "dubious ownership" in said.err
+    monkeypatch.delenv("GIT_TEST_ASSUME_DIFFERENT_OWNER")
+    subprocess.run(["rm", "-rf", ".git"], check=True)
+    assert verify.main([]) == 2
+    assert "not a git repository" in capsys.readouterr().err
+    subprocess.run(["git", "init", "-q"], check=True)
+    assert verify.main([]) == 2
+    assert "no commit yet" in capsys.readouterr().err
+
+
+def test_tables_that_git_does_not_know_verify_nothing(project, capsys):
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+    for command in (("rm", "-rq", "--cached", "results"), (*identity, "commit", "-qm", "y")):
+        subprocess.run(["git", *command], check=True)
+    assert verify.main([]) == 1
+    assert capsys.readouterr().out.splitlines()[-1].startswith("NOT verified: nothing was compared")
+
+
 def test_the_summary_is_the_ledger_and_says_where_the_report_is(project, capsys):
     row = {
         "claim": "rmn-masks", "method": "rmn", "kind": "difference", "statement": "Masks help.",
