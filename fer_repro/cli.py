@@ -249,11 +249,14 @@ def record(
     """
     from fer_repro.evaluation.finished import judge_runs
     from fer_repro.pipeline.record import evaluated_seeds, keep_record
+    from fer_repro.report.records import read_record
 
     seeds = evaluated_seeds(project, dataset, method)
     ledger = judge_runs(params, method, dataset, (), project / "runs", project / "prepared", seeds)
     folder = keep_record(name, dataset, method, note, force, project, project / "records", ledger)
     typer.echo(f"written: {folder}")
+    if reason := read_record(folder / "record.json").get("no_commit"):
+        typer.echo(f"note: the record names no commit: {reason}", err=True)
 
 
 @app.command("verify", rich_help_panel=RUNS)

@@ -17,6 +17,8 @@ from fer_repro.errors import UserError, nearest
 from fer_repro.params import read_params
 from fer_repro.sections import STRICT, read_section
 
+DATA_DIGESTS = "data_sha256"
+"""The key of ``config.json`` that holds the digests of the data a run was trained on."""
 PositiveInt = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -229,9 +231,24 @@ class RunConfig:
     evaluation: EvaluationConfig
     runtime: RuntimeConfig
 
-    def as_json(self) -> str:
-        """Byte-stable JSON: sorted keys, two spaces."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+    def as_json(self, data_digests: Mapping[str, str] | None = None) -> str:
+        """Byte-stable JSON: sorted keys, two spaces.
+
+        Args:
+            data_digests: of the data that the run is trained on, ``Store.digests``; a run's ``config.json``
+                has them, so that it is never taken for a run on other data of that name.
+        """
+        values = asdict(self) | ({DATA_DIGESTS: dict(data_digests)} if data_digests is not None else {})
+        return json.dumps(values, indent=2, sort_keys=True) + "\n"
+
+    def is_in(self, path: Path, data_digests: Mapping[str, str] | None = None) -> bool:
+        """Whether a run's ``config.json`` holds this configuration, and these data where they are given."""
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            digests = found.pop(DATA_DIGESTS, None)
+        except (OSError, ValueError, RecursionError, AttributeError):  # absent or damaged: another one
+            return False
+        return found == json.loads(self.as_json()) and data_digests in (None, digests)
 
 
 def method_arms(params_file: Path, method: str, full: bool = False) -> tuple[str, ...]:

@@ -327,6 +327,61 @@ def test_a_finished_run_is_trained_anew_only_by_force(fer, project):
     assert json.loads((project / arm / "config.json").read_text())["recipe"]["tta_copies"] == 1
 
 
+def test_runs_on_other_data_of_one_name_are_never_taken_together(fer, project):
+    """Labels are corrected, the set is added again, one more seed is trained: two data sets of one name."""
+    assert fer("data", "add", "fer2013", "../raw/fer2013.csv")[0] == 0
+    assert fer("train", "rmn", "fer2013", "--smoke")[0] == 0
+    labels, *others = make_rows()
+    write_csv(project.parent / "raw" / "fer2013.csv", ([(label + 1) % 7 for label in labels], *others))
+    assert fer("data", "add", "fer2013", "../raw/fer2013.csv", "--force")[0] == 0
+    assert fer("train", "rmn", "fer2013", "--smoke", "--seed", "1")[0] == 0
+    for seeds in (("--seed", "0", "--seed", "1"), ("--seed", "0")):
+        code, out, err = fer("evaluate", "rmn", "fer2013", *seeds)
+        assert (code, out) == (2, "")
+        assert (
+            "scratch/runs/fer2013/rmn/0/masked: was trained on other data than scratch/prepared/fer2013"
+            in err
+        )
+        assert "other samples" in err
+    assert not (project / "scratch/results").exists()
+    assert fer("evaluate", "rmn", "fer2013", "--seed", "1")[0] == 0
+
+
+def test_a_model_never_sees_its_faces_as_another_sets(fer, project):
+    """A run says by its images' digest that the set of its name is another one now."""
+    assert fer("data", "add", "fer2013", "../raw/fer2013.csv")[0] == 0
+    assert fer("train", "rmn", "fer2013", "--smoke")[0] == 0
+    run = "scratch/runs/fer2013/rmn/0/masked"
+    for path in (project / "stores", project / "scratch/prepared"):
+        manifest = path / "fer2013/manifest.json"
+        values = json.loads(manifest.read_text())
+        values["channels"], values["images"]["sha256"] = 3, "0" * 64
+        manifest.write_text(json.dumps(values))
+    code, _, err = fer("export", run, "--to", "m.safetensors")
+    assert code == 2
+    assert "scratch/prepared/fer2013/manifest.json holds other images than it was trained on" in err
+    assert "--colour grey --face-size 48" in err
+    assert fer("export", run, "--to", "m.safetensors", "--colour", "grey", "--face-size", "48")[0] == 0
+
+
+def test_one_seed_gives_a_card_without_interval(fer, project):
+    assert fer("data", "add", "fer2013", "../raw/fer2013.csv")[0] == 0
+    assert fer("train", "rmn", "fer2013", "--smoke")[0] == 0
+    assert fer("evaluate", "rmn", "fer2013", "--seed", "0")[0] == 0
+    run = "scratch/runs/fer2013/rmn/0/masked"
+    assert fer("export", run, "--to", "m.safetensors")[0] == 0
+    text = (project / "m.md").read_text()
+    assert "none: one seed gives no interval" in text
+    assert "nan" not in text
+
+    rows = project / "scratch/results/fer2013/rmn/rows.csv"
+    rows.write_text(rows.read_text().replace("accuracy,%,", "accuracy,%,9"))  # as of another run of that name
+    code, _, err = fer("export", run, "--to", "other.safetensors")
+    assert code == 0
+    assert "scratch/results/fer2013/rmn: holds results of another run than scratch/runs/fer2013/rmn/0" in err
+    assert "No intervals" in (project / "other.md").read_text()
+
+
 def test_training_prepares_nothing_over_a_folder_of_the_user(fer, project):
     fer("data", "add", "fer2013", "../raw/fer2013.csv")
     mine = project / "mine/prepared/fer2013/thesis.txt"

@@ -78,9 +78,26 @@ class Store:
         return self.manifest.classes
 
     @property
+    def digests(self) -> dict[str, str]:
+        """Sha256 of all that a run may see, by name: images, samples, classes, and files such as pairs.csv.
+
+        They do not depend on the place of the set, on its note, or on the files that it was made from.
+        """
+        beside = self.images_file.parent
+        attached = {
+            name: sha256 for name, sha256 in self.manifest.source.items() if (beside / name).is_file()
+        }
+        return {
+            "classes": hashlib.sha256("\n".join(self.classes).encode()).hexdigest(),
+            "images": self.manifest.images.sha256,
+            "samples": self.manifest.samples.sha256,
+            **attached,
+        }
+
+    @property
     def digest(self) -> str:
-        """Sha256 of the manifest, which names the hashes of images and samples."""
-        return hashlib.sha256(self.manifest.as_json().encode()).hexdigest()
+        """Sha256 of ``digests``."""
+        return hashlib.sha256(json.dumps(self.digests, sort_keys=True).encode()).hexdigest()
 
     @property
     def images_file(self) -> Path:
@@ -240,7 +257,9 @@ def view_writer(folder: Path, store: Store, samples: pd.DataFrame, force: bool =
     Raises:
         UserError: the folder exists and ``force`` is false, or the samples do not fit the images.
     """
-    relative = os.path.relpath(store.images_file.resolve(), folder.resolve())
+    # by the names that the user gave: where stores/ is a link, it may lead elsewhere in another copy
+    images = store.folder / store.manifest.images.file
+    relative = os.path.relpath(Path(os.path.normpath(images.absolute())), folder.resolve())
     with atomic_folder(folder, force) as temporary:
         values = asdict(store.manifest)
         values["images"]["file"] = Path(relative).as_posix()

@@ -150,13 +150,14 @@ def read_evidence(
         arms: which; empty takes those of ``params_file``.
 
     Raises:
-        UserError: a run is missing or does not fit the others.
+        UserError: a run is missing, does not fit the others, or was trained on other data.
     """
     built = load_method(method)
     trained = list(arms) or list(method_arms(Path(params_file), method))
     chosen = list(seeds) or read_params(Path(params_file))["seeds"]
     first = run_folder(runs_root, dataset, method, chosen[0], trained[0])
-    place = (runs_root, dataset, method, chosen, trained)
+    store = open_store(Path(prepared_root) / dataset)
+    place = (runs_root, dataset, method, chosen, trained, store)
     verifies = (first / PAIR_SCORES).is_file()
     runs: list[Run] | list[PairRun] = read_pair_runs(*place) if verifies else read_runs(*place)
     recipe = runs[0].config["recipe"]
@@ -166,10 +167,9 @@ def read_evidence(
     if pairs:
         return [pair_evidence(pairs, subject)]
     classified = [run for run in runs if isinstance(run, Run)]
-    samples = open_store(Path(prepared_root) / dataset).samples
     if is_manipulation(classified[0].predictions.classes):
-        return forgery_evidence(classified, samples, subject)
-    return expression_evidence(classified, samples, subject)
+        return forgery_evidence(classified, store.samples, subject)
+    return expression_evidence(classified, store.samples, subject)
 
 
 def expression_evidence(runs: Sequence[Run], samples: pd.DataFrame, subject: Subject) -> list[Evidence]:

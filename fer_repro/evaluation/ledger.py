@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.claims import Claim, Claims, Place, Published
 from fer_repro.evaluation.comparisons import Comparison, against_best, against_value
 from fer_repro.evaluation.conditions import departures
@@ -103,10 +104,14 @@ def with_records(ledger: pd.DataFrame, records: Path | str) -> pd.DataFrame:
     Args:
         ledger: from ``judge``.
         records: the folder of records; those that hold a ``ledger.csv`` take part, in the order of names.
+
+    Raises:
+        UserError: a record judged a claim that is no longer made, or made otherwise now.
     """
     rows = ledger
     for path in sorted(Path(records).glob("*/ledger.csv")):
-        for _, found in read_tested(path).iterrows():
+        for number, (_, found) in enumerate(read_tested(path).iterrows(), 1):
+            _check_claim(found, ledger, f"{path}: row {number}")
             same = (rows[list(_PLACE)] == found[list(_PLACE)]).all(axis=1)
             if (same & (rows["verdict"] != NOT_ATTEMPTED)).any():
                 continue
@@ -116,6 +121,25 @@ def with_records(ledger: pd.DataFrame, records: Path | str) -> pd.DataFrame:
             parts = rest[rest.index < place], found.to_frame().T, rest[rest.index >= place]
             rows = pd.concat(parts, ignore_index=True)
     return rows if rows is ledger else rows.astype({name: ledger.dtypes[name] for name in _NUMBERS})
+
+
+def _check_claim(found: pd.Series, ledger: pd.DataFrame, where: str) -> None:
+    """Check that a record judged the claim that is made now: records and claims are joined by name."""
+    again = "judge the record's runs again (fer-repro record --force), or take its ledger.csv away"
+    made = ledger[ledger["claim"] == found["claim"]]
+    if made.empty:
+        known = nearest(found["claim"], ledger["claim"].unique())
+        raise UserError(f"{where}: claim '{found['claim']}' is not made; {known} {again}")
+    same_place = made[(made[list(_PLACE)] == found[list(_PLACE)]).all(axis=1)]
+    now = {name: made[name].iloc[0] for name in ("method", "kind", "arm", "against")}
+    now |= {name: same_place[name].iloc[0] for name in ("published", "tolerance") if len(same_place)}
+    for name, value in now.items():
+        same = value == found[name] or (name in _NUMBERS and np.isclose(value, found[name], 1e-5, 0, True))
+        if not same:
+            raise UserError(
+                f"{where}: claim '{found['claim']}' was judged with {name} '{found[name]}', it has '{value}' "
+                f"now; {again}"
+            )
 
 
 def read_tested(path: Path | str) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from fer_repro.data.store import Store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.pair_scores import PAIR_SCORES
 from fer_repro.evaluation.predict import item_batches
-from fer_repro.evaluation.run_files import read_run_config
+from fer_repro.evaluation.run_files import check_data, read_run_config
 from fer_repro.methods.method import Method, load_method
 from fer_repro.sections import read_section
 
@@ -62,10 +62,12 @@ def reopen(folder: Path | str, store: Store) -> Reopened:
         store: the data set it was trained on.
 
     Raises:
-        UserError: a file is missing, or the weights do not fit the configuration.
+        UserError: a file is missing, the weights do not fit the configuration, or the run was trained on
+            other data.
     """
     folder = Path(folder)
     config = read_run_config(folder)
+    check_data(folder, config, store)
     method, arm = load_method(config["method"]), config["arm"]
     where = f"{folder / 'config.json'}: recipe.model"
     options = read_section(method.options, config["recipe"]["model"], where)

@@ -1,6 +1,7 @@
 """Trained runs read back from their folders, and checked to belong together."""
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -8,12 +9,15 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import pandas as pd
 
-from fer_repro.config import run_folder
+from fer_repro.config import DATA_DIGESTS, run_folder
+from fer_repro.data.store import Store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.pair_scores import PAIR_SCORES, read_pair_scores
 from fer_repro.evaluation.predict import Predictions, read_predictions
+from fer_repro.evaluation.row_form import SPLIT
 from fer_repro.files import read_json
 
+MAIN_METRICS = ("accuracy", "pair_accuracy", "auc")
 WHOLE = 1e-6  # by so much the sum of probabilities in a file, nine digits each, may miss 1
 
 
@@ -66,12 +70,26 @@ R = TypeVar("R", bound=_AnyRun)
 
 
 def read_runs(
-    root: Path | str, dataset: str, method: str, seeds: Iterable[int], arms: Iterable[str]
+    root: Path | str,
+    dataset: str,
+    method: str,
+    seeds: Iterable[int],
+    arms: Iterable[str],
+    store: Store | None = None,
 ) -> list[Run]:
     """Read the runs of all seeds and arms that predict classes, and check that they belong together.
 
+    Args:
+        root: where runs live.
+        dataset: that they were trained on.
+        method: that was trained.
+        seeds: which.
+        arms: which.
+        store: the data set as it is now; None looks at the runs alone.
+
     Raises:
-        UserError: a file is missing or damaged, or a run saw other samples or another recipe than the first.
+        UserError: a file is missing or damaged, a run saw other samples, data or another recipe than the
+            first, or it was trained on other data than ``store`` holds.
     """
     runs: list[Run] = []
     for arm, seed, folder in _folders(root, dataset, method, seeds, arms):
@@ -83,17 +101,27 @@ def read_runs(
                 f"{folder / 'predictions.csv'}: other samples, targets or classes than {runs[0].arm}, "
                 f"seed {runs[0].seed}; arms and seeds are compared on the same samples only, train them again"
             )
-        _check_recipe(runs[0], runs[-1], folder)
+        _check_terms(runs, folder, store)
+        if store is not None:
+            _check_targets(folder / "predictions.csv", predictions, store)
     return runs
 
 
 def read_pair_runs(
-    root: Path | str, dataset: str, method: str, seeds: Iterable[int], arms: Iterable[str]
+    root: Path | str,
+    dataset: str,
+    method: str,
+    seeds: Iterable[int],
+    arms: Iterable[str],
+    store: Store | None = None,
 ) -> list[PairRun]:
     """Read the runs of all seeds and arms that score pairs, and check that they belong together.
 
+    Arguments as of ``read_runs``.
+
     Raises:
-        UserError: a file is missing or damaged, or a run saw other pairs or another recipe than the first.
+        UserError: a file is missing or damaged, a run saw other pairs, data or another recipe than the
+            first, or it was trained on other data than ``store`` holds.
     """
     runs: list[PairRun] = []
     for arm, seed, folder in _folders(root, dataset, method, seeds, arms):
@@ -104,8 +132,61 @@ def read_pair_runs(
                 f"{folder / PAIR_SCORES}: other pairs than {runs[0].arm}, seed {runs[0].seed}; "
                 "arms and seeds are compared on the same pairs only, train them again"
             )
-        _check_recipe(runs[0], runs[-1], folder)
+        _check_terms(runs, folder, store)
     return runs
+
+
+def check_data(folder: Path, config: Mapping[str, Any], store: Store) -> None:
+    """Refuse a run that was trained on other data than a store holds; both may have one name.
+
+    Runs of versions that kept no digest of their data cannot be judged: a line on stderr says so.
+
+    Args:
+        folder: of the run.
+        config: what its config.json holds.
+        store: the data set as it is now.
+
+    Raises:
+        UserError: naming what differs.
+    """
+    known = config.get(DATA_DIGESTS)
+    if known is None:
+        print(
+            f"note: {folder}: keeps no digest of its data, so nobody can check that it was trained on those "
+            f"of {store.folder}; train it again to be sure",
+            file=sys.stderr,
+            flush=True,
+        )
+        return
+    if differing := _differing(known, store.digests):
+        raise UserError(
+            f"{folder}: was trained on other data than {store.folder} holds now: {differing}; the set was "
+            "replaced since: train the run again, or bring the earlier set back"
+        )
+
+
+def _differing(known: Any, others: Mapping[str, str]) -> str:  # noqa: ANN401 - whatever a file holds
+    if not isinstance(known, dict):
+        return "all of them"
+    names = [name for name in sorted({*known, *others}) if known.get(name) != others.get(name)]
+    return ", ".join(f"other {name}" for name in names)
+
+
+def rest_on(rows: pd.DataFrame, folder: Path) -> bool:
+    """Whether result rows were made of this very run: its seed's row has the number of its metrics.json.
+
+    Rows and runs are joined by name; a run that was trained again since has another accuracy.
+
+    Args:
+        rows: of the run's data set and method, with ``arm``, ``seed``, ``metric``, ``unit`` and ``value``.
+        folder: of the run.
+    """
+    known = read_json(folder / "metrics.json", "the metrics of a trained run").get(SPLIT, {})
+    name = next((name for name in MAIN_METRICS if name in known), "")
+    own = rows[(rows["arm"] == folder.name) & (rows["seed"].astype(str) == folder.parent.name)]
+    own = own[own["metric"] == name]
+    scale = np.where(own["unit"] == "fraction", 1.0, 100.0)
+    return not name or bool(np.isclose(own["value"].astype(float), scale * known[name], atol=1e-6).any())
 
 
 def by_arm(runs: Sequence[R]) -> dict[str, list[R]]:
@@ -150,14 +231,41 @@ def _check_shares(path: Path, predictions: Predictions) -> None:
         )
 
 
+def _check_targets(path: Path, predictions: Predictions, store: Store) -> None:
+    """Check that predictions are of a store's samples: each target is the label of its row."""
+    labels = store.samples["label"].to_numpy()
+    there = predictions.samples < len(labels)
+    good = there & (labels[np.where(there, predictions.samples, 0)] == predictions.targets)
+    if not good.all() or predictions.classes != store.classes:
+        row = int(np.argmin(good))
+        what = f"row {row + 1}: sample {predictions.samples[row]}, target {predictions.targets[row]}"
+        what = f"classes {', '.join(predictions.classes)}" if good.all() else what
+        raise UserError(
+            f"{path}: {what}: not those of {store.folder / store.manifest.samples.file}; the set was "
+            "replaced since: train the run again, or bring the earlier set back"
+        )
+
+
 def _same_samples(ours: Predictions, theirs: Predictions) -> bool:
     columns = ((ours.samples, theirs.samples), (ours.splits, theirs.splits), (ours.targets, theirs.targets))
     return ours.classes == theirs.classes and all(np.array_equal(*pair) for pair in columns)
 
 
-def _check_recipe(first: _AnyRun, run: _AnyRun, folder: Path) -> None:
-    if run.config["recipe"] != first.config["recipe"]:
+def _check_terms(runs: Sequence[_AnyRun], folder: Path, store: Store | None) -> None:
+    """Check that the last run was trained with the recipe and on the data of the first, and of the store."""
+    first, run = runs[0], runs[-1]
+    for key, words in {"recipe": "another recipe", "data": "other limits of the data"}.items():
+        if run.config.get(key) != first.config.get(key):
+            raise UserError(
+                f"{folder / 'config.json'}: {words} than {first.arm}, seed {first.seed}; "
+                "arms and seeds are compared on equal terms only, train them again"
+            )
+    ours, theirs = (each.config.get(DATA_DIGESTS) for each in (run, first))
+    if ours is not None and theirs is not None and (differing := _differing(ours, theirs)):
         raise UserError(
-            f"{folder / 'config.json'}: another recipe than {first.arm}, seed {first.seed}; "
-            "arms are compared on equal terms only, train them again"
+            f"{folder}: was trained on other data than {first.arm}, seed {first.seed}: {differing}; arms "
+            "and seeds are compared on the same data only, train them again"
         )
+    known_to_lack = any(DATA_DIGESTS not in each.config for each in runs[:-1])
+    if store is not None and not (ours is None and known_to_lack):  # one line for all of them
+        check_data(folder, run.config, store)

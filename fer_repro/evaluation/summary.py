@@ -19,14 +19,20 @@ from fer_repro.evaluation.pair_rows import measure_pairs, pair_rows, roc_points
 from fer_repro.evaluation.pair_scores import PAIR_SCORES
 from fer_repro.evaluation.row_form import COLUMNS, SPLIT, Subject
 from fer_repro.evaluation.rows import difference_rows, result_rows
-from fer_repro.evaluation.run_files import PairRun, Run, by_arm, read_pair_runs, read_runs
+from fer_repro.evaluation.run_files import (
+    MAIN_METRICS,
+    PairRun,
+    Run,
+    by_arm,
+    read_pair_runs,
+    read_runs,
+)
 from fer_repro.evaluation.statistics import seed_interval
 from fer_repro.files import atomic_write
 from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
 from fer_repro.sections import read_section
 
-MAIN_METRICS = ("accuracy", "pair_accuracy", "auc")
 Task = Literal["expression", "verification", "manipulation"]
 
 
@@ -105,14 +111,15 @@ def evaluate_runs(
         ensembles: lists of arms to combine; None takes those of the method's paper.
 
     Raises:
-        UserError: a run is missing or does not fit the others.
+        UserError: a run is missing, does not fit the others, or was trained on other data.
     """
     params = read_params(Path(params_file))
     config = read_section(EvaluationConfig, params["evaluation"], f"{params_file}: evaluation")
     built = load_method(method)
     trained = list(arms) or list(method_arms(Path(params_file), method))
     chosen = list(seeds) or params["seeds"]
-    place = (runs_root, dataset, method, chosen, trained)
+    store = open_store(Path(prepared_root) / dataset)
+    place = (runs_root, dataset, method, chosen, trained, store)
     first = run_folder(runs_root, dataset, method, chosen[0], trained[0])
     verifies = (first / PAIR_SCORES).is_file()
     runs: list[Run] | list[PairRun] = read_pair_runs(*place) if verifies else read_runs(*place)
@@ -121,7 +128,7 @@ def evaluate_runs(
     pretraining = built.pretraining_name(read_section(built.options, recipe["model"], where))
     terms = _Terms(
         Subject(method, built.paper, dataset, pretraining, recipe["note"]),
-        open_store(Path(prepared_root) / dataset).samples,
+        store.samples,
         built.control,
         config.confidence,
         resamples or config.bootstrap,

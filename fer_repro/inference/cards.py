@@ -113,7 +113,7 @@ def _facts(spec: ModelSpec, run: Path | None, root: Path) -> dict[str, Any]:
         },
         "training": _training(spec, run),
         "metrics": measured.chosen_metrics(measured.run_metrics(run)) if run else {},
-        "intervals": measured.intervals(root / "results", spec.dataset, spec.method, spec.arm) if run else [],
+        "intervals": measured.intervals(run, root / "results" / spec.dataset / spec.method) if run else [],
         "calibration": measured.calibration(run) if run else {},
         "groups": measured.groups(run, root / "prepared" / spec.dataset / "samples.csv") if run else [],
         "licences": {
@@ -214,7 +214,9 @@ def _measured(facts: dict[str, Any]) -> str:
             f"{each['metric'].replace('_', ' ')}, augmentation in the test: {each['tta']}",
             f"{each['value']:.2f} {each['unit']}",
             f"{each['low']:.2f} to {each['high']:.2f} ({each['confidence']:.0%} {each['kind']}, "
-            f"{each['runs']} runs)",
+            f"{each['runs']} runs)"
+            if "low" in each and "high" in each
+            else "none: one seed gives no interval",
         )
         for each in facts["intervals"]
     ]

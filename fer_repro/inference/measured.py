@@ -1,6 +1,7 @@
 """What was measured of a run, for its card: metrics with intervals, calibration, groups."""
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fer_repro.config import DATA_DIGESTS
+from fer_repro.data.store import file_sha256
 from fer_repro.evaluation.calibration import BINS, fit_temperature
 from fer_repro.evaluation.metrics import expected_calibration_error, recalls, softmax
 from fer_repro.evaluation.predict import Predictions, read_predictions
+from fer_repro.evaluation.run_files import read_run_config, rest_on
+from fer_repro.report.runs import read_rows
 
 METRICS = ("accuracy", "mean_class_accuracy", "macro_f1", "auc", "log_loss", "pair_accuracy", "eer")
 THIRDS = ("age", "femininity", "skin_tone")  # of people; numbers, shown by thirds
@@ -29,22 +34,34 @@ def run_metrics(run: Path) -> dict[str, dict[str, float]]:
     return {name: part for name, part in values.items() if isinstance(part, dict)}
 
 
-def intervals(results: Path, dataset: str, method: str, arm: str) -> list[dict[str, Any]]:
-    """Read the intervals of an arm: means over seeds, with what the interval covers.
+def intervals(run: Path, folder: Path) -> list[dict[str, Any]]:
+    """Read the intervals of a run's arm: means over seeds, with what the interval covers.
 
     Args:
-        results: usually ``results``.
-        dataset: of the run.
-        method: of the run.
-        arm: of the run.
+        run: its folder.
+        folder: usually ``results/<data set>/<method>``; results of other runs of that name are left out, and
+            a line on stderr says so.
+
+    Returns:
+        metric, tta, unit, value, low, high, confidence, kind, runs; without ``low`` and ``high`` where one
+        seed gives no interval.
     """
-    path = results / dataset / method / "intervals.csv"
-    if not path.is_file():
+    path = folder / "intervals.csv"
+    if not path.is_file() or not (folder / "rows.csv").is_file():
         return []
-    table = pd.read_csv(path, keep_default_na=False)
-    rows = table[(table["arm"] == arm) & (table["protocol"] == "official") & (table["split"] == "test")]
+    if not rest_on(read_rows(folder / "rows.csv"), run):
+        print(
+            f"note: {folder}: holds results of another run than {run}, which were left out; run "
+            "`fer-repro evaluate` for those of this one",
+            file=sys.stderr,
+            flush=True,
+        )
+        return []
+    table = pd.read_csv(path, keep_default_na=False, na_values={"low": "", "high": ""})
+    rows = table[(table["arm"] == run.name) & (table["protocol"] == "official") & (table["split"] == "test")]
     columns = ["metric", "tta", "unit", "value", "low", "high", "confidence", "kind", "runs"]
-    return rows[columns].to_dict("records")  # type: ignore[return-value]
+    found: list[dict[str, Any]] = rows[columns].to_dict("records")  # type: ignore[assignment]
+    return [{name: value for name, value in each.items() if value == value} for each in found]
 
 
 def calibration(run: Path) -> dict[str, float]:
@@ -79,13 +96,26 @@ def groups(run: Path, samples: Path) -> list[dict[str, Any]]:
         return []
     test = read_predictions(path).of_split("test")
     found = _of_classes(test)
-    if samples.is_file():
+    if samples.is_file() and _is_of(run, samples):
         table = pd.read_csv(samples, keep_default_na=False, low_memory=False).iloc[test.samples]
         hits = test.logits.argmax(1) == test.targets
         for name in table.columns:
             if name not in _OF_THE_TABLE:
                 found += _of_factor(name, table[name].reset_index(drop=True), hits)
     return found
+
+
+def _is_of(run: Path, samples: Path) -> bool:
+    """Whether a run was trained on this sample table; says so on stderr where it was another one."""
+    known = read_run_config(run).get(DATA_DIGESTS, {}).get("samples")
+    same = known in (None, file_sha256(samples))
+    if not same:
+        print(
+            f"note: {samples}: replaced since {run} was trained; what it tells of groups is left out",
+            file=sys.stderr,
+            flush=True,
+        )
+    return same
 
 
 def _of_classes(test: Predictions) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from fer_repro.config import DATA_DIGESTS
 from fer_repro.data.regions import region_names
 from fer_repro.data.views import Regions
 from fer_repro.errors import UserError, nearest
@@ -52,6 +53,7 @@ class RunFacts:
     seed: int
     image_size: int
     model: dict[str, Any]
+    images: str  # sha256 of the images it was trained on, "" where an older version kept none
 
 
 def read_run_facts(run: Path) -> RunFacts:
@@ -71,12 +73,13 @@ def read_run_facts(run: Path) -> RunFacts:
             values["seed"],
             recipe["image_size"],
             recipe["model"],
+            values.get(DATA_DIGESTS, {}).get("images", ""),
         )
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected a run's folder") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not readable as JSON: {error}") from None
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{path}: key {error} is missing; expected the configuration of a run") from None
 
 
@@ -99,7 +102,7 @@ def spec_of_run(
     method = load_method(facts.method)
     options = read_section(method.options, facts.model, f"{run}: recipe.model")
     view = method.view(options)
-    manifest = _manifest(run, facts.dataset) if colour is None or not face_size else {}
+    manifest = _manifest(run, facts) if colour is None or not face_size else {}
     pairs = (run / PAIR_SCORES).is_file()
     classes = () if pairs else _classes(run)
     if pairs and "head.weight" not in state:
@@ -140,8 +143,12 @@ def _classes(run: Path) -> tuple[str, ...]:
     return tuple(name.removeprefix("logit_") for name in columns if name.startswith("logit_"))
 
 
-def _manifest(run: Path, dataset: str) -> dict[str, Any]:
-    """Find the manifest of a run's data set: beside the runs, or in the project one stands in."""
+def _manifest(run: Path, facts: RunFacts) -> dict[str, Any]:
+    """Find the manifest of a run's data set: beside the runs, or in the project one stands in.
+
+    A set of that name with other images than the run was trained on says nothing of them.
+    """
+    dataset, replaced = facts.dataset, ""
     homes = dict.fromkeys([*run.resolve().parents[4:5], Path.cwd()])
     kinds = ("prepared", "stores", "data")
     places = [home / kind / dataset / "manifest.json" for home in homes for kind in kinds]
@@ -151,11 +158,15 @@ def _manifest(run: Path, dataset: str) -> dict[str, Any]:
                 manifest: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
             except (ValueError, RecursionError) as error:
                 raise UserError(f"{place}: not readable as JSON: {error}") from None
-            if {"channels", "height"} <= set(manifest):  # of a generated set only settings may be known
+            if not {"channels", "height"} <= set(manifest):  # of a generated set only settings may be known
+                continue
+            images = manifest.get("images")
+            if not facts.images or not isinstance(images, dict) or images.get("sha256") == facts.images:
                 return manifest
+            replaced = replaced or f"{place} holds other images than it was trained on"
     raise UserError(
         f"{run}: nobody knows whether its data, {dataset}, are grey and of which size: "
-        f"{places[0]} is missing; give colour and face_size (--colour grey --face-size 48)"
+        f"{replaced or f'{places[0]} is missing'}; give colour and face_size (--colour grey --face-size 48)"
     )
 
 

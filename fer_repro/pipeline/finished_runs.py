@@ -26,9 +26,7 @@ def keep_run(config: RunConfig, out: Path, ckpt: Path, force: bool = False) -> N
     folder = run_folder(out, *place, config.arm)
     if force or not folder.exists():
         return
-    found = folder / "config.json"
-    is_ours = found.is_file() and found.read_text(encoding="utf-8") == config.as_json()
-    if not (is_ours and run_folder(ckpt, *place).is_dir()):
+    if not (config.is_in(folder / "config.json") and run_folder(ckpt, *place).is_dir()):
         raise UserError(
             f"{folder} exists already; nothing was changed (--force trains it anew, --out writes elsewhere)"
         )

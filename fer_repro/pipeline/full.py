@@ -10,7 +10,7 @@ import argparse
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -59,18 +59,19 @@ def train_job(params_file: Path, job: Job) -> None:
         wanted = run_stamp(config, store)
         if target.is_dir() and stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
             continue
-        if not take_over(config, Path(), target):
+        if not take_over(config, store.digests, Path(), target):
             roots = (FULL / "runs", FULL / "ckpt" / arm, FULL / "timings", FULL / "prepared")
             train_run(params_file, job.method, job.dataset, job.seed, *roots, arms=[arm])
         with atomic_write(stamp) as temporary:
             temporary.write_text(wanted, encoding="utf-8")
 
 
-def take_over(config: RunConfig, project: Path, target: Path) -> bool:
+def take_over(config: RunConfig, data_digests: Mapping[str, str], project: Path, target: Path) -> bool:
     """Copy an arm that the pipeline has trained with this configuration; its runs must be up to date.
 
     Args:
         config: of the arm.
+        data_digests: of the data that it must have been trained on, ``Store.digests``.
         project: where runs/ and timings/ lie.
         target: where the arm belongs.
 
@@ -79,8 +80,7 @@ def take_over(config: RunConfig, project: Path, target: Path) -> bool:
     """
     place = (config.dataset, config.method, config.seed, config.arm)
     source = run_folder(project / "runs", *place)
-    found = source / "config.json"
-    if not found.is_file() or found.read_text(encoding="utf-8") != config.as_json():
+    if not config.is_in(source / "config.json", data_digests):
         return False
     with atomic_folder(target, force=True) as temporary:
         shutil.copytree(source, temporary, dirs_exist_ok=True)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fer_repro.config import load_config, method_arms, run_folder
+from fer_repro.data.store import open_store
 from fer_repro.params import read_params
 from fer_repro.pipeline.run import train_run
 
@@ -26,7 +27,8 @@ def runs_or_train(
         dataset: prepared below ``prepared``.
         runs: where the pipeline's runs live; nothing is written there.
         prepared: where prepared data sets live.
-        scratch: where to train; what stands there from an earlier call with the same parameters is kept.
+        scratch: where to train; what stands there from an earlier call with the same parameters and data
+            is kept.
         smoke: shrink everything to seconds.
 
     Returns:
@@ -40,13 +42,13 @@ def runs_or_train(
     folders = [run_folder(runs, dataset, method, seed, arm) for seed in seeds for arm in arms]
     if all((folder / FINISHED).is_file() for folder in folders):
         return Path(runs)
+    digests = open_store(Path(prepared) / dataset).digests
     places = {name: Path(scratch) / name for name in ("runs", "ckpt", "timings")}
 
     def is_made(seed: int, arm: str) -> bool:
         folder = run_folder(places["runs"], dataset, method, seed, arm)
-        wanted = load_config(params_file, method, dataset, arm, seed, smoke=smoke).as_json()
-        made = folder / "config.json"
-        return (folder / FINISHED).is_file() and made.read_text(encoding="utf-8") == wanted
+        wanted = load_config(params_file, method, dataset, arm, seed, smoke=smoke)
+        return (folder / FINISHED).is_file() and wanted.is_in(folder / "config.json", digests)
 
     for seed in seeds:
         if lacking := [arm for arm in arms if not is_made(seed, arm)]:

@@ -8,16 +8,17 @@ stay where they are.
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from fer_repro.config import run_folder
+from fer_repro.config import DATA_DIGESTS, run_folder
 from fer_repro.errors import UserError
 from fer_repro.evaluation.ledger import write_ledger
+from fer_repro.evaluation.run_files import read_run_config, rest_on
 from fer_repro.files import atomic_folder
+from fer_repro.git import changed_files, head_commit
 from fer_repro.report.runs import read_rows
 
 TABLES = ("rows.csv", "intervals.csv")
@@ -50,7 +51,8 @@ def keep_record(
         The record's folder.
 
     Raises:
-        UserError: the name is a path, there are no such results, or the record exists.
+        UserError: the name is a path, there are no such results, they are not of the runs that are there, or
+            the record exists.
     """
     if not re.fullmatch(r"\w[\w.-]*", name, re.ASCII):
         raise UserError(f"name of a record is {name!r}: expected letters, digits, _, - and dots, no path")
@@ -65,10 +67,20 @@ def keep_record(
         raise UserError(
             f"{run_folder(root / 'runs', dataset, method, 0)}: no trained run; expected config.json"
         )
-    config = json.loads((runs[0] / "config.json").read_text(encoding="utf-8"))
+    rows = read_rows(results / "rows.csv")
+    for folder in runs:
+        if not rest_on(rows, folder):
+            raise UserError(
+                f"{results / 'rows.csv'}: its rows of arm '{folder.name}', seed {folder.parent.name}, are "
+                f"not those of {folder}: the run was trained again since; run `fer-repro evaluate` first"
+            )
+    config = read_run_config(runs[0])
+    commit, no_commit = head_commit(root)
     record = {
-        "commit": _git(root, "rev-parse", "HEAD"),
-        "changed": sorted(line[3:] for line in _git(root, "status", "--porcelain", "-uno").splitlines()),
+        "commit": commit,
+        "no_commit": no_commit,
+        "changed": changed_files(root) if commit else [],
+        DATA_DIGESTS: config.get(DATA_DIGESTS, {}),
         "dataset": dataset,
         "method": method,
         "note": note,
@@ -138,8 +150,3 @@ def _timing(root: Path, dataset: str, method: str, seed: int, arm: str) -> dict[
     path = run_folder(root / "timings", dataset, method, seed, arm).with_suffix(".json")
     timing: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return timing
-
-
-def _git(root: Path, *command: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *command], capture_output=True, text=True)
-    return done.stdout.rstrip("\n") if done.returncode == 0 else ""

@@ -86,16 +86,24 @@ def read_records(records: Path, published: pd.DataFrame, confidence: float) -> l
 
 
 def with_records(measured: pd.DataFrame, records: Path) -> pd.DataFrame:
-    """Add the rows of all records to those measured here; what stands in both is taken from here.
+    """Add the rows of all records to those measured here; a result that is in both is taken from here.
+
+    So seeds of one table are never averaged with seeds of another one, which may have had another recipe.
 
     Raises:
         UserError: a record has no rows.csv, or one that cannot be read.
     """
     files = sorted(path / "rows.csv" for path in records.glob("*") if path.is_dir())
-    tables = [table for table in (measured, *map(read_rows, files)) if len(table)]
-    if not tables:
-        return measured
-    return pd.concat(tables, ignore_index=True).drop_duplicates([*GROUP, "seed"], ignore_index=True)
+    tables: list[pd.DataFrame] = []
+    known: set[tuple[str, ...]] = set()
+    for table in (measured, *map(read_rows, files)):
+        names = pd.Series(
+            [*table[GROUP].fillna("").astype(str).itertuples(index=False, name=None)], dtype=object
+        )
+        if len(new := table[~names.isin(known).to_numpy(bool)]):
+            tables.append(new)
+        known |= set(names)
+    return pd.concat(tables, ignore_index=True) if tables else measured
 
 
 def _show(folder: Path, published: pd.DataFrame, confidence: float) -> Record:
@@ -188,7 +196,7 @@ def provenance(record: dict[str, Any]) -> list[tuple[str, str]]:
         ("seeds", ", ".join(map(str, seeds))),
         ("training time", f"{spell_time(seconds)} for {len(runs)} runs" if seconds else ""),
         ("machine", spell_machine(machine)),
-        ("commit", record["commit"] + since),
+        ("commit", record["commit"] + since if record["commit"] else f"none: {record.get('no_commit', '')}"),
     ]
     return [(what, value) for what, value in found if value]
 

@@ -138,6 +138,7 @@ def test_pairs_are_accuracies_of_folds(tmp_path):
             "same": np.arange(400) % 2, "fold": np.arange(400) // 40 + 1,
         }
     )  # fmt: skip
+    write_data(tmp_path, sample_table([0, 1] * 400, ["train"] * 800), ("a", "b"))
     scores = {}
     for arm in ("dynamic", "arcface"):
         for seed in SEEDS:
@@ -217,6 +218,7 @@ def test_one_run_of_expressions(tmp_path):
 def test_one_run_of_pairs_without_folds(tmp_path):
     """Three of five pairs show one person; the threshold 0.5 is the best of val."""
     params, model = write_params(tmp_path, PARAMS, "adacos", ("dynamic",))
+    write_data(tmp_path, sample_table([0, 1] * 7, ["train"] * 14), ("a", "b"))
     lists = ["val"] * 2 + ["test"] * 5
     table = pd.DataFrame(
         {"list": lists, "first": range(7), "second": range(7, 14), "same": [1, 0, 1, 1, 1, 0, 0]}

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from fer_repro.errors import UserError
 from fer_repro.evaluation.claims import read_claims
 from fer_repro.evaluation.ledger import (
     NOT_ATTEMPTED,
@@ -53,6 +54,23 @@ def test_runs_count_where_they_were_tested(ledger, tmp_path):
     tested.loc[first, "verdict"], tested.loc[first, "difference"] = "direction reproduced", 7.0
     whole = with_records(tested, record(tmp_path / "a", ledger.loc[[first]]))
     pd.testing.assert_frame_equal(whole, tested)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"claim": "rmn-mask"},
+            r"a/ledger.csv: row 1: claim 'rmn-mask' is not made; did you mean 'rmn-masks'",
+        ),
+        ({"arm": "no_mask"}, "claim 'rmn-masks' was judged with arm 'no_mask', it has 'masked' now"),
+        ({"published": 1.5}, r"judged with published '1.5', it has '1.72\d*' now"),
+    ],
+)
+def test_a_verdict_on_another_claim_of_that_name_is_refused(ledger, tmp_path, changes, said):
+    row = ledger[(ledger["claim"] == "rmn-masks") & (ledger["dataset"] == "fer2013")].head(1)
+    with pytest.raises(UserError, match=said):
+        with_records(ledger, record(tmp_path / "a", row, **changes))
 
 
 def test_records_without_verdicts_change_nothing(ledger, tmp_path):

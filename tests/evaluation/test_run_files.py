@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from evaluated_project import sample_table, write_classes, write_pairs, write_run
+from evaluated_project import sample_table, write_classes, write_data, write_pairs, write_run
 
+from fer_repro.data.store import open_store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.run_files import by_arm, read_pair_runs, read_runs
 
@@ -51,6 +52,63 @@ def test_runs_of_another_recipe_are_refused(folder):
         read(folder)
     (place / "config.json").unlink()
     with pytest.raises(UserError, match=r"config.json: no such file; expected the configuration"):
+        read(folder)
+
+
+def test_runs_on_other_data_are_refused(folder, capsys):
+    """Data sets are joined to runs by name; what a run was trained on stands in its configuration."""
+    write_data(folder, SAMPLES, ("a", "b"))
+    store = open_store(folder / "prepared" / "small")
+    places = [
+        folder / "runs" / "small" / "rmn" / str(seed) / arm
+        for arm in ("masked", "no_mask")
+        for seed in (0, 1)
+    ]
+
+    def keep(place, digests):
+        config = json.loads((place / "config.json").read_text()) | {"data_sha256": digests}
+        (place / "config.json").write_text(json.dumps(config))
+
+    def compare(reader=read_runs):
+        return reader(folder / "runs", "small", "rmn", (0, 1), ("masked", "no_mask"), store)
+
+    assert len(compare()) == 4  # of an older version: nobody knows, and one line says so
+    assert capsys.readouterr().err.count("keeps no digest of its data") == 1
+    for place in places:
+        keep(place, store.digests)
+    assert len(compare()) == 4
+    assert capsys.readouterr().err == ""
+    for reader in (read_runs, read_pair_runs):
+        keep(places[1], store.digests | {"images": "0" * 64})
+        with pytest.raises(
+            UserError, match=r"1/masked: was trained on other data than masked, seed 0: other images"
+        ):
+            compare(reader)
+        keep(places[1], store.digests)
+        keep(places[0], store.digests | {"pairs.csv": "0" * 64})
+        with pytest.raises(
+            UserError, match=r"0/masked: was trained on other data than .*small holds now: other pairs"
+        ):
+            compare(reader)
+        keep(places[0], store.digests)
+
+
+def test_predictions_of_other_samples_than_the_stores_are_refused(folder):
+    """Also where a run keeps no digest: its targets are the labels of the rows that it names."""
+    labels = SAMPLES["label"].to_numpy(copy=True)
+    labels[5] = 1 - labels[5]
+    write_data(folder, SAMPLES.assign(label=labels), ("a", "b"))
+    store = open_store(folder / "prepared" / "small")
+    with pytest.raises(UserError, match=r"masked/predictions.csv: row 4: sample 5, target 1: not those of"):
+        read_runs(folder / "runs", "small", "rmn", (0,), ("masked",), store)
+
+
+def test_limits_of_the_data_belong_to_equal_terms(folder):
+    place = folder / "runs" / "small" / "rmn" / "1" / "no_mask"
+    config = json.loads((place / "config.json").read_text())
+    config["data"]["max_train"] = 100
+    (place / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"no_mask/config.json: other limits of the data than masked, seed 0"):
         read(folder)
 
 

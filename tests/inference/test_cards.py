@@ -1,5 +1,6 @@
 """A card says what was measured, what is not known, and under which terms."""
 
+import json
 import shutil
 
 import pandas as pd
@@ -53,6 +54,7 @@ def test_groups_need_five_samples_and_two_values(tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     rows = [f"{n},test,{n % 2},{1 - n % 3 % 2},{n % 3 % 2}" for n in range(15)]
+    (run / "config.json").write_text('{"recipe": {}}')
     (run / "predictions.csv").write_text("sample,split,target,logit_a,logit_b\n" + "\n".join(rows) + "\n")
     table = pd.DataFrame({"image": range(15), "label": [n % 2 for n in range(15)]})
     table["glasses"] = ["yes"] * 7 + ["no"] * 8
@@ -80,6 +82,12 @@ def test_intervals_are_taken_from_the_results(rmn, run_of, tmp_path):
         "rmn,masked,synthetic,clean,test,accuracy,none,%,70.0,50.0,90.0,0.95,t over seeds,3",
     ]
     (folder / "intervals.csv").write_text("\n".join([head, *rows]) + "\n")
+    accuracy = json.loads((run_of("rmn") / "metrics.json").read_text())["test"]["accuracy"]
+    columns = (
+        "method,arm,paper,table,dataset,protocol,split,metric,unit,value,pretraining,tta,source,note,seed"
+    )
+    own = f"rmn,masked,,,synthetic,official,test,accuracy,%,{100 * accuracy:.9g},none,none,measured,,0"
+    (folder / "rows.csv").write_text(f"{columns}\n{own}\n")
     header, body = read(card(rmn.spec, run_of("rmn"), tmp_path))
     (interval,) = header["intervals"]
     assert (interval["value"], interval["low"], interval["high"]) == (76.1, 55.0, 97.2)

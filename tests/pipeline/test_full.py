@@ -73,6 +73,15 @@ def test_arms_of_the_pipeline_are_taken_over_and_finished_ones_kept(project, mon
     assert trained == ["sigmoid_mask", "masked", "no_mask", "sigmoid_mask"]
 
 
+def test_an_arm_trained_on_other_data_is_not_taken_over(project, monkeypatch):
+    write_stills(Path("other"), subjects={"train": 3, "val": 1, "test": 1}, faces_per_class=2)
+    prepare_dataset("synthetic", "other/manifest.json", "prepared/synthetic")
+    train_run("params.yaml", "rmn", "synthetic", 0)
+    trained = count_trainings(monkeypatch)
+    train_job(Path("params.yaml"), JOB)
+    assert trained == ["masked", "no_mask", "sigmoid_mask"]
+
+
 def test_a_record_holds_the_rows_of_all_arms(project):
     train_job(Path("params.yaml"), JOB)
     folder = record_results(Path("params.yaml"), "synthetic", "rmn", Path("records"))

@@ -56,6 +56,19 @@ def test_what_is_missing_is_trained_once_and_again_when_parameters_change(home):
     assert all(latest[path] != after[path] for path in after)
 
 
+def test_other_data_are_trained_on_again(home):
+    find(home)
+    before = stamps(home / "scratch/runs")
+    write_stills(home / "new", subjects={"train": 2, "val": 1, "test": 1}, faces_per_class=2)
+    shutil.copytree(home / "prepared", home / "kept")
+    prepare_dataset("synthetic", home / "new/manifest.json", home / "prepared/synthetic")
+    find(home)
+    after = stamps(home / "scratch/runs")
+    shutil.rmtree(home / "prepared")
+    (home / "kept").rename(home / "prepared")
+    assert all(after[path] != before[path] for path in before)
+
+
 def test_finished_runs_are_read_where_they_are(home):
     find(home)
     shutil.copytree(home / "scratch/runs", home / "whole", dirs_exist_ok=True)

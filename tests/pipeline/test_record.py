@@ -1,12 +1,14 @@
 """Records keep what is needed to judge a row, and nothing is overwritten."""
 
 import json
+import subprocess
 
 import pytest
 
 from fer_repro.errors import UserError
 from fer_repro.pipeline.record import keep_record
 
+CONFIG = {"recipe": {"note": "small"}, "recipe_name": "fer2013", "data_sha256": {"images": "12ab"}}
 ROWS = "".join(
     [
         "method,arm,paper,table,dataset,protocol,split,metric,unit,value,pretraining,tta,source,note,seed\n",
@@ -27,7 +29,7 @@ def project(tmp_path):
     for seed in (0, 1, 7):  # 7 is a stranger: results do not know it
         run = tmp_path / f"runs/fer2013/rmn/{seed}/masked"
         run.mkdir(parents=True)
-        (run / "config.json").write_text(json.dumps({"recipe": {"note": "small"}, "recipe_name": "fer2013"}))
+        (run / "config.json").write_text(json.dumps(CONFIG))
         (run / "metrics.json").write_text(
             json.dumps({"best_epoch": 2, "epochs": 3, "parameters": 5, "test": {}})
         )
@@ -48,6 +50,7 @@ def test_a_record_holds_rows_recipe_machine_and_time(project):
     assert record["recipe"] == {"note": "small"}
     assert record["environment"] == {"cores": 2}
     assert record["note"] == "a note"
+    assert record["data_sha256"] == {"images": "12ab"}
 
 
 def test_a_record_is_not_overwritten_without_force(project):
@@ -56,6 +59,29 @@ def test_a_record_is_not_overwritten_without_force(project):
     with pytest.raises(UserError, match="exists already"):
         keep_record("r", "fer2013", "rmn", **place)
     keep_record("r", "fer2013", "rmn", force=True, **place)
+
+
+def test_results_of_another_training_are_not_recorded(project):
+    """Results and runs are joined by name; a run that was trained again since has another accuracy."""
+    run = project / "runs/fer2013/rmn/1/masked/metrics.json"
+    numbers = json.loads(run.read_text())
+    run.write_text(json.dumps(numbers | {"test": {"accuracy": 0.52}}))
+    place = {"project": project, "records": project / "records"}
+    keep_record("r", "fer2013", "rmn", **place)
+    run.write_text(json.dumps(numbers | {"test": {"accuracy": 0.53}}))
+    with pytest.raises(UserError, match=r"rows of arm 'masked', seed 1, are not those of .*rmn/1/masked"):
+        keep_record("s", "fer2013", "rmn", **place)
+    assert not (project / "records/s").exists()
+
+
+def test_a_record_without_a_commit_says_why(project):
+    folder = keep_record("r", "fer2013", "rmn", project=project, records=project / "records")
+    record = json.loads((folder / "record.json").read_text())
+    assert (record["commit"], record["changed"]) == ("", [])
+    assert "not a git repository" in record["no_commit"]
+    subprocess.run(["git", "init", "-q", str(project)], check=True)
+    folder = keep_record("s", "fer2013", "rmn", project=project, records=project / "records")
+    assert "no commit yet" in json.loads((folder / "record.json").read_text())["no_commit"]
 
 
 def test_rows_that_are_no_table_are_told(project):

@@ -134,7 +134,7 @@ def write(path, text):
     path.write_text(text, encoding="utf-8")
 
 
-def make_record(records, dataset="fer2013", changed=()):
+def make_record(records, dataset="fer2013", changed=(), **facts):
     tta = "random, 8 copies"
     official = [
         result_rows(dataset, tta=tta),
@@ -156,7 +156,7 @@ def make_record(records, dataset="fer2013", changed=()):
         "environment": {
             "processor": "A processor", "cores": 2, "device": "cpu", "packages": {"torch": "2.0"},
         },
-    }  # fmt: skip
+    } | facts  # fmt: skip
     write(records / "one/rows.csv", rows.to_csv(index=False))
     write(records / "one/intervals.csv", INTERVALS.format(dataset=dataset))
     ledger_rows().iloc[2:].assign(seeds=3).to_csv(records / "one/ledger.csv", index=False)

@@ -7,7 +7,8 @@ from bs4 import BeautifulSoup
 from finished_project import make_record
 
 from fer_repro.errors import UserError
-from fer_repro.report.records import read_records, spell_machine
+from fer_repro.report.records import read_records, spell_machine, with_records
+from fer_repro.report.runs import read_rows
 
 
 @pytest.fixture
@@ -53,6 +54,23 @@ def test_uncommitted_changes_are_told(tmp_path, published):
     make_record(tmp_path, changed=["params.yaml"])
     [record] = read_records(tmp_path, published, 0.95)
     assert dict(table(record, 2))["commit"].endswith("with 1 file changed since")
+
+
+def test_seeds_of_a_record_are_never_averaged_with_those_of_another_table(tmp_path):
+    """Two tables of one method, arm and data set may stand for two recipes: the first one is taken whole."""
+    make_record(tmp_path)
+    rows = read_rows(next(tmp_path.glob("*/rows.csv")))
+    ours = rows[rows["seed"] == "0"].assign(value=10.0)
+    both = with_records(ours, tmp_path)
+    assert set(both["seed"]) <= {"0"} | set(both.loc[~both["arm"].isin(ours["arm"]), "seed"])
+    assert (both["value"] == 10).sum() == len(ours)
+    assert len(with_records(ours.iloc[:0], tmp_path)) == len(rows)
+
+
+def test_a_record_without_a_commit_says_so(tmp_path, published):
+    make_record(tmp_path, commit="", no_commit="git: the repository has no commit yet")
+    [record] = read_records(tmp_path, published, 0.95)
+    assert dict(table(record, 2))["commit"] == "none: git: the repository has no commit yet"
 
 
 def test_no_records_are_no_error(tmp_path, published):
