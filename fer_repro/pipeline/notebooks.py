@@ -31,6 +31,7 @@ NOTEBOOKS = Path("notebooks")
 EXECUTED = Path("executed")
 KERNEL_SECONDS = 600  # a busy machine needs more than the usual minute to start a kernel
 DURATIONS = Path("timings/stages")
+EXPERIMENTS = Path(".dvc/tmp/exps")
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _NO_ROOM = re.compile(r"No space left|Read-only file system|file write failed|requested and \d+ written")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{6,}")  # default reprs quote a memory address
@@ -97,6 +98,20 @@ def default_out(name: str, parameters: Mapping[str, Any]) -> Path:
     """``executed/<name>[-<dataset>][-<method>][-<seed>].ipynb``, so that no two runs share a file."""
     parts = [str(parameters[key]) for key in ("dataset", "method", "seed") if key in parameters]
     return EXECUTED / ("-".join([name, *parts]) + ".ipynb")
+
+
+def reach_stores(folder: Path) -> None:
+    """Link the added sets of a project into the copy of it that ``dvc exp run --temp`` or ``--queue`` made.
+
+    The copy lies below the project's ``.dvc/tmp/exps`` and has what git and DVC know, so no stores/.
+
+    Args:
+        folder: where stages run: the project, or such a copy.
+    """
+    for project in folder.absolute().parents:
+        if folder.absolute().is_relative_to(project / EXPERIMENTS) and (project / "stores").is_dir():
+            with suppress(FileExistsError):
+                (folder / "stores").symlink_to(project / "stores", target_is_directory=True)
 
 
 def run_notebook(name: str, parameters: Mapping[str, Any], out: Path | None = None) -> Path:
@@ -341,6 +356,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     received = _stop_with_the_kernel()
     try:
+        reach_stores(Path.cwd())
         out = run_notebook(chosen.name, parse_pairs(chosen.pairs, "-p"), chosen.out)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

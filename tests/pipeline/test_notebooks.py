@@ -99,6 +99,22 @@ def test_the_notebook_itself_is_never_overwritten(project):
         notebooks.run_notebook("train", {}, Path("notebooks/../notebooks/train.ipynb"))
 
 
+def test_a_copy_that_dvc_made_for_an_experiment_finds_the_added_sets(project, tmp_path, monkeypatch, capsys):
+    """`dvc exp run --temp` and `--queue` copy what git and DVC know: no added set."""
+    home, copy = tmp_path / "home", tmp_path / "home/.dvc/tmp/exps/tmp1"
+    copy.mkdir(parents=True)
+    (home / "stores/folder-mine").mkdir(parents=True)
+    (home / "stores/folder-mine/manifest.json").write_text("{}")
+    monkeypatch.chdir(copy)
+    for _ in range(2):
+        assert notebooks.main(["run", "nothing"]) == 2
+        assert (copy / "stores/folder-mine/manifest.json").read_text() == "{}"
+    monkeypatch.chdir(home / "stores")
+    assert notebooks.main(["run", "nothing"]) == 2
+    assert [path.name for path in (home / "stores").iterdir()] == ["folder-mine"]
+    capsys.readouterr()
+
+
 def test_two_runs_give_the_same_bytes(project, capfd):
     noise = "import sys, time, warnings\nprint(time.time(), file=sys.stderr)\nwarnings.warn('noise')"
     late = "for i in range(3):\n    print('epoch', i, flush=True)\n    time.sleep(0.05)"
