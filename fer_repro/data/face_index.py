@@ -2,7 +2,8 @@
 
 One row per face with the columns of the authors' index that mean something without their stored pictures
 (arXiv:2004.07676, their code); theirs is a pickle, which is never read here. Boxes are in pixels of the
-frame. The file's metadata name the detector and how many frames of each video it was shown.
+frame. The file's metadata name the detector, how many frames of each video it was shown, and in ``box`` what
+its boxes are: ``tight`` (see ``fer_repro.data.faces.Detector``), or with ``margin`` as the authors' are.
 """
 
 from collections import defaultdict
@@ -19,6 +20,9 @@ from fer_repro.data.faces import Box
 from fer_repro.errors import UserError, nearest
 
 FACES = "faces.parquet"
+BOXES = ("tight", "margin")
+_BEFORE = "haar alt2+default+profile side="
+"""The cascades, when their boxes had a margin and the index did not say so."""
 SCHEMA = pa.schema(
     [
         ("video", pa.string()),  # path below the data set's folder
@@ -43,11 +47,13 @@ class FaceIndex:
     Attributes:
         detector: its name with its settings.
         frames: how many equally spaced frames of each video it was shown.
+        box: one of ``BOXES``, of all faces.
         faces: video -> (F, 8) float32, the columns of ``SCHEMA`` behind the video, by frame and videosubject.
     """
 
     detector: str
     frames: int
+    box: str = "margin"
     faces: dict[str, np.ndarray] = field(default_factory=dict)
 
     def add(self, video: str, found: Mapping[int, Sequence[Box]]) -> None:
@@ -84,7 +90,7 @@ class FaceIndex:
 def write_face_index(path: Path, index: FaceIndex) -> None:
     """Write the index as Parquet."""
     table = pa.Table.from_pandas(index.table(), SCHEMA, preserve_index=False)
-    metadata = {"detector": index.detector, "frames": str(index.frames)}
+    metadata = {"detector": index.detector, "frames": str(index.frames), "box": index.box}
     pq.write_table(table.replace_schema_metadata(metadata), path)
 
 
@@ -107,13 +113,20 @@ def read_face_index(path: Path) -> FaceIndex:
     frames = metadata.get("frames", "")
     if not (frames.isascii() and frames.isdigit() and int(frames[:9]) > 0):
         raise UserError(f"{path}: metadata 'frames' is {frames!r}: expected how many frames of each video")
+    detector = metadata.get("detector", "")
+    box = metadata.get("box", "margin" if detector.startswith(_BEFORE) else "")
+    if box not in BOXES:
+        raise UserError(
+            f"{path}: metadata 'box' is {box!r}: expected 'tight' (forehead, chin and cheeks, nothing more) "
+            "or 'margin' (with the margin of arXiv:2004.07676)"
+        )
     faces = pd.DataFrame({kind.name: _column(table, kind, path) for kind in SCHEMA})
     _check_rows(faces, path)
     faces = faces.sort_values(["video", "frame", "videosubject"], kind="stable")
     numbers = faces[list(_NUMBERS)].to_numpy(np.float32)
     videos, starts = np.unique(faces["video"].to_numpy(object), return_index=True)
     parts = dict(zip(map(str, videos), np.split(numbers, starts[1:]), strict=True)) if len(videos) else {}
-    return FaceIndex(metadata.get("detector", ""), int(frames), parts)
+    return FaceIndex(detector, int(frames), box, parts)
 
 
 def _column(table: pa.Table, kind: pa.Field, path: Path) -> np.ndarray:

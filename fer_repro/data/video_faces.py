@@ -1,8 +1,8 @@
 """Videos become faces: equally spaced frames, one face of each, cut out by one policy; a video at a time.
 
-As in arXiv:2004.07676 (their code): 32 frames per video, the policy ``scale``. Theirs keeps the surest face
-of BlazeFace, here it is the largest of the cascades. A file ``faces.parquet`` in the data set's folder saves
-the search: the store of a set that was added holds one (see ``face_index``).
+As in arXiv:2004.07676 (their code): 32 frames per video, boxes with its margin, the policy ``scale``. Theirs
+keeps the surest face of BlazeFace, here it is the largest of the cascades. A file ``faces.parquet`` in the
+data set's folder saves the search: the store of a set that was added holds one (see ``face_index``).
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import pandas as pd
 
 from fer_repro.data.attachments import ConvertedFiles
 from fer_repro.data.face_index import FACES, FaceIndex, read_face_index, write_face_index
-from fer_repro.data.faces import Box, CascadeDetector, Crop, Detector, largest_face, plan_crop
+from fer_repro.data.faces import Box, CascadeDetector, Crop, Detector, largest_face, plan_crop, with_margin
 from fer_repro.data.pictures import check_files, listed
 from fer_repro.data.progress import progress
 from fer_repro.data.store import file_sha256
@@ -120,7 +120,7 @@ def convert_videos(
         append: takes the faces of a video, (n, size, size, 3) uint8 RGB.
         size: side of the faces; 0 is ``SIZE``.
         frames: equally spaced frames per video.
-        detector: finds the faces; the cascades if left out.
+        detector: finds the faces, in tight boxes; the cascades if left out.
 
     Raises:
         UserError: there are no videos, two have one name, the index does not fit, or no face is found.
@@ -141,7 +141,8 @@ def convert_videos(
             name = video.file.relative_to(root).as_posix()
             hasher.update(f"{name}\0{file_sha256(video.file)}\n".encode())
             boxes = known.boxes(name) if known is not None else None
-            seen = _look(video, frames, partial(_take, finder, boxes, size or SIZE), left_out)
+            tight = known is None or known.box == "tight"
+            seen = _look(video, frames, partial(_take, finder, boxes, tight, size or SIZE), left_out)
             index.add(name, {frame.at: frame.boxes for frame in seen})
             faces = [frame.face for frame in seen if frame.face is not None]
             if faces:
@@ -186,14 +187,23 @@ def _look(
 
 
 def _take(
-    detector: Detector, known: Mapping[int, list[Box]] | None, size: int, at: int, frame: np.ndarray
+    detector: Detector,
+    known: Mapping[int, list[Box]] | None,
+    tight: bool,
+    size: int,
+    at: int,
+    frame: np.ndarray,
 ) -> _Seen:
-    boxes = _as_stored(detector.detect(frame)) if known is None else known.get(at, [])
-    face = largest_face(boxes) if known is None else next(iter(boxes), None)
+    """Take the first known face of a frame, or the largest that is found; boxes get their margin once."""
+    boxes = detector.detect(frame) if known is None else known.get(at, [])
+    if tight or known is None:
+        boxes = _as_stored([with_margin(box, frame.shape) for box in boxes])
+    inside = [box for box in boxes if box.left < box.right and box.top < box.bottom]
+    face = largest_face(inside) if known is None else next(iter(boxes), None)
     if face is None:
         return _Seen(at, [], None)
-    crop = plan_crop(POLICY, face, size, frame.shape)
-    others = [box for box in boxes if box is not face]
+    crop = plan_crop(POLICY, face, size, frame.shape, has_margin=True)
+    others = [box for box in inside if box is not face]
     return _Seen(at, [face, *others], _Face(crop, crop.cut(frame)))
 
 

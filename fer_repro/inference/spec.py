@@ -23,9 +23,9 @@ LARGEST_SIDE = 4096  # pixels; a file that asks for more would take the machine'
 Colour = Literal["grey", "rgb"]
 CROPS = {
     "rmn": "square",  # its demo: 1.1 times the mean side of the box
-    "fan": "padded",  # its alignment: a quarter of the side more on each side
+    "fan": "padded",  # its alignment: dlib's landmark square, a quarter of its side more on each side
     "ran": "padded",  # aligned by dlib as for FAN; its script was never published
-    "efficientnet": "scale",  # the square of the box's longer side
+    "efficientnet": "scale",  # the square of the longer side of the box with its margin
 }
 OTHERS_CROP = "square"  # adacos and p2sgrad: face recognition aligns by five points, which no box gives
 
@@ -61,7 +61,7 @@ class ModelSpec:
         image_size: side of the network's pictures in pixels.
         face_size: side to which a face is cut first, as in the training data.
         colour: of the training data; colour pictures are made grey for ``grey``.
-        crop: policy of ``fer_repro.data.faces`` about a detected box.
+        crop: policy of ``fer_repro.data.faces`` about a tight box; it adds the method's margin.
         standardise: subtract ImageNet's mean and divide by its deviation before the network.
         dataset: what it was trained on.
         pretraining: what it started from.

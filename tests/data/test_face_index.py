@@ -40,6 +40,29 @@ def test_what_is_written_is_read(tmp_path, index):
     assert again.read_bytes() == path.read_bytes()
 
 
+def test_an_index_says_what_its_boxes_are(tmp_path, index):
+    path = tmp_path / "faces.parquet"
+    write_face_index(path, index)
+    assert read_face_index(path).box == "margin"
+    index.box = "tight"
+    write_face_index(path, index)
+    assert read_face_index(path).box == "tight"
+
+
+CASCADES = "haar alt2+default+profile side=320 smallest=0.1 step=1.1 neighbours=3 sure=6"
+
+
+def test_only_the_cascades_of_before_need_not_say_it(tmp_path, index):
+    path = tmp_path / "faces.parquet"
+    table = pa.Table.from_pandas(index.table(), SCHEMA, preserve_index=False)
+    pq.write_table(table.replace_schema_metadata({"detector": CASCADES, "frames": "5"}), path)
+    assert read_face_index(path).box == "margin"
+    for told in ({"detector": "toy"}, {"detector": "toy", "box": "wide"}, {"detector": CASCADES, "box": "x"}):
+        pq.write_table(table.replace_schema_metadata({"frames": "5", **told}), path)
+        with pytest.raises(UserError, match=r"metadata 'box' is '.*': expected 'tight' .* or 'margin'"):
+            read_face_index(path)
+
+
 def test_an_index_without_faces(tmp_path):
     write_face_index(tmp_path / "faces.parquet", FaceIndex("toy", 5))
     assert read_face_index(tmp_path / "faces.parquet").faces == {}
@@ -76,7 +99,7 @@ def test_bad_tables_are_one_clear_error(tmp_path, index, case):
     change, message = BAD[case]
     path = tmp_path / "faces.parquet"
     table = pa.Table.from_pandas(change(index.table()), preserve_index=False)
-    pq.write_table(table.replace_schema_metadata({"detector": "toy", "frames": "5"}), path)
+    pq.write_table(table.replace_schema_metadata({"detector": "toy", "frames": "5", "box": "tight"}), path)
     with pytest.raises(UserError, match=message) as caught:
         read_face_index(path)
     assert str(caught.value).startswith(str(path))

@@ -9,6 +9,7 @@ from PIL import Image
 
 from fer_repro.data import faces
 from fer_repro.data.faces import (
+    OF_MARGIN,
     POLICIES,
     Box,
     CascadeDetector,
@@ -18,6 +19,7 @@ from fer_repro.data.faces import (
     overlap,
     plan_crop,
     window_about,
+    with_margin,
 )
 from fer_repro.data.synthetic.render import render
 from fer_repro.data.synthetic.stills import sample_stills
@@ -75,7 +77,8 @@ def test_a_drawn_face_is_found_where_it_is(detector, portraits, number):
     face = largest_face(boxes)
     assert abs((face.left + face.right) / 2 - 210) < 15
     assert abs((face.top + face.bottom) / 2 - 120) < 20
-    assert 90 < face.width < 160
+    assert 60 < face.width < 105
+    assert face.height / face.width == pytest.approx(17 / 13)
     assert boxes == sorted(boxes, key=lambda box: -box.score)
 
 
@@ -85,11 +88,14 @@ def test_boxes_follow_the_scale_of_the_picture(detector, portraits):
     assert overlap(Box(*(4 * side for side in small[:4])), large) > 0.85
 
 
-def test_a_face_at_the_edge_keeps_its_box_inside(detector, portraits):
-    picture = scene(portraits[1], 0, 0)[12:, 8:]
-    face = largest_face(detector.detect(np.ascontiguousarray(picture)))
-    assert face.left >= 0
-    assert face.top >= 0
+def test_a_face_at_the_edge_keeps_its_size(detector, portraits):
+    picture = np.ascontiguousarray(scene(portraits[1], 0, 0)[12:, 8:])
+    face = largest_face(detector.detect(picture))
+    assert face.height / face.width == pytest.approx(17 / 13)
+    assert min(face.left, face.top) > -0.05 * face.height
+    widened = with_margin(face, picture.shape)
+    assert widened.left >= 0
+    assert widened.top >= 0
 
 
 def test_nothing_is_found_in_an_empty_picture(detector):
@@ -141,18 +147,18 @@ def test_the_window_rule(case):
     assert window_about(box, width, height, (100, 200)) == expected
 
 
-# By hand, in a picture of 1000 rows and 2000 columns
+# By hand, in a picture of 1000 rows and 2000 columns; the boxes of the first three policies have their margin
 CROPS = {
     "scale": (Box(400, 300, 460, 380), (390, 300, 470, 380)),  # side 80 about (430, 340)
     "crop": (Box(400, 300, 460, 380), (318, 228, 542, 452)),  # 224 about it
     "tight": (Box(400, 300, 460, 380), (400, 300, 460, 380)),
-    "square": (Box(400, 300, 460, 380), (392, 302, 468, 378)),  # (60 + 80) // 2 // 2 = 35, times 1.1: 38
-    "padded": (Box(400, 300, 460, 380), (370, 280, 490, 400)),  # 80 + 2 * 20
+    "square": (Box(400, 300, 460, 380), (391, 301, 468, 378)),  # (60 + 80) // 2 // 2 = 35, times 1.1: 38.5
+    "padded": (Box(400, 300, 460, 380), (390, 305, 470, 385)),  # 80 * 2 / 3 * 1.5, about a point 5 lower
 }
 AT_THE_EDGE = {
     "scale": (Box(0, 0, 40, 80), (0, 0, 80, 80)),  # shifted
     "square": (Box(0, 0, 40, 80), (0, 7, 53, 73)),  # cut off: half side 33 about (20, 40)
-    "padded": (Box(0, 0, 40, 80), (0, 0, 80, 100)),  # cut off: half side 60 about (20, 40)
+    "padded": (Box(0, 0, 40, 80), (0, 5, 60, 85)),  # cut off: half side 40 about (20, 45)
 }
 TOO_LARGE = {
     "scale": (Box(400, 200, 1000, 900), (444, 294, 956, 806)),  # 512 about (700, 550)
@@ -163,7 +169,7 @@ TOO_LARGE = {
 @pytest.mark.parametrize("cases", [CROPS, AT_THE_EDGE, TOO_LARGE])
 def test_the_windows_of_the_policies(cases):
     for policy, (box, expected) in cases.items():
-        crop = plan_crop(policy, box, 224, (1000, 2000, 3))
+        crop = plan_crop(policy, box, 224, (1000, 2000, 3), has_margin=policy in OF_MARGIN)
         assert (crop.left, crop.top, crop.right, crop.bottom) == expected, policy
 
 
@@ -179,19 +185,18 @@ def test_a_stored_crop_cuts_the_same_pixels_again():
 def test_what_a_crop_does_with_its_pixels():
     rows, columns = np.mgrid[:90, :120]
     picture = np.stack([rows, columns, rows + columns], 2).astype(np.uint8)
-    plain = plan_crop("crop", Box(60, 60, 80, 90), 40, picture.shape).cut(
-        picture
-    )  # about (70, 75): 15 rows off
+    crop = plan_crop("crop", Box(60, 60, 80, 90), 40, picture.shape, has_margin=True)
+    plain = crop.cut(picture)  # about (70, 75): 15 rows off
     assert np.array_equal(plain[2:37], picture[55:90, 50:90])
     assert not plain[:2].any()
     assert not plain[37:].any()
-    whole = plan_crop("tight", Box(10, 10, 30, 50), 40, picture.shape).cut(picture)
+    whole = plan_crop("tight", Box(10, 10, 30, 50), 40, picture.shape, has_margin=True).cut(picture)
     assert np.array_equal(whole[:, 10:30], picture[10:50, 10:30])
     assert not whole[:, :10].any()
     assert not whole[:, 30:].any()
-    same = plan_crop("scale", Box(10, 10, 50, 50), 40, picture.shape).cut(picture)
+    same = plan_crop("scale", Box(10, 10, 50, 50), 40, picture.shape, has_margin=True).cut(picture)
     assert np.array_equal(same, picture[10:50, 10:50])
-    half = plan_crop("scale", Box(10, 10, 50, 50), 20, picture.shape).cut(picture)
+    half = plan_crop("scale", Box(10, 10, 50, 50), 20, picture.shape, has_margin=True).cut(picture)
     assert np.abs(half[5, 5].astype(float) - picture[20:22, 20:22].mean(axis=(0, 1))).max() <= 1
 
 
@@ -202,6 +207,8 @@ def test_bad_crops_are_one_clear_error():
         plan_crop("tight", Box(30, 0, 40, 5), 32, (9, 9))
     with pytest.raises(UserError, match="expected a box of one pixel"):
         plan_crop("scale", Box(3, 3, 3, 3), 32, (9, 9))
+    with pytest.raises(UserError, match="'square' about a box with a margin: expected a tight box"):
+        plan_crop("square", Box(0, 0, 5, 5), 32, (9, 9), has_margin=True)
 
 
 @pytest.fixture(scope="module")
@@ -237,13 +244,17 @@ def test_the_authors_windows_on_real_frames(reference):
 
 def test_real_faces_are_found(real, reference, detector):
     """The reference is the BlazeFace of arXiv:2004.07676; its best face is another person at times."""
+
+    def widened(at, frame):
+        return at, [with_margin(box, frame.shape) for box in detector.detect(frame)]
+
     overlaps = []
     for name, expected in reference.items():
         if name.endswith(".mp4"):
-            frames = map_frames(real / name, len(expected), lambda at, frame: (at, detector.detect(frame)))
+            frames = map_frames(real / name, len(expected), widened)
         else:
             with Image.open(real / name) as image:
-                frames = [(0, detector.detect(np.asarray(image.convert("RGB"))))]
+                frames = [widened(0, np.asarray(image.convert("RGB")))]
         assert [at for at, _ in frames] == sorted(expected)
         for at, boxes in frames:
             face = largest_face(boxes)

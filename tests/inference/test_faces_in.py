@@ -36,8 +36,8 @@ def pixels_of(spec, picture, detector, which="all"):
 
 def test_rmn_cuts_a_square_of_eleven_tenths_of_the_mean_side_and_makes_it_grey(rmn, picture):
     (found,) = pixels_of(rmn.spec, picture, FixedBox(100, 50, 160, 130))
-    # mean side (60 + 80) // 2 = 70, half 35, 1.1 of it 38 about the centre (130, 90)
-    window = picture[90 - 38 : 90 + 38, 130 - 38 : 130 + 38]
+    # mean side (60 + 80) // 2 = 70, half 35, 1.1 of it 38.5 about the centre (130, 90)
+    window = picture[51 : 90 + 38, 91 : 130 + 38]
     cut = Image.fromarray(window).resize((48, 48), Image.Resampling.BILINEAR)
     grey = np.asarray(cut) @ np.array([0.299, 0.587, 0.114])  # BT.601
     assert found.shape == (1, 48, 48)
@@ -48,8 +48,8 @@ def test_each_method_cuts_by_its_own_rule(rmn, picture):
     colour = replace(rmn.spec, colour="rgb", face_size=64)
     box = FixedBox(100, 50, 160, 130)
     windows = {
-        "padded": picture[90 - 60 : 90 + 60, 130 - 60 : 130 + 60],  # 80 (1/2 + 1/4) = 60 to each side
-        "scale": picture[90 - 40 : 90 + 40, 130 - 40 : 130 + 40],  # the longer side, 80
+        "padded": picture[95 - 40 : 95 + 40, 130 - 40 : 130 + 40],  # dlib's square: 80, and 80 / 16 lower
+        "scale": picture[91 - 52 : 91 + 53, 130 - 52 : 130 + 53],  # 105: 80 * 1.4 * 16 / 17, a bit lower
     }
     for policy, window in windows.items():
         (found,) = pixels_of(replace(colour, crop=policy), picture, box)

@@ -4,12 +4,14 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from miniature_videos import write_face_film
 
 from fer_repro.data.adding import add_dataset, examine, load_adapter
-from fer_repro.data.face_index import read_face_index
-from fer_repro.data.faces import CascadeDetector
+from fer_repro.data.face_index import SCHEMA, read_face_index
+from fer_repro.data.faces import Box, CascadeDetector
 from fer_repro.data.frames import find_clips
 from fer_repro.errors import UserError
 
@@ -127,6 +129,61 @@ def test_faces_that_are_known_are_not_searched_for(tmp_path, raw, monkeypatch):
     assert again.samples.equals(first.samples)
     with pytest.raises(UserError, match=r"faces\.parquet: holds faces of 5 frames per video: expected 10"):
         add(raw, tmp_path, "ffpp-10fpv", size=32)
+
+
+def rewrite(path, box, detector, change):
+    """Writes an index anew with other boxes and other metadata."""
+    table = pq.read_table(path)
+    faces = pa.Table.from_pandas(change(table.to_pandas()), SCHEMA, preserve_index=False)
+    pq.write_table(faces.replace_schema_metadata({"frames": "5", "detector": detector, **box}), path)
+
+
+def without_margin(faces):
+    middle, centre = (faces["left"] + faces["right"]) / 2, (faces["top"] + faces["bottom"]) / 2
+    width, height = (faces["right"] - faces["left"]) / 1.2, (faces["bottom"] - faces["top"]) / 1.4
+    centre -= (0.04 - 1 / 64) * height
+    return faces.assign(
+        left=middle - 13 / 32 * width,
+        right=middle + 13 / 32 * width,
+        top=centre - 17 / 32 * height,
+        bottom=centre + 17 / 32 * height,
+    )
+
+
+SIDES = ["crop_left", "crop_top", "crop_right", "crop_bottom"]
+
+
+def test_known_boxes_get_their_margin_once(tmp_path, raw, monkeypatch):
+    """Those of the cascades before they were tight, and tight ones, give the windows of a new search."""
+    first, path = add(raw, tmp_path, size=32), raw / "faces.parquet"
+    shutil.copy(first.folder / "faces.parquet", path)
+    before = CascadeDetector().name.replace(" tight", "")
+    rewrite(path, {}, before, lambda faces: faces)
+    with monkeypatch.context() as patch:
+        patch.setattr(CascadeDetector, "detect", lambda self, image: pytest.fail("searched again"))
+        assert np.array_equal(add(raw, tmp_path, size=32, force=True).images, first.images)
+    rewrite(path, {"box": "tight"}, "mine", without_margin)
+    again = add(raw, tmp_path, size=32, force=True)
+    assert np.abs(again.samples[SIDES].to_numpy() - first.samples[SIDES].to_numpy()).max() <= 1
+    stored = read_face_index(again.folder / "faces.parquet")
+    assert (stored.detector, stored.box) == ("mine", "margin")
+
+
+def test_found_boxes_beside_known_ones_are_no_mixture(tmp_path, raw):
+    first, path = add(raw, tmp_path, size=32), raw / "faces.parquet"
+    shutil.copy(first.folder / "faces.parquet", path)
+    half = set(first.samples["file"].unique()[::2])
+    rewrite(path, {"box": "tight"}, "mine", lambda faces: without_margin(faces[faces["video"].isin(half)]))
+    mixed = add(raw, tmp_path, size=32, force=True)
+    assert np.abs(mixed.samples[SIDES].to_numpy() - first.samples[SIDES].to_numpy()).max() <= 1
+
+
+def test_boxes_outside_the_frame_are_no_faces(tmp_path, raw, monkeypatch):
+    boxes = [Box(-900, -900, -800, -800, 9.0), Box(40, 30, 80, 82, 3.0)]
+    monkeypatch.setattr(CascadeDetector, "detect", lambda self, image: boxes)
+    store = add(raw, tmp_path, "ffpp-1fpv", size=32)
+    assert (store.samples["score"] == 3.0).all()
+    assert read_face_index(store.folder / "faces.parquet").table()["nfaces"].eq(1).all()
 
 
 def test_another_quality(tmp_path, raw):
