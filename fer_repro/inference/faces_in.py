@@ -24,6 +24,8 @@ SMALLEST = 10  # pixels; RMN's demo skips smaller faces
 FURTHER = 12.0
 """Windows of the cascades that must agree on a further face beside the surest. In 52 frames of ten clips, one
 person each, they found eight faces too many, each by fewer windows."""
+TIGHT = "tight"
+"""In the column ``box`` of predictions: the boxes have no margin. Those of earlier versions had one."""
 Which = Literal["all", "largest", "surest"]
 SIDES = ("left", "top", "right", "bottom")
 
@@ -32,7 +34,7 @@ class Face(NamedTuple):
     """A face as a network is shown it.
 
     Attributes:
-        box: where it is in the picture.
+        box: where it is in the picture, tight.
         pixels: (C, S, S) uint8.
     """
 
@@ -52,6 +54,8 @@ class WholePicture:
 
 class FixedBox:
     """Finds the face at one place in every picture.
+
+    The box is tight, see ``fer_repro.data.faces.Detector``.
 
     Args:
         left: first column, from 0.
@@ -109,13 +113,14 @@ def read_boxes(boxes: "pd.DataFrame | str | Path") -> dict[tuple[str, int], list
     """Read the boxes of an earlier prediction, so that no detector looks again.
 
     Args:
-        boxes: what ``predict`` returned or wrote: columns source, frame (empty for stills), left ... bottom.
+        boxes: what ``predict`` returned or wrote: columns source, frame (empty for stills), left ... bottom,
+            in predictions ``box``. Boxes are tight.
 
     Returns:
         (source, frame or -1) -> boxes in their order; a picture without a face has none.
 
     Raises:
-        UserError: a column is missing.
+        UserError: a column is missing, or the boxes have a margin.
     """
     table = boxes if isinstance(boxes, pd.DataFrame) else read_table(Path(boxes))
     for column in ("source", "frame", *SIDES):
@@ -123,6 +128,7 @@ def read_boxes(boxes: "pd.DataFrame | str | Path") -> dict[tuple[str, int], list
             raise UserError(
                 f"boxes: column '{column}' is missing; {nearest(column, map(str, table.columns))}"
             )
+    _check_tight(table)
     found: dict[tuple[str, int], list[Box]] = {}
     frames = _numbers(table["frame"], whole=True).fillna(-1).astype(int)
     sides = np.stack([_numbers(table[side]).to_numpy() for side in SIDES], axis=1)
@@ -133,6 +139,23 @@ def read_boxes(boxes: "pd.DataFrame | str | Path") -> dict[tuple[str, int], list
             left, top, right, bottom = box.tolist()
             known.append(Box(left, top, right, bottom, float(score)))
     return found
+
+
+def _check_tight(table: pd.DataFrame) -> None:
+    """Refuse boxes that would get a second margin; predictions of earlier versions do not say theirs."""
+    predicted = {"face", "note"} <= set(table.columns) or "forgery_score" in table
+    if "box" not in table and predicted and len(table):
+        raise UserError(
+            "boxes: column 'box' is missing: a prediction of an earlier version, whose boxes had a margin; "
+            f"predict again, or add 'box' with '{TIGHT}' in every row if these have none"
+        )
+    if "box" in table:
+        wrong = (table["box"] != TIGHT) & table[list(SIDES)].notna().all(axis=1)
+        if wrong.any():
+            row = int(np.argmax(wrong.to_numpy()))
+            raise UserError(
+                f"boxes: row {row + 1}: box is {table['box'].tolist()[row]!r}: expected '{TIGHT}'"
+            )
 
 
 def _numbers(column: pd.Series, whole: bool = False) -> pd.Series:

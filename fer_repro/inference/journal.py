@@ -19,6 +19,7 @@ import pandas as pd
 
 from fer_repro.errors import UserError, nearest
 from fer_repro.files import atomic_write
+from fer_repro.inference.faces_in import TIGHT
 from fer_repro.inference.inputs import Input
 from fer_repro.inference.model import Looking, Model, as_table
 from fer_repro.inference.predictions import Chunk, Row, columns_of
@@ -156,7 +157,7 @@ def stamp_of(model: Model, inputs: list[Input], looking: Looking) -> str:
     detector = looking.detector if isinstance(looking.detector, str) else looking.detector.name
     boxes = "" if looking.boxes is None else str(looking.boxes)
     names = [item.as_posix() if isinstance(item, Path) else item.source for item in inputs]
-    options = [detector, looking.faces, boxes, looking.every, looking.frames, looking.window]
+    options = [detector, TIGHT, looking.faces, boxes, looking.every, looking.frames, looking.window]
     text = json.dumps([model.spec.as_json(), model.backend.runtime, names, options])
     return hashlib.sha256(text.encode()).hexdigest()
 

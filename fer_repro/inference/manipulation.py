@@ -79,7 +79,7 @@ def detect_manipulation(
             f"{source}: no face found in {len(found)} frames; detector='none' takes frames as they are"
         )
     logits = np.stack([table["forgery_logit"] for table in tables], axis=1)  # (F, M)
-    columns = ["source", "frame", "left", "top", "right", "bottom"]
+    columns = ["source", "frame", "left", "top", "right", "bottom", "box"]
     shown = tables[0][columns].assign(
         forgery_score=_sigmoid(logits.mean(axis=1)),
         **{f"logit {name}": logits[:, m] for m, name in enumerate(members)},

@@ -23,7 +23,8 @@ class Looking:
 
     Attributes:
         detector: ``cascade`` (OpenCV's, no download), ``none`` (each picture is a face), a fixed box as
-            ``left,top,right,bottom``, or anything with ``name`` and ``detect``.
+            ``left,top,right,bottom``, or anything with ``name`` and ``detect``; boxes are tight, see
+            ``fer_repro.data.faces.Detector``.
         faces: which to keep: all, largest or surest; "" is all, but the largest for clips and manipulation.
         boxes: an earlier prediction, as a table or file, whose boxes are taken instead of searching.
         batch_size: faces that are looked at together; 0 chooses by memory.
@@ -88,8 +89,9 @@ class Model:
 
         Returns:
             A row per face: source, frame, face (number in the picture, -1: none), left, top, right, bottom
-            and score of the box, prediction, confidence, ``p_<class>``, and what else the network has:
-            ``forgery_score``, ``weight_<region>``, ``clip`` and ``frame_weight``, ``embedding``; ``note``.
+            and score of the box, box (``tight``: no margin), prediction, confidence, ``p_<class>``, and what
+            else the network has: ``forgery_score``, ``weight_<region>``, ``clip`` and ``frame_weight``,
+            ``embedding``; ``note``.
             ``attrs["failed"]`` tells of inputs that could not be read: source -> reason.
 
         Raises:
@@ -193,6 +195,6 @@ def _column(name: str, cells: list[Any]) -> Any:  # noqa: ANN401 - an array
         return pd.array(cells, dtype="Int64")
     if name == "face":
         return np.array(cells, np.int64)
-    if name in ("source", "prediction", "clip", "note"):
+    if name in ("source", "box", "prediction", "clip", "note"):
         return pd.array(cells, dtype="str")
     return pd.Series(cells, dtype=object) if name == "embedding" else np.array(cells, np.float64)

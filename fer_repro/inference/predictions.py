@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fer_repro.inference.backends import Backend
-from fer_repro.inference.faces_in import Face
+from fer_repro.inference.faces_in import TIGHT, Face
 from fer_repro.inference.inputs import Done, Event, Failed, Seen
 from fer_repro.inference.spec import ModelSpec
 
@@ -16,7 +16,7 @@ Row = dict[str, Any]
 NO_FACE = "no face"
 WINDOW = 128  # frames
 PATIENCE = 1000  # pictures without enough faces for a batch, after which rows are handed on
-FIRST = ("source", "frame", "face", "left", "top", "right", "bottom", "score")
+FIRST = ("source", "frame", "face", "left", "top", "right", "bottom", "score", "box")
 
 
 @dataclass
@@ -122,7 +122,7 @@ def _run(backend: Backend, pixels: np.ndarray, clip: str) -> dict[str, np.ndarra
 
 
 def _place(picture: Seen, face: Face | None, number: int) -> Row:
-    box = face.box if face is not None else (None,) * 5
+    box = (*face.box, TIGHT) if face is not None else (None,) * 6
     return dict(zip(FIRST, (picture.source, picture.frame, number, *box), strict=True))
 
 

@@ -73,7 +73,7 @@ def test_predictions_of_a_picture_with_a_formula_for_a_name(name, tmp_path):
     """The class is escaped; the path is another spelling of the same, and is found again."""
     name = Path(name).as_posix()
     spec = read_spec(json.dumps(SPEC | {"classes": [name, "sad"]}), "here")
-    box = {"left": 1.0, "top": 2.0, "right": 3.0, "bottom": 4.0, "score": -1.5}
+    box = {"left": 1.0, "top": 2.0, "right": 3.0, "bottom": 4.0, "score": -1.5, "box": "tight"}
     row = {"source": name, "frame": None, "face": 0, **box, "prediction": name, "confidence": 0.5, "note": ""}
     write_rows(tmp_path / "found.csv", spec, iter([row]))
     written = pd.read_csv(tmp_path / "found.csv", keep_default_na=False, dtype=str).iloc[0]

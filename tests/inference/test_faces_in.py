@@ -6,10 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
-from fer_repro.data.faces import Box
+import fer_repro
+from fer_repro.cli import app
+from fer_repro.data.faces import Box, CascadeDetector
 from fer_repro.errors import UserError
+from fer_repro.inference import journal
 from fer_repro.inference.faces_in import FaceFinder, FixedBox, WholePicture, choose_detector, read_boxes
+from fer_repro.inference.inputs import list_inputs
 from fer_repro.inference.model import Looking
 
 
@@ -93,6 +98,49 @@ def test_boxes_of_an_earlier_prediction_are_taken_from_table_and_file(rmn, pictu
         read_boxes("boxes.txt")
 
 
+def test_boxes_with_a_margin_are_refused(rmn, run_of, picture, tmp_path):
+    """A prediction of an earlier version would be widened twice by the networks for manipulation."""
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    first = rmn.predict(tmp_path / "a.png", detector=Three())
+    assert first["box"].tolist() == ["tight"] * 3
+    earlier = first.drop(columns="box")
+    forgeries = fer_repro.load(run_of("efficientnet")).predict(tmp_path / "a.png", detector=Three())
+    for table in (earlier, forgeries.drop(columns=["box", "face", "note"])):
+        with pytest.raises(UserError, match="boxes: column 'box' is missing: a prediction of an earlier"):
+            rmn.predict(tmp_path / "a.png", boxes=table)
+    first["box"] = ["tight", "margin", "tight"]
+    with pytest.raises(UserError, match="boxes: row 2: box is 'margin': expected 'tight'"):
+        rmn.predict(tmp_path / "a.png", boxes=first)
+    own = earlier[["source", "frame", "left", "top", "right", "bottom"]]  # made by hand: tight, as documented
+    again = rmn.predict(tmp_path / "a.png", boxes=own)
+    assert again["confidence"].tolist() == pytest.approx(earlier["confidence"].tolist())
+    earlier.to_csv(tmp_path / "earlier.csv", index=False)
+    command = ["predict", str(tmp_path / "a.png"), "-m", str(run_of("rmn")), "--boxes"]
+    told = CliRunner().invoke(app, [*command, str(tmp_path / "earlier.csv")])
+    assert told.exit_code != 0
+    assert "earlier version, whose boxes had a margin" in f"{told.output}{told.exception}"
+
+
+def test_a_journal_of_boxes_with_margin_is_not_continued(rmn, picture, tmp_path, monkeypatch):
+    inputs, now = list_inputs(picture), Looking(detector=Three())
+    stamp = journal.stamp_of(rmn, inputs, now)
+    monkeypatch.setattr(journal, "TIGHT", "margin")
+    assert journal.stamp_of(rmn, inputs, now) != stamp
+
+
+def test_networks_for_manipulation_widen_each_box_once(run_of, picture, monkeypatch):
+    """Found, given and earlier boxes mean the same face, so they give the same score."""
+    model = fer_repro.load(run_of("efficientnet"))
+    monkeypatch.setattr(CascadeDetector, "detect", lambda self, image: [Box(100, 50, 161, 130, 20.0)])
+    found = model.predict(picture)
+    given = model.predict(picture, detector="100,50,161,130")
+    earlier = model.predict(picture, boxes=found)
+    # the box with its margin is 90 x 105 about (130.5, 91.8): a window of 105 from (78, 39)
+    by_hand = model.predict(picture[39:144, 78:183], detector="none")
+    scores = [table["forgery_logit"].iloc[0] for table in (found, given, earlier, by_hand)]
+    assert scores == pytest.approx([scores[0]] * 4)
+
+
 def test_a_picture_without_a_face_has_a_row_of_its_own(rmn, picture):
     class Nobody:
         name = "nobody"
@@ -112,8 +160,6 @@ def test_a_picture_without_a_face_has_a_row_of_its_own(rmn, picture):
 
 
 def test_further_faces_of_the_cascades_must_be_sure(rmn, picture, monkeypatch):
-    from fer_repro.data.faces import CascadeDetector
-
     boxes = [Box(0, 0, 40, 40, 5.0), Box(50, 0, 90, 40, 4.0), Box(100, 0, 140, 40, 12.0)]
     detector = CascadeDetector()
     monkeypatch.setattr(detector, "detect", lambda image: boxes)
