@@ -26,8 +26,9 @@ def agreement_row(
         ``COLUMNS``: name, mean and interval (Student's t over seeds and groups), the means of the seeds, the
         share of items whose mean over seeds is above zero (%), how many items count, of how many.
     """
-    used = ~np.isnan(values).any(axis=0)
-    kept = values[:, used]
+    numbers = np.asarray(values, np.float64)
+    used = np.asarray(~np.isnan(numbers).any(axis=0))
+    kept = numbers[:, used]
     mean, low, high = (float("nan"),) * 3
     clusters = None if groups is None else groups[used]
     independent = used.sum() if clusters is None else len(np.unique(clusters))
@@ -38,8 +39,8 @@ def agreement_row(
         low, high = found.low, found.high
     seeds = tuple(float(row.mean()) for row in kept) if kept.shape[1] else ()
     above = 100 * float((kept.mean(axis=0) > 0).mean()) if kept.shape[1] else float("nan")
-    numbers = (name, mean, low, high, seeds, above, int(used.sum()), len(used))
-    return dict(zip(COLUMNS, numbers, strict=True))
+    cells = (name, mean, low, high, seeds, above, int(used.sum()), len(used))
+    return dict(zip(COLUMNS, cells, strict=True))
 
 
 def agreement_table(rows: Sequence[dict[str, object]]) -> pd.DataFrame:

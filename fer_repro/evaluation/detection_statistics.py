@@ -12,6 +12,7 @@ from scipy import stats
 
 from fer_repro.errors import UserError
 from fer_repro.evaluation.crossed import Floats, group_sums
+from fer_repro.evaluation.metrics import truth_values
 from fer_repro.evaluation.statistics import mean_shares
 
 
@@ -55,7 +56,7 @@ def placements(scores: NDArray, positive: NDArray) -> tuple[Floats, Floats]:
     Raises:
         UserError: all samples are of one kind.
     """
-    truth = np.asarray(positive, bool)
+    truth = truth_values(positive, len(scores))
     if truth.all() or not truth.any():
         raise UserError(f"all {len(truth)} samples are of one kind: an area under a ROC needs both")
     ranks = stats.rankdata(scores)
@@ -75,7 +76,7 @@ def auc_shares(scores: NDArray, positive: NDArray) -> tuple[Floats, Floats]:
     Returns:
         (S,) areas in [0, 1] and (S, N) shares, as ``spread`` takes them.
     """
-    truth = np.asarray(positive, bool)
+    truth = truth_values(positive, np.shape(scores)[1])
     areas, shares = np.empty(len(scores)), np.zeros(np.shape(scores))
     for row, values in enumerate(scores):
         above, below = placements(values, truth)
@@ -102,7 +103,7 @@ def delong_covariance(scores: NDArray, positive: NDArray, clusters: NDArray | No
     Raises:
         UserError: one kind is missing, or is in one group only.
     """
-    truth = np.asarray(positive, bool)
+    truth = truth_values(positive, np.shape(scores)[1])
     _, shares = auc_shares(np.asarray(scores, np.float64), truth)
     groups = np.arange(len(truth)) if clusters is None else np.asarray(clusters)
     every = np.unique(groups)
@@ -150,7 +151,7 @@ def log_losses(logits: NDArray, positive: NDArray) -> Floats:
         (..., N), finite however large the logits are.
     """
     numbers = np.asarray(logits, np.float64)
-    return np.asarray(np.logaddexp(0, numbers) - np.asarray(positive, bool) * numbers)
+    return np.asarray(np.logaddexp(0, numbers) - truth_values(positive, numbers.shape[-1]) * numbers)
 
 
 def log_loss_shares(logits: NDArray, positive: NDArray) -> tuple[Floats, Floats]:

@@ -78,13 +78,13 @@ def ensemble_runs(runs: Sequence[Run], members: Sequence[str], rule: EnsembleRul
 def _sum(members: Sequence[Predictions]) -> Predictions:
     """Sum probabilities, divided by their number, which changes no decision; logits are their logarithms."""
     clean = np.mean([softmax(member.logits) for member in members], axis=0)
-    augmented = np.mean([member.probabilities for member in members], axis=0)
+    augmented = np.mean([np.asarray(member.probabilities, np.float64) for member in members], axis=0)
     return _like(members[0], np.log(np.maximum(clean, _LEAST)), augmented)
 
 
 def _average(members: Sequence[Predictions]) -> Predictions:
     """Average logits; those of augmented copies are the logarithms of each network's mean probabilities."""
-    logits = average_logits([torch.tensor(member.logits) for member in members]).numpy()
+    logits = average_logits([torch.tensor(member.logits, dtype=torch.float64) for member in members]).numpy()
     logarithms = [np.log(np.maximum(member.probabilities, _LEAST)) for member in members]
     return _like(members[0], logits, softmax(np.mean(logarithms, axis=0)))
 

@@ -14,6 +14,7 @@ import torch
 from fer_repro.errors import UserError
 from fer_repro.evaluation.detection_statistics import auc_shares, log_loss_shares
 from fer_repro.evaluation.groups import sample_groups
+from fer_repro.evaluation.metrics import truth_values
 from fer_repro.evaluation.predict import Predictions
 from fer_repro.evaluation.row_form import BySeed, Ranked
 from fer_repro.evaluation.statistics import mean_shares
@@ -39,6 +40,9 @@ class Frames:
     kinds: np.ndarray
     groups: np.ndarray | None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "manipulated", truth_values(self.manipulated, len(self.videos)))
+
     @property
     def kind_names(self) -> tuple[str, ...]:
         """The kinds of manipulation, sorted."""
@@ -47,7 +51,8 @@ class Frames:
 
 def frame_logits(predictions: Predictions) -> np.ndarray:
     """The logit of manipulation (N,): the second column minus the first."""
-    return predictions.logits[:, 1] - predictions.logits[:, 0]
+    logits = np.asarray(predictions.logits, np.float64)
+    return np.asarray(logits[:, 1] - logits[:, 0])
 
 
 def describe_frames(predictions: Predictions, samples: pd.DataFrame) -> Frames:
@@ -58,10 +63,10 @@ def describe_frames(predictions: Predictions, samples: pd.DataFrame) -> Frames:
         samples: the sample table; ``clip`` is the video ("" makes a frame its own), ``forgery`` the kind.
 
     Raises:
-        UserError: a video holds real and manipulated frames.
+        UserError: a video holds real and manipulated frames, or a target is neither 0 nor 1.
     """
     table = samples.iloc[predictions.samples]
-    manipulated = predictions.targets == 1
+    manipulated = truth_values(predictions.targets, len(predictions.samples), "target")
     clips = table["clip"].to_numpy(str)
     alone = np.array([f"\0{row}" for row in predictions.samples])
     _, videos = np.unique(np.where(clips == "", alone, clips), return_inverse=True)
@@ -86,7 +91,9 @@ def forgery_measures(logits: np.ndarray, frames: Frames) -> dict[str, BySeed]:
         and of each kind ``frame_auc_<kind>`` and ``video_auc_<kind>``; shares in [0, 1], losses in nats. An
         AUC that is not defined, with frames of one kind only, is left out.
     """
-    _, means = video_logits(torch.from_numpy(logits.T.copy()), torch.from_numpy(frames.videos))
+    logits = np.asarray(logits, np.float64)  # half precision would lose the sums
+    videos = np.asarray(frames.videos, np.int64)
+    _, means = video_logits(torch.from_numpy(logits.T.copy()), torch.from_numpy(videos))
     by_video = means.numpy().T
     _, first = np.unique(frames.videos, return_index=True)
     truth = frames.manipulated[first]

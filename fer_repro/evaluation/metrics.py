@@ -2,6 +2,54 @@
 
 import numpy as np
 
+from fer_repro.errors import UserError
+
+
+def class_indices(
+    labels: np.ndarray, classes: int | None = None, count: int | None = None, name: str = "target"
+) -> np.ndarray:
+    """Check class indices and widen them to int64: sums and products of small types would overflow.
+
+    Args:
+        labels: (N,) whole numbers of 0 or more, of any type.
+        classes: K, which they must be below; None where nobody knows it.
+        count: N; None takes any.
+        name: of one label, for the message.
+
+    Returns:
+        (N,) int64.
+
+    Raises:
+        UserError: they have another shape, or one is no class index.
+    """
+    given = np.asarray(labels)
+    if given.ndim != 1 or count not in (None, len(given)) or given.dtype.kind not in "biuf":
+        expected = "one whole number per sample" + ("" if count is None else f", ({count},)")
+        raise UserError(f"{name}s are {given.dtype} of the shape {given.shape}: expected {expected}")
+    limit = np.iinfo(np.int32).max if classes is None else classes
+    with np.errstate(invalid="ignore"):  # NaN is no whole number either
+        numbers = given.astype(np.int64)
+        bad = ~((numbers >= 0) & (numbers < limit) & (numbers == given))
+    if bad.any():
+        row = int(bad.argmax())
+        expected = "from 0" if classes is None else f"0 to {classes - 1}"
+        raise UserError(f"{name} {row} is {given[row]}: expected a whole number, {expected}")
+    return numbers
+
+
+def truth_values(values: np.ndarray, count: int | None = None, name: str = "truth") -> np.ndarray:
+    """Check truth values, 0 or 1 of any type, and give them as (N,) bool: ``~`` of integers is no negation.
+
+    Args:
+        values: (N,).
+        count: N; None takes any.
+        name: of one value, for the message.
+
+    Raises:
+        UserError: they have another shape, or one is neither 0 nor 1.
+    """
+    return class_indices(values, 2, count, name).astype(bool)
+
 
 def confusion_matrix(targets: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Count how often each class was taken for each.
@@ -14,7 +62,9 @@ def confusion_matrix(targets: np.ndarray, predicted: np.ndarray, classes: int) -
     Returns:
         (K, K) int64, row = true class, column = predicted class.
     """
-    return np.bincount(targets * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+    true = class_indices(targets, classes)
+    taken = class_indices(predicted, classes, len(true), "prediction")
+    return np.bincount(true * classes + taken, minlength=classes * classes).reshape(classes, classes)
 
 
 def accuracy(targets: np.ndarray, predicted: np.ndarray) -> float:
@@ -24,7 +74,8 @@ def accuracy(targets: np.ndarray, predicted: np.ndarray) -> float:
         targets: (N,) class indices.
         predicted: (N,) class indices.
     """
-    return float(np.mean(targets == predicted))
+    true = class_indices(targets)
+    return float(np.mean(true == class_indices(predicted, count=len(true), name="prediction")))
 
 
 def recalls(targets: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -38,8 +89,10 @@ def recalls(targets: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndar
     Returns:
         (K,) in [0, 1], NaN for a class without samples.
     """
-    counts = np.bincount(targets, minlength=classes)
-    correct = np.bincount(targets[targets == predicted], minlength=classes)
+    true = class_indices(targets, classes)
+    hits = true == class_indices(predicted, classes, len(true), "prediction")
+    counts = np.bincount(true, minlength=classes)
+    correct = np.bincount(true[hits], minlength=classes)
     return np.divide(correct, counts, out=np.full(classes, np.nan), where=counts > 0)
 
 
@@ -83,10 +136,12 @@ def expected_calibration_error(targets: np.ndarray, probabilities: np.ndarray, b
     Returns:
         In [0, 1].
     """
-    confidence, predicted = probabilities.max(1), probabilities.argmax(1)
+    shares = np.asarray(probabilities, np.float64)
+    true = class_indices(targets, shares.shape[1], len(shares))
+    confidence, predicted = shares.max(1), shares.argmax(1)
     index = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    gaps = np.bincount(index, weights=(predicted == targets) - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(targets))
+    gaps = np.bincount(index, weights=(predicted == true) - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(true))
 
 
 def negative_log_likelihood(targets: np.ndarray, probabilities: np.ndarray) -> float:
@@ -96,13 +151,16 @@ def negative_log_likelihood(targets: np.ndarray, probabilities: np.ndarray) -> f
         targets: (N,) class indices.
         probabilities: (N, K); values below 1e-15 count as 1e-15.
     """
-    chosen = np.take_along_axis(probabilities, targets[:, None], 1)
+    shares = np.asarray(probabilities, np.float64)
+    true = class_indices(targets, shares.shape[1], len(shares))
+    chosen = np.take_along_axis(shares, true[:, None], 1)
     return float(-np.log(np.maximum(chosen, 1e-15)).mean())
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Turn logits (N, K) into probabilities (N, K), in float64."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
+    numbers = np.asarray(logits, np.float64)
+    shifted = np.exp(numbers - numbers.max(1, keepdims=True))
     return shifted / shifted.sum(1, keepdims=True)
 
 
@@ -117,6 +175,7 @@ def classification_metrics(targets: np.ndarray, probabilities: np.ndarray) -> di
         accuracy, expected_calibration_error, macro_f1, mean_class_accuracy and negative_log_likelihood.
     """
     predicted, classes = probabilities.argmax(1), probabilities.shape[1]
+    targets = class_indices(targets, classes, len(probabilities))
     return {
         "accuracy": accuracy(targets, predicted),
         "expected_calibration_error": expected_calibration_error(targets, probabilities),

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from fer_repro.evaluation.crossed import Floats, Spread, half_width, spread
+from fer_repro.evaluation.metrics import class_indices, truth_values
 
 FEW_SEEDS = 10  # from here on seeds are resampled; below, the t distribution
 _BLOCK = 250_000  # numbers held at a time while resampling: they stay in the cache
@@ -37,8 +38,9 @@ def class_balanced_mean(correct: NDArray, targets: NDArray) -> float:
         correct: (N,) values.
         targets: (N,) class indices.
     """
-    counts = np.bincount(targets)
-    sums = np.bincount(targets, weights=correct)
+    true = class_indices(targets, count=len(correct))
+    counts = np.bincount(true)
+    sums = np.bincount(true, weights=correct)
     return float(np.mean(sums[counts > 0] / counts[counts > 0]))
 
 
@@ -56,11 +58,12 @@ def mean_shares(values: NDArray, targets: NDArray | None = None) -> tuple[Floats
     if targets is None:
         means = numbers.mean(1)
         return means, (numbers - means[:, None]) / numbers.shape[1]
-    counts = np.bincount(targets)
+    true = class_indices(targets, count=numbers.shape[1])
+    counts = np.bincount(true)
     present = np.flatnonzero(counts)
-    by_class = np.stack([numbers[:, targets == k].mean(1) for k in present], 1)
-    place = np.searchsorted(present, targets)
-    shares = (numbers - by_class[:, place]) / (len(present) * counts[targets])
+    by_class = np.stack([numbers[:, true == k].mean(1) for k in present], 1)
+    place = np.searchsorted(present, true)
+    shares = (numbers - by_class[:, place]) / (len(present) * counts[true])
     return by_class.mean(1), shares
 
 
@@ -85,6 +88,8 @@ def sample_interval(
             widened as in ``percentiles``, for groups are few.
     """
     mean = np.atleast_2d(np.asarray(correct, np.float64)).mean(0)
+    if targets is not None:
+        targets = class_indices(targets, count=len(mean))
     value = float(mean.mean()) if targets is None else class_balanced_mean(mean, targets)
     if clusters is None:
         draws = _resample(mean, resamples, targets, seed)
@@ -244,7 +249,8 @@ def blocks(resamples: int, width: int) -> Iterator[int]:
 
 
 def _discordant(first: NDArray, second: NDArray) -> tuple[int, int]:
-    ours, theirs = first.astype(bool), second.astype(bool)
+    ours = truth_values(first, name="hit")
+    theirs = truth_values(second, len(ours), "hit")
     return int(np.sum(ours & ~theirs)), int(np.sum(theirs & ~ours))
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fer_repro.errors import UserError, nearest
+from fer_repro.evaluation.metrics import class_indices
 
 THRESHOLDS = {
     "scores": "candidates are the distinct scores; same if score >= threshold; the lowest of the best",
@@ -74,7 +75,9 @@ def cosine_scores(embeddings: np.ndarray, first: np.ndarray, second: np.ndarray)
         if outside.any():
             pair = int(outside.argmax())
             raise UserError(f"pair {pair} names embedding {rows[pair]}: expected 0 to {len(units) - 1}")
-    return np.einsum("pd,pd->p", units[first], units[second])
+    left = class_indices(first, name="row of pair")
+    right = class_indices(second, count=len(left), name="row of pair")
+    return np.einsum("pd,pd->p", units[left], units[right])
 
 
 def _checked(scores: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -194,3 +196,31 @@ def test_the_logit_is_the_second_column_less_the_first():
         ("real", "manipulated"), np.arange(2), np.full(2, "test"), np.array([1, 0]), logits, logits
     )
     assert frame_logits(one).tolist() == [2, -3]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int64, np.float32])
+def test_targets_of_any_whole_type_measure_alike(kind):
+    found = predictions([0, 1, 0, 1, 1], [-3, 1, 1, 3, -2])
+    frames = describe_frames(found, table([0, 1, 0, 1, 1], ["a", "b", "a", "b", "c"]))
+    other = replace(
+        frames, manipulated=frames.manipulated.astype(kind), videos=frames.videos.astype(np.int16)
+    )
+    assert forgery_metrics(frame_logits(found), other) == forgery_metrics(frame_logits(found), frames)
+
+
+def test_a_target_that_is_neither_kind_is_refused():
+    with pytest.raises(UserError, match="target 1 is 2: expected a whole number, 0 to 1"):
+        describe_frames(predictions([0, 2], [0, 0]), table([0, 2], ["", ""]))
+    with pytest.raises(UserError, match="truth 0 is 2"):
+        auc_shares(np.zeros((1, 2)), np.array([2, 0]))
+    with pytest.raises(UserError, match="truth 1 is -1"):
+        log_loss_shares(np.zeros((1, 2)), np.array([1, -1]))
+
+
+def test_logits_of_half_precision_are_averaged_in_double():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 4, 900).astype(np.float16)
+    frames = describe_frames(
+        predictions([0, 1] * 450, logits), table([0, 1] * 450, [f"{n % 2} {n // 300}" for n in range(900)])
+    )
+    assert forgery_metrics(logits, frames) == forgery_metrics(logits.astype(np.float64), frames)

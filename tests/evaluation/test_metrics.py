@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from fer_repro.errors import UserError
 from fer_repro.evaluation import metrics
+from fer_repro.evaluation.calibration import fit_temperature, log_likelihood_loss, reliability_table
 
 HAND = [
     # targets, predicted, K, accuracy, mean class accuracy, macro F1
@@ -64,3 +66,86 @@ def test_a_class_without_samples_has_no_recall():
 
 def test_softmax_survives_large_logits():
     assert metrics.softmax(np.array([[1000.0, 1000.0]])).tolist() == [[0.5, 0.5]]
+
+
+KINDS = (np.uint8, np.int8, np.int16, np.uint64, np.float16, np.float64)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_of_any_whole_type_count_alike(kind):
+    rng = np.random.default_rng(0)
+    targets = np.tile(np.arange(100), 3)
+    probabilities = rng.dirichlet(np.full(100, 0.1), 300)
+    predicted = np.where(rng.random(300) < 0.5, targets, probabilities.argmax(1))
+    small, guessed = targets.astype(kind), predicted.astype(kind)
+    assert metrics.macro_f1(small, small, 100) == 1
+    assert (metrics.confusion_matrix(small, guessed, 100) == sk.confusion_matrix(targets, predicted)).all()
+    assert metrics.macro_f1(small, guessed, 100) == pytest.approx(
+        sk.f1_score(targets, predicted, average="macro")
+    )
+    assert metrics.accuracy(small, guessed) == sk.accuracy_score(targets, predicted)
+    for measure in (metrics.recalls, metrics.mean_class_accuracy):
+        assert np.array_equal(measure(small, guessed, 100), measure(targets, predicted, 100))
+    wide = metrics.classification_metrics(targets, probabilities)
+    assert metrics.classification_metrics(small, probabilities) == wide
+
+
+def test_truth_values_are_labels():
+    truth = np.array([True, False, True])
+    assert metrics.confusion_matrix(truth, ~truth, 2).tolist() == [[0, 1], [2, 0]]
+    assert metrics.recalls(truth, truth, 2).tolist() == [1, 1]
+
+
+BAD_LABELS = {
+    "negative": ([0, -1, 1], r"target 1 is -1: expected a whole number, 0 to 2"),
+    "beyond the last": ([0, 1, 3], r"target 2 is 3: expected a whole number, 0 to 2"),
+    "no whole number": ([0, 1.5, 1], r"target 1 is 1\.5: expected a whole number, 0 to 2"),
+    "not a number": ([0, np.nan, 1], r"target 1 is nan: expected"),
+    "infinite": ([np.inf, 0, 1], r"target 0 is inf: expected"),
+    "in columns": ([[0], [1], [2]], r"targets are int64 of the shape \(3, 1\): expected one whole number"),
+    "words": (["a", "b", "c"], r"targets are <U1 of the shape \(3,\): expected one whole number"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_LABELS)
+def test_labels_that_are_no_class_are_refused(case):
+    labels, message = BAD_LABELS[case]
+    targets, predicted = np.array(labels), np.array([0, 1, 2])
+    probabilities = np.full((3, 3), 1 / 3)
+    measures = [
+        lambda: metrics.confusion_matrix(targets, predicted, 3),
+        lambda: metrics.recalls(targets, predicted, 3),
+        lambda: metrics.macro_f1(targets, predicted, 3),
+        lambda: metrics.expected_calibration_error(targets, probabilities),
+        lambda: metrics.negative_log_likelihood(targets, probabilities),
+        lambda: metrics.classification_metrics(targets, probabilities),
+        lambda: reliability_table(targets, probabilities),
+        lambda: log_likelihood_loss(targets, probabilities),
+        lambda: fit_temperature(targets, probabilities),
+    ]
+    for measure in measures:
+        with pytest.raises(UserError, match=message):
+            measure()
+    with pytest.raises(UserError, match="prediction"):
+        metrics.confusion_matrix(predicted, targets, 3)
+
+
+def test_labels_for_other_samples_are_refused():
+    with pytest.raises(UserError, match=r"predictions are int64 of the shape \(1,\): expected .*\(3,\)"):
+        metrics.accuracy(np.array([0, 1, 2]), np.array([0]))
+    with pytest.raises(UserError, match=r"targets are .*\(1,\): expected .*\(3,\)"):
+        metrics.expected_calibration_error(np.array([0]), np.eye(3))
+
+
+def test_half_precision_loses_no_sum():
+    rng = np.random.default_rng(1)
+    logits = rng.normal(0, 3, (5000, 7)).astype(np.float16)
+    targets, probabilities = logits.argmax(1), metrics.softmax(logits).astype(np.float16)
+    wide = probabilities.astype(np.float64)
+    assert metrics.classification_metrics(targets, probabilities) == metrics.classification_metrics(
+        targets, wide
+    )
+    assert reliability_table(targets, probabilities).equals(reliability_table(targets, wide))
+    assert log_likelihood_loss(targets, logits) == log_likelihood_loss(targets, logits.astype(np.float64))
+    gone = np.array([[1.0, 0.0]], np.float16)  # 1e-15 is 0 there
+    assert metrics.negative_log_likelihood(np.array([1]), gone) == pytest.approx(15 * np.log(10))

@@ -5,6 +5,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from fer_repro.errors import UserError
 from fer_repro.evaluation.statistics import (
     blocks,
     class_balanced_mean,
@@ -258,3 +259,37 @@ def test_a_class_of_one_sample_is_missing_in_some_draws(seed):
         )
     found = sample_interval(correct, 0.9, 40, targets, seed)
     assert [found.low, found.high] == pytest.approx(list(np.quantile(draws, [0.05, 0.95])))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.uint16, np.float32])
+def test_labels_of_any_whole_type_give_the_same_interval(kind):
+    targets = np.tile(np.arange(100), 3)
+    correct, clusters = hits(0.6, 300), np.arange(300) // 2
+    for groups in (None, clusters):
+        wide = sample_interval(correct, 0.95, 50, targets, clusters=groups)
+        assert sample_interval(correct, 0.95, 50, targets.astype(kind), clusters=groups) == wide
+    assert class_balanced_mean(correct, targets.astype(kind)) == class_balanced_mean(correct, targets)
+    assert np.array_equal(
+        mean_shares(correct[None], targets.astype(kind))[1], mean_shares(correct[None], targets)[1]
+    )
+
+
+@pytest.mark.parametrize("labels", [[0, -1, 1], [0, 0.5, 1], [0, np.nan, 1], [0, 1]])
+def test_labels_that_are_no_class_give_no_interval(labels):
+    correct, targets = np.ones(3), np.array(labels)
+    for clusters in (None, np.array([0, 0, 1])):
+        with pytest.raises(UserError, match=r"targets? .*expected"):
+            sample_interval(correct, 0.95, 10, targets, clusters=clusters)
+    for measure in (class_balanced_mean, lambda hit, labels: mean_shares(hit[None], labels)):
+        with pytest.raises(UserError, match=r"targets? .*expected"):
+            measure(correct, targets)
+
+
+@pytest.mark.parametrize("test", [mcnemar_exact, mcnemar_mid])
+def test_hits_are_truth_values_not_labels(test):
+    first, second = hits(0.6, 50), hits(0.5, 50, seed=1)
+    assert test(first.astype(np.uint8), second.astype(float)) == test(first, second)
+    with pytest.raises(UserError, match="hit 1 is 2: expected a whole number, 0 to 1"):
+        test(np.array([0, 2, 1]), np.array([0, 1, 1]))
+    with pytest.raises(UserError, match="hit 0 is nan"):
+        test(np.array([np.nan, 1]), np.array([0, 1]))

@@ -215,6 +215,16 @@ def test_the_last_embedding_may_be_named_and_no_further_one():
             cosine_scores(rows, np.array(first), np.array(second))
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float64, bool])
+def test_rows_of_pairs_may_have_any_whole_type(kind):
+    rows = np.array([[1.0, 0.0], [0.6, 0.8]])
+    first, second = np.array([0, 1, 1]), np.array([1, 1, 0])
+    expected = cosine_scores(rows, first, second)
+    assert np.array_equal(cosine_scores(rows, first.astype(kind), second.astype(kind)), expected)
+    with pytest.raises(UserError, match=r"row of pair 0 is 0\.5: expected a whole number"):
+        cosine_scores(rows, np.array([0.5]), np.array([1]))
+
+
 def test_scores_are_cosines():
     rng = np.random.default_rng(0)
     embeddings = rng.normal(size=(5, 3)).astype(np.float32)
