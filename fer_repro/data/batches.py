@@ -130,7 +130,7 @@ def batch_bounds(count: int, size: int, least: int = 2) -> list[tuple[int, int]]
     Args:
         count: items.
         size: items per batch.
-        least: batch norm needs two, and every process and part of a step one.
+        least: batch norm needs two in every part of a step, and every process one of each part.
 
     Returns:
         Begin and end of each batch.

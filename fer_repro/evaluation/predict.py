@@ -156,6 +156,8 @@ def validation(
         network.eval()
         tally = torch.zeros(3, dtype=torch.float64, device=fabric.device)
         for items in item_batches(screen, batch_size, fabric):
+            if not len(items.targets):  # others have them all; the mean of none is NaN
+                continue
             shown = screen.clean(items)
             with torch.no_grad(), fabric.autocast():
                 output = network(*shown.inputs)

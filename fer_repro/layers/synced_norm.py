@@ -44,6 +44,8 @@ class SyncedBatchNorm(_BatchNorm):
         ones = values.new_full((1,), values.numel() / values.shape[1])
         sums = _Sum.apply(torch.cat([values.sum(others), ones]))
         count = sums[-1].detach()
+        if count < 2:
+            raise ValueError(f"expected two values or more per channel in training, found {int(count)}")
         mean = sums[:-1] / count
         centred = values - mean.view(shape)
         variance = _Sum.apply(centred.square().sum(others)) / count

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from fer_repro.config import RunConfig
 from fer_repro.data.batches import Screen, Shown, batch_bounds
@@ -115,7 +116,7 @@ def fit(
         watch: numbers of the network that each epoch's record is to keep.
 
     Raises:
-        UserError: the loss is no longer finite.
+        UserError: the loss is no longer finite, or a part of a batch has too few items for the network.
     """
     running = Fit(network, loss, view, split, config, fabric, checkpoint)
     state, paces, trained = running.state, [], 0.0
@@ -161,6 +162,7 @@ class Fit:
             keep_freed_memory()
         self.screen = Screen(view, split, recipe.image_size, _mover(fabric.device))
         items = epoch_length(view, split, recipe.sampling)
+        self._check_parts(items)
         has_weights = any(parameter.requires_grad for parameter in loss.parameters())
         self.loss: nn.Module = fabric.to_device(loss)
         # CPUs stay contiguous: torch 2.14.1 corrupted its heap there (width 8, batch of 7, two threads)
@@ -283,8 +285,26 @@ class Fit:
         }
 
     def _bounds(self, items: int) -> list[tuple[int, int]]:
-        parts = self.fabric.world_size * self.config.recipe.accumulate
-        return batch_bounds(items, self.config.recipe.batch_size, max(2, parts))
+        # two for each part of a batch, of which every process takes one at least
+        least = self.config.recipe.accumulate * max(2, self.fabric.world_size)
+        return batch_bounds(items, self.config.recipe.batch_size, least)
+
+    def _check_parts(self, items: int) -> None:
+        """Refuse batches whose parts are too small: a process without items, or batch norm over one."""
+        recipe, processes = self.config.recipe, self.fabric.world_size
+        norms = has_batch_norm(self.network)
+        least = recipe.accumulate * (max(2, processes) if norms else processes)
+        smallest = min(end - begin for begin, end in self._bounds(items))
+        if smallest >= least:
+            return
+        shared = f" in {processes} processes" if processes > 1 else ""
+        reason = "batch norm needs two items in each part" if norms else "each part needs an item"
+        where = f"{self.config.dataset}/{self.config.method}/{self.config.arm}"
+        raise UserError(
+            f"{where}: {items} training items, batch_size {recipe.batch_size} and accumulate "
+            f"{recipe.accumulate}{shared} give a batch of {smallest}: {reason}; expected batch_size and "
+            f"training items of {least} or more, or a smaller accumulate"
+        )
 
     def _parts(self) -> Iterator[Part]:
         """Show this process's parts of the epoch's remaining batches; small ones are augmented in rows."""
@@ -314,6 +334,15 @@ class Fit:
             for pictures in shown.inputs
         ]
         return Shown(tuple(inputs), shown.targets)
+
+
+def has_batch_norm(network: nn.Module) -> bool:
+    """Say whether a network in training normalises by what it sees; frozen batch norm does not."""
+    mode = network.training
+    network.train()  # some networks keep their batch norm in evaluation mode
+    found = any(isinstance(module, _BatchNorm) and module.training for module in network.modules())
+    network.train(mode)
+    return found
 
 
 def _mover(device: torch.device) -> Callable[[Tensor], Tensor]:

@@ -93,6 +93,10 @@ def main(result):
             augmentation = make_config().recipe.augmentation
             logits, means = predict(network, screen, fabric, 7, augmentation, 2, 1)
             found["predicted"] = [logits.tolist(), means.tolist(), embed(network, screen, fabric, 7).tolist()]
+            alone = Screen(Faces(), make_split(1), 16, fabric.to_device)  # the second process has none of it
+            logits, means = predict(network, alone, fabric, 7, augmentation, 2, 1)
+            numbers = validation(alone, fabric, 7)(network)
+            found["alone"] = [logits.tolist(), means.tolist(), numbers]
     found["seen"] = gathered(WatchedScreen.seen, fabric)
     if fabric.is_global_zero:
         torch.save(found, result)

@@ -6,14 +6,18 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import tiny_run
 import torch
-from tiny_run import PlainNet, make_config, make_split, run, validate_on
+from tiny_run import PARAMS, PlainNet, TinyNet, make_config, make_split, run, validate_on
 from torch import nn
 
 from fer_repro.config import OptimiserConfig
+from fer_repro.data.store import write_store
 from fer_repro.errors import UserError
+from fer_repro.pipeline.run import train_run
 from fer_repro.training.checkpoint import Checkpoint
 from fer_repro.training.seeding import make_deterministic
 
@@ -297,3 +301,95 @@ def test_faster_algorithms_are_allowed_when_determinism_is_not_asked_for():
     assert not torch.are_deterministic_algorithms_enabled()
     make_deterministic(runtime)
     assert torch.are_deterministic_algorithms_enabled()
+
+
+class FrozenNormNet(TinyNet):
+    """Batch norm that stays in evaluation mode normalises nothing by what it sees."""
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.body[1].eval()
+        return self
+
+
+class CountingNet(TinyNet):
+    """Notes how many images every training pass sees."""
+
+    def forward(self, images):
+        if self.training:
+            self.seen.append(len(images))
+        return super().forward(images)
+
+
+@pytest.mark.parametrize(
+    ("count", "batch_size", "accumulate", "parts"),
+    [
+        (34, 32, 2, [17, 17]),  # no last batch of two in halves
+        (35, 32, 2, [17, 18]),
+        (36, 32, 2, [16, 16, 2, 2]),
+        (37, 32, 3, [12, 12, 13]),
+        (33, 32, 1, [33]),
+        (4, 4, 2, [2, 2]),
+        (2, 32, 1, [2]),
+    ],
+)
+def test_every_part_holds_two_items_for_batch_norm(tmp_path, count, batch_size, accumulate, parts):
+    network = CountingNet()
+    network.seen = []
+    config = make_config(epochs=1, batch_size=batch_size, accumulate=accumulate)
+    run(config, Checkpoint(tmp_path / "s", "x"), network=network, split=make_split(count))
+    assert network.seen == parts
+
+
+@pytest.mark.parametrize(
+    ("count", "batch_size", "accumulate", "least"),
+    [(45, 1, 1, 2), (45, 8, 5, 10), (45, 8, 9, 18), (1, 8, 1, 2), (3, 8, 2, 4)],
+)
+def test_batch_norm_over_single_items_is_refused(tmp_path, count, batch_size, accumulate, least):
+    config = make_config(epochs=1, batch_size=batch_size, accumulate=accumulate)
+    with pytest.raises(UserError, match=r"batch norm needs two items in each part") as caught:
+        run(config, Checkpoint(tmp_path / "s", "x"), split=make_split(count))
+    for told in (f"{count} training items", f"batch_size {batch_size}", f"accumulate {accumulate}"):
+        assert told in str(caught.value)
+    assert f"of {least} or more" in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [PlainNet, FrozenNormNet])
+def test_single_items_train_without_batch_norm(tmp_path, make):
+    config = make_config(epochs=1, batch_size=1)
+    fitted = run(config, Checkpoint(tmp_path / "s", "x"), network=make(), split=make_split(3))
+    assert fitted.images == 3
+    run(
+        make_config(epochs=1, batch_size=1),
+        Checkpoint(tmp_path / "t", "x"),
+        network=make(),
+        split=make_split(1),
+    )
+
+
+def test_more_parts_than_items_are_refused_without_batch_norm(tmp_path):
+    config = make_config(epochs=1, batch_size=4, accumulate=5)
+    with pytest.raises(UserError, match=r"batch_size 4 and accumulate 5 .*each part needs an item"):
+        run(config, Checkpoint(tmp_path / "s", "x"), network=PlainNet())
+
+
+@pytest.mark.parametrize("changes", [{"batch_size": 32, "accumulate": 2}, {"batch_size": 1}])
+def test_a_run_trains_on_pairs_of_images_or_says_why_not(tmp_path, changes):
+    counts = (34, 4, 4)
+    images = np.random.default_rng(0).integers(0, 256, (42, 32, 32)).astype(np.uint8)
+    samples = pd.DataFrame({"image": range(42), "label": np.arange(42) % 2, "subject": "", "clip": ""})
+    samples["split"] = np.repeat(["train", "val", "test"], counts)
+    write_store(tmp_path / "prepared" / "synthetic", "synthetic", ("happy", "sad"), images, samples, {})
+    roots = {f"{name}_root": tmp_path / name for name in ("ckpt", "timings", "out", "prepared")}
+    small = {"recipe.model.width": 4, "recipe.epochs": 1, "recipe.tta_copies": 0, "recipe.image_size": 32}
+    overrides = {**small, "runtime.threads": 1, **{f"recipe.{key}": value for key, value in changes.items()}}
+
+    def train():
+        return train_run(PARAMS, "rmn", "synthetic", 0, overrides=overrides, arms=["no_mask"], **roots)
+
+    if changes["batch_size"] > 1:
+        assert train().metrics["no_mask"]["epochs"] == 1
+        return
+    with pytest.raises(UserError, match=r"batch_size 1 and accumulate 1 .*batch norm needs two items"):
+        train()
+    assert not list(tmp_path.glob("out/**/*.*"))

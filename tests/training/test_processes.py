@@ -57,6 +57,13 @@ def test_predictions_and_embeddings_come_once_and_in_order(runs):
         assert torch.allclose(torch.tensor(one), torch.tensor(two), atol=1e-4)
 
 
+def test_a_lone_item_leaves_the_other_process_nothing_to_spoil(runs):
+    (logits, means, numbers), other = (found["alone"] for found in runs)
+    assert torch.allclose(torch.tensor(logits), torch.tensor(other[0]), atol=1e-4)
+    assert torch.allclose(torch.tensor(means), torch.tensor(other[1]), atol=1e-4)
+    assert other[2] == pytest.approx(numbers, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [

@@ -109,8 +109,10 @@ def validate_on(split):
     return validate
 
 
-def run(config, checkpoint, validate=None, log=lambda record: None, pause=0.0, loss=None, network=None):
-    split = make_split()
+def run(
+    config, checkpoint, validate=None, log=lambda record: None, pause=0.0, loss=None, network=None, split=None
+):
+    split = make_split() if split is None else split
     make_deterministic(config.runtime)
     seed_everything(config.seed)
     network = network or (PausingNet(pause) if pause else TinyNet())
