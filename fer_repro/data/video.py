@@ -8,11 +8,14 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
+from fer_repro.data.containers import read_promise
 from fer_repro.errors import UserError
 
 Result = TypeVar("Result")
 FILMS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
-WHOLE = 0.9  # a video with a smaller share of the frames that its header promises is cut off
+WHOLE = 0.9  # a video with a smaller share of what its tables list is cut off
+AGAIN = 1000  # calls in a row that give no frame end a video; each may stand for a damaged one
+MOST_FRAMES = 1 << 31
 
 
 def frame_positions(count: int, wanted: int) -> np.ndarray:
@@ -29,21 +32,12 @@ def frame_positions(count: int, wanted: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, wanted).astype(np.int64))
 
 
-def promised_frames(path: Path) -> int:
-    """How many frames the header of a video promises; 0 if it does not say.
-
-    Raises:
-        UserError: the file is missing or no video.
-    """
-    with _opened(path) as capture:
-        return _promised(capture)
-
-
 def map_frames(path: Path, wanted: int, function: Callable[[int, np.ndarray], Result]) -> list[Result]:
     """Apply a function to equally spaced frames of a video, in one pass over it.
 
-    Frames are decoded one after the other, because seeking is not exact. Where the header gives a wrong
-    number of frames, the video is read a second time with the true one.
+    Frames are decoded one after the other, because seeking is not exact. Where the header gives another
+    number of frames than decode, the video is read a second time with the true one. A frame that cannot be
+    given is replaced by the next one that can.
 
     Args:
         path: the video.
@@ -56,17 +50,54 @@ def map_frames(path: Path, wanted: int, function: Callable[[int, np.ndarray], Re
     Raises:
         UserError: naming the file: it is missing, no video, without frames, or cut off.
     """
-    promised = promised_frames(path)
+    with opened(path) as capture:
+        promised = _promised(capture)
     results, decoded = _one_pass(path, promised, wanted, function)
+    check_whole(path, decoded, promised)
+    if decoded != promised:
+        results, _ = _one_pass(path, decoded, wanted, function)
+    if not results:
+        raise UserError(f"{path}: none of {decoded} frames can be given; expected a whole video")
+    return results
+
+
+def check_whole(path: Path, decoded: int, promised: int = 0) -> None:
+    """Refuse a video that is cut off, where that is certain: its header's count of frames is an estimate.
+
+    Args:
+        path: the video.
+        decoded: how many frames it gave.
+        promised: how many its header says, for the message.
+
+    Raises:
+        UserError: it gave none, or much less than its own tables and sizes say it holds.
+    """
     if decoded == 0:
         raise UserError(f"{path}: no frame can be decoded; expected a whole video")
-    if decoded == promised:
-        return results
-    if decoded < WHOLE * promised:
-        raise UserError(
-            f"{path}: ends after {decoded} of {promised} frames: the file is cut off; fetch it again"
-        )
-    return _one_pass(path, decoded, wanted, function)[0]
+    certain = read_promise(path)
+    if decoded + 1 >= WHOLE * certain.frames and (certain.frames or certain.share >= WHOLE):
+        return
+    total = certain.frames or promised
+    of = f" of {total}" if total > decoded else ""
+    part = "" if certain.frames else f", {certain.share:.0%} of its bytes are there"
+    raise UserError(f"{path}: ends after {decoded}{of} frames: the file is cut off{part}; fetch it again")
+
+
+def grabbed(capture: cv2.VideoCapture) -> Iterator[int]:
+    """Go through a video's frames and count them from 0; damaged ones in the middle do not end it."""
+    position = failures = 0
+    while failures < AGAIN:
+        if capture.grab():
+            yield position
+            position, failures = position + 1, 0
+        else:
+            failures += 1
+
+
+def retrieved(capture: cv2.VideoCapture) -> np.ndarray | None:
+    """Give the grabbed frame as (H, W, 3) uint8 RGB, upright; None if it cannot be given."""
+    read, frame = capture.retrieve()
+    return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) if read else None
 
 
 def _one_pass(
@@ -75,20 +106,24 @@ def _one_pass(
     """The results for a video of ``count`` frames, and how many frames it really has."""
     positions = set(frame_positions(count, wanted).tolist()) if count > 0 else set()
     results: list[Result] = []
-    position = 0
-    with _opened(path) as capture:
-        while capture.grab():
-            if position in positions:
-                read, frame = capture.retrieve()
-                if not read:
-                    raise UserError(f"{path}: frame {position} cannot be decoded; expected a whole video")
-                results.append(function(position, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)))
-            position += 1
-    return results, position
+    decoded = owed = 0
+    with opened(path) as capture:
+        for position in grabbed(capture):
+            decoded, owed = position + 1, owed + (position in positions)
+            frame = retrieved(capture) if owed else None
+            if frame is not None:
+                results.append(function(position, frame))
+                owed -= 1
+    return results, decoded
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
+def opened(path: Path) -> Iterator[cv2.VideoCapture]:
+    """Open a video and close it again.
+
+    Raises:
+        UserError: the file is missing or no video.
+    """
     if not path.is_file():
         raise UserError(f"{path}: no such file; expected a video")
     capture = cv2.VideoCapture(str(path))
@@ -101,4 +136,6 @@ def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
 
 
 def _promised(capture: cv2.VideoCapture) -> int:
-    return max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+    """How many frames the header says, 0 if that is no count; live recordings have none."""
+    count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    return int(count) if 0 < count < MOST_FRAMES else 0

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from fer_repro.data.pictures import COLOUR, GREY, still_count
-from fer_repro.data.video import FILMS, WHOLE, map_frames, promised_frames
+from fer_repro.data.pictures import COLOUR, GREY, listed, still_count
+from fer_repro.data.video import FILMS, check_whole, grabbed, map_frames, opened, retrieved
 from fer_repro.errors import UserError
 from fer_repro.inference.faces_in import Face
 
@@ -169,22 +168,22 @@ def film(path: Path, every: int = 1, start: int = 0) -> Iterator[tuple[int, np.n
         The frame's number from 0, and its pixels (H, W, 3) uint8 RGB.
 
     Raises:
-        UserError: it is no video, or ends long before its header says; frames before that were given.
+        UserError: it is no video, is cut off, or some frames cannot be given; all others were given before.
     """
-    promised, at = promised_frames(path), 0
-    capture = cv2.VideoCapture(str(path))
-    try:
-        while capture.grab():
-            if at >= start and at % every == 0:
-                read, frame = capture.retrieve()
-                if not read:
-                    raise UserError(f"{path}: frame {at} cannot be decoded; expected a whole video")
-                yield at, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-            at += 1
-    finally:
-        capture.release()
-    if at == 0 or at < WHOLE * promised:
-        raise UserError(f"{path}: ends after {at} of {promised} frames: the file is cut off or damaged")
+    lost, decoded = [], 0
+    with opened(path) as capture:
+        for at in grabbed(capture):
+            decoded = at + 1
+            if at < start or at % every:
+                continue
+            frame = retrieved(capture)
+            if frame is None:
+                lost.append(str(at))
+            else:
+                yield at, frame
+    check_whole(path, decoded)
+    if lost:
+        raise UserError(f"{path}: damaged, these frames cannot be given: {listed(lost)}")
 
 
 def _seen(source: str, at: int, image: np.ndarray, look: Look) -> Seen:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from fer_repro.data import video
-from fer_repro.data.video import frame_positions, map_frames, promised_frames
+from fer_repro.data.containers import read_promise
+from fer_repro.data.video import frame_positions, map_frames
 from fer_repro.errors import UserError
 
 
@@ -52,7 +53,7 @@ def test_no_positions_is_an_error(count, wanted):
 @pytest.mark.parametrize(("suffix", "codec"), [(".avi", "MJPG"), (".mp4", "mp4v")])
 def test_the_right_frames_come_in_rgb(tmp_path, suffix, codec):
     path = write_film(tmp_path / f"film{suffix}", codec=codec)
-    assert promised_frames(path) == 40
+    assert read_promise(path) == (40, 1.0)
     assert map_frames(path, 4, number_of) == [(0, 0), (13, 13), (26, 26), (39, 39)]
     assert len(map_frames(path, 64, number_of)) == 40
 
@@ -74,6 +75,49 @@ def test_a_wrong_header_is_found_out(tmp_path, monkeypatch, promised):
     path = write_film(tmp_path / "film.avi")
     monkeypatch.setattr(video, "_promised", lambda capture: promised)
     assert map_frames(path, 4, number_of) == [(0, 0), (13, 13), (26, 26), (39, 39)]
+
+
+class Faulty:
+    """Cannot grab the frames of ``lost`` and cannot give those of ``kept_back``.
+
+    It holds a capture: OpenCV's types crash when they are derived from.
+    """
+
+    make = cv2.VideoCapture
+
+    lost: tuple[int, ...] = ()
+    kept_back: tuple[int, ...] = ()
+
+    def __init__(self, path):
+        self.capture = Faulty.make(path)
+        self.at = -1
+
+    def __getattr__(self, name):
+        return getattr(self.capture, name)
+
+    def grab(self):
+        self.at += 1
+        return self.capture.grab() and self.at not in self.lost
+
+    def retrieve(self):
+        return (False, None) if self.at in self.kept_back else self.capture.retrieve()
+
+
+def test_a_damaged_frame_does_not_end_a_video(tmp_path, monkeypatch):
+    path = write_film(tmp_path / "film.avi")
+    monkeypatch.setattr(video.cv2, "VideoCapture", Faulty)
+    monkeypatch.setattr(Faulty, "lost", (10, 11))
+    assert map_frames(path, 4, number_of) == [(0, 0), (12, 14), (24, 26), (37, 39)]
+
+
+def test_a_frame_that_is_not_given_is_replaced_by_the_next(tmp_path, monkeypatch):
+    path = write_film(tmp_path / "film.avi")
+    monkeypatch.setattr(video.cv2, "VideoCapture", Faulty)
+    monkeypatch.setattr(Faulty, "kept_back", (13, 14, 39))
+    assert map_frames(path, 4, number_of) == [(0, 0), (15, 15), (26, 26)]
+    monkeypatch.setattr(Faulty, "kept_back", tuple(range(40)))
+    with pytest.raises(UserError, match=r"film\.avi: none of 40 frames can be given"):
+        map_frames(path, 4, number_of)
 
 
 def test_a_film_that_is_cut_off(tmp_path):
