@@ -1,6 +1,7 @@
 """What the user is told about a mistake: one message, with the place and the nearest valid choice."""
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 LONGEST = 2000  # characters of a message
@@ -23,5 +24,20 @@ def one_line(message: str) -> str:
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Say which valid choice comes nearest to ``name``: "did you mean 'x'?" or the list of all."""
     options = sorted(choices)
-    close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(options) or 'none'}"
+    return did_you_mean(name, options) or f"valid: {', '.join(options) or 'none'}"
+
+
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
+    """Name the choice that comes nearest, whatever its capitals: "did you mean 'x'?", or "" if none does."""
+    options = {_plain(choice): choice for choice in choices}
+    close = difflib.get_close_matches(_plain(name), options, n=1, cutoff=0.5)
+    if not close:
+        return ""
+    found = options[close[0]]
+    same = found != name and unicodedata.normalize("NFC", found) == unicodedata.normalize("NFC", name)
+    form = f" It looks the same and has another Unicode form: {found!a}, not {name!a}" if same else ""
+    return f"did you mean '{found}'?{form}"
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

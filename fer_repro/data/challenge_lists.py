@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fer_repro.data.names import is_listed_file
 from fer_repro.errors import UserError
 
 
@@ -34,7 +35,7 @@ def find_list(challenge: ChallengeList, folders: Sequence[Path]) -> Path | None:
     paths = (
         folder / f"{stem}{end}" for folder in folders for stem in challenge.stems for end in (".txt", "")
     )
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if is_listed_file(path)), None)
 
 
 def read_list(path: Path, challenge: ChallengeList) -> dict[str, int]:

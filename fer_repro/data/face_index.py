@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fer_repro.data.faces import Box
+from fer_repro.data.names import composed
 from fer_repro.errors import UserError, nearest
 
 FACES = "faces.parquet"
@@ -64,10 +65,11 @@ class FaceIndex:
             for number, box in enumerate(boxes)
         ]
         if rows:
-            self.faces[video] = np.array(rows, np.float32)
+            self.faces[composed(video)] = np.array(rows, np.float32)
 
     def boxes(self, video: str) -> dict[int, list[Box]] | None:
         """Faces of a video by frame, the one that is cut out first; None if it has no row."""
+        video = composed(video)
         if video not in self.faces:
             return None
         found: dict[int, list[Box]] = defaultdict(list)
@@ -125,7 +127,9 @@ def read_face_index(path: Path) -> FaceIndex:
     faces = faces.sort_values(["video", "frame", "videosubject"], kind="stable")
     numbers = faces[list(_NUMBERS)].to_numpy(np.float32)
     videos, starts = np.unique(faces["video"].to_numpy(object), return_index=True)
-    parts = dict(zip(map(str, videos), np.split(numbers, starts[1:]), strict=True)) if len(videos) else {}
+    parts = (
+        dict(zip(map(composed, videos), np.split(numbers, starts[1:]), strict=True)) if len(videos) else {}
+    )
     return FaceIndex(detector, int(frames), box, parts)
 
 

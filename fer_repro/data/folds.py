@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fer_repro.data.names import is_listed_file
 from fer_repro.data.protocols import check_subjects
 from fer_repro.errors import UserError
 
@@ -124,7 +125,7 @@ def ckplus_folds(labels: Mapping[str, str], folder: Path) -> tuple[dict[str, int
     """
     path = folder / CKPLUS_LIST
     subjects = {sequence.partition("/")[0] for sequence in labels}
-    if not path.is_file():
+    if not is_listed_file(path):
         folds = subject_folds(subjects)
         note = f"Folds: subjects sorted and dealt to ten folds; {CKPLUS_LIST} is not there to confirm it."
         if len(subjects) != CKPLUS_SUBJECTS:

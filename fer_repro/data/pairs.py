@@ -12,7 +12,6 @@ images.
 """
 
 import csv
-import difflib
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -23,9 +22,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fer_repro.data.names import composed
 from fer_repro.data.samples import Converted, place
 from fer_repro.data.store import Store
-from fer_repro.errors import UserError, nearest
+from fer_repro.errors import UserError, did_you_mean, nearest
 
 PAIRS = "pairs.csv"
 COLUMNS = ("list", "first", "second", "same", "fold")
@@ -86,11 +86,11 @@ def _read_list(
     folds, size, body = _heading(path, numbered)
     people: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
     for row, (subject, number) in enumerate(zip(samples["subject"], samples["number"], strict=True)):
-        people[subject][number].append(row)
+        people[composed(subject)][number].append(row)
     rows = []
     for position, (line, text) in enumerate(body):
         where = f"{path}: line {line}"
-        fields = [field.strip() for field in text.split("\t")] if "\t" in text else text.split()
+        fields = [composed(field.strip()) for field in (text.split("\t") if "\t" in text else text.split())]
         if len(fields) not in (3, 4):
             raise UserError(f"{where}: {text[:60]!r}: expected 'name i j' or 'name i name j'")
         same = len(fields) == 3
@@ -149,8 +149,7 @@ def _find_image(where: str, person: str, number: str, people: dict[str, dict[int
 def _near(name: str, choices: Iterable[str], what: str) -> str:
     """Say the nearest choice, of which there may be too many to list."""
     options = list(choices)
-    close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'?" if close else f"none of the {len(options)} {what} comes near"
+    return did_you_mean(name, options) or f"none of the {len(options)} {what} comes near"
 
 
 def _read_table(
@@ -162,7 +161,7 @@ def _read_table(
             f"{path}: line {numbered[0][0]}: columns are {','.join(header)}: expected first,second,same or "
             "first,second,same,fold"
         )
-    files = {file: row for row, file in enumerate(samples["file"])}
+    files = {composed(file): row for row, file in enumerate(samples["file"])}
     subjects = samples["subject"].tolist()
     rows = []
     for line, text in numbered[1:]:
@@ -170,6 +169,7 @@ def _read_table(
         fields = _cells(text, where)
         if len(fields) != len(header):
             raise UserError(f"{where}: {len(fields)} columns: expected {len(header)}, {','.join(header)}")
+        fields[:2] = map(composed, fields[:2])
         for file in fields[:2]:
             if file not in files:
                 raise UserError(f"{where}: image {file[:80]!r} is unknown; {_near(file, files, 'images')}")

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from fer_repro.data.names import composed
 from fer_repro.data.pictures import Picture, subfolders, visible
 from fer_repro.errors import UserError
 
@@ -27,8 +28,8 @@ def find_folder(path: Path) -> Path:
 
 
 def find_people(folder: Path) -> tuple[str, ...]:
-    """The people's names in label order: those of their folders, sorted."""
-    return tuple(person.name for person in subfolders(folder))
+    """The people's names in label order: those of their folders, sorted; accents composed."""
+    return tuple(composed(person.name) for person in subfolders(folder))
 
 
 def find_pictures(folder: Path) -> list[Picture]:
@@ -38,15 +39,20 @@ def find_pictures(folder: Path) -> list[Picture]:
     before its suffix, or -1: 4 of Abel_Pacheco_0004.jpg, 10 of s1/10.pgm.
 
     Raises:
-        UserError: a person's folder holds no image.
+        UserError: a person's folder holds no image, or another folder, whose images would be passed over.
     """
     pictures = []
     for label, person in enumerate(subfolders(folder)):
-        files = sorted((number_of(file), file.name, file) for file in visible(person) if _is_image(file))
+        entries = visible(person)
+        folders = [entry for entry in entries if entry.is_dir()]
+        if folders:
+            raise UserError(f"{folders[0]}: a folder in a person's folder; expected <person>/<image>")
+        files = sorted(filter(_is_image, entries), key=number_of)  # of equal numbers: by name, as they come
         if not files:
             raise UserError(f"{person}: no images; expected at least one of this person")
         pictures += [
-            Picture(file, label, "test", person.name, factors={"number": number}) for number, _, file in files
+            Picture(file, label, "test", composed(person.name), factors={"number": number_of(file)})
+            for file in files
         ]
     return pictures
 

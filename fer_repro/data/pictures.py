@@ -12,8 +12,10 @@ import pandas as pd
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fer_repro.data.folds import held_out
+from fer_repro.data.names import check_forms, check_links
 from fer_repro.data.samples import Converted, has_controls
 from fer_repro.errors import UserError
+from fer_repro.files import natural_order
 
 ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # of EXIF: how the camera was held, and when on its side
 GREY, COLOUR = ("L", "LA"), ("RGB", "RGBA", "P")
@@ -52,18 +54,30 @@ class Picture:
 
 
 def visible(folder: Path) -> list[Path]:
-    """Files and folders in ``folder``, sorted, without what systems leave behind (.DS_Store, Thumbs.db)."""
+    """Files and folders in ``folder``, without what systems leave behind (.DS_Store, Thumbs.db).
+
+    They are sorted with the numbers in their names by value: frames 1, 2, 10 stand in their order in time.
+
+    Raises:
+        UserError: one is a link that leads nowhere, or two names differ in their Unicode form alone.
+    """
     hidden = ("thumbs.db", "desktop.ini")
-    return sorted(
-        entry
-        for entry in folder.iterdir()
-        if not entry.name.startswith((".", "__")) and entry.name.lower() not in hidden
+    found = sorted(
+        (
+            entry
+            for entry in folder.iterdir()
+            if not entry.name.startswith((".", "__")) and entry.name.lower() not in hidden
+        ),
+        key=natural_order,
     )
+    check_links(found)
+    check_forms(found)
+    return found
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The visible folders in ``folder``, sorted."""
-    return [entry for entry in visible(folder) if entry.is_dir()]
+    """The visible folders in ``folder``, in alphabetical order, which is that of labels."""
+    return sorted(entry for entry in visible(folder) if entry.is_dir())
 
 
 def listed(names: Sequence[str]) -> str:

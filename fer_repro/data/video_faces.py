@@ -18,6 +18,7 @@ import pandas as pd
 from fer_repro.data.attachments import ConvertedFiles
 from fer_repro.data.face_index import FACES, FaceIndex, read_face_index, write_face_index
 from fer_repro.data.faces import Box, CascadeDetector, Crop, Detector, largest_face, plan_crop, with_margin
+from fer_repro.data.names import is_listed_file
 from fer_repro.data.pictures import check_files, listed
 from fer_repro.data.progress import progress
 from fer_repro.data.store import file_sha256
@@ -126,7 +127,7 @@ def convert_videos(
         UserError: there are no videos, two have one name, the index does not fit, or no face is found.
     """
     _check_videos(root, videos)
-    known = read_face_index(root / FACES) if (root / FACES).is_file() else None
+    known = read_face_index(root / FACES) if is_listed_file(root / FACES) else None
     if known is not None and known.frames != frames:
         raise UserError(
             f"{root / FACES}: holds faces of {known.frames} frames per video: expected {frames}; take it "

@@ -1,7 +1,8 @@
 """AFEW: clips of films, seven expressions; read as folders of frames, which FAN's code is trained on.
 
 Dhall, Goecke, Lucey, Gedeon, "Collecting Large, Richly Annotated Facial-Expression Databases from Movies",
-IEEE MultiMedia 2012; as in EmotiW 2018. One folder of frames per clip, in name order:
+IEEE MultiMedia 2012; as in EmotiW 2018. One folder of frames per clip, in name
+order, numbers by value:
 ``Train_AFEW/<Class>/<clip>/`` and ``Val_AFEW/<Class>/<clip>/`` (or ``train_afew/`` and ``val_afew/`` as in
 FAN's code, or ``Train/`` and ``Val/``). The publisher's clips are films: take the frames out and crop the
 faces before, for example with ffmpeg and a face detector.
@@ -22,6 +23,7 @@ import numpy as np
 
 from fer_repro.data.audit import Official
 from fer_repro.data.folds import held_out
+from fer_repro.data.names import composed
 from fer_repro.data.pictures import Picture, convert_pictures, listed, subfolders, visible
 from fer_repro.data.samples import Converted
 from fer_repro.errors import UserError, nearest
@@ -57,7 +59,7 @@ def convert(
             files = visible(clip)
             if not files:
                 empty.append(name)
-            turn = "val" if split == "train" and held_out(name.encode()) else split
+            turn = "val" if split == "train" and held_out(composed(name).encode()) else split
             pictures += [Picture(file, label, turn, clip=name) for file in files]
     converted = convert_pictures(path, pictures, append, expect, size, colour=True)
     note = "The publisher's Val is test; about one in eight clips of Train is val."

@@ -29,6 +29,7 @@ import numpy as np
 from fer_repro.data.audit import Official
 from fer_repro.data.challenge_lists import ChallengeList, mark_lists
 from fer_repro.data.folds import HELD_OUT
+from fer_repro.data.names import ListedFiles, is_listed_file
 from fer_repro.data.pictures import Picture, convert_pictures, listed, visible
 from fer_repro.data.samples import Converted
 from fer_repro.errors import UserError
@@ -115,23 +116,21 @@ def _read_sets(path: Path) -> tuple[list[Picture], int]:
             if not folder.is_dir():
                 raise UserError(f"{folder}: no such folder; expected {LAYOUT}")
         files = visible(path / name / "images")
+        notes = ListedFiles(path / name / "annotations")
         for file in sorted(files, key=lambda file: (len(file.stem), file.stem)):  # by number
-            annotation = path / name / "annotations" / file.stem
-            code = _code(_value(annotation, "exp"), f"{annotation}_exp.npy")
+            code = _code(_value(notes, file, "exp"), f"{notes.folder / file.stem}_exp.npy")
             if code >= len(CLASSES):
                 other += 1
                 continue
-            affect = {"valence": _value(annotation, "val"), "arousal": _value(annotation, "aro")}
+            affect = {"valence": _value(notes, file, "val"), "arousal": _value(notes, file, "aro")}
             pictures.append(Picture(file, code, split, factors=affect))
     return pictures, other
 
 
-def _value(annotation: Path, kind: str) -> float:
-    file = annotation.with_name(f"{annotation.name}_{kind}.npy")
+def _value(notes: ListedFiles, image: Path, kind: str) -> float:
+    file = notes.find(f"{image.stem}_{kind}.npy", str(image))
     try:
         return float(np.load(file, allow_pickle=False).item())
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such file; expected one for each image") from None
     except Exception as error:  # archives, pickles, and heads that promise more than there is room for
         raise UserError(f"{file}: not one number ({' '.join(str(error).split())})") from None
 
@@ -148,9 +147,10 @@ def _code(value: float, where: str) -> int:
 def _read_lists(path: Path) -> tuple[list[Picture], int, str]:
     """The pictures of the two lists, how many have another expression, and a note on RAN's lists."""
     pictures, other = [], 0
+    images = ListedFiles(path / "Manually_Annotated_Images")
     for name, split in LISTS_OF.items():
         places = (path / name, path / "Manually_Annotated_file_lists" / name)
-        file = next((place for place in places if place.is_file()), None)
+        file = next((place for place in places if is_listed_file(place)), None)
         if file is None:
             raise UserError(f"{places[0]}: no such file, nor {places[1]}; expected {LAYOUT}")
         for where, row in _rows(file):
@@ -158,7 +158,7 @@ def _read_lists(path: Path) -> tuple[list[Picture], int, str]:
             if code >= len(CLASSES):
                 other += 1
                 continue
-            pictures.append(_picture(path / "Manually_Annotated_Images", where, row, code, split))
+            pictures.append(_picture(images, where, row, code, split))
     keys = {picture.file.stem: picture.label for picture in pictures if picture.split == "test"}
     marked, note = mark_lists(LISTS, [path, path / "AffectNet_dir"], keys, set(keys))
     return [_marked(picture, marked) for picture in pictures], other, note
@@ -187,10 +187,8 @@ def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
             ) from None
 
 
-def _picture(images: Path, where: str, row: dict[str, str], code: int, split: str) -> Picture:
-    file = images / row["subDirectory_filePath"]
-    if not file.is_file():
-        raise UserError(f"{where}: {file} is missing; expected every listed image")
+def _picture(images: ListedFiles, where: str, row: dict[str, str], code: int, split: str) -> Picture:
+    file = images.find(row["subDirectory_filePath"], where)
     left, top, width, height = (int(_number(row, column, where)) for column in _COLUMNS[1:5])
     affect: dict[str, object] = {name: _number(row, name, where) for name in ("valence", "arousal")}
     return Picture(file, code, split, factors=affect, box=(left, top, left + width, top + height))

@@ -23,7 +23,8 @@ import numpy as np
 
 from fer_repro.data.attachments import ConvertedFiles
 from fer_repro.data.audit import Official
-from fer_repro.data.pictures import listed, visible
+from fer_repro.data.names import composed, is_listed_file
+from fer_repro.data.pictures import listed, subfolders, visible
 from fer_repro.data.video import FILMS
 from fer_repro.data.video_faces import CLASSES as REAL_OR_NOT
 from fer_repro.data.video_faces import FEWER, Video, convert_videos, frames_of
@@ -62,11 +63,11 @@ def convert(
     """
     videos, missing, unlisted = [], [], []
     for folder in _folders(path):
-        entries = _read_metadata(folder / METADATA)
-        films = {file.name for file in visible(folder) if file.suffix.lower() in FILMS}
-        missing += sorted(set(entries) - films)
-        unlisted += sorted(films - set(entries))
-        videos += [_video(folder, name, entries[name]) for name in sorted(set(entries) & films)]
+        entries = {composed(name): entry for name, entry in _read_metadata(folder / METADATA).items()}
+        films = {composed(file.name): file for file in visible(folder) if file.suffix.lower() in FILMS}
+        missing += sorted(set(entries) - set(films))
+        unlisted += sorted(set(films) - set(entries))
+        videos += [_video(films[name], name, entries[name]) for name in sorted(set(entries) & set(films))]
     converted = convert_videos(path, videos, append, size, frames_of(variant))
     note = converted.note
     if any(_number(folder) is None for folder in _folders(path)):
@@ -80,8 +81,9 @@ def convert(
 
 def _folders(path: Path) -> list[Path]:
     """The folders with a list: at most two below ``path``, because archives unpack into a second folder."""
-    lists = [list(path.glob(f"{above}{METADATA}")) for above in ("", "*/", "*/*/")]
-    folders = [file.parent for found in lists for file in found]
+    inner = subfolders(path) if path.is_dir() else []
+    places = [path, *inner, *(folder for above in inner for folder in subfolders(above))]
+    folders = [folder for folder in places if is_listed_file(folder / METADATA)]
     if not folders:
         raise UserError(f"{path}: no {METADATA} there or below; expected {LAYOUT}")
     return sorted(folders, key=lambda folder: (_number(folder) is None, _number(folder) or 0, folder))
@@ -113,9 +115,9 @@ def _read_metadata(path: Path) -> dict[str, dict[str, Any]]:
     return entries
 
 
-def _video(folder: Path, name: str, entry: dict[str, Any]) -> Video:
-    clip = Path(name).stem
-    original = Path(entry["original"]).stem if entry["label"] == "FAKE" else ""
+def _video(file: Path, name: str, entry: dict[str, Any]) -> Video:
+    clip, folder = Path(name).stem, file.parent
+    original = composed(Path(entry["original"]).stem) if entry["label"] == "FAKE" else ""
     number = _number(folder)
     if number is None:
         turn = hashlib.sha256((original or clip).encode()).digest()[0] % 8
@@ -123,7 +125,7 @@ def _video(folder: Path, name: str, entry: dict[str, Any]) -> Video:
     else:
         split = next(name for name, numbers in BOUNDS.items() if number in numbers)
     return Video(
-        folder / name,
+        file,
         clip=clip,
         split=split,
         subject=original or clip,

@@ -15,10 +15,12 @@ import pandas as pd
 from PIL import Image
 
 from fer_repro.data.audit import Official
-from fer_repro.data.pictures import check_files
+from fer_repro.data.names import is_listed_file
+from fer_repro.data.pictures import check_files, subfolders, visible
 from fer_repro.data.pixel_csv import EMOTIONS, SIDE, USAGES, read_rows, scan
 from fer_repro.data.samples import Converted
 from fer_repro.errors import UserError, nearest
+from fer_repro.files import natural_order
 
 CLASSES = EMOTIONS
 OFFICIAL = Official(
@@ -82,7 +84,7 @@ def convert(path: Path, append: Callable[[np.ndarray], None], expect: Callable[[
         return _convert_csv(path, append, expect)
     for folder in (path, path / "fer2013"):
         for name in CSV_NAMES:
-            if (folder / name).is_file():
+            if is_listed_file(folder / name):
                 return _convert_csv(folder / name, append, expect)
     return _convert_folders(path, append, expect)
 
@@ -143,7 +145,7 @@ def _convert_folders(
 
 def _find_files(path: Path) -> list[tuple[Path, str, int]]:
     """All image files with the split and label that their folders say, in one fixed order."""
-    parts = _visible_folders(path)
+    parts = subfolders(path)
     for name in ("train", "test"):
         if name not in {FOLDERS.get(part.name.lower()) for part in parts}:
             found = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
@@ -155,27 +157,20 @@ def _find_files(path: Path) -> list[tuple[Path, str, int]]:
     for part in parts:
         if part.name.lower() not in FOLDERS:
             raise UserError(f"{part}: unknown part of the data; {nearest(part.name.lower(), FOLDERS)}")
-        for folder in _visible_folders(part):
+        for folder in subfolders(part):
             name = ALIASES.get(folder.name.lower(), folder.name.lower())
             if name not in CLASSES:
                 raise UserError(f"{folder}: unknown class; {nearest(name, (*CLASSES, *ALIASES))}")
-            files += [
-                (file, FOLDERS[part.name.lower()], CLASSES.index(name))
-                for file in folder.iterdir()
-                if not _hidden(file)
-            ]
+            files += [(file, FOLDERS[part.name.lower()], CLASSES.index(name)) for file in visible(folder)]
     if not files:
         raise UserError(f"{path}: no images below train/<class>/ and test/<class>/; expected 35887")
     order = list(dict.fromkeys(FOLDERS.values()))
-    return sorted(files, key=lambda item: (order.index(item[1]), item[2], item[0].name, str(item[0])))
 
+    def place(item: tuple[Path, str, int]) -> tuple[object, ...]:
+        file, split, label = item
+        return order.index(split), label, natural_order(Path(file.name)), str(file)
 
-def _visible_folders(path: Path) -> list[Path]:
-    return sorted(entry for entry in path.iterdir() if entry.is_dir() and not _hidden(entry))
-
-
-def _hidden(path: Path) -> bool:
-    return path.name.startswith((".", "__")) or path.name.lower() in ("thumbs.db", "desktop.ini")
+    return sorted(files, key=place)
 
 
 def _usage(file: Path) -> str | None:

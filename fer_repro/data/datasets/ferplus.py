@@ -30,6 +30,7 @@ import pandas as pd
 
 from fer_repro.data.audit import Official
 from fer_repro.data.challenge_lists import ChallengeList, mark_lists
+from fer_repro.data.names import composed
 from fer_repro.data.pixel_csv import SIDE, USAGES, read_rows, scan
 from fer_repro.data.samples import Converted
 from fer_repro.data.votes import ANSWERS, EXPRESSIONS, SOFT_MODES, target_columns, vote_targets
@@ -195,7 +196,7 @@ def _read_sheet(path: Path) -> Iterator[_Line]:
             continue
         if fields[0] not in USAGES:
             raise UserError(f"{where}: Usage is {fields[0][:30]!r}; {nearest(fields[0], USAGES)}")
-        yield _Line(USAGES[fields[0]], fields[1].removesuffix(".png"), _counts(fields[2:], where))
+        yield _Line(USAGES[fields[0]], composed(fields[1].removesuffix(".png")), _counts(fields[2:], where))
 
 
 def _read_votes(path: Path, split: str) -> Iterator[tuple[str, tuple[str, tuple[int, ...]]]]:
@@ -206,7 +207,7 @@ def _read_votes(path: Path, split: str) -> Iterator[tuple[str, tuple[str, tuple[
             raise UserError(
                 f"{where}: {len(fields)} columns: expected name, face box and {len(ANSWERS)} counts"
             )
-        name = fields[0].removesuffix(".png")
+        name = composed(fields[0].removesuffix(".png"))
         if name in seen:
             raise UserError(f"{where}: '{name}' is given twice")
         seen.add(name)

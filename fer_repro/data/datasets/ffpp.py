@@ -27,6 +27,7 @@ import numpy as np
 
 from fer_repro.data.attachments import ConvertedFiles
 from fer_repro.data.audit import Official
+from fer_repro.data.names import check_links, is_listed_file
 from fer_repro.data.pictures import listed, subfolders, visible
 from fer_repro.data.samples import SPLITS
 from fer_repro.data.video import FILMS
@@ -112,6 +113,8 @@ def _folders(path: Path, quality: str) -> dict[str, Path]:
     """The folders of videos that are there: "youtube", then the methods."""
     places = {"youtube": path / "original_sequences" / "youtube"}
     places |= {method: path / "manipulated_sequences" / method for method in METHODS}
+    for place in places.values():
+        check_links([place.parent, place, place / quality, place / quality / "videos"])
     found = {
         name: place / quality / "videos"
         for name, place in places.items()
@@ -140,7 +143,7 @@ def _official_split(path: Path) -> dict[str, str]:
     splits: dict[str, str] = {}
     for split in SPLITS:
         places = [path / part / f"{split}.json" for part in ("", "splits", "dataset/splits")]
-        file = next((place for place in places if place.is_file()), None)
+        file = next((place for place in places if is_listed_file(place)), None)
         if file is None:
             raise UserError(
                 f"{path}: {split}.json is missing, looked for there, in splits/ and dataset/splits/; it is "

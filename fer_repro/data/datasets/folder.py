@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from fer_repro.data.folds import HELD_OUT
+from fer_repro.data.names import composed
 from fer_repro.data.pictures import PARTS, Picture, convert_pictures, listed, subfolders, visible
 from fer_repro.data.samples import Converted
 from fer_repro.errors import UserError, nearest
@@ -34,7 +35,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
     Raises:
         UserError: there are fewer than two, or parts and classes are mixed.
     """
-    names = {folder.name for part in _parts(path) for folder in subfolders(part)}
+    names = {composed(folder.name) for part in _parts(path) for folder in subfolders(part)}
     if len(names) < 2:
         raise UserError(f"{path}: classes found: {listed(sorted(names))}; expected two or more: {LAYOUT}")
     numbers = all(name.isascii() and name.isdigit() for name in names)
@@ -57,7 +58,7 @@ def convert(
     """
     classes, parts = read_classes(path), _parts(path)
     pictures = [
-        Picture(file, classes.index(folder.name), split)
+        Picture(file, classes.index(composed(folder.name)), split)
         for part, split in parts.items()
         for folder in subfolders(part)
         for file in visible(folder)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fer_repro.data.names import is_listed_file
 from fer_repro.data.pairs import COLUMNS, ConvertedPairs, crossing_folds, draw_pairs, people_in, read_pairs
 from fer_repro.data.people import find_folder, find_people, find_pictures
 from fer_repro.data.pictures import Picture, convert_pictures
@@ -77,7 +78,7 @@ def convert(
 
 def _find_list(folder: Path, path: Path) -> Path | None:
     places = dict.fromkeys(part / name for part in (folder, path) for name in LISTS)
-    found = [place for place in places if place.is_file()]
+    found = [place for place in places if is_listed_file(place)]
     if len(found) > 1:
         raise UserError(f"{found[0]} and {found[1]}: expected one list of pairs")
     return found[0] if found else None

@@ -27,6 +27,7 @@ from PIL import Image
 from fer_repro.data.alignment import SIDE, align_face
 from fer_repro.data.attachments import ConvertedFiles
 from fer_repro.data.audit import Official
+from fer_repro.data.names import ListedFiles, composed
 from fer_repro.data.pictures import check_files
 from fer_repro.data.store import file_sha256
 from fer_repro.data.templates import TEMPLATE_PAIRS, pairs_writer, read_numbers, read_template_pairs
@@ -73,12 +74,15 @@ def convert(
     kinds = {"file": "str", **dict.fromkeys((*POINTS, "quality"), "float64")}
     points = read_numbers(lists["name_5pts_score"], kinds)
     _check_order(faces, points, lists)
-    check_files(folder, (folder / "loose_crop" / name for name in faces["file"]))
+    crops, where = ListedFiles(folder / "loose_crop"), str(lists["face_tid_mid"])
+    files = [crops.find(name, where) for name in faces["file"]]
+    check_files(folder, files)
     pairs = read_template_pairs(lists["template_pair_label"], faces["template"].unique())
     expect(len(faces))
     hasher = hashlib.sha256()
-    for name, places in zip(faces["file"], points[list(POINTS)].to_numpy(), strict=True):
-        image, digest = _read(folder / "loose_crop" / name)
+    places_of = points[list(POINTS)].to_numpy()
+    for name, file, places in zip(faces["file"], files, places_of, strict=True):
+        image, digest = _read(file)
         hasher.update(f"{name}\0{digest}\n".encode())
         append(align_face(image, places.reshape(5, 2), size or SIDE)[None])
     samples = faces.assign(
@@ -114,7 +118,7 @@ def _check_order(faces: pd.DataFrame, points: pd.DataFrame, lists: dict[str, Pat
             f"{lists['name_5pts_score']}: {len(points)} lines, and {len(faces)} in "
             f"{lists['face_tid_mid'].name}: expected one line per image in both"
         )
-    other = (faces["file"] != points["file"]).to_numpy()
+    other = (faces["file"].map(composed) != points["file"].map(composed)).to_numpy()
     if other.any():
         line = int(np.argmax(other))
         raise UserError(
@@ -128,8 +132,6 @@ def _read(file: Path) -> tuple[np.ndarray, str]:
         content = file.read_bytes()
         with Image.open(file) as image:
             return np.asarray(image.convert("RGB")), hashlib.sha256(content).hexdigest()
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such file; the face list names it") from None
     except Exception as error:  # Pillow's decoders raise many kinds for a damaged file
         reason = " ".join(str(error).split())
         raise UserError(f"{file}: not readable as an image ({reason}): expected PNG or JPEG") from None

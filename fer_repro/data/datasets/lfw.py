@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fer_repro.data.names import composed, is_listed_file
 from fer_repro.data.pairs import COLUMNS, ConvertedPairs, people_in, read_pairs
 from fer_repro.data.people import find_folder, find_people, find_pictures
 from fer_repro.data.pictures import Picture, convert_pictures
@@ -100,13 +101,13 @@ def convert(
 def _check_names(pictures: Sequence[Picture]) -> None:
     for picture in pictures:
         expected = f"{picture.subject}_{picture.factors['number']:04d}"
-        if picture.file.stem != expected:
+        if composed(picture.file.stem) != expected:
             raise UserError(f"{picture.file}: expected a name such as {picture.subject}_0001.jpg")
 
 
 def _find_list(name: str, folder: Path, path: Path) -> Path | None:
     places = dict.fromkeys((folder / name, folder.parent / name, path / name))
-    return next((place for place in places if place.is_file()), None)
+    return next((place for place in places if is_listed_file(place)), None)
 
 
 def _provisional(pictures: Sequence[Picture]) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_repro.data.audit import Official
+from fer_repro.data.names import ListedFiles, composed
 from fer_repro.data.pictures import Picture, convert_pictures
 from fer_repro.data.samples import Converted
 from fer_repro.data.store import file_sha256
@@ -64,13 +65,10 @@ def convert(
         wrong = set() if variant == "original" else _read_noises(path / f"{name}_noises.txt", name)
         kept = [entry for entry in names if _key(entry, name) not in wrong]
         left_out[name], counts[name] = len(names) - len(kept), len(kept)
-        folder = path / f"{name}_images"
+        images, where = ListedFiles(path / f"{name}_images"), str(path / f"{name}_lst")
         for entry in kept:
-            subject = entry.split("/")[0] if name == "facescrub" else ""
-            pictures.append(Picture(folder / entry, label, "test", subject))
-    for picture in pictures:
-        if not picture.file.is_file():
-            raise UserError(f"{picture.file}: no such file; its list names it")
+            subject = composed(entry.split("/")[0]) if name == "facescrub" else ""
+            pictures.append(Picture(images.find(entry, where), label, "test", subject))
     converted = convert_pictures(path, pictures, append, expect, size, colour=True)
     people = len({picture.subject for picture in pictures} - {""})
     kind = "original" if variant else f"refined, {left_out['facescrub']} + {left_out['megaface']} left out"
@@ -111,4 +109,4 @@ def _read_noises(path: Path, name: str) -> set[str]:
 
 def _key(entry: str, name: str) -> str:
     """How a list of wrong pictures names an image: FaceScrub's without the person's folder."""
-    return entry.rpartition("/")[2] if name == "facescrub" else entry
+    return composed(entry.rpartition("/")[2] if name == "facescrub" else entry)

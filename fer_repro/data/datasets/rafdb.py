@@ -20,6 +20,7 @@ import numpy as np
 from fer_repro.data.audit import Official
 from fer_repro.data.challenge_lists import ChallengeList, mark_lists
 from fer_repro.data.folds import HELD_OUT
+from fer_repro.data.names import ListedFiles
 from fer_repro.data.pictures import Picture, convert_pictures, listed, visible
 from fer_repro.data.samples import Converted
 from fer_repro.errors import UserError
@@ -82,10 +83,9 @@ def convert(
             there = [entry.name for entry in visible(root)] if root.is_dir() else []
             raise UserError(f"{place}: no such file or folder, found {listed(there)}; expected {LAYOUT}")
     labels = _read_labels(labels_file)
-    files = {name: images / f"{name}_aligned.jpg" for name in labels}
-    for name, file in files.items():
-        if not file.is_file():
-            raise UserError(f"{file}: no such file; {labels_file.name} has '{name}.jpg'")
+    listed_files = ListedFiles(images)
+    where = f"{labels_file}: '{{}}.jpg'"
+    files = {name: listed_files.find(f"{name}_aligned.jpg", where.format(name)) for name in labels}
     unlisted = sorted({file.name for file in visible(images)} - {file.name for file in files.values()})
     if unlisted:
         raise UserError(

@@ -18,6 +18,7 @@ import numpy as np
 
 from fer_repro.data.audit import Official
 from fer_repro.data.folds import held_out
+from fer_repro.data.names import composed
 from fer_repro.data.pictures import Picture, convert_pictures, listed, subfolders, visible
 from fer_repro.data.samples import Converted
 from fer_repro.errors import UserError, nearest
@@ -86,4 +87,4 @@ def _film(file: Path) -> str:
 
 
 def _split(file: Path, split: str) -> str:
-    return "val" if split == "train" and held_out(_film(file).encode()) else split
+    return "val" if split == "train" and held_out(composed(_film(file)).encode()) else split

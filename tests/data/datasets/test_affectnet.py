@@ -94,7 +94,7 @@ BAD_LISTS = {
         edit("1/a1.png,1,2,6,6,1.5;2.5,1,0.5,-0.25", "1/a1.png,1,2"),
         "line 3: not readable as CSV: fewer columns than the first line",
     ),
-    "image": (edit("1/a1.png", "1/a9.png"), "line 3: .*a9.png is missing"),
+    "image": (edit("1/a1.png", "1/a9.png"), "a9.png: no such file, expected for .*line 3"),
     "box": (edit("a1.png,1,2,6,6", "a1.png,1,2,60,6"), r"a1.png: face box \(1, 2, 61, 8\)"),
     "challenge": (
         lambda root: (root / "occlusion_list.txt").write_text("val/7/abc/\n"),

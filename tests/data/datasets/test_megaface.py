@@ -84,7 +84,7 @@ BAD = {
     ),
     "no image": (
         lambda root: (root / "megaface_images" / OTHERS[1]).unlink(),
-        "1_0.jpg: no such file; its list names it",
+        "1_0.jpg: no such file, expected for .*_lst",
     ),
 }
 
