@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import pandas as pd
 
+from fer_repro.data.names import spelling
 from fer_repro.data.protocols import crossing_subjects
 from fer_repro.data.samples import SPLITS
 
@@ -47,7 +48,8 @@ class Audit:
         constant: rows of the sample table whose image is blank.
         crossing: subjects that stand in more than one split.
         official: the published counts, or None.
-        differences: each deviation from the official set, in words.
+        differences: each deviation from the official set, in words, and classes that cannot be learnt or
+            tested: without images in a split, or named alike.
         sizes: as found, those of ``Official.sizes`` that the set has.
     """
 
@@ -87,8 +89,10 @@ class Audit:
         ]
         if self.sizes:
             lines.append("sizes: " + ", ".join(f"{key} {count}" for key, count in self.sizes.items()))
-        if self.official is not None or self.sizes:
-            lines += ["", *(self.differences or ("Everything is as in the official set.",))]
+        if self.differences:
+            lines += ["", *self.differences]
+        elif self.official is not None or self.sizes:
+            lines += ["", "Everything is as in the official set."]
         return "\n".join(lines)
 
     def _facts_in_words(self) -> list[str]:
@@ -194,11 +198,48 @@ def audit(
         constant=constant,
         crossing=crossing,
         official=official.counts if official and official.counts else None,
-        differences=_differences(classes, counts, facts | measured, fingerprint, official)
-        if official
-        else (),
+        differences=(
+            *_unusable_classes(classes, counts),
+            *(_differences(classes, counts, facts | measured, fingerprint, official) if official else ()),
+        ),
         sizes=measured,
     )
+
+
+def named_alike(names: Sequence[str], what: str) -> tuple[str, ...]:
+    """Say which names differ only in capitals, blanks or Unicode form: mostly one name spelt twice.
+
+    Args:
+        names: of classes or people.
+        what: these are, for the message.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(spelling(name), []).append(name)
+    return tuple(
+        f"{what} {' and '.join(map(repr, group))} differ only in capitals, blanks or Unicode form"
+        for group in groups.values()
+        if len(group) > 1
+    )
+
+
+def _unusable_classes(classes: Sequence[str], counts: dict[str, tuple[int, ...]]) -> list[str]:
+    """Say which classes are tested and never learnt, or learnt and never tested."""
+    if not any(counts["train"]):
+        return []  # a set to test on
+    lines = []
+    learnt = [name for name, count in zip(classes, counts["train"], strict=True) if count]
+    for number, name in enumerate(classes):
+        found = {split: counts[split][number] for split in SPLITS if any(counts[split])}
+        if not any(found.values()):
+            lines.append(f"class '{name}' has no images")
+        elif not found["train"]:
+            alike = [other for other in learnt if spelling(other) == spelling(name)]
+            hint = f"; did you mean '{alike[0]}'?" if alike else ""
+            lines.append(f"class '{name}' has no training images, and {sum(found.values())} others{hint}")
+        else:
+            lines += [f"class '{name}' has no {split} images" for split, count in found.items() if not count]
+    return [*lines, *named_alike(classes, "classes")]
 
 
 def _groups(samples: pd.DataFrame, digests: np.ndarray) -> np.ndarray:

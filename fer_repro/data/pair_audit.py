@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import pandas as pd
 
-from fer_repro.data.audit import Audit, audit
+from fer_repro.data.audit import Audit, audit, named_alike
 from fer_repro.data.pairs import open_pairs, pair_facts
 from fer_repro.data.samples import SPLITS
 from fer_repro.data.store import Store
@@ -55,8 +55,10 @@ class PeopleAudit(Audit):
             "",
             *self._facts_in_words(),
         ]
-        if self.known:
-            lines += ["", *(self.differences or ("Everything is as in the official set.",))]
+        if self.differences:
+            lines += ["", *self.differences]
+        elif self.known:
+            lines += ["", "Everything is as in the official set."]
         return "\n".join(lines)
 
 
@@ -77,7 +79,7 @@ def audit_people(
     found = audit(store.manifest.name, store.classes, store.images, samples, None, digests)
     facts = {**found.facts, **pair_facts(open_pairs(store), samples)}
     people = {split: int(samples.loc[samples["split"] == split, "subject"].nunique()) for split in SPLITS}
-    differences = tuple(
+    differences = named_alike(store.classes, "people") + tuple(
         f"{key.replace('_', ' ')}: {facts.get(key, 0)}, official {expected} "
         f"({facts.get(key, 0) - expected:+d})"
         for key, expected in known.items()

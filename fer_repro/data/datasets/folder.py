@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from fer_repro.data.folds import HELD_OUT
-from fer_repro.data.names import composed
+from fer_repro.data.names import composed, spelling
 from fer_repro.data.pictures import PARTS, Picture, convert_pictures, listed, subfolders, visible
 from fer_repro.data.samples import Converted
 from fer_repro.errors import UserError, nearest
@@ -33,11 +33,13 @@ def read_classes(path: Path) -> tuple[str, ...]:
     """The names of the class folders, sorted, numbers by value.
 
     Raises:
-        UserError: there are fewer than two, or parts and classes are mixed.
+        UserError: there are fewer than two, parts and classes are mixed, or train/ spells one otherwise.
     """
-    names = {composed(folder.name) for part in _parts(path) for folder in subfolders(part)}
+    found = {split: _class_names(part) for part, split in _parts(path).items()}
+    names = set().union(*found.values())
     if len(names) < 2:
         raise UserError(f"{path}: classes found: {listed(sorted(names))}; expected two or more: {LAYOUT}")
+    _check_spelling(path, found)
     numbers = all(name.isascii() and name.isdigit() for name in names)
     return tuple(sorted(names, key=(lambda name: (int(name), name)) if numbers else (lambda name: (0, name))))
 
@@ -74,6 +76,22 @@ def convert(
     hold_out = not alone and "val" not in parts.values()
     converted = convert_pictures(path, pictures, append, expect, size, hold_out=hold_out)
     return Converted(converted.samples, converted.source, note)
+
+
+def _class_names(part: Path) -> set[str]:
+    return {composed(folder.name) for folder in subfolders(part)}
+
+
+def _check_spelling(path: Path, found: dict[str, set[str]]) -> None:
+    """Refuse a class that is tested and never learnt because train/ spells it otherwise."""
+    learnt = {spelling(name): name for name in found.get("train", ())}
+    for split, names in found.items():
+        for name in sorted(names - found.get("train", names)):
+            if spelling(name) in learnt:
+                raise UserError(
+                    f"{path}: class '{name}' of {split} has no training images; did you mean "
+                    f"'{learnt[spelling(name)]}'?"
+                )
 
 
 def _parts(path: Path) -> dict[Path, str]:
