@@ -4,6 +4,8 @@ One row per face with the columns of the authors' index that mean something with
 (arXiv:2004.07676, their code); theirs is a pickle, which is never read here. Boxes are in pixels of the
 frame. The file's metadata name the detector, how many frames of each video it was shown, and in ``box`` what
 its boxes are: ``tight`` (see ``fer_repro.data.faces.Detector``), or with ``margin`` as the authors' are.
+The column ``sha256`` says of which file the faces are; an index of one's own need not have it, then names
+have to do.
 """
 
 from collections import defaultdict
@@ -37,6 +39,7 @@ SCHEMA = pa.schema(
         ("conf", pa.float32()),  # the detector's score, on its own scale
     ]
 )
+DIGEST = pa.field("sha256", pa.string())  # of the video
 _NUMBERS = tuple(SCHEMA.names[1:])
 _SIDES = ("left", "top", "right", "bottom")
 
@@ -50,14 +53,16 @@ class FaceIndex:
         frames: how many equally spaced frames of each video it was shown.
         box: one of ``BOXES``, of all faces.
         faces: video -> (F, 8) float32, the columns of ``SCHEMA`` behind the video, by frame and videosubject.
+        digests: video -> sha256 of its file, where it is known.
     """
 
     detector: str
     frames: int
     box: str = "margin"
     faces: dict[str, np.ndarray] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
 
-    def add(self, video: str, found: Mapping[int, Sequence[Box]]) -> None:
+    def add(self, video: str, found: Mapping[int, Sequence[Box]], digest: str = "") -> None:
         """Note the faces of a video: frame -> boxes, the one that is cut out first; without faces no row."""
         rows = [
             (frame, number, len(boxes), *box)
@@ -66,6 +71,7 @@ class FaceIndex:
         ]
         if rows:
             self.faces[composed(video)] = np.array(rows, np.float32)
+            self.digests |= {composed(video): digest} if digest else {}
 
     def boxes(self, video: str) -> dict[int, list[Box]] | None:
         """Faces of a video by frame, the one that is cut out first; None if it has no row."""
@@ -86,12 +92,14 @@ class FaceIndex:
         columns = {
             name: column.astype(kind) for name, column, kind in zip(_NUMBERS, numbers.T, kinds, strict=True)
         }
-        return pd.DataFrame({"video": videos, **columns})
+        digests = {DIGEST.name: [self.digests.get(video, "") for video in videos]} if self.digests else {}
+        return pd.DataFrame({"video": videos, **columns, **digests})
 
 
 def write_face_index(path: Path, index: FaceIndex) -> None:
     """Write the index as Parquet."""
-    table = pa.Table.from_pandas(index.table(), SCHEMA, preserve_index=False)
+    schema = SCHEMA.append(DIGEST) if index.digests else SCHEMA
+    table = pa.Table.from_pandas(index.table(), schema, preserve_index=False)
     metadata = {"detector": index.detector, "frames": str(index.frames), "box": index.box}
     pq.write_table(table.replace_schema_metadata(metadata), path)
 
@@ -122,7 +130,8 @@ def read_face_index(path: Path) -> FaceIndex:
             f"{path}: metadata 'box' is {box!r}: expected 'tight' (forehead, chin and cheeks, nothing more) "
             "or 'margin' (with the margin of arXiv:2004.07676)"
         )
-    faces = pd.DataFrame({kind.name: _column(table, kind, path) for kind in SCHEMA})
+    kinds = [*SCHEMA, *([DIGEST] if DIGEST.name in table.column_names else [])]
+    faces = pd.DataFrame({kind.name: _column(table, kind, path) for kind in kinds})
     _check_rows(faces, path)
     faces = faces.sort_values(["video", "frame", "videosubject"], kind="stable")
     numbers = faces[list(_NUMBERS)].to_numpy(np.float32)
@@ -130,7 +139,19 @@ def read_face_index(path: Path) -> FaceIndex:
     parts = (
         dict(zip(map(composed, videos), np.split(numbers, starts[1:]), strict=True)) if len(videos) else {}
     )
-    return FaceIndex(detector, int(frames), box, parts)
+    return FaceIndex(detector, int(frames), box, parts, _digests(faces, path))
+
+
+def _digests(faces: pd.DataFrame, path: Path) -> dict[str, str]:
+    if DIGEST.name not in faces:
+        return {}
+    known = faces[["video", DIGEST.name]].drop_duplicates()
+    twice = known["video"].duplicated()
+    if twice.any():
+        video = known["video"][twice].iloc[0]
+        raise UserError(f"{path}: {video}: its rows have several values of {DIGEST.name}: expected one")
+    rows = zip(known["video"], known[DIGEST.name], strict=True)
+    return {composed(str(video)): str(digest) for video, digest in rows if digest}
 
 
 def _column(table: pa.Table, kind: pa.Field, path: Path) -> np.ndarray:

@@ -20,6 +20,7 @@ from fer_repro.files import atomic_folder
 from fer_repro.sections import STRICT, read_section
 
 MANIFEST, IMAGES, SAMPLES = "manifest.json", "images.npy", "samples.csv"
+ORIGIN = "samples.csv of the set"  # among the sources of a set that shares another's images
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -263,6 +264,7 @@ def view_writer(folder: Path, store: Store, samples: pd.DataFrame, force: bool =
     with atomic_folder(folder, force) as temporary:
         values = asdict(store.manifest)
         values["images"]["file"] = Path(relative).as_posix()
+        values["source"].setdefault(ORIGIN, store.manifest.samples.sha256)
         manifest = read_section(Manifest, values, str(folder / MANIFEST))
         _write_table(temporary, folder, manifest, samples)
         yield temporary
@@ -333,11 +335,17 @@ def _open_images(folder: Path, manifest: Manifest) -> np.ndarray:
     path = _images_file(folder, manifest)
     elsewhere = path.parent / MANIFEST
     if path.parent != folder.resolve() and elsewhere.exists():
-        found = _read_manifest(path.parent).images.sha256
+        origin = _read_manifest(path.parent)
+        found = origin.images.sha256
         if found != manifest.images.sha256:
             raise UserError(
                 f"{path}: sha256 is {found[:12]}...: {folder / MANIFEST} was made for "
                 f"{manifest.images.sha256[:12]}...; the images were replaced since, prepare the set again"
+            )
+        if manifest.source.get(ORIGIN, origin.samples.sha256) != origin.samples.sha256:
+            raise UserError(
+                f"{path.parent / SAMPLES}: the samples were replaced since {folder / MANIFEST} was made, "
+                "prepare the set again"
             )
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)

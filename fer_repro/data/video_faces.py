@@ -18,7 +18,7 @@ import pandas as pd
 from fer_repro.data.attachments import ConvertedFiles
 from fer_repro.data.face_index import FACES, FaceIndex, read_face_index, write_face_index
 from fer_repro.data.faces import Box, CascadeDetector, Crop, Detector, largest_face, plan_crop, with_margin
-from fer_repro.data.names import is_listed_file
+from fer_repro.data.names import composed, is_listed_file
 from fer_repro.data.pictures import check_files, listed
 from fer_repro.data.progress import progress
 from fer_repro.data.store import file_sha256
@@ -124,7 +124,8 @@ def convert_videos(
         detector: finds the faces, in tight boxes; the cascades if left out.
 
     Raises:
-        UserError: there are no videos, two have one name, the index does not fit, or no face is found.
+        UserError: there are no videos, two have one name, the index does not fit or is of other files, or no
+            face is found.
     """
     _check_videos(root, videos)
     known = read_face_index(root / FACES) if is_listed_file(root / FACES) else None
@@ -133,6 +134,7 @@ def convert_videos(
             f"{root / FACES}: holds faces of {known.frames} frames per video: expected {frames}; take it "
             "away to have them searched for"
         )
+    digests = _digests(root, videos, known)
     finder = detector or CascadeDetector()
     index = FaceIndex(known.detector if known is not None else finder.name, frames)
     left_out, hasher = _LeftOut(), hashlib.sha256()
@@ -140,11 +142,12 @@ def convert_videos(
     with progress(len(videos), "videos", every=25) as step:
         for video in videos:
             name = video.file.relative_to(root).as_posix()
-            hasher.update(f"{name}\0{file_sha256(video.file)}\n".encode())
+            digest = digests.get(name) or file_sha256(video.file)
+            hasher.update(f"{name}\0{digest}\n".encode())
             boxes = known.boxes(name) if known is not None else None
             tight = known is None or known.box == "tight"
             seen = _look(video, frames, partial(_take, finder, boxes, tight, size or SIZE), left_out)
-            index.add(name, {frame.at: frame.boxes for frame in seen})
+            index.add(name, {frame.at: frame.boxes for frame in seen}, digest)
             faces = [frame.face for frame in seen if frame.face is not None]
             if faces:
                 append(np.stack([face.pixels for face in faces]))
@@ -155,8 +158,27 @@ def convert_videos(
     samples = _table(parts)
     note = f"{frames} frames per video, faces by {index.detector}, crop '{POLICY}' at {size or SIZE} pixels. "
     note += f"{left_out.text()}{_crossing_sources(samples)}"
+    if known is not None and not known.digests:
+        note += f" {FACES} says no sha256 of its videos: that its faces are of these files was not checked."
     source = {f"{len(videos)} video files": hasher.hexdigest()}
     return ConvertedFiles(samples, source, note, {FACES: partial(write_face_index, index=index)})
+
+
+def _digests(root: Path, videos: Sequence[Video], known: FaceIndex | None) -> dict[str, str]:
+    """Hash the videos that an index knows, and refuse those that were replaced since it was made."""
+    found = {}
+    for video in videos if known is not None and known.digests else ():
+        name = video.file.relative_to(root).as_posix()
+        expected = known.digests.get(composed(name)) if known is not None else None
+        if expected is None:
+            continue
+        found[name] = file_sha256(video.file)
+        if found[name] != expected:
+            raise UserError(
+                f"{root / FACES}: its faces of {name} are of another file, sha256 {expected[:12]}..., not "
+                f"{found[name][:12]}...; take the index away to have faces searched for"
+            )
+    return found
 
 
 def _check_videos(root: Path, videos: Sequence[Video]) -> None:

@@ -116,3 +116,17 @@ def test_other_files_are_refused(tmp_path, index):
     pq.write_table(pa.Table.from_pandas(index.table(), SCHEMA, preserve_index=False), path)
     with pytest.raises(UserError, match="metadata 'frames' is ''"):
         read_face_index(path)
+
+
+def test_digests_of_the_videos_are_kept(tmp_path, index):
+    path = tmp_path / "faces.parquet"
+    index.add("d.mp4", {0: [ONE]}, "ab12")
+    write_face_index(path, index)
+    assert read_face_index(path).digests == {"d.mp4": "ab12"}
+    table = index.table()
+    table.loc[table["video"] == "a/1.mp4", "sha256"] = ["x", "y"]
+    schema = SCHEMA.append(pa.field("sha256", pa.string()))
+    rows = pa.Table.from_pandas(table, schema, preserve_index=False)
+    pq.write_table(rows.replace_schema_metadata({"detector": "toy", "frames": "5"}), path)
+    with pytest.raises(UserError, match=r"a/1\.mp4: its rows have several values of sha256: expected one"):
+        read_face_index(path)

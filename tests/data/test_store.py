@@ -245,6 +245,18 @@ def test_a_view_notices_that_the_images_were_replaced(folder, tmp_path):
         open_store(tmp_path / "prepared" / "toy")
 
 
+def test_a_view_notices_that_the_samples_were_replaced(folder, tmp_path):
+    with view_writer(tmp_path / "prepared" / "toy", open_store(folder), table()):
+        pass
+    open_store(tmp_path / "prepared" / "toy")
+    labels = table()["label"].to_numpy()[::-1]
+    write_store(folder, "toy", CLASSES, faces(), table(label=labels), {}, force=True)
+    with pytest.raises(
+        UserError, match=r"set/samples\.csv: the samples were replaced since .*prepare the set again"
+    ):
+        open_store(tmp_path / "prepared" / "toy")
+
+
 def test_memory_stays_flat(tmp_path):
     """Forty times the images must not need more memory than a few chunks."""
     resource = pytest.importorskip("resource")

@@ -13,6 +13,7 @@ from fer_repro.data.adding import add_dataset, examine, load_adapter
 from fer_repro.data.face_index import SCHEMA, read_face_index
 from fer_repro.data.faces import Box, CascadeDetector
 from fer_repro.data.frames import find_clips
+from fer_repro.data.store import open_store
 from fer_repro.errors import UserError
 
 PAIRS = {"train": [["000", "001"]], "val": [["002", "003"]], "test": [["004", "005"]]}
@@ -184,6 +185,27 @@ def test_boxes_outside_the_frame_are_no_faces(tmp_path, raw, monkeypatch):
     store = add(raw, tmp_path, "ffpp-1fpv", size=32)
     assert (store.samples["score"] == 3.0).all()
     assert read_face_index(store.folder / "faces.parquet").table()["nfaces"].eq(1).all()
+
+
+def test_faces_of_a_video_that_was_replaced_are_refused(tmp_path, raw):
+    first = add(raw, tmp_path, size=32)
+    shutil.copy(first.folder / "faces.parquet", raw / "faces.parquet")
+    write_face_film(raw / YOUTUBE / "000.mp4", 5, 9)
+    with pytest.raises(
+        UserError, match=r"faces\.parquet: its faces of original_.*000\.mp4 are of another file"
+    ):
+        add(raw, tmp_path, size=32, force=True)
+    assert np.array_equal(open_store(first.folder, verify=True).images, first.images)
+
+
+def test_an_index_without_digests_is_taken_and_named(tmp_path, raw):
+    first = add(raw, tmp_path, size=32)
+    assert "was not checked" not in first.manifest.note
+    table = pq.read_table(first.folder / "faces.parquet")
+    pq.write_table(table.drop_columns(["sha256"]), raw / "faces.parquet")
+    again = add(raw, tmp_path, size=32, force=True)
+    assert again.samples.equals(first.samples)
+    assert "that its faces are of these files was not checked" in again.manifest.note
 
 
 def test_another_quality(tmp_path, raw):
