@@ -113,7 +113,7 @@ BAD = {
     "ckplus, no labels": ("ckplus", without("Emotion"), "found cohn-kanade-images"),
     "rafdb, a code that is none": ("rafdb", edit(LABELS, ".jpg 1", ".jpg 9"), "line 1: 'train_00001.jpg 9'"),
     "rafdb, a name twice": ("rafdb", edit(LABELS, "train_00002", "train_00001"), "'train_00001.jpg' is given twice"),
-    "rafdb, an image missing": ("rafdb", without("basic/Image/aligned/test_0001_aligned.jpg"), "has 'test_0001.jpg'"),
+    "rafdb, an image missing": ("rafdb", without("basic/Image/aligned/test_0001_aligned.jpg"), "list_patition_label.txt: 'test_0001.jpg'"),
     "rafdb, an image too many": (
         "rafdb", put("basic/Image/aligned/new_aligned.jpg", b"x"), "list_patition_label.txt does not list it"
     ),
@@ -145,7 +145,7 @@ BAD = {
     "affectnet, a box without end": ("affectnet_lists", edit("training.csv", ",1,2,6,6,", ",1,2,inf,6,"), "face_width is 'inf'"),
     "affectnet, a box outside": ("affectnet_lists", edit("training.csv", ",1,2,6,6,", ",1,2,60,6,"), "inside 12 x 12"),
     "affectnet, a column missing": ("affectnet_lists", edit("training.csv", "face_x", "x"), "column 'face_x' is missing"),
-    "affectnet, an image missing": ("affectnet_lists", edit("training.csv", "0/t0", "0/t9"), "expected every listed image"),
+    "affectnet, an image missing": ("affectnet_lists", edit("training.csv", "0/t0", "0/t9"), "training.csv: line 2; did you mean 't0.png'?"),
     "sfew, an unknown class": ("sfew", moved("Val/Happy", "Val/Joy"), "Joy: unknown class"),
     "sfew, a class missing": ("sfew", without("Val/Happy"), "class folder 'happy' is missing"),
     "sfew, one part": ("sfew", without("Val"), "found Train; expected"),
@@ -190,8 +190,8 @@ BAD = {
     "ijb, points at infinity": ("ijb", edit(POINTS, "1.jpg 38.29", "1.jpg inf"), "expected five places"),
     "ijb, a template without images": ("ijb", edit(TEMPLATES, "1 2 0", "1 7 0"), "templates that have images"),
     "ijb, an answer that is none": ("ijb", edit(TEMPLATES, "1 2 0", "1 2 3"), "expected same 0 or 1"),
-    "ijb, an image missing": ("ijb", without("loose_crop/2.jpg"), "the face list names it"),
-    "megaface, an image missing": ("megaface", without("megaface_images/0"), "no such file; its list names it"),
+    "ijb, an image missing": ("ijb", without("loose_crop/2.jpg"), "2.jpg: no such file, expected for"),
+    "megaface, an image missing": ("megaface", without("megaface_images/0"), "no such file, expected for"),
     "megaface, too few parts": ("megaface", put("megaface_lst", "a.png\n"), "expected a path of 3 parts"),
     "megaface, an empty list": ("megaface", put("megaface_lst", "# none\n"), "no images; expected one per line"),
     "megaface, UTF-16": ("megaface", put("megaface_lst", "a/b/c".encode("utf-16")), "no UTF-8 text"),

@@ -99,7 +99,7 @@ def test_a_list_that_names_files_elsewhere(layout, kind, raw, private, tell, tmp
         "megaface",
         "absolute",
     ):  # the last parts of a line count: they stay below the images
-        assert "no such file; its list names it" in said
+        assert "no such file, expected for" in said
     else:
         assert "secret.png" in said
         assert "leads out of" in said or "no such file" in said or "is missing" in said

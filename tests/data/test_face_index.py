@@ -127,6 +127,6 @@ def test_digests_of_the_videos_are_kept(tmp_path, index):
     table.loc[table["video"] == "a/1.mp4", "sha256"] = ["x", "y"]
     schema = SCHEMA.append(pa.field("sha256", pa.string()))
     rows = pa.Table.from_pandas(table, schema, preserve_index=False)
-    pq.write_table(rows.replace_schema_metadata({"detector": "toy", "frames": "5"}), path)
+    pq.write_table(rows.replace_schema_metadata({"detector": "toy", "frames": "5", "box": "tight"}), path)
     with pytest.raises(UserError, match=r"a/1\.mp4: its rows have several values of sha256: expected one"):
         read_face_index(path)
