@@ -120,12 +120,17 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; rename it to ``path`` on success, delete it on failure.
 
     The temporary name is fixed because ``torch.save`` stores the file's name in the file; a second process
-    that writes the same file waits for the first.
+    that writes the same file waits for the first. The file gets the mode that the umask gives, also from
+    libraries that write through a private file of their own, as safetensors does.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     with one_writer(path, wait=True):
         try:
+            temporary.unlink(missing_ok=True)
+            temporary.touch()
+            mode = temporary.stat().st_mode & 0o777
             yield temporary
+            temporary.chmod(mode)
             _to_disk(temporary)
             temporary.replace(path)
         except BaseException:

@@ -1,5 +1,6 @@
 """Files are whole or absent."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -62,6 +63,22 @@ def test_a_finished_write_replaces_and_makes_parents(tmp_path):
         temporary.write_text("whole")
         assert not path.exists()
     assert path.read_text() == "whole"
+
+
+@posix
+def test_a_file_has_the_mode_of_the_umask(tmp_path):
+    """Also where a library writes through a private file and renames it, or a killed process left one."""
+    path, left = tmp_path / "rows.csv", tmp_path / ".rows.csv.tmp"
+    left.touch(0o600)
+    before = os.umask(0o027)
+    try:
+        with atomic_write(path) as temporary:
+            private = tmp_path / "private"
+            private.touch(0o600)
+            private.replace(temporary)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o640
 
 
 def test_a_folder_is_not_replaced_without_force(tmp_path):
