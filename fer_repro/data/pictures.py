@@ -18,7 +18,7 @@ from fer_repro.errors import UserError
 from fer_repro.files import natural_order
 
 ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # of EXIF: how the camera was held, and when on its side
-GREY, COLOUR = ("L", "LA"), ("RGB", "RGBA", "P")
+GREY, COLOUR = ("1", "L", "LA"), ("RGB", "RGBA", "P", "CMYK", "YCbCr")  # what Pillow calls 8-bit images
 PARTS = {
     "train": "train",
     "training": "train",
@@ -115,6 +115,32 @@ def still_count(image: Image.Image) -> int:
     return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
 
 
+def check_still(image: Image.Image, where: str) -> None:
+    """Refuse what does not become grey or RGB without a choice: other depths, and several images in turn.
+
+    Args:
+        image: opened, from a file or in memory.
+        where: its file or name, for messages.
+
+    Raises:
+        UserError: saying what it is.
+    """
+    if image.mode not in GREY + COLOUR:
+        raise UserError(f"{where}: pixel type {image.mode!r}: expected 8-bit grey or colour")
+    if still_count(image) > 1:
+        raise UserError(
+            f"{where}: shows {still_count(image)} pictures in turn: expected one; save the one that counts"
+        )
+
+
+def opaque(image: Image.Image, mode: str) -> Image.Image:
+    """Convert to grey (L) or RGB; what is transparent shows the colour that is stored for it."""
+    if "transparency" in image.info:
+        image = image.copy()  # the caller's keeps what it has
+        del image.info["transparency"]
+    return image.convert(mode)
+
+
 def convert_pictures(
     root: Path,
     pictures: Sequence[Picture],
@@ -167,14 +193,13 @@ def _survey(pictures: Sequence[Picture], size: int) -> bool:
     for picture in pictures:
         try:
             with Image.open(picture.file) as image:
-                mode, shape, stills = image.mode, image.size, still_count(image)
+                check_still(image, str(picture.file))
+                mode, shape = image.mode, image.size
                 sideways = image.getexif().get(ORIENTATION, 1) in SIDEWAYS
+        except UserError:
+            raise
         except Exception as error:  # Pillow's decoders raise many kinds for a damaged file
             raise _unreadable(picture.file, error) from None
-        if mode not in GREY + COLOUR:
-            raise UserError(f"{picture.file}: pixel type {mode!r}: expected 8-bit grey or colour")
-        if stills > 1:
-            raise UserError(f"{picture.file}: shows {stills} pictures in turn: expected one")
         colour = colour or mode in COLOUR
         if picture.box is not None:
             shape = _box_size(picture, shape)
@@ -202,7 +227,7 @@ def _box_size(picture: Picture, shape: tuple[int, int]) -> tuple[int, int]:
 def _read(picture: Picture, content: bytes, colour: bool) -> Image.Image:
     try:
         with Image.open(BytesIO(content)) as image:
-            cut = image.convert("RGB" if colour else "L").crop(picture.box)  # boxes are of the stored pixels
+            cut = opaque(image, "RGB" if colour else "L").crop(picture.box)  # boxes are of the stored pixels
             return ImageOps.exif_transpose(cut)  # as the camera was held
     except Exception as error:
         raise _unreadable(picture.file, error) from None
