@@ -75,6 +75,9 @@ def predict(
 ) -> None:
     """Predict all faces of pictures and videos.
 
+    Each PATH gives all its files, also those that another one named: an image named twice has its rows twice.
+    Files of a folder or glob are sorted with the numbers in their names by value.
+
     Without --csv, --json, --parquet or --annotate a table is printed. A killed call continues.
 
     Exit code 0: all done. 3: some inputs could not be read, named on stderr; all others are done.
@@ -92,6 +95,7 @@ def predict(
         if name not in ("", "-") and Path(name).suffix != kind:
             raise UserError(f"{name}: expected a name that ends in {kind}")
     inputs = list_inputs(list(paths))
+    _note_repetitions([item.as_posix() if isinstance(item, Path) else item.source for item in inputs])
     keep_existing(outs, force)
     if annotated is not None:
         copies_of([item.as_posix() for item in inputs if isinstance(item, Path)], annotated, force)
@@ -243,6 +247,12 @@ def _open(
         raise UserError(f"--colour is '{colour}'; expected grey or rgb")
     shade: Any = colour or None
     return load(model, runtime, device, variant, colour=shade, face_size=face_size)
+
+
+def _note_repetitions(sources: list[str]) -> None:
+    more = len(sources) - len(set(sources))
+    if more:
+        print(f"note: {more} of {len(sources)} inputs are named again and get rows again", file=sys.stderr)
 
 
 def _follow(chunks: Any, rows: list[dict[str, Any]] | None) -> dict[str, str]:  # noqa: ANN401 - of chunks

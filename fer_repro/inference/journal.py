@@ -43,8 +43,8 @@ class Journal:
         self.path = out.with_name(f".{out.name}.partial")
         if not resume:
             self.path.unlink(missing_ok=True)
-        self.finished: set[str] = set()
-        self.begin: dict[str, int] = {}
+        self.finished: set[int] = set()
+        self.begin: dict[int, int] = {}
         self._keep = self._read(stamp)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file: TextIO = self.path.open("r+" if self._keep else "w", encoding="utf-8")
@@ -56,7 +56,7 @@ class Journal:
     def add(self, chunk: Chunk) -> None:
         """Keep a chunk: all of it or, when the process is killed, nothing."""
         rows = [{"row": {name: _plain(value) for name, value in row.items()}} for row in chunk.rows]
-        self._write([*rows, {"done": chunk.done}])
+        self._write([*rows, {"done": chunk.done, "begin": chunk.begin}])
 
     def rows(self) -> Iterator[Row]:
         """Read all rows, one in memory at a time."""
@@ -81,31 +81,22 @@ class Journal:
         """Take up a journal of this very call; returns how many characters of it are whole chunks."""
         if not self.path.is_file():
             return 0
-        whole, at, rows = 0, 0, []
+        whole, at = 0, 0
         with self.path.open("rb") as file:
             for number, line in enumerate(file):
                 at += len(line)
                 try:
                     entry = json.loads(line)
-                except json.JSONDecodeError:
+                except ValueError:
                     break  # killed while it wrote
                 if number == 0 and entry.get("stamp") != stamp:
                     print(f"{self.path}: of another model, inputs or options; begun anew", file=sys.stderr)
                     return 0
-                if "row" in entry:
-                    rows.append((entry["row"]["source"], entry["row"]["frame"]))
-                    continue
-                self._take(rows, entry.get("done", []))
-                whole, rows = at, []
+                if "row" not in entry:
+                    self.finished.update(entry.get("done", []))
+                    self.begin.update({int(place): frame for place, frame in entry.get("begin", {}).items()})
+                    whole = at
         return whole
-
-    def _take(self, rows: list[tuple[str, int | None]], done: list[str]) -> None:
-        self.finished.update(done)
-        for source, frame in rows:
-            if frame is None:
-                self.finished.add(source)
-            else:
-                self.begin[source] = frame + 1
 
 
 def predict_to(
@@ -129,10 +120,9 @@ def predict_to(
     for out in outs:
         check_kind(out)
     journal = Journal(outs[0], stamp_of(model, inputs, looking), resume)
-    begin = {} if looking.frames else journal.begin  # equally spaced frames are looked at together
     whole = False
     try:
-        for chunk in model.stream(inputs, looking, journal.finished, begin):
+        for chunk in model.stream(inputs, looking, journal.finished, journal.begin):
             journal.add(chunk)
             yield chunk
         for out in outs:

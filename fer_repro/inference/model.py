@@ -108,16 +108,16 @@ class Model:
         self,
         inputs: list[Input],
         looking: Looking,
-        finished: Container[str] = frozenset(),
-        begin: Mapping[str, int] | None = None,
+        finished: Container[int] = frozenset(),
+        begin: Mapping[int, int] | None = None,
     ) -> Iterator[Chunk]:
         """Predict in chunks, with one batch or clip in memory.
 
         Args:
             inputs: from ``list_inputs``.
             looking: how.
-            finished: sources that need not be looked at.
-            begin: first frame of a video that was begun before.
+            finished: places in ``inputs`` that need not be looked at.
+            begin: see ``look_at``.
         """
         if looking.batch_size:
             self.backend.batch = looking.batch_size

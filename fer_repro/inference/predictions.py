@@ -26,12 +26,14 @@ class Chunk:
     Attributes:
         rows: finished rows, in order.
         failed: inputs that could not be read.
-        done: inputs whose rows are all there.
+        done: places of the inputs whose rows are all there.
+        begin: place of each input that was looked at -> the frame behind the last one whose rows are there.
     """
 
     rows: list[Row] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
-    done: list[str] = field(default_factory=list)
+    done: list[int] = field(default_factory=list)
+    begin: dict[int, int] = field(default_factory=dict)
 
 
 def columns_of(spec: ModelSpec) -> list[str]:
@@ -67,6 +69,7 @@ def predict_rows(
     def close() -> Chunk:
         nonlocal chunk, waiting, faces
         chunk.rows += _rows_of(waiting, spec, backend, _clip_name(waiting) if in_clips else "")
+        chunk.begin = {each.entry: 1 + (each.frame or 0) for each in waiting}
         full, chunk, waiting, faces = chunk, Chunk(), [], 0
         return full
 
@@ -82,7 +85,7 @@ def predict_rows(
         elif isinstance(event, Failed):
             chunk.failed.append(event)
         elif isinstance(event, Done):
-            chunk.done.append(event.source)
+            chunk.done.append(event.entry)
     yield close()
 
 
