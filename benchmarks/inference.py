@@ -19,7 +19,7 @@ import torch
 
 from fer_repro.data.augmentation import clean_images
 from fer_repro.inference.export import export_onnx
-from fer_repro.inference.faces_in import FaceFinder, choose_detector
+from fer_repro.inference.faces_in import FaceFinder, KnownBox, choose_detector
 from fer_repro.inference.inputs import film
 from fer_repro.inference.loading import load, open_weights
 from fer_repro.inference.networks import load_state
@@ -85,7 +85,7 @@ def rates(model, path):
     def detect():
         return sum(1 for _ in look(finder))
 
-    known = {(str(path), each.frame): [face.box for face in each.faces] for each in look(finder)}
+    known = {(str(path), each.frame): [KnownBox(0, face.box) for face in each.faces] for each in look(finder)}
     knowing = FaceFinder(model.spec, choose_detector("cascade"), "largest", known)
 
     def everything(found):

@@ -1,5 +1,6 @@
 """From pictures to the faces a network is shown: detected or known, cut out, in the colour of its data."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -28,6 +29,7 @@ TIGHT = "tight"
 """In the column ``box`` of predictions: the boxes have no margin. Those of earlier versions had one."""
 Which = Literal["all", "largest", "surest"]
 SIDES = ("left", "top", "right", "bottom")
+INSIDE = 0.75  # of the area of a given box; detectors' boxes stick out a little at an image's edges
 
 
 class Face(NamedTuple):
@@ -40,6 +42,13 @@ class Face(NamedTuple):
 
     box: Box
     pixels: np.ndarray
+
+
+class KnownBox(NamedTuple):
+    """A box of an earlier prediction, and the row of the table it stands in, from 1."""
+
+    row: int
+    box: Box
 
 
 class WholePicture:
@@ -76,7 +85,12 @@ class FixedBox:
         self.name = f"box {left:g},{top:g},{right:g},{bottom:g}"
 
     def detect(self, image: np.ndarray) -> list[Box]:
-        """Return the box."""
+        """Return the box.
+
+        Raises:
+            UserError: it lies outside the picture.
+        """
+        _check_inside(self._box, image, self.name)
         return [self._box]
 
 
@@ -109,7 +123,15 @@ def _no_detector(choice: str) -> UserError:
     )
 
 
-def read_boxes(boxes: "pd.DataFrame | str | Path") -> dict[tuple[str, int], list[Box]]:
+def _check_inside(box: Box, image: np.ndarray, name: str) -> None:
+    height, width = image.shape[:2]
+    across = min(box.right, width) - max(box.left, 0.0)
+    down = min(box.bottom, height) - max(box.top, 0.0)
+    if min(across, down) <= 0 or across * down < INSIDE * box.width * box.height:
+        raise UserError(f"{name} lies outside {width} x {height} pixels")
+
+
+def read_boxes(boxes: "pd.DataFrame | str | Path") -> dict[tuple[str, int], list[KnownBox]]:
     """Read the boxes of an earlier prediction, so that no detector looks again.
 
     Args:
@@ -117,10 +139,11 @@ def read_boxes(boxes: "pd.DataFrame | str | Path") -> dict[tuple[str, int], list
             in predictions ``box``. Boxes are tight.
 
     Returns:
-        (source, frame or -1) -> boxes in their order; a picture without a face has none.
+        (source, frame or -1) -> boxes in their order; a picture without a face has none. A box without a
+        score has NaN.
 
     Raises:
-        UserError: a column is missing, or the boxes have a margin.
+        UserError: a column is missing, a row has no source or half a box, or the boxes have a margin.
     """
     table = boxes if isinstance(boxes, pd.DataFrame) else read_table(Path(boxes))
     for column in ("source", "frame", *SIDES):
@@ -129,15 +152,21 @@ def read_boxes(boxes: "pd.DataFrame | str | Path") -> dict[tuple[str, int], list
                 f"boxes: column '{column}' is missing; {nearest(column, map(str, table.columns))}"
             )
     _check_tight(table)
-    found: dict[tuple[str, int], list[Box]] = {}
+    found: dict[tuple[str, int], list[KnownBox]] = {}
     frames = _numbers(table["frame"], whole=True).fillna(-1).astype(int)
     sides = np.stack([_numbers(table[side]).to_numpy() for side in SIDES], axis=1)
-    scores = _numbers(table["score"]) if "score" in table else pd.Series(1.0, table.index)
-    for source, frame, box, score in zip(table["source"], frames, sides, scores, strict=True):
+    scores = _numbers(table["score"]) if "score" in table else pd.Series(np.nan, table.index)
+    rows = zip(table["source"], frames, sides.tolist(), scores, strict=True)
+    for row, (source, frame, box, score) in enumerate(rows, 1):
+        if pd.isna(source) or not str(source):
+            raise UserError(f"boxes: row {row}: source is empty: expected the name of an image or video")
         known = found.setdefault((Path(str(source)).as_posix(), int(frame)), [])
-        if np.isfinite(box).all():
-            left, top, right, bottom = box.tolist()
-            known.append(Box(left, top, right, bottom, float(score)))
+        if np.isnan(box).all():
+            continue
+        left, top, right, bottom = box
+        if not (left < right and top < bottom):
+            raise UserError(f"boxes: row {row}: box {box}: expected left < right and top < bottom")
+        known.append(KnownBox(row, Box(left, top, right, bottom, float(score))))
     return found
 
 
@@ -202,7 +231,7 @@ class FaceFinder:
         spec: of the model.
         detector: finds faces.
         which: which of them to keep.
-        known: boxes of an earlier prediction; a picture that is not among them is searched.
+        known: from ``read_boxes``: taken instead of searching. Files are the same whatever way leads to them.
     """
 
     def __init__(
@@ -210,9 +239,23 @@ class FaceFinder:
         spec: ModelSpec,
         detector: Detector,
         which: Which,
-        known: Mapping[tuple[str, int], list[Box]] | None = None,
+        known: Mapping[tuple[str, int], list[KnownBox]] | None = None,
     ) -> None:
-        self.spec, self.detector, self.which, self.known = spec, detector, which, known or {}
+        self.spec, self.detector, self.which = spec, detector, which
+        self.known = None if known is None else _by_file(known)
+
+    def check_sources(self, sources: Sequence[str]) -> None:
+        """Refuse boxes that belong to none of the inputs.
+
+        Raises:
+            UserError: naming one of either.
+        """
+        if self.known is None:
+            return
+        files = {file for file, _ in self.known}
+        if sources and not any(os.path.realpath(source) in files for source in sources):
+            named = f", such as {next(iter(files))}" if files else ""
+            raise UserError(f"boxes: {len(files)} sources{named}: expected some of the inputs, {sources[0]}")
 
     def find(self, image: np.ndarray, source: str, frame: int | None) -> list[Face]:
         """Find and cut out faces.
@@ -221,10 +264,33 @@ class FaceFinder:
             image: (H, W, 3) uint8 RGB.
             source: of the picture.
             frame: its number in a video, from 0; None for a still.
+
+        Raises:
+            UserError: the known boxes have none for it, or one outside it.
         """
-        key = source, -1 if frame is None else frame
-        boxes = self.known[key] if key in self.known else self._detect(image)
-        return [Face(box, self._cut(image, box)) for box in boxes]
+        known = self.known
+        boxes = self._detect(image) if known is None else self._recall(known, image, source, frame)
+        return [Face(box, self._cut(image, box)) for box in self._chosen(boxes)]
+
+    def _recall(
+        self,
+        known: Mapping[tuple[str, int], list[KnownBox]],
+        image: np.ndarray,
+        source: str,
+        frame: int | None,
+    ) -> list[Box]:
+        where = source if frame is None else f"{source}, frame {frame}"
+        found = known.get((os.path.realpath(source), -1 if frame is None else frame))
+        if found is None:
+            raise UserError(
+                f"{where}: no row of the boxes is about it; leave it out, or search without boxes"
+            )
+        for row, box in found:
+            sides = ",".join(f"{side:g}" for side in box[:4])
+            _check_inside(box, image, f"{where}: row {row} of the boxes: {sides}")
+            if self.which == "surest" and len(found) > 1 and np.isnan(box.score):
+                raise UserError(f"{where}: row {row} of the boxes has no score: the surest is not known")
+        return [box for _, box in found]
 
     def _detect(self, image: np.ndarray) -> list[Box]:
         boxes = self.detector.detect(image)
@@ -232,13 +298,17 @@ class FaceFinder:
             boxes = [box for box in boxes if min(box.width, box.height) >= SMALLEST]
         if isinstance(self.detector, CascadeDetector):
             boxes = [box for n, box in enumerate(boxes) if n == 0 or box.score >= FURTHER]
-        if self.which == "all" or not boxes:
-            return list(boxes)
+        return boxes
+
+    def _chosen(self, boxes: list[Box]) -> list[Box]:
+        if self.which == "all":
+            return boxes
         best = largest_face(boxes) if self.which == "largest" else most_confident_face(boxes)
         return [best] if best is not None else []
 
     def _cut(self, image: np.ndarray, box: Box) -> np.ndarray:
-        if isinstance(self.detector, WholePicture) and (box.width, box.height) == image.shape[1::-1]:
+        may_be_whole = self.known is not None or isinstance(self.detector, WholePicture)
+        if may_be_whole and (box.width, box.height) == image.shape[1::-1]:
             return self._coloured(_resized(image, self.spec.face_size))
         crop = plan_crop(self.spec.crop, box, self.spec.face_size, image.shape)
         return self._coloured(crop.cut(image))
@@ -247,6 +317,16 @@ class FaceFinder:
         if self.spec.colour == "rgb":
             return np.ascontiguousarray(face.transpose(2, 0, 1))
         return np.asarray(Image.fromarray(face).convert("L"))[None]
+
+
+def _by_file(known: Mapping[tuple[str, int], list[KnownBox]]) -> dict[tuple[str, int], list[KnownBox]]:
+    """Bring all spellings of a file together; a box that stands there again (an image named twice) goes."""
+    found: dict[tuple[str, int], dict[tuple[float, ...], KnownBox]] = {}
+    for (source, frame), boxes in known.items():
+        here = found.setdefault((os.path.realpath(source), frame), {})
+        for each in boxes:
+            here.setdefault(each.box[:4], each)
+    return {key: list(boxes.values()) for key, boxes in found.items()}
 
 
 def _resized(image: np.ndarray, side: int) -> np.ndarray:

@@ -149,7 +149,8 @@ def look_at(
             _check_name(source)
             yield from _look_into(item, partial(_seen, source, clip, number, look), every, frames, start)
         except UserError as error:
-            yield Failed(one_line(source), str(error))
+            name, reason = one_line(source), str(error)
+            yield Failed(name, reason if name in reason else f"{name}: {reason}")
         else:
             yield Done(source, number)
 
@@ -313,7 +314,7 @@ def _shown(files: Iterable[Path]) -> list[Path]:
 
 
 def _is_shown(file: Path) -> bool:
-    kinds = (*STILLS, *FILMS)
+    kinds: tuple[str, ...] = (*STILLS, *FILMS)
     if os.path.islink(file) and not os.path.exists(file):
         kinds = (*kinds, "")  # may have been a folder
     return not file.name.startswith(".") and file.suffix.lower() in kinds and not os.path.isdir(file)
@@ -322,7 +323,8 @@ def _is_shown(file: Path) -> bool:
 def _walk(root: Path) -> dict[Path, list[Path]]:
     """List the files of all folders below one; links are followed last, and never to a folder seen before."""
     found: dict[Path, list[Path]] = {}
-    waiting, links, home, seen = [root], [], os.path.realpath(root), set()
+    waiting, links, home = [root], list[Path](), os.path.realpath(root)
+    seen: set[str] = set()
     while waiting or links:
         folder = waiting.pop() if waiting else links.pop(0)
         real = os.path.realpath(folder)

@@ -26,7 +26,9 @@ class Looking:
             ``left,top,right,bottom``, or anything with ``name`` and ``detect``; boxes are tight, see
             ``fer_repro.data.faces.Detector``.
         faces: which to keep: all, largest or surest; "" is all, but the largest for clips and manipulation.
-        boxes: an earlier prediction, as a table or file, whose boxes are taken instead of searching.
+        boxes: an earlier prediction, as a table or file, whose boxes are taken instead of searching;
+            ``faces`` chooses among them, too. They are joined by file and frame. An input that has no row
+            there, or a box outside it, is among the failed ones; rows of other sources count for nothing.
         batch_size: faces that are looked at together; 0 chooses by memory.
         every: of a video every so many frames.
         frames: of a video so many equally spaced frames; 0: by ``every``.
@@ -123,6 +125,7 @@ class Model:
             self.backend.batch = looking.batch_size
         known = read_boxes(looking.boxes) if looking.boxes is not None else None
         finder = FaceFinder(self.spec, choose_detector(looking.detector), self._which(looking), known)
+        finder.check_sources([each.as_posix() if isinstance(each, Path) else each.source for each in inputs])
         events = look_at(inputs, finder.find, looking.every, looking.frames, finished, begin)
         return predict_rows(events, self.spec, self.backend, looking.window)
 

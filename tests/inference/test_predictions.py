@@ -39,12 +39,12 @@ def spec(rmn):
 
 def seen(source, values, frame=None, clip=None):
     faces = [Face(Box(0, 0, 4, 4), np.full((1, 4, 4), value, np.uint8)) for value in values]
-    return Seen(source, frame, clip or source, faces)
+    return Seen(source, frame, clip or source, faces, "abcde".find(source))
 
 
 def test_rows_keep_the_order_whatever_the_batch(spec):
     pictures = [seen("a", [1, 2]), seen("b", []), seen("c", [3]), seen("d", [4, 5, 6, 7, 8]), seen("e", [])]
-    events = [each for picture in pictures for each in (picture, Done(picture.source))]
+    events = [each for picture in pictures for each in (picture, Done(picture.source, picture.entry))]
     events.insert(4, Failed("broken", "why"))
     for batch in (1, 2, 3, 100):
         backend = Counting(batch)
@@ -57,16 +57,16 @@ def test_rows_keep_the_order_whatever_the_batch(spec):
         values = [row["p_yes"] for row in rows if row["face"] >= 0]
         assert values == pytest.approx([1 / (1 + np.exp(-n)) for n in range(1, 9)])
         assert max(backend.sizes) <= batch
-        assert [source for chunk in chunks for source in chunk.done] == ["a", "b", "c", "d", "e"]
+        assert [entry for chunk in chunks for entry in chunk.done] == [0, 1, 2, 3, 4]
         assert [each.source for chunk in chunks for each in chunk.failed] == ["broken"]
 
 
 def test_an_input_is_done_no_sooner_than_its_rows(spec):
-    events = [seen("a", [1]), Done("a"), seen("b", [2]), Done("b")]
+    events = [seen("a", [1]), Done("a", 0), seen("b", [2]), Done("b", 1)]
     rows = set()
     for chunk in predict_rows(events, spec, Counting(1)):
         rows |= {row["source"] for row in chunk.rows}
-        assert set(chunk.done) <= rows
+        assert {"ab"[entry] for entry in chunk.done} <= rows
 
 
 def test_pictures_without_faces_do_not_pile_up(spec):
