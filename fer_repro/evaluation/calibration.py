@@ -13,7 +13,13 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
-from fer_repro.evaluation.metrics import accuracy, class_indices, expected_calibration_error, softmax
+from fer_repro.evaluation.metrics import (
+    accuracy,
+    class_indices,
+    expected_calibration_error,
+    finite,
+    softmax,
+)
 from fer_repro.evaluation.row_form import SPLIT, Quantity, Row, Subject, reference_row, value_rows
 from fer_repro.evaluation.run_files import Run, by_arm
 
@@ -35,7 +41,7 @@ def reliability_table(targets: np.ndarray, probabilities: np.ndarray, bins: int 
         One row per bin: ``bin`` (from 1), ``low``, ``high``, ``confidence`` and ``accuracy`` (means, NaN in
         an empty bin), ``count``.
     """
-    given = np.asarray(probabilities, np.float64)
+    given = finite(np.asarray(probabilities, np.float64), "probabilities")
     true = class_indices(targets, given.shape[1], len(given))
     confidence, hits = given.max(1), given.argmax(1) == true
     index = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
@@ -59,7 +65,7 @@ def log_likelihood_loss(targets: np.ndarray, logits: np.ndarray, temperature: fl
         logits: (N, K) z.
         temperature: T.
     """
-    scaled = np.asarray(logits, np.float64) / temperature
+    scaled = finite(np.asarray(logits, np.float64), "logits") / temperature
     true = class_indices(targets, scaled.shape[1], len(scaled))
     chosen = np.take_along_axis(scaled, true[:, None], 1)[:, 0]
     return float(np.mean(logsumexp(scaled, axis=1) - chosen))

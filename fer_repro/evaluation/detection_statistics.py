@@ -12,7 +12,7 @@ from scipy import stats
 
 from fer_repro.errors import UserError
 from fer_repro.evaluation.crossed import Floats, group_sums
-from fer_repro.evaluation.metrics import truth_values
+from fer_repro.evaluation.metrics import finite, truth_values
 from fer_repro.evaluation.statistics import mean_shares
 
 
@@ -59,7 +59,7 @@ def placements(scores: NDArray, positive: NDArray) -> tuple[Floats, Floats]:
     truth = truth_values(positive, len(scores))
     if truth.all() or not truth.any():
         raise UserError(f"all {len(truth)} samples are of one kind: an area under a ROC needs both")
-    ranks = stats.rankdata(scores)
+    ranks = stats.rankdata(finite(scores, "scores"))
     ours, others = scores[truth], scores[~truth]
     of_positives = (ranks[truth] - stats.rankdata(ours)) / len(others)
     of_negatives = 1 - (ranks[~truth] - stats.rankdata(others)) / len(ours)
@@ -150,7 +150,7 @@ def log_losses(logits: NDArray, positive: NDArray) -> Floats:
     Returns:
         (..., N), finite however large the logits are.
     """
-    numbers = np.asarray(logits, np.float64)
+    numbers = finite(np.asarray(logits, np.float64), "logits")
     return np.asarray(np.logaddexp(0, numbers) - truth_values(positive, numbers.shape[-1]) * numbers)
 
 

@@ -14,7 +14,7 @@ import torch
 from fer_repro.errors import UserError
 from fer_repro.evaluation.detection_statistics import auc_shares, log_loss_shares
 from fer_repro.evaluation.groups import sample_groups
-from fer_repro.evaluation.metrics import truth_values
+from fer_repro.evaluation.metrics import finite, truth_values
 from fer_repro.evaluation.predict import Predictions
 from fer_repro.evaluation.row_form import BySeed, Ranked
 from fer_repro.evaluation.statistics import mean_shares
@@ -91,7 +91,7 @@ def forgery_measures(logits: np.ndarray, frames: Frames) -> dict[str, BySeed]:
         and of each kind ``frame_auc_<kind>`` and ``video_auc_<kind>``; shares in [0, 1], losses in nats. An
         AUC that is not defined, with frames of one kind only, is left out.
     """
-    logits = np.asarray(logits, np.float64)  # half precision would lose the sums
+    logits = finite(np.asarray(logits, np.float64), "logits")  # half precision would lose the sums
     videos = np.asarray(frames.videos, np.int64)
     _, means = video_logits(torch.from_numpy(logits.T.copy()), torch.from_numpy(videos))
     by_video = means.numpy().T

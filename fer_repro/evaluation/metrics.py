@@ -51,6 +51,26 @@ def truth_values(values: np.ndarray, count: int | None = None, name: str = "trut
     return class_indices(values, 2, count, name).astype(bool)
 
 
+def finite(values: np.ndarray, name: str) -> np.ndarray:
+    """Give numbers back if all are finite; the largest of NaN would be the first class.
+
+    Args:
+        values: any shape, one row per sample.
+        name: what they are, for the message.
+
+    Raises:
+        UserError: naming the first row with NaN or infinity.
+    """
+    numbers = np.asarray(values)
+    good = np.isfinite(numbers)
+    if not good.all():
+        rows = np.flatnonzero(~good.reshape(len(numbers), -1).all(1))
+        raise UserError(
+            f"{name} of row {rows[0]} ({len(rows)} rows in all) are not finite: {numbers[rows[0]]}"
+        )
+    return numbers
+
+
 def confusion_matrix(targets: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Count how often each class was taken for each.
 
@@ -135,8 +155,11 @@ def expected_calibration_error(targets: np.ndarray, probabilities: np.ndarray, b
 
     Returns:
         In [0, 1].
+
+    Raises:
+        UserError: see ``finite``.
     """
-    shares = np.asarray(probabilities, np.float64)
+    shares = finite(np.asarray(probabilities, np.float64), "probabilities")
     true = class_indices(targets, shares.shape[1], len(shares))
     confidence, predicted = shares.max(1), shares.argmax(1)
     index = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
@@ -150,16 +173,23 @@ def negative_log_likelihood(targets: np.ndarray, probabilities: np.ndarray) -> f
     Args:
         targets: (N,) class indices.
         probabilities: (N, K); values below 1e-15 count as 1e-15.
+
+    Raises:
+        UserError: see ``finite``.
     """
-    shares = np.asarray(probabilities, np.float64)
+    shares = finite(np.asarray(probabilities, np.float64), "probabilities")
     true = class_indices(targets, shares.shape[1], len(shares))
     chosen = np.take_along_axis(shares, true[:, None], 1)
     return float(-np.log(np.maximum(chosen, 1e-15)).mean())
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Turn logits (N, K) into probabilities (N, K), in float64."""
-    numbers = np.asarray(logits, np.float64)
+    """Turn logits (N, K) into probabilities (N, K), in float64.
+
+    Raises:
+        UserError: see ``finite``.
+    """
+    numbers = finite(np.asarray(logits, np.float64), "logits")
     shifted = np.exp(numbers - numbers.max(1, keepdims=True))
     return shifted / shifted.sum(1, keepdims=True)
 
@@ -173,8 +203,11 @@ def classification_metrics(targets: np.ndarray, probabilities: np.ndarray) -> di
 
     Returns:
         accuracy, expected_calibration_error, macro_f1, mean_class_accuracy and negative_log_likelihood.
+
+    Raises:
+        UserError: see ``finite``.
     """
-    predicted, classes = probabilities.argmax(1), probabilities.shape[1]
+    predicted, classes = finite(probabilities, "probabilities").argmax(1), probabilities.shape[1]
     targets = class_indices(targets, classes, len(probabilities))
     return {
         "accuracy": accuracy(targets, predicted),

@@ -17,7 +17,7 @@ from fer_repro.data.batches import Screen, batch_bounds
 from fer_repro.data.samples import CHALLENGE
 from fer_repro.data.views import Items
 from fer_repro.errors import UserError
-from fer_repro.evaluation.metrics import softmax
+from fer_repro.evaluation.metrics import finite, softmax
 from fer_repro.files import atomic_write
 from fer_repro.spreadsheets import as_numbers
 from fer_repro.training.fit import Validate
@@ -42,6 +42,9 @@ class Predictions:
         logits: (N, K) of the clean images.
         probabilities: (N, K) mean of the softmax over the augmented copies; where there were none, the
             softmax of the logits.
+
+    Raises:
+        UserError: logits or probabilities are not finite.
     """
 
     classes: tuple[str, ...]
@@ -50,6 +53,11 @@ class Predictions:
     targets: np.ndarray
     logits: np.ndarray
     probabilities: np.ndarray
+
+    def __post_init__(self) -> None:
+        """Refuse answers that are not finite: their largest would be the first class."""
+        finite(self.logits, "logits")
+        finite(self.probabilities, "probabilities")
 
     def of_split(self, name: str) -> "Predictions":
         """Keep the rows of one split."""

@@ -21,6 +21,7 @@ from fer_repro.evaluation.predict import item_batches
 from fer_repro.evaluation.run_files import check_data, read_run_config
 from fer_repro.methods.method import Method, load_method
 from fer_repro.sections import read_section
+from fer_repro.training.checkpoint import check_finite
 
 WEIGHTS = "weights.safetensors"
 Compute = Callable[[nn.Module, Tensor], Mapping[str, Tensor] | None]
@@ -62,8 +63,8 @@ def reopen(folder: Path | str, store: Store) -> Reopened:
         store: the data set it was trained on.
 
     Raises:
-        UserError: a file is missing, the weights do not fit the configuration, or the run was trained on
-            other data.
+        UserError: a file is missing, the weights do not fit the configuration or are not finite, or the run
+            was trained on other data.
     """
     folder = Path(folder)
     config = read_run_config(folder)
@@ -82,6 +83,7 @@ def reopen(folder: Path | str, store: Store) -> Reopened:
         raise UserError(f"{path}: no such file; expected the weights of a trained run") from None
     except RuntimeError as error:
         raise UserError(f"{path}: does not fit {method.name}, arm {arm}: {error}") from None
+    check_finite(network.state_dict(), str(path))
     return Reopened(method, config, options, network.eval(), store, table, classes)
 
 

@@ -14,6 +14,7 @@ from fer_repro.errors import UserError
 from fer_repro.files import atomic_write, keep_existing
 from fer_repro.inference.film_writer import FilmWriter
 from fer_repro.inference.inputs import Still, film, read_still
+from fer_repro.inference.predictions import NOT_FINITE
 
 COLOUR = (255, 196, 0)
 DARK = (20, 20, 20)
@@ -90,6 +91,8 @@ def drawn(image: np.ndarray, rows: pd.DataFrame) -> np.ndarray:
 
 def label_of(row: Any) -> str:  # noqa: ANN401 - a row of the table
     """Say a row in a few words."""
+    if row["note"] == NOT_FINITE:
+        return "no answer"
     if "prediction" in row and isinstance(row["prediction"], str):
         return f"{row['prediction']} {row['confidence']:.0%}"
     return "face"

@@ -20,10 +20,12 @@ class Backend(Protocol):
     Attributes:
         runtime: ``torch`` or ``onnx``.
         batch: how many faces it is given at once.
+        outputs: names of what ``run`` gives.
     """
 
     runtime: str
     batch: int
+    outputs: list[str]
 
     def run(self, faces: np.ndarray) -> dict[str, np.ndarray]:
         """Look at faces (N, C, S, S) uint8; returns what ``FaceNetwork.forward`` returns, float32."""
@@ -68,10 +70,10 @@ class OnnxBackend:
         self.spec: ModelSpec = spec_of_metadata(metadata, path)
         item_bytes = metadata.get(ITEM_BYTES, "0")[:18]
         inputs = [(one.name, one.type) for one in self._session.get_inputs()]
-        self._outputs = [output.name for output in self._session.get_outputs()]
-        if [kind for _, kind in inputs] != ["tensor(uint8)"] or "logits" not in self._outputs:
+        self.outputs: list[str] = [output.name for output in self._session.get_outputs()]
+        if [kind for _, kind in inputs] != ["tensor(uint8)"] or "logits" not in self.outputs:
             raise UserError(
-                f"{path}: takes {inputs} and gives {self._outputs}: expected faces as uint8, and logits"
+                f"{path}: takes {inputs} and gives {self.outputs}: expected faces as uint8, and logits"
             )
         if not (item_bytes.isascii() and item_bytes.isdigit()):
             raise UserError(f"{path}: metadata '{ITEM_BYTES}' is {item_bytes!r}: expected a whole number")
@@ -80,5 +82,5 @@ class OnnxBackend:
 
     def run(self, faces: np.ndarray) -> dict[str, np.ndarray]:
         """Look at faces (N, C, S, S) uint8; see ``Backend``."""
-        found = self._session.run(self._outputs, {self._input: faces})
-        return dict(zip(self._outputs, found, strict=True))
+        found = self._session.run(self.outputs, {self._input: faces})
+        return dict(zip(self.outputs, found, strict=True))

@@ -21,6 +21,7 @@ from fer_repro.files import keep_existing
 from fer_repro.inference.networks import state_digest
 from fer_repro.inference.spec import CROPS, OTHERS_CROP, ModelSpec, Official, file_digest
 from fer_repro.methods.method import load_method, load_official, method_names
+from fer_repro.training.checkpoint import check_finite
 
 CONTAINERS = ("net", "state_dict")  # where training checkpoints keep the state dict beside other things
 FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -48,7 +49,7 @@ def open_official(path: Path, variant: str = "", padding: str = "") -> tuple[dic
 
     Raises:
         UserError: the file cannot be read safely, or keys are missing, unexpected or reshaped: it names the
-            first of each kind and counts all.
+            first of each kind and counts all; or numbers are not finite.
     """
     state = read_official(path)
     method_name, identifier, constructor = recognise(state, variant, str(path))
@@ -65,6 +66,7 @@ def open_official(path: Path, variant: str = "", padding: str = "") -> tuple[dic
         name: tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in network.state_dict().items()
     }
+    check_finite(ours, str(path))
     affectnet = "AffectNet" in identifier
     regions = _regions(affectnet) if method.inputs == "regions" else ()
     classes = _classes(method_name, affectnet)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fer_repro.inference.model import Model
 
 SOME_FAILED = 3
-"""Exit code where some inputs could not be read and all others are done."""
+"""Exit code where some inputs could not be read or were not answered, and all others are done."""
 SECONDS = 5.0  # between two lines of progress
 
 ModelPath = Annotated[
@@ -80,7 +80,8 @@ def predict(
 
     Without --csv, --json, --parquet or --annotate a table is printed. A killed call continues.
 
-    Exit code 0: all done. 3: some inputs could not be read, named on stderr; all others are done.
+    Exit code 0: all done. 3: some inputs could not be read, or the network's answer was no finite number;
+    they are named on stderr, all others are done.
 
     Example: fer-repro predict photos/ clip.mp4 --csv found.csv --annotate seen/
     """
@@ -105,7 +106,7 @@ def predict(
     chunks = predict_to(outs, opened, inputs, looking, not fresh) if outs else opened.stream(inputs, looking)
     rows: list[dict[str, Any]] = []
     failed = _follow(chunks, rows if keep and not outs else None)
-    table = _read_back(outs[0]) if outs and keep else as_table(rows, opened.spec, {})
+    table = _read_back(outs[0]) if outs and keep else as_table(rows, opened.spec, {}, opened.embeds)
     if "-" in (csv, json):
         _print(table, csv == "-")
     elif not outs and annotated is None and len(table):
@@ -149,7 +150,7 @@ def webcam(
         for table in watch(opened, _chain(first, frames), Looking(detector), annotated):
             tables.append(table if csv is not None else table.iloc[:0])
             for _, row in table.iterrows():
-                print(f"{row['frame']}: {label_of(row) if row['face'] >= 0 else 'no face'}", flush=True)
+                print(f"{row['frame']}: {row['note'] or label_of(row)}", flush=True)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
     if csv is not None and tables:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,9 +20,9 @@ import pandas as pd
 from fer_repro.errors import UserError, nearest
 from fer_repro.files import atomic_write
 from fer_repro.inference.faces_in import TIGHT
-from fer_repro.inference.inputs import Input
+from fer_repro.inference.inputs import Failed, Input
 from fer_repro.inference.model import Looking, Model, as_table
-from fer_repro.inference.predictions import Chunk, Row, columns_of
+from fer_repro.inference.predictions import Chunk, Row, columns_of, unanswered
 from fer_repro.inference.spec import ModelSpec
 from fer_repro.spreadsheets import harmless
 
@@ -45,6 +45,7 @@ class Journal:
             self.path.unlink(missing_ok=True)
         self.finished: set[int] = set()
         self.begin: dict[int, int] = {}
+        self.failed: list[Failed] = []
         self._keep = self._read(stamp)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file: TextIO = self.path.open("r+" if self._keep else "w", encoding="utf-8")
@@ -82,6 +83,7 @@ class Journal:
         if not self.path.is_file():
             return 0
         whole, at = 0, 0
+        rows: list[Row] = []
         with self.path.open("rb") as file:
             for number, line in enumerate(file):
                 at += len(line)
@@ -92,7 +94,11 @@ class Journal:
                 if number == 0 and entry.get("stamp") != stamp:
                     print(f"{self.path}: of another model, inputs or options; begun anew", file=sys.stderr)
                     return 0
-                if "row" not in entry:
+                if "row" in entry:
+                    rows.append(entry["row"])
+                else:
+                    self.failed += [failed for row in rows if (failed := unanswered(row))]
+                    rows = []
                     self.finished.update(entry.get("done", []))
                     self.begin.update({int(place): frame for place, frame in entry.get("begin", {}).items()})
                     whole = at
@@ -122,11 +128,13 @@ def predict_to(
     journal = Journal(outs[0], stamp_of(model, inputs, looking), resume)
     whole = False
     try:
+        if journal.failed:
+            yield Chunk(failed=journal.failed)
         for chunk in model.stream(inputs, looking, journal.finished, journal.begin):
             journal.add(chunk)
             yield chunk
         for out in outs:
-            write_rows(out, model.spec, journal.rows())
+            write_rows(out, model.spec, journal.rows(), model.embeds)
         whole = True
     finally:
         journal.close(delete=whole)
@@ -152,25 +160,30 @@ def stamp_of(model: Model, inputs: list[Input], looking: Looking) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write_rows(out: Path, spec: ModelSpec, rows: Iterator[Row]) -> None:
-    """Write rows in the kind that the name asks for, some thousand in memory at a time."""
+def write_rows(out: Path, spec: ModelSpec, rows: Iterator[Row], embeds: bool = False) -> None:
+    """Write rows in the kind that the name asks for, some thousand in memory at a time.
+
+    Args:
+        out: the file.
+        spec: of the network.
+        rows: of its table.
+        embeds: the network has embeddings, see ``Model``.
+    """
     writers = {".csv": _write_csv, ".json": _write_json, ".parquet": _write_parquet}
     with atomic_write(out) as temporary:
-        writers[out.suffix](temporary, spec, rows)
+        writers[out.suffix](temporary, spec, rows, embeds)
 
 
-def _write_csv(path: Path, spec: ModelSpec, rows: Iterator[Row]) -> None:
-    columns, first = columns_of(spec), list(islice(rows, 1))
-    if first and "embedding" not in first[0]:
-        columns.remove("embedding")
+def _write_csv(path: Path, spec: ModelSpec, rows: Iterator[Row], embeds: bool) -> None:
+    columns = columns_of(spec, embeds)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        for row in chain(first, rows):
+        for row in rows:
             writer.writerow([spreadsheet_cell(name, _cell(row.get(name))) for name in columns])
 
 
-def _write_json(path: Path, spec: ModelSpec, rows: Iterator[Row]) -> None:
+def _write_json(path: Path, spec: ModelSpec, rows: Iterator[Row], embeds: bool) -> None:
     with path.open("w", encoding="utf-8") as file:
         file.write("[")
         for number, row in enumerate(rows):
@@ -178,22 +191,22 @@ def _write_json(path: Path, spec: ModelSpec, rows: Iterator[Row]) -> None:
         file.write("\n]\n")
 
 
-def _write_parquet(path: Path, spec: ModelSpec, rows: Iterator[Row]) -> None:
+def _write_parquet(path: Path, spec: ModelSpec, rows: Iterator[Row], embeds: bool) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    writer = None
-    while True:
-        part = list(islice(rows, ROWS_AT_ONCE))
-        if not part and writer is not None:
-            break
-        table = as_table(part, spec, {})
-        batch = pa.Table.from_pandas(table, writer.schema if writer else None, preserve_index=False)
-        writer = writer or pq.ParquetWriter(path, batch.schema)
-        writer.write_table(batch)
-        if not part:
-            break
-    writer.close()
+    part = list(islice(rows, ROWS_AT_ONCE))
+    schema = pa.Schema.from_pandas(as_table(part, spec, {}, embeds), preserve_index=False)
+    if embeds:  # where no picture of the part has a face it would be a column of nothing
+        place = schema.get_field_index("embedding")
+        schema = schema.set(place, pa.field("embedding", pa.list_(pa.float64())))
+    with pq.ParquetWriter(path, schema) as writer:
+        while True:
+            table = as_table(part, spec, {}, embeds)
+            writer.write_table(pa.Table.from_pandas(table, schema, preserve_index=False))
+            part = list(islice(rows, ROWS_AT_ONCE))
+            if not part:
+                break
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - a cell
@@ -201,7 +214,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - a cell
     if isinstance(value, np.ndarray):
         return [float(f"{number:.9g}") for number in value.tolist()]
     if isinstance(value, float | np.floating):
-        return float(f"{float(value):.9g}")
+        return float(f"{float(value):.9g}") if np.isfinite(value) else None  # JSON knows no NaN
     return value
 
 

@@ -79,6 +79,7 @@ def open_weights(  # type: ignore[no-untyped-def]  # noqa: ANN201 - named in the
     from fer_repro.inference.model_files import read_model, read_tensors
     from fer_repro.inference.networks import state_digest
     from fer_repro.inference.runs import run_weights, spec_of_run
+    from fer_repro.training.checkpoint import check_finite
 
     if not path.exists():
         raise UserError(f"{path}: no such model; `fer-repro models` lists what is there")
@@ -86,6 +87,7 @@ def open_weights(  # type: ignore[no-untyped-def]  # noqa: ANN201 - named in the
         path = path / MODEL
     if path.is_dir():
         weights, _ = read_tensors(run_weights(path, fold))
+        check_finite(weights, str(path))
         return weights, spec_of_run(path, weights, state_digest(weights), colour, face_size)
     if path.suffix == ".safetensors" and path.name.startswith("weights"):
         return open_weights(path.parent, variant, fold, colour, face_size)

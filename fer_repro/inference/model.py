@@ -81,6 +81,11 @@ class Model:
     spec: ModelSpec
     backend: Backend = field(repr=False)
 
+    @property
+    def embeds(self) -> bool:
+        """Whether the network has embeddings."""
+        return "embedding" in self.backend.outputs
+
     def predict(self, inputs: Any, **looking: Any) -> pd.DataFrame:  # noqa: ANN401 - whatever a user has
         """Predict all faces of pictures and videos.
 
@@ -94,7 +99,8 @@ class Model:
             and score of the box, box (``tight``: no margin), prediction, confidence, ``p_<class>``, and what
             else the network has: ``forgery_score``, ``weight_<region>``, ``clip`` and ``frame_weight``,
             ``embedding``; ``note``.
-            ``attrs["failed"]`` tells of inputs that could not be read: source -> reason.
+            An answer that is not finite leaves its row empty, with a note. ``attrs["failed"]`` names the
+            inputs that could not be read or were not answered: source -> reason.
 
         Raises:
             UserError: there is nothing to look at, or an argument is wrong.
@@ -104,7 +110,7 @@ class Model:
         for chunk in self.stream(list_inputs(inputs), Looking(**looking)):
             rows += chunk.rows
             failed |= {each.source: each.reason for each in chunk.failed}
-        return as_table(rows, self.spec, failed)
+        return as_table(rows, self.spec, failed, self.embeds)
 
     def stream(
         self,
@@ -138,18 +144,17 @@ class Model:
         """Embed the largest face of each picture: (N, D) float32, not normalised.
 
         Raises:
-            UserError: the network has no embeddings, or a picture has no face or cannot be read.
+            UserError: the network has no embeddings or its answer is not finite, or a picture has no face or
+                cannot be read.
         """
-        table = self.predict(inputs, **{"faces": "largest", **looking})
-        for source, reason in table.attrs["failed"].items():
-            raise UserError(reason if str(source) in reason else f"{source}: {reason}")
-        if "embedding" not in table:
+        if not self.embeds:
             raise UserError(f"{self.spec.name} has no embeddings; take a run of adacos or p2sgrad")
+        table = self.predict(inputs, **{"faces": "largest", **looking})
+        for reason in table.attrs["failed"].values():
+            raise UserError(reason)
         empty = table[table["face"] < 0]
         if len(empty):
-            raise UserError(
-                f"{empty['source'].iloc[0]}: no face found; try detector='none' for cut-out faces"
-            )
+            raise UserError(f"{empty['source'].iloc[0]}: no face found; try detector none for cut-out faces")
         return np.stack(table["embedding"].tolist())
 
     def verify(self, a: Any, b: Any, **looking: Any) -> Verification:  # noqa: ANN401 - whatever a user has
@@ -174,7 +179,9 @@ class Model:
         return Verification(score, threshold, None if threshold is None else score >= threshold)
 
     def _vector(self, given: Any, looking: dict[str, Any]) -> np.ndarray:  # noqa: ANN401
-        if isinstance(given, np.ndarray) and given.dtype != np.uint8:
+        if isinstance(given, np.ndarray) and given.dtype.kind == "f":
+            if given.ndim > 2 or given.size != given.shape[-1]:
+                raise UserError(f"floats of the shape {given.shape}: expected one embedding, (D,) or (1, D)")
             return given.astype(np.float64).reshape(-1)
         vectors = self.embed(given, **looking)
         if len(vectors) != 1:
@@ -183,11 +190,11 @@ class Model:
         return vector
 
 
-def as_table(rows: list[dict[str, Any]], spec: ModelSpec, failed: Mapping[str, str]) -> pd.DataFrame:
+def as_table(
+    rows: list[dict[str, Any]], spec: ModelSpec, failed: Mapping[str, str], embeds: bool
+) -> pd.DataFrame:
     """Make the table of a model from its rows; ``embedding`` is left out where the network has none."""
-    columns = columns_of(spec)
-    if not any("embedding" in row for row in rows):
-        columns.remove("embedding")
+    columns = columns_of(spec, embeds)
     table = pd.DataFrame({name: _column(name, [row.get(name) for row in rows]) for name in columns})
     table.attrs["failed"] = dict(failed)
     return table

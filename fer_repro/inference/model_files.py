@@ -10,6 +10,7 @@ from fer_repro.errors import UserError
 from fer_repro.files import atomic_write
 from fer_repro.inference.networks import state_digest
 from fer_repro.inference.spec import KEY, ModelSpec, spec_of_metadata
+from fer_repro.training.checkpoint import check_finite
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -34,7 +35,8 @@ def read_model(path: Path) -> tuple[dict[str, Tensor], ModelSpec]:
     """Read a model file.
 
     Raises:
-        UserError: the file is missing or damaged, says nothing about itself, or its tensors were changed.
+        UserError: the file is missing or damaged, says nothing about itself, or its tensors were changed or
+            are not finite.
     """
     state, metadata = read_tensors(path)
     spec = spec_of_metadata(metadata, path)
@@ -44,6 +46,7 @@ def read_model(path: Path) -> tuple[dict[str, Tensor], ModelSpec]:
             f"{path}: the SHA-256 of its tensors begins with {digest[:8]}, not with "
             f"{spec.weights_sha256[:8]}: the file was changed; write it again"
         )
+    check_finite(state, str(path))
     return state, spec
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fer_repro.errors import one_line
 from fer_repro.inference.backends import Backend
 from fer_repro.inference.faces_in import TIGHT, Face
 from fer_repro.inference.inputs import Done, Event, Failed, Seen
@@ -14,6 +15,7 @@ from fer_repro.inference.spec import ModelSpec
 
 Row = dict[str, Any]
 NO_FACE = "no face"
+NOT_FINITE = "no answer: not finite"
 WINDOW = 128  # frames
 PATIENCE = 1000  # pictures without enough faces for a batch, after which rows are handed on
 FIRST = ("source", "frame", "face", "left", "top", "right", "bottom", "score", "box")
@@ -25,7 +27,7 @@ class Chunk:
 
     Attributes:
         rows: finished rows, in order.
-        failed: inputs that could not be read.
+        failed: inputs that could not be read, or of which the network's answer is not finite.
         done: places of the inputs whose rows are all there.
         begin: place of each input that was looked at -> the frame behind the last one whose rows are there.
     """
@@ -36,8 +38,13 @@ class Chunk:
     begin: dict[int, int] = field(default_factory=dict)
 
 
-def columns_of(spec: ModelSpec) -> list[str]:
-    """Name the columns of a model's table in order."""
+def columns_of(spec: ModelSpec, embeds: bool) -> list[str]:
+    """Name the columns of a model's table in order.
+
+    Args:
+        spec: of the model.
+        embeds: its network has embeddings.
+    """
     named = [*FIRST]
     if spec.classes:
         named += ["prediction", "confidence", *(f"p_{name}" for name in spec.classes)]
@@ -46,7 +53,7 @@ def columns_of(spec: ModelSpec) -> list[str]:
     named += [f"weight_{name.replace(' ', '_')}" for name in spec.regions]
     if spec.shows == "frames":
         named += ["clip", "frame_weight"]
-    return [*named, "embedding", "note"]
+    return [*named, *(["embedding"] if embeds else []), "note"]
 
 
 def predict_rows(
@@ -69,6 +76,7 @@ def predict_rows(
     def close() -> Chunk:
         nonlocal chunk, waiting, faces
         chunk.rows += _rows_of(waiting, spec, backend, _clip_name(waiting) if in_clips else "")
+        chunk.failed += [failed for row in chunk.rows if (failed := unanswered(row))]
         chunk.begin = {each.entry: 1 + (each.frame or 0) for each in waiting}
         full, chunk, waiting, faces = chunk, Chunk(), [], 0
         return full
@@ -87,6 +95,14 @@ def predict_rows(
         elif isinstance(event, Done):
             chunk.done.append(event.entry)
     yield close()
+
+
+def unanswered(row: Row) -> Failed | None:
+    """Report a row without an answer; None where there is one."""
+    if row["note"] != NOT_FINITE:
+        return None
+    name, frame = one_line(row["source"]), "" if row["frame"] is None else f", frame {row['frame']}"
+    return Failed(name, f"{name}{frame}: the network's answer is no finite number (NaN or infinity)")
 
 
 def _clip_name(seen: list[Seen]) -> str:
@@ -131,11 +147,16 @@ def _place(picture: Seen, face: Face | None, number: int) -> Row:
 
 def _values(output: dict[str, np.ndarray], spec: ModelSpec, count: int, clip: str) -> list[Row]:
     logits = output["logits"].astype(np.float64)  # (N, K), of a clip (1, K)
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    answered = _answered(output, count, clip)
+    known = np.where(np.isfinite(logits), logits, 0.0)
+    shifted = np.exp(known - known.max(axis=1, keepdims=True))
     probabilities = shifted / shifted.sum(axis=1, keepdims=True)
-    rows = []
+    rows: list[Row] = []
     for n in range(count):
         k = 0 if clip else n
+        if not answered[n]:
+            rows.append({"clip": clip, "note": NOT_FINITE} if clip else {"note": NOT_FINITE})
+            continue
         row: Row = _classified(probabilities[k], spec) if spec.classes else {}
         if spec.task == "manipulation":
             row |= {"forgery_score": probabilities[k, 1], "forgery_logit": logits[k, 1] - logits[k, 0]}
@@ -150,6 +171,15 @@ def _values(output: dict[str, np.ndarray], spec: ModelSpec, count: int, clip: st
             row["frame_weight"] = float(weights[0, n]) if weights is not None else None
         rows.append({**row, "note": ""})
     return rows
+
+
+def _answered(output: dict[str, np.ndarray], count: int, clip: str) -> np.ndarray:
+    """Tell which faces have finite numbers only, (N,) bool; the frames of a clip have one answer."""
+    good = np.ones(count, bool)
+    for values in output.values():
+        finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        good &= finite if len(finite) == count and not clip else finite.all()
+    return good
 
 
 def _classified(probabilities: np.ndarray, spec: ModelSpec) -> Row:

@@ -33,6 +33,8 @@ class TorchBackend:
     def __init__(self, network: nn.Module, spec: ModelSpec, device: str = "auto", fast: bool = False) -> None:
         self.device, self.fast = _device(device), fast
         self.network = FaceNetwork(network.float(), spec).eval().to(self.device)
+        with torch.inference_mode():
+            self.outputs: list[str] = list(self.network(_blank_face(spec, self.device)))
         self.batch = batch_of(item_bytes(self.network, spec, self.device), _room(self.device))
         if fast:
             speed_up(self.network, _blank_face(spec, self.device))

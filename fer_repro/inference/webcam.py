@@ -70,7 +70,7 @@ def watch(
             rows = [
                 row for chunk in model.stream([Still("camera", image, number)], looking) for row in chunk.rows
             ]
-            table = as_table(rows, model.spec, {})
+            table = as_table(rows, model.spec, {}, model.embeds)
             if writer is not None:
                 writer.add(drawn(image, table))
             yield table

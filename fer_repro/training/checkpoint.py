@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fer_repro.config import RunConfig
+from fer_repro.errors import UserError
 from fer_repro.files import atomic_write
 
 PACKAGE = Path(__file__).parent.parent
@@ -135,12 +136,35 @@ def copy_weights(model: nn.Module) -> dict[str, Tensor]:
     }
 
 
+def check_finite(weights: Mapping[str, Tensor], where: str) -> None:
+    """Refuse weights of which a network would answer NaN.
+
+    Args:
+        weights: tensors by name.
+        where: their file or run, for messages.
+
+    Raises:
+        UserError: naming the first tensor that holds NaN or infinity.
+    """
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            count = int((~torch.isfinite(tensor)).sum())
+            raise UserError(
+                f"{where}: {count} of {tensor.numel()} numbers of '{name}' are not finite: the training "
+                "diverged or the file is damaged; take another checkpoint"
+            )
+
+
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Write weights as safetensors, atomically and byte-stable (sorted by name).
 
     Args:
         path: e.g. ``weights.safetensors``.
         weights: from ``copy_weights``.
+
+    Raises:
+        UserError: see ``check_finite``.
     """
+    check_finite(weights, str(path))
     with atomic_write(path) as temporary:
         save_file(dict(sorted(weights.items())), temporary)

@@ -116,7 +116,8 @@ def fit(
         watch: numbers of the network that each epoch's record is to keep.
 
     Raises:
-        UserError: the loss is no longer finite, or a part of a batch has too few items for the network.
+        UserError: the loss in training or validation is no longer finite, or a part of a batch has too few
+            items for the network.
     """
     running = Fit(network, loss, view, split, config, fabric, checkpoint)
     state, paces, trained = running.state, [], 0.0
@@ -225,6 +226,11 @@ class Fit:
             raise UserError(
                 f"{self.progress.name}: the training loss is {loss} in epoch {state.epoch}; "
                 f"try a lower recipe.optimiser.lr than {recipe.optimiser.lr}"
+            )
+        if not (math.isfinite(val_loss) and math.isfinite(val_accuracy)):
+            raise UserError(
+                f"{self.progress.name}: validation gives loss {val_loss}, accuracy {val_accuracy} in epoch "
+                f"{state.epoch}; try a lower recipe.optimiser.lr than {recipe.optimiser.lr}"
             )
         by_loss = recipe.selection == "loss"
         result = val_loss if by_loss else -val_accuracy

@@ -32,6 +32,7 @@ class Watched:
     runtime = "torch"
 
     def __init__(self, backend, at_most=10**9):
+        self.outputs = backend.outputs
         self.backend, self.batch, self.count, self.at_most = backend, 3, 0, at_most
 
     def run(self, faces):

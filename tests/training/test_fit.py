@@ -18,7 +18,7 @@ from fer_repro.config import OptimiserConfig
 from fer_repro.data.store import write_store
 from fer_repro.errors import UserError
 from fer_repro.pipeline.run import train_run
-from fer_repro.training.checkpoint import Checkpoint
+from fer_repro.training.checkpoint import Checkpoint, save_weights
 from fer_repro.training.seeding import make_deterministic
 
 STEPS = 6  # 45 samples in batches of 8
@@ -393,3 +393,27 @@ def test_a_run_trains_on_pairs_of_images_or_says_why_not(tmp_path, changes):
     with pytest.raises(UserError, match=r"batch_size 1 and accumulate 1 .*batch norm needs two items"):
         train()
     assert not list(tmp_path.glob("out/**/*.*"))
+
+
+@pytest.mark.parametrize("selection", ["accuracy", "loss"])
+@pytest.mark.parametrize("found", [(float("nan"), 1.0), (float("inf"), 1.0), (1.0, float("nan"))])
+def test_a_network_that_diverged_in_its_last_step_is_not_chosen(tmp_path, selection, found):
+    """Its training loss is still finite, and the largest of NaN would be the first class: all right, here."""
+    calls = []
+
+    def validate(network):
+        calls.append(network)
+        return (1.0, 0.5) if len(calls) == 1 else found
+
+    with pytest.raises(
+        UserError, match=r"validation gives loss .* in epoch 2; try a lower recipe.optimiser.lr"
+    ):
+        run(make_config(selection=selection), Checkpoint(tmp_path / "state", "x"), validate=validate)
+
+
+def test_weights_that_are_not_finite_are_not_written(tmp_path):
+    with pytest.raises(UserError, match=r"weights.safetensors: 1 of 2 numbers of 'b' are not finite"):
+        save_weights(
+            tmp_path / "weights.safetensors", {"a": torch.ones(2), "b": torch.tensor([1, torch.nan])}
+        )
+    assert list(tmp_path.iterdir()) == []
