@@ -32,6 +32,7 @@ REAL_OR_NOT = ("real", "manipulated")
 AT_TYPES = ("self_relation-attention", "self-attention")
 """FAN's checkpoints hold both heads; the first is the paper's."""
 SIDE = 224  # of every published network
+COUNTER = "num_batches_tracked"
 
 
 def open_official(path: Path, variant: str = "", padding: str = "") -> tuple[dict[str, Tensor], ModelSpec]:
@@ -51,7 +52,13 @@ def open_official(path: Path, variant: str = "", padding: str = "") -> tuple[dic
         UserError: the file cannot be read safely, or keys are missing, unexpected or reshaped: it names the
             first of each kind and counts all; or numbers are not finite.
     """
-    state = read_official(path)
+    return _opened(read_official(path), path, variant, padding)
+
+
+def _opened(
+    state: dict[str, Tensor], path: Path, variant: str, padding: str
+) -> tuple[dict[str, Tensor], ModelSpec]:
+    state = {**state, **missing_counters(state)}
     method_name, identifier, constructor = recognise(state, variant, str(path))
     if padding:
         constructor["backbone"] = padding
@@ -122,6 +129,17 @@ def read_official(path: Path) -> dict[str, Tensor]:
             f"{' or '.join(repr(name) for name in CONTAINERS)}"
         )
     return {str(key).removeprefix("module."): value for key, value in loaded.items()}
+
+
+def missing_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Make what batch norms did not keep before torch 0.4.1: how many batches they saw in training, here 0.
+
+    It changes nothing in evaluation. A state dict that has some of them is left as it is.
+    """
+    if any(name.endswith(COUNTER) for name in state):
+        return {}
+    norms = (name.removesuffix("running_var") for name in state if name.endswith(".running_var"))
+    return {f"{norm}{COUNTER}": torch.tensor(0) for norm in norms}
 
 
 def _unpickle(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
@@ -232,7 +250,8 @@ class Imported:
     Attributes:
         card: the model card.
         tensors: how many, all of them matched.
-        told: network, classes, and the SHA-256 of the authors' file.
+        told: network, classes, the SHA-256 of the authors' file, and how many counters of batches were filled
+            in, see ``missing_counters``.
     """
 
     card: Path
@@ -268,11 +287,13 @@ def import_official(
         raise UserError(f"{to}: expected a name that ends in .safetensors")
     card = to.with_suffix(".md")
     keep_existing([to, card], force)
-    state, spec = open_official(path, variant, padding)
+    theirs = read_official(path)
+    state, spec = _opened(theirs, path, variant, padding)
     if classes and len(classes) != spec.outputs:
         raise UserError(f"--classes names {len(classes)} classes: {spec.name} has {spec.outputs}")
     digest = file_digest(path)
     spec = replace(spec, classes=tuple(classes) or spec.classes, source=f"{spec.source}, sha256 {digest}")
     write_model(to, state, spec)
     write_card(card, spec)
-    return Imported(card, len(state), {"network": spec.name, "classes": list(spec.classes), "sha256": digest})
+    told = {"network": spec.name, "classes": list(spec.classes), "sha256": digest}
+    return Imported(card, len(state), {**told, "filled_in": len(missing_counters(theirs))})

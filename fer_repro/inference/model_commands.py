@@ -75,6 +75,10 @@ def import_checkpoint(
         print(json.dumps({"model": str(target), "card": str(done.card), "tensors": done.tensors} | done.told))
         return
     print(f"{path}: {done.told['network']}: {done.tensors} tensors, every key matched")
+    if filled := done.told["filled_in"]:
+        print(
+            f"filled in: {filled} x num_batches_tracked, unknown before torch 0.4.1; no answer depends on it"
+        )
     print(f"classes: {', '.join(done.told['classes'])}")
     print(f"written: {target}\nwritten: {done.card}")
 

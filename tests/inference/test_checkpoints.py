@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from typer.testing import CliRunner
 
 import fer_repro
+from fer_repro.cli import app
 from fer_repro.errors import UserError
 from fer_repro.inference.checkpoints import import_official, open_official, read_official, recognise, variants
 from fer_repro.methods.method import load_official
@@ -257,3 +259,34 @@ def test_names_of_classes_may_be_others(tmp_path):
     assert fer_repro.load(tmp_path / "fan.safetensors").spec.classes == names
     with pytest.raises(UserError, match="names 2 classes"):
         import_official(tmp_path / "fan.pth", tmp_path / "b.safetensors", classes=("a", "b"))
+
+
+@pytest.mark.parametrize(
+    "golden", ["fan_resnet18_self_relation", "ran_resnet18_6regions", "efficientnet_b4_att"]
+)
+def test_a_checkpoint_older_than_counted_batches_is_imported(tmp_path, golden):
+    """Before torch 0.4.1 batch norms kept no num_batches_tracked; answers do not depend on it."""
+    state = filled(shapes_of(golden)[1])
+    old = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+    missing = len(state) - len(old)
+    assert missing > 0
+    new_spec = open_official(saved(tmp_path / "new.pth", state))[1]
+    old_state, old_spec = open_official(saved(tmp_path / "old.pth", old))
+    new_state = open_official(tmp_path / "new.pth")[0]
+    assert list(old_state) == list(new_state)
+    assert old_spec.official == new_spec.official
+    for name, tensor in new_state.items():
+        assert name.endswith("num_batches_tracked") or torch.equal(old_state[name], tensor)
+    done = CliRunner().invoke(
+        app, ["import", str(tmp_path / "old.pth"), "--to", str(tmp_path / "a.safetensors")]
+    )
+    assert done.exit_code == 0
+    assert f"filled in: {missing} x num_batches_tracked, unknown before torch 0.4.1" in done.stdout
+    some = {**old, next(name for name in state if name.endswith("num_batches_tracked")): torch.tensor(3)}
+    with pytest.raises(UserError, match=f"{missing - 1} missing"):
+        open_official(saved(tmp_path / "some.pth", some))
+
+
+def saved(path, state):
+    torch.save(state, path)
+    return path
