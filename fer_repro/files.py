@@ -100,6 +100,15 @@ def _elsewhere(path: Path) -> str:
     return "start in the project's top folder, or say where it lies (--params)"
 
 
+def file_state(path: Path) -> list[str | int]:
+    """Name a file with its size and its time of change in nanoseconds, -1 where it cannot be looked up."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return [path.as_posix(), -1, -1]
+    return [path.as_posix(), found.st_size, found.st_mtime_ns]
+
+
 def keep_existing(paths: Iterable[Path], force: bool = False) -> None:
     """Refuse to write over files that are there; commands call it before they begin to work.
 

@@ -2,7 +2,8 @@
 
 Rows go into a hidden ``.OUT.partial``, one JSON object per line, chunk by chunk. At the end they become CSV,
 JSON or Parquet.
-A journal of another model, other inputs or options is not continued.
+A journal of another model, other inputs or options is not continued, nor one whose inputs, boxes or model
+were replaced.
 """
 
 import csv
@@ -18,8 +19,8 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.errors import UserError, nearest
-from fer_repro.files import atomic_write
-from fer_repro.inference.faces_in import TIGHT
+from fer_repro.files import atomic_write, file_state
+from fer_repro.inference.faces_in import TIGHT, choose_detector, read_boxes
 from fer_repro.inference.inputs import Failed, Input
 from fer_repro.inference.model import Looking, Model, as_table
 from fer_repro.inference.predictions import Chunk, Row, columns_of, unanswered
@@ -28,6 +29,7 @@ from fer_repro.spreadsheets import harmless
 
 KINDS = (".csv", ".json", ".parquet")
 ROWS_AT_ONCE = 4096
+FORMAT = 2  # of the journal
 
 
 class Journal:
@@ -151,13 +153,25 @@ def check_kind(out: Path) -> None:
 
 
 def stamp_of(model: Model, inputs: list[Input], looking: Looking) -> str:
-    """Hash what rows depend on: model, runtime, inputs and how they are looked at."""
-    detector = looking.detector if isinstance(looking.detector, str) else looking.detector.name
-    boxes = "" if looking.boxes is None else str(looking.boxes)
-    names = [item.as_posix() if isinstance(item, Path) else item.source for item in inputs]
+    """Hash what rows depend on: model, runtime, inputs and how they are looked at.
+
+    Of files size and time of change count, of arrays, images in memory and boxes the content.
+    """
+    boxes = "" if looking.boxes is None else str(read_boxes(looking.boxes))
+    detector = choose_detector(looking.detector).name
     options = [detector, TIGHT, looking.faces, boxes, looking.every, looking.frames, looking.window]
-    text = json.dumps([model.spec.as_json(), model.backend.runtime, names, options])
+    network = [model.spec.as_json(), model.backend.runtime, model.made_of]
+    text = json.dumps([FORMAT, network, [_state_of(item) for item in inputs], options])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _state_of(item: Input) -> list[Any]:
+    if isinstance(item, Path):
+        return file_state(item)
+    if item.pixels is None:
+        return [*file_state(Path(item.source)), item.clip]
+    pixels = np.ascontiguousarray(item.pixels)
+    return [item.source, item.frame, item.clip, pixels.shape, hashlib.sha256(pixels.data).hexdigest()]
 
 
 def write_rows(out: Path, spec: ModelSpec, rows: Iterator[Row], embeds: bool = False) -> None:

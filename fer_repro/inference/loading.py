@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fer_repro.errors import UserError
+from fer_repro.files import file_state
 from fer_repro.inference.backends import OnnxBackend
 from fer_repro.inference.model import Model
 from fer_repro.inference.spec import Colour
@@ -50,8 +51,9 @@ def load(
     if runtime == "onnx" or (not runtime and path.suffix == ".onnx"):
         if fast:
             raise UserError(f"{path}: fast is for runtime torch; ONNX Runtime folds and fuses by itself")
-        backend = OnnxBackend(path / ONNX if path.is_dir() else path.with_suffix(".onnx"), threads)
-        return Model(backend.spec, backend)
+        file = path / ONNX if path.is_dir() else path.with_suffix(".onnx")
+        backend = OnnxBackend(file, threads)
+        return Model(backend.spec, backend, str(file_state(file)))
     if path.suffix == ".onnx":
         raise UserError(f"{path}: an ONNX file runs under runtime onnx, not torch")
     return _load_torch(path, device, variant, fold, colour, face_size, fast)
@@ -64,7 +66,8 @@ def _load_torch(
     from fer_repro.inference.torch_backend import TorchBackend
 
     state, spec = open_weights(path, variant, fold, colour, face_size)
-    return Model(spec, TorchBackend(load_state(spec, state, str(path)), spec, device, fast))
+    backend = TorchBackend(load_state(spec, state, str(path)), spec, device, fast)
+    return Model(spec, backend, "fast" if fast else "")
 
 
 def open_weights(  # type: ignore[no-untyped-def]  # noqa: ANN201 - named in the docstring; torch is imported late

@@ -76,10 +76,12 @@ class Model:
     Attributes:
         spec: what it is.
         backend: what computes.
+        made_of: what tells it from others of this spec: the state of its ONNX file, or that it is ``fast``.
     """
 
     spec: ModelSpec
     backend: Backend = field(repr=False)
+    made_of: str = field(default="", repr=False)
 
     @property
     def embeds(self) -> bool:

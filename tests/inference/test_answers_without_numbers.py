@@ -1,6 +1,7 @@
 """A network that answers NaN or infinity is never said to see anything: refused, or reported."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -66,8 +67,6 @@ def test_weights_that_are_not_finite_are_refused_everywhere(tmp_path, value):
     own = {name: tensor.clone() for name, tensor in own.items()}
     name = next(name for name, tensor in own.items() if tensor.is_floating_point())
     own[name].view(-1)[0] = value
-    from dataclasses import replace
-
     write_model(tmp_path / "own.safetensors", own, replace(spec, weights_sha256=state_digest(own)))
     calls = (
         lambda: import_official(tmp_path / "official.pth", tmp_path / "a.safetensors"),
