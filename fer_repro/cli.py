@@ -1,12 +1,13 @@
 """The ``fer-repro`` command. It stays thin: each command imports what it needs when it runs."""
 
+import io
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from fer_repro.errors import UserError
+from fer_repro.errors import UserError, one_line
 from fer_repro.inference.commands import register as register_inference
 
 RUNS, DATA = "Train and reproduce", "Data and environment"  # headings of the help
@@ -315,11 +316,16 @@ def _next_step(name: str, manifest: Path, params: Path) -> str:
 
 
 def main() -> None:
-    """Run the command; a user's mistake is one line on stderr and exit code 2."""
+    """Run the command; a user's mistake is one line on stderr and exit code 2.
+
+    What a terminal's encoding does not know is escaped: no name may end a command whose work is done.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="fer-repro")
     except (UserError, OSError) as error:  # an OSError: no permission, no room, nothing to mend here
-        print(f"fer-repro: {error}", file=sys.stderr)
+        print(f"fer-repro: {one_line(str(error))}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

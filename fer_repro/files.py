@@ -100,6 +100,18 @@ def _elsewhere(path: Path) -> str:
     return "start in the project's top folder, or say where it lies (--params)"
 
 
+def check_name(path: Path) -> None:
+    """Refuse the name of a model or video that its libraries cannot read again, or crash at.
+
+    Raises:
+        UserError: it is not UTF-8.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{path}: the name is not UTF-8, as models and videos need; choose another") from None
+
+
 def file_state(path: Path) -> list[str | int]:
     """Name a file with its size and its time of change in nanoseconds, -1 where it cannot be looked up."""
     try:
@@ -138,6 +150,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
             temporary.touch()
             mode = temporary.stat().st_mode & 0o777
+            temporary.unlink()  # what writes nothing leaves nothing
             yield temporary
             temporary.chmod(mode)
             _to_disk(temporary)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from fer_repro.data.video import FILMS
 from fer_repro.errors import UserError
-from fer_repro.files import atomic_write, keep_existing
+from fer_repro.files import atomic_write, check_name, keep_existing
 from fer_repro.inference.film_writer import FilmWriter
 from fer_repro.inference.inputs import Still, film, read_still
 from fer_repro.inference.predictions import NOT_FINITE
@@ -61,7 +61,7 @@ def copies_of(sources: Sequence[str], out: Path, force: bool = False) -> list[Pa
         force: they may replace others.
 
     Raises:
-        UserError: one exists already, or would be its own source.
+        UserError: one exists already, would be its own source, or is a video without a name in UTF-8.
     """
     single = len(sources) == 1 and out.suffix != ""
     targets: list[Path] = []
@@ -71,6 +71,8 @@ def copies_of(sources: Sequence[str], out: Path, force: bool = False) -> list[Pa
         target = _free(target.with_suffix(".mp4") if is_film else target, targets)
         if target.resolve() == Path(source).resolve():
             raise UserError(f"{target}: would be drawn into itself; --annotate wants another folder")
+        if is_film:
+            check_name(target)
         targets.append(target)
     keep_existing(targets, force)
     return targets

@@ -108,7 +108,7 @@ def _files(root: Path) -> Iterator[Listed]:
         try:
             with safe_open(str(path), framework="numpy") as file:
                 spec = spec_of_metadata(dict(file.metadata() or {}), path)
-        except (SafetensorError, OSError, UserError):
+        except (SafetensorError, OSError, ValueError):  # a UserError, or a name that is not UTF-8
             continue
         arm = spec.official.identifier if spec.official else spec.arm
         size = round(path.stat().st_size / 1e6, 1)

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fer_repro.errors import UserError, nearest
-from fer_repro.files import keep_existing
+from fer_repro.errors import UserError, nearest, one_line
+from fer_repro.files import check_name, keep_existing
 from fer_repro.inference.networks import state_digest
 from fer_repro.inference.spec import CROPS, OTHERS_CROP, ModelSpec, Official, file_digest
 from fer_repro.methods.method import load_method, load_official, method_names
@@ -95,7 +95,7 @@ def _opened(
         standardise=method_name == "efficientnet",
         dataset="unknown",
         pretraining="unknown",
-        source=f"{layout.repository}: {path.name}",
+        source=f"{layout.repository}: {one_line(path.name)}",
         threshold=None,
         weights_sha256=state_digest(ours),
     )
@@ -283,6 +283,7 @@ def import_official(
     from fer_repro.inference.cards import write_card
     from fer_repro.inference.model_files import write_model
 
+    check_name(to)
     if to.suffix != ".safetensors":
         raise UserError(f"{to}: expected a name that ends in .safetensors")
     card = to.with_suffix(".md")

@@ -113,7 +113,7 @@ def predict(
         print(printed(table))
     if annotated is not None:
         for path in annotate(table, annotated, force):
-            print(f"annotated: {path}", file=sys.stderr)
+            print(f"annotated: {one_line(str(path))}", file=sys.stderr)
     raise typer.Exit(_report(failed))
 
 
@@ -243,7 +243,7 @@ def _open(
         from fer_repro.inference.catalogue import default_model
 
         model = default_model(task=task).path
-        print(f"model: {model}", file=sys.stderr)
+        print(f"model: {one_line(model)}", file=sys.stderr)
     if colour not in ("", "grey", "rgb"):
         raise UserError(f"--colour is '{colour}'; expected grey or rgb")
     shade: Any = colour or None
@@ -291,7 +291,7 @@ def _print(table: "pd.DataFrame", as_csv: bool) -> None:
 
 def _report(failed: dict[str, str]) -> int:
     for source, reason in failed.items():
-        told = reason if source in reason else f"{source}: {reason}"
+        told = reason if one_line(source) in reason else f"{source}: {reason}"
         print(f"failed: {one_line(told)}", file=sys.stderr)
     return SOME_FAILED if failed else 0
 

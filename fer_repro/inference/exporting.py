@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_repro.errors import UserError, nearest
-from fer_repro.files import keep_existing
+from fer_repro.files import check_name, keep_existing
 from fer_repro.inference.cards import write_card
 from fer_repro.inference.hub import CARD
 from fer_repro.inference.loading import MODEL, ONNX, open_weights
@@ -42,6 +42,7 @@ def export_model(
         raise UserError(
             f"{to}: expected a folder, .onnx or .safetensors; {nearest(to.suffix, ('.onnx', '.safetensors'))}"
         )
+    check_name(to)
     weights = to if to.suffix else to / MODEL
     card = to.with_suffix(".md") if to.suffix else to / CARD
     graph = to if to.suffix else to / ONNX

@@ -5,6 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from fer_repro.files import check_name
+
 
 class FilmWriter:
     """Writes an ``.mp4`` beside its name and renames it at the end.
@@ -12,9 +14,13 @@ class FilmWriter:
     Args:
         path: the film; its folder is made.
         rate: pictures per second.
+
+    Raises:
+        UserError: the name is not UTF-8; OpenCV would crash.
     """
 
     def __init__(self, path: Path, rate: float) -> None:
+        check_name(path)
         self.path, self.rate = path, rate
         self._temporary = path.with_name(f".{path.stem}.tmp.mp4")  # OpenCV tells the format by the name
         self._writer: cv2.VideoWriter | None = None

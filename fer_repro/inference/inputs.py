@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fer_repro.data.pictures import check_still, listed, opaque
+from fer_repro.data.samples import has_controls
 from fer_repro.data.video import FILMS, check_whole, grabbed, map_frames, opened, retrieved
 from fer_repro.errors import UserError, one_line
 from fer_repro.files import natural_order
@@ -173,11 +174,14 @@ def _look_into(
 
 
 def _check_name(source: str) -> None:
-    """Refuse a name that cannot stand in a table: bytes that are no text in the system's encoding."""
+    """Refuse a name that cannot stand in a table or on a terminal, as ``data add`` does."""
+    if not has_controls(source):
+        return
     if any("\ud800" <= letter <= "\udfff" for letter in source):
         kind = sys.getfilesystemencoding()
         hint = "" if kind == "utf-8" else ", or set PYTHONUTF8=1"
         raise UserError(f"{source}: its name is not readable as {kind}; rename it{hint}")
+    raise UserError(f"{source}: its name holds line ends or control characters; rename it")
 
 
 def read_still(still: Still) -> np.ndarray:

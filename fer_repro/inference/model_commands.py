@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fer_repro.errors import UserError
+from fer_repro.errors import UserError, one_line
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
@@ -30,7 +30,7 @@ def models(as_json: Json = False) -> None:
         print("no models in runs/ and models/: dvc repro, fer-repro train or fer-repro import makes some")
     for each in found:
         measured = "" if each.val_accuracy is None else f"val {each.val_accuracy:.1%}"
-        print(f"{each.path:48} {each.task:13} {measured:11} {each.megabytes:8.1f} MB")
+        print(f"{one_line(each.path):48} {each.task:13} {measured:11} {each.megabytes:8.1f} MB")
 
 
 def import_checkpoint(
@@ -74,13 +74,14 @@ def import_checkpoint(
     if as_json:
         print(json.dumps({"model": str(target), "card": str(done.card), "tensors": done.tensors} | done.told))
         return
-    print(f"{path}: {done.told['network']}: {done.tensors} tensors, every key matched")
+    print(f"{one_line(str(path))}: {done.told['network']}: {done.tensors} tensors, every key matched")
     if filled := done.told["filled_in"]:
         print(
             f"filled in: {filled} x num_batches_tracked, unknown before torch 0.4.1; no answer depends on it"
         )
     print(f"classes: {', '.join(done.told['classes'])}")
-    print(f"written: {target}\nwritten: {done.card}")
+    for written in (target, done.card):
+        print(f"written: {one_line(str(written))}")
 
 
 def export(
@@ -120,7 +121,7 @@ def export(
         print(json.dumps(done))
         return
     for name, value in done.items():
-        print(f"{name}: {value}")
+        print(f"{name}: {one_line(str(value))}")
 
 
 def doctor(as_json: Json = False) -> None:

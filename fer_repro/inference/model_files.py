@@ -27,7 +27,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(str(path), framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, UnicodeEncodeError) as error:  # the last of a name that is not UTF-8
         raise UserError(f"{path}: not readable as safetensors: {' '.join(str(error).split())}") from None
 
 
