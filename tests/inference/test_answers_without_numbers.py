@@ -185,7 +185,7 @@ def test_an_onnx_file_that_overflows_is_reported(files, tmp_path):
     for each in graph.graph.initializer:
         values = onnx.numpy_helper.to_array(each)
         if values.dtype == np.float32 and values.ndim == 4:
-            each.CopyFrom(onnx.numpy_helper.from_array(values * np.float32(3e38), each.name))
+            each.CopyFrom(onnx.numpy_helper.from_array(np.full_like(values, 3e38), each.name))
     onnx.save(graph, tmp_path / "rmn.onnx")
     table = fer_repro.load(tmp_path / "rmn.onnx").predict(IMAGES[:2], detector="none")
     assert table["note"].tolist() == ["no answer: not finite"] * 2
