@@ -22,7 +22,7 @@ from fer_repro.git import ask_git, head_commit
 from fer_repro.pipeline.dvc_stages import advice
 from fer_repro.report.ledger import as_text, count_verdicts, read_ledger
 
-RESULTS = Path("results")
+RESULTS, RUNS = Path("results"), Path("runs")
 LEDGER = Path("comparison/ledger.csv")
 REPORT = Path("reports/index.html")
 PIPELINE, LOCK, RAW = Path("dvc.yaml"), Path("dvc.lock"), Path("data.dvc")
@@ -110,8 +110,8 @@ def _number(row: Mapping[str, str], name: str) -> float:
 def outdated_stages() -> list[str]:
     """Find the stages whose code, parameters, data or results are not as dvc.lock says.
 
-    Absent products do not count. What a stage reads of another stage's products is judged where it is made:
-    after a part of the pipeline was run, the stages behind it are no worse than absent ones.
+    Absent products do not count. After a part of the pipeline was run, a stage behind it counts as absent too
+    until all that it reads is here: what was made anew is judged where it is made.
 
     Returns:
         For each its name and what has changed.
@@ -128,36 +128,46 @@ def outdated_stages() -> list[str]:
         _, reason = head_commit(Path())
         said = f"{' '.join(done.stderr.split())}{f' ({reason})' if reason else ''}"
         raise UserError(f"dvc cannot check the pipeline: {said}{advice(done.stderr)}")
-    products = _products()
-    changed = {
-        stage: [said for entry in entries for said in _changes(entry, products)]
-        for stage, entries in json.loads(done.stdout or "{}").items()
-    }
+    locked = read_yaml(LOCK).get("stages") or {}
+    products = [out["path"] for section in locked.values() for out in section.get("outs", [])]
+    products += [out["path"] for out in (read_yaml(RAW).get("outs", []) if RAW.is_file() else [])]
+    changed = {}
+    for stage, entries in json.loads(done.stdout or "{}").items():
+        behind = not _was_run_here(locked.get(stage, {}), products)
+        changed[stage] = [said for entry in entries for said in _changes(entry, products if behind else ())]
     return [f"{stage}: {', '.join(dict.fromkeys(said))}" for stage, said in changed.items() if said]
 
 
+def _was_run_here(section: Mapping[str, Any], products: Sequence[str]) -> bool:
+    """Whether all that a stage reads of other stages is here, and something that it made."""
+    read = [dep["path"] for dep in section.get("deps", [])]
+    needed = [product for product in products if any(_touches(product, path) for path in read)]
+    made = [out["path"] for out in section.get("outs", [])]
+    return all(Path(path).exists() for path in needed) and any(Path(path).exists() for path in made)
+
+
+def _touches(one: str, other: str) -> bool:
+    """Whether two paths are one, or one lies in the other."""
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+
+
 def _changes(entry: Any, products: Sequence[str]) -> list[str]:  # noqa: ANN401 - what DVC says of a stage
-    """Spell out one entry of ``dvc status --json``; nothing where it is about what may be absent."""
+    """Spell out one entry of ``dvc status --json``; nothing where it is about what may be absent.
+
+    Args:
+        entry: what has changed of a stage.
+        products: of other stages, which do not count.
+    """
     if not isinstance(entry, dict):
         return [str(entry)]
     found = []
     for kind, paths in entry.items():
         for path, state in paths.items():
-            absent = kind == "changed outs" and state in ("deleted", "not in cache")
-            made = kind == "changed deps" and any(f"{one}/".startswith(f"{path}/") for one in products)
-            inside = kind == "changed deps" and any(f"{path}/".startswith(f"{one}/") for one in products)
-            if not (absent or made or inside):
+            absent = state in ("deleted", "not in cache") and kind == "changed outs"
+            judged_elsewhere = kind == "changed deps" and any(_touches(path, one) for one in products)
+            if not (absent or judged_elsewhere):
                 found += [f"{path} {state}"] if isinstance(state, str) else sorted(state)
     return found
-
-
-def _products() -> list[str]:
-    """List what stages make, by dvc.lock, and the raw data."""
-    locked = read_yaml(LOCK).get("stages") or {}
-    raw = read_yaml(RAW).get("outs", []) if RAW.is_file() else []
-    return [out["path"] for section in locked.values() for out in section.get("outs", [])] + [
-        out["path"] for out in raw
-    ]
 
 
 def _committed_tables() -> set[Path]:
@@ -201,6 +211,10 @@ def verify() -> int:
     if not committed:
         print(f"NOT verified: nothing was compared, no {RESULTS}/*/*/rows.csv is in git")
         return 1
+    if not any(RUNS.glob("*/*/*")):
+        print(
+            f"no runs are here: results were compared as they are in git; {RUNS}/ is made by make reproduce"
+        )
     print("verified" if not failures else f"NOT verified: {failures} of the checks above failed")
     if failures and not stages:
         print("on another kind of processor rows differ like those of other seeds: docs/determinism.md")

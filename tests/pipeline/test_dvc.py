@@ -189,11 +189,20 @@ def test_a_part_of_the_pipeline_is_verified_as_the_whole(restored, tmp_path, mon
     assert verify.outdated_stages() == []
     clone.dvc("repro", "train-faces@synthetic-rmn-0")
     assert verify.outdated_stages() == []
+    clone.dvc("repro", "train-faces")
+    assert verify.outdated_stages() == []
+    clone.change("params.yaml", "lr: 0.1", "lr: 0.2")
+    clone.dvc("repro", "train-faces")  # other numbers, which were not evaluated
+    stale = [said.partition(":")[0] for said in verify.outdated_stages()]
+    assert "evaluate-faces@synthetic-rmn" in stale
+    clone.call("git", "checkout", "-q", "params.yaml")
+    clone.dvc("repro", "train-faces")
+    assert verify.outdated_stages() == []
     run = clone.folder / "runs/synthetic/rmn/0/main/metrics.json"
     text = run.read_text()
     run.unlink()
     run.write_text("[]")
-    assert verify.outdated_stages() == ["train-faces@synthetic-rmn-0: runs/synthetic/rmn/0 modified"]
+    assert "train-faces@synthetic-rmn-0: runs/synthetic/rmn/0 modified" in verify.outdated_stages()
     run.write_text(text)
     clone.change("fer_repro/methods/twin.py", "", "# another network")
     assert {said.partition(":")[0] for said in verify.outdated_stages()} >= {"train-faces@synthetic-twin-0"}
