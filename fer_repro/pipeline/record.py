@@ -68,6 +68,9 @@ def keep_record(
             f"{run_folder(root / 'runs', dataset, method, 0)}: no trained run; expected config.json"
         )
     rows = read_rows(results / "rows.csv")
+    runs = [folder for folder in runs if (rows["arm"] == folder.name).any()]  # others were not evaluated
+    if not runs:
+        raise UserError(f"{results / 'rows.csv'}: no arm in it has a run in {root / 'runs'}")
     for folder in runs:
         if not rest_on(rows, folder):
             raise UserError(

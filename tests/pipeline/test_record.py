@@ -1,6 +1,7 @@
 """Records keep what is needed to judge a row, and nothing is overwritten."""
 
 import json
+import shutil
 import subprocess
 
 import pytest
@@ -72,6 +73,14 @@ def test_results_of_another_training_are_not_recorded(project):
     with pytest.raises(UserError, match=r"rows of arm 'masked', seed 1, are not those of .*rmn/1/masked"):
         keep_record("s", "fer2013", "rmn", **place)
     assert not (project / "records/s").exists()
+
+
+def test_runs_that_were_not_evaluated_are_no_part_of_a_record(project):
+    """An arm that lies beside the evaluated ones, or that params.yaml no longer names."""
+    shutil.copytree(project / "runs/fer2013/rmn/0/masked", project / "runs/fer2013/rmn/0/no_mask")
+    folder = keep_record("r", "fer2013", "rmn", project=project, records=project / "records")
+    record = json.loads((folder / "record.json").read_text())
+    assert {run["arm"] for run in record["runs"]} == {"masked"}
 
 
 def test_a_record_without_a_commit_says_why(project):
