@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 MOST = 1 << 28  # bytes of a table that is read at once
+UNKNOWN = 0xFFFFFFFF  # length of a RIFF chunk whose writer could not go back, as into a pipe
 TINY = 8  # bytes of a frame that says "as before": decoders may pass over it
 TRIMMED = 0.98  # a track that shows a smaller share of its time is trimmed by an edit list
 
@@ -64,8 +65,9 @@ def _mp4(file: BinaryIO, size: int) -> Promise:
         if at + length > size and kind in (b"mdat", b"moof"):
             share = size / (at + length)
         if kind == b"moov" and length <= MOST:
-            file.seek(at)
-            table = file.read(length)
+            header = 16 if int.from_bytes(head[:4]) == 1 else 8
+            file.seek(at + header)
+            table = file.read(length - header)
         at += length
     return Promise(_listed_frames(table) if table else 0, share)
 
@@ -90,7 +92,7 @@ def _inside(data: bytes, box: _Box, *kinds: bytes) -> _Box | None:
 
 
 def _listed_frames(data: bytes) -> int:
-    movie = next(_boxes(data, 0, len(data)))
+    movie = (b"moov", 0, len(data))
     tracks = [box for box in _boxes(data, movie[1], movie[2]) if box[0] == b"trak"]
     videos = [track for track in tracks if _handler(data, track) == b"vide"]
     if len(videos) != 1 or _is_trimmed(data, movie, videos[0]):
@@ -151,7 +153,7 @@ def _avi(file: BinaryIO, size: int) -> Promise:
     while at + 8 <= size:
         file.seek(at)
         kind, length = struct.unpack("<4sI", file.read(8))
-        if kind != b"RIFF" or length < 4:
+        if kind != b"RIFF" or length < 4 or length == UNKNOWN:
             break
         if at + 8 + length > size:
             share = size / (at + 8 + length)

@@ -146,6 +146,9 @@ WHOLE = {  # what plays from begin to end -> frames
     "trimmed.mov": (15, lambda path: containers.trimmed(containers.write_video(path), 0.4, 1.0)),
     "head first.mp4": (40, lambda path: containers.with_head_first(containers.write_video(path))),
     "fragments.mp4": (40, lambda path: containers.in_fragments(containers.write_video(path))),
+    "to the end.mp4": (40, lambda path: containers.with_last_length(containers.write_video(path), 0)),
+    "long length.mp4": (40, lambda path: containers.with_last_length(containers.write_video(path), 1)),
+    "into a pipe.avi": (40, lambda path: containers.into_a_pipe(containers.write_video(path, "MJPG"))),
     "no index.avi": (40, lambda path: containers.without_index(containers.write_video(path, "MJPG"))),
     "other codec.avi": (40, lambda path: containers.write_video(path, "XVID")),
     **{

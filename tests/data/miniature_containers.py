@@ -77,7 +77,27 @@ def without_index(path):
     return path
 
 
+def into_a_pipe(path):
+    """An AVI whose writer could not go back: its lengths are as large as can be."""
+    content = bytearray(path.read_bytes())
+    content[4:8] = b"\xff" * 4
+    at = content.index(b"movi") - 4
+    content[at : at + 4] = b"\xff" * 4
+    path.write_bytes(bytes(content))
+    return path
+
+
 # MP4: a tree of boxes
+
+
+def with_last_length(path, length):
+    """Let the last box, the head, say its length otherwise: 0 is to the end, 1 puts it behind the kind."""
+    content = path.read_bytes()
+    at = content.rindex(b"moov") - 4
+    size = len(content) - at
+    head = length.to_bytes(4, "big") + b"moov" + ((size + 8).to_bytes(8, "big") if length else b"")
+    path.write_bytes(content[:at] + head + content[at + 8 :])
+    return path
 
 
 def read_boxes(data):
