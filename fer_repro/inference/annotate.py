@@ -116,10 +116,15 @@ def _annotate_film(path: Path, rows: pd.DataFrame, target: Path) -> None:
     capture.release()
     found = dict(list(rows.groupby("frame")))
     shown, writer = rows.iloc[:0], FilmWriter(target, rate)
+    begun = False
     try:
-        for at, image in film(path):
-            shown = found.get(at, shown)
-            writer.add(drawn(image, shown))
+        try:
+            for at, image in film(path):
+                shown, begun = found.get(at, shown), True
+                writer.add(drawn(image, shown))
+        except UserError:
+            if not begun:  # else all frames that can be given were drawn, and predict has named the others
+                raise
         writer.keep()
     finally:
         writer.discard()

@@ -29,7 +29,8 @@ TIGHT = "tight"
 """In the column ``box`` of predictions: the boxes have no margin. Those of earlier versions had one."""
 Which = Literal["all", "largest", "surest"]
 SIDES = ("left", "top", "right", "bottom")
-INSIDE = 0.75  # of the area of a given box; detectors' boxes stick out a little at an image's edges
+TEXTS = dict.fromkeys(("source", "clip", "prediction", "note"), "str")
+INSIDE = 0.5  # of the area of a given box; detectors' boxes stick out at an image's edges
 
 
 class Face(NamedTuple):
@@ -128,7 +129,7 @@ def _check_inside(box: Box, image: np.ndarray, name: str) -> None:
     across = min(box.right, width) - max(box.left, 0.0)
     down = min(box.bottom, height) - max(box.top, 0.0)
     if min(across, down) <= 0 or across * down < INSIDE * box.width * box.height:
-        raise UserError(f"{name} lies outside {width} x {height} pixels")
+        raise UserError(f"{name} lies outside {width} x {height} pixels, half of it or more")
 
 
 def read_boxes(boxes: "pd.DataFrame | str | Path") -> dict[tuple[str, int], list[KnownBox]]:
@@ -209,9 +210,10 @@ def read_table(path: Path) -> pd.DataFrame:
         UserError: it is missing, damaged or of another kind.
     """
     readers: dict[str, Callable[[Path], pd.DataFrame]] = {
-        ".csv": lambda file: pd.read_csv(file, keep_default_na=False, na_values=[""]),  # one may be called NA
+        # texts stay what they are: an image may be called 007, a class NA
+        ".csv": lambda file: pd.read_csv(file, dtype=TEXTS, keep_default_na=False, na_values=[""]),
         ".parquet": pd.read_parquet,
-        ".json": pd.read_json,
+        ".json": lambda file: pd.read_json(file, dtype=TEXTS),
     }
     if path.suffix not in readers:
         raise UserError(f"{path}: expected boxes in a .csv, .parquet or .json file")
@@ -270,7 +272,8 @@ class FaceFinder:
         """
         known = self.known
         boxes = self._detect(image) if known is None else self._recall(known, image, source, frame)
-        return [Face(box, self._cut(image, box)) for box in self._chosen(boxes)]
+        written = [Box(*(float(f"{value:.9g}") for value in box)) for box in boxes]  # as files keep them
+        return [Face(box, self._cut(image, box)) for box in self._chosen(written)]
 
     def _recall(
         self,
@@ -294,6 +297,9 @@ class FaceFinder:
 
     def _detect(self, image: np.ndarray) -> list[Box]:
         boxes = self.detector.detect(image)
+        for box in boxes:
+            if not np.isfinite(box[:4]).all():
+                raise UserError(f"detector {self.detector.name} gives the box {box[:4]}: expected numbers")
         if not isinstance(self.detector, WholePicture):
             boxes = [box for box in boxes if min(box.width, box.height) >= SMALLEST]
         if isinstance(self.detector, CascadeDetector):

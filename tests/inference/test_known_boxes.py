@@ -121,7 +121,8 @@ def test_a_replaced_image_is_refused_by_name_and_row(models, album, tmp_path):
     )
     assert done.exit_code == 3
     assert done.stderr.splitlines() == [
-        f"failed: {album}/1.png: row 3 of the boxes: 60,0,90,30 lies outside 50 x 40 pixels"
+        f"failed: {album}/1.png: row 3 of the boxes: 60,0,90,30 lies outside 50 x 40 pixels, "
+        "half of it or more"
     ]
     assert len(pd.read_csv(tmp_path / "out.csv")) == 10
 
@@ -129,7 +130,9 @@ def test_a_replaced_image_is_refused_by_name_and_row(models, album, tmp_path):
 def test_a_fixed_box_outside_an_image_is_refused(models):
     table = models["rmn"].predict([IMAGES[0], IMAGES[0, :20, :20]], detector="10,10,60,60")
     assert len(table) == 1
-    assert table.attrs["failed"] == {"array 1": "array 1: box 10,10,60,60 lies outside 20 x 20 pixels"}
+    assert table.attrs["failed"] == {
+        "array 1": "array 1: box 10,10,60,60 lies outside 20 x 20 pixels, half of it or more"
+    }
 
 
 @pytest.mark.parametrize(
@@ -152,3 +155,64 @@ def test_the_surest_needs_scores(models, album):
     assert len(models["rmn"].predict(album / "0.png", boxes=table, faces="largest")) == 1
     failed = models["rmn"].predict(album / "0.png", boxes=table, faces="surest").attrs["failed"]
     assert "row 1 of the boxes has no score" in failed[str(album / "0.png")]
+
+
+def test_boxes_from_files_give_the_very_same_windows(models, tmp_path, monkeypatch):
+    """Cascades divide by the shrink factor: a side of 12.999999999999998 is 13 in every file."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(IMAGES[0]).save("007.png")
+    (tmp_path / "007.png").rename("007")  # a number that is a name
+
+    class Divided:
+        name = "divided"
+
+        def detect(self, image):
+            return [Box(12.999999999999998, 3.9999999999999996, 60.00000000000001, 51.999999999999993, 9.0)]
+
+    found = models["efficientnet"].predict("007", detector=Divided())
+    whole = models["efficientnet"].predict("007", detector="13,4,60,52")
+    assert found["forgery_logit"].tolist() == whole["forgery_logit"].tolist()
+    for kind in ("csv", "json", "parquet"):
+        write = getattr(found, f"to_{kind}")
+        write(f"boxes.{kind}", **({"orient": "records"} if kind == "json" else {"index": False}))
+        again = models["efficientnet"].predict("007", boxes=f"boxes.{kind}")
+        assert again["forgery_logit"].tolist() == found["forgery_logit"].tolist()
+        assert again["source"].tolist() == ["007"]
+
+
+def test_what_a_detector_finds_at_an_edge_is_taken_again(models):
+    class AtTheEdge:
+        name = "edge"
+
+        def detect(self, image):
+            return [Box(-20, 0, 50, 60, 9.0)]
+
+    found = models["rmn"].predict(IMAGES, detector=AtTheEdge())
+    same(models["rmn"].predict(IMAGES, boxes=found), found)
+
+
+def test_a_detector_that_gives_no_numbers_is_reported(models):
+    class Lost:
+        name = "lost"
+
+        def detect(self, image):
+            return [Box(float("nan"), 0, 50, 60, 9.0)]
+
+    table = models["rmn"].predict(IMAGES[0], detector=Lost())
+    assert len(table) == 0
+    assert "detector lost gives the box (nan, 0, 50, 60)" in table.attrs["failed"]["array 0"]
+
+
+def test_a_damaged_video_is_drawn_as_far_as_it_goes(models, tmp_path):
+    folder, model = tmp_path / "in", tmp_path / "models"
+    folder.mkdir()
+    model.mkdir()
+    write_film(folder / "a.avi", np.concatenate([IMAGES] * 5))
+    content = (folder / "a.avi").read_bytes()
+    (folder / "a.avi").write_bytes(content[: len(content) // 2])
+    Image.fromarray(IMAGES[0]).save(folder / "z.png")
+    command = ["predict", str(folder), "-m", str(tiny_model(model)), "--detector", "none"]
+    done = CliRunner().invoke(app, [*command, "--annotate", str(tmp_path / "seen")])
+    assert done.exit_code == 3, done.output
+    assert "the file is cut off" in done.stderr
+    assert len(list((tmp_path / "seen").iterdir())) == 2
