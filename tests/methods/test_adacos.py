@@ -61,7 +61,8 @@ def inputs(fill, case, step):
 def close(ours, golden):
     golden = torch.as_tensor(golden, dtype=torch.float64)
     ours = torch.as_tensor(ours, dtype=torch.float64)
-    return bool((ours - golden).norm() <= TOLERANCE * golden.norm().clamp_min(1e-12))
+    # a loss of 1e-8 is the logarithm of nearly 1: float64 keeps 1e-15 of it, on no processor 1e-17
+    return bool((ours - golden).norm() <= TOLERANCE * golden.norm().clamp_min(1e-5))
 
 
 @pytest.mark.parametrize("median", ["lower", "midpoint"])

@@ -96,7 +96,7 @@ def test_the_opening_view_tells_what_was_found_and_where(page):
         "Masks reproduced 1, inconclusive 1, not attempted 1 synthetic faces +1.00 points −2.73 to +4.73",
         "1 record of runs on other data",
         "make reproduce trains and evaluates all of it",
-        "not in a git",
+        "Made from no commit",
     ):
         assert piece in opening, piece
     assert page.find("a", href="#claims-rmn")
