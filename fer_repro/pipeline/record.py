@@ -58,25 +58,7 @@ def keep_record(
         raise UserError(f"name of a record is {name!r}: expected letters, digits, _, - and dots, no path")
     root = Path(project)
     results = _results(root, dataset, method)
-    runs = [
-        path.parent
-        for seed in evaluated_seeds(root, dataset, method)
-        for path in sorted(run_folder(root / "runs", dataset, method, seed).glob("*/config.json"))
-    ]
-    if not runs:
-        raise UserError(
-            f"{run_folder(root / 'runs', dataset, method, 0)}: no trained run; expected config.json"
-        )
-    rows = read_rows(results / "rows.csv")
-    runs = [folder for folder in runs if (rows["arm"] == folder.name).any()]  # others were not evaluated
-    if not runs:
-        raise UserError(f"{results / 'rows.csv'}: no arm in it has a run in {root / 'runs'}")
-    for folder in runs:
-        if not rest_on(rows, folder):
-            raise UserError(
-                f"{results / 'rows.csv'}: its rows of arm '{folder.name}', seed {folder.parent.name}, are "
-                f"not those of {folder}: the run was trained again since; run `fer-repro evaluate` first"
-            )
+    runs = _evaluated_runs(results / "rows.csv", run_folder(root / "runs", dataset, method, 0).parent)
     config = read_run_config(runs[0])
     commit, no_commit = head_commit(root)
     record = {
@@ -108,8 +90,39 @@ def evaluated_seeds(project: Path | str, dataset: str, method: str) -> list[int]
     Raises:
         UserError: there are no such results, or they are no table of result rows.
     """
-    rows = read_rows(_results(Path(project), dataset, method) / "rows.csv")
+    return _seeds(read_rows(_results(Path(project), dataset, method) / "rows.csv"))
+
+
+def _seeds(rows: pd.DataFrame) -> list[int]:
     return [int(seed) for seed in rows["seed"].unique() if seed]
+
+
+def _evaluated_runs(table: Path, runs: Path) -> list[Path]:
+    """List the folders of the runs that results rest on; others that lie beside them were not evaluated.
+
+    Args:
+        table: the results' rows.csv.
+        runs: folder of the method's seeds.
+
+    Raises:
+        UserError: there are none, or the rows are not of these very runs.
+    """
+    rows = read_rows(table)
+    trained = [
+        path.parent for seed in _seeds(rows) for path in sorted((runs / str(seed)).glob("*/config.json"))
+    ]
+    if not trained:
+        raise UserError(f"{runs / '0'}: no trained run; expected config.json")
+    evaluated = [folder for folder in trained if (rows["arm"] == folder.name).any()]
+    if not evaluated:
+        raise UserError(f"{table}: no arm in it has a run in {runs}")
+    for folder in evaluated:
+        if not rest_on(rows, folder):
+            raise UserError(
+                f"{table}: its rows of arm '{folder.name}', seed {folder.parent.name}, are not those of "
+                f"{folder}: the run was trained again since; run `fer-repro evaluate` first"
+            )
+    return evaluated
 
 
 def _results(root: Path, dataset: str, method: str) -> Path:
