@@ -5,29 +5,12 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from miniature_sets import write_noise, write_text
+from miniature_sets import FIRST_FILES, write_noise, write_text
 from miniature_videos import write_face_film
 
 from fer_repro.data.adding import add_dataset
 from fer_repro.errors import nearest
 
-INSIDE = {
-    "ckplus48": "anger/S000_001_00000009.png",
-    "ckplus": "cohn-kanade-images/S000/001/S000_001_00000001.png",
-    "rafdb": "basic/Image/aligned/train_00001_aligned.jpg",
-    "affectnet": "train_set/images/0.png",
-    "affectnet_lists": "Manually_Annotated_Images/0/t0.png",
-    "sfew": "Train/Happy/Film3_001_0001.png",
-    "afew": "Train_AFEW/Happy/000000003/0000001.jpg",
-    "folder": "happy/0.png",
-    "lfw": "Ann_A/Ann_A_0001.png",
-    "identities": "Ann/Ann_1.png",
-    "ijb": "loose_crop/1.jpg",
-    "megaface": "facescrub_images/Ann/Ann_1.png",
-    "dfdc": "dfdc_train_part_0/real.mp4",
-    "ffpp": "original_sequences/youtube/c23/videos/000.mp4",
-    "celebdf": "Celeb-real/id0_0000.mp4",
-}
 LISTS = {  # that a set can do without: a broken link is not "no list"
     "identities": "pairs.txt",
     "lfw": "pairsDevTest.txt",
@@ -39,14 +22,14 @@ LISTS = {  # that a set can do without: a broken link is not "no list"
 
 
 def name_of(layout):
-    return f"{layout}-2fpv" if Path(INSIDE[layout]).suffix == ".mp4" else layout.partition("_")[0]
+    return f"{layout}-2fpv" if Path(FIRST_FILES[layout]).suffix == ".mp4" else layout.partition("_")[0]
 
 
-@pytest.mark.parametrize("layout", INSIDE)
+@pytest.mark.parametrize("layout", FIRST_FILES)
 @pytest.mark.parametrize("kind", ["a file", "its folder", "a circle"])
 def test_a_broken_link_is_never_passed_over(layout, kind, raw, tell, tmp_path):
     root = raw(layout)
-    target = root / INSIDE[layout] if kind != "its folder" else (root / INSIDE[layout]).parent
+    target = root / FIRST_FILES[layout] if kind != "its folder" else (root / FIRST_FILES[layout]).parent
     shutil.rmtree(target) if target.is_dir() else target.unlink()
     target.symlink_to(target if kind == "a circle" else root / "gone")
     said = tell("data", "add", name_of(layout), root, "--store", tmp_path / "stores")
@@ -63,11 +46,11 @@ def test_a_broken_link_is_not_a_list_that_is_missing(layout, raw, tell, tmp_path
     assert f"{LISTS[layout]}: a link to {root / 'gone.txt'}, which is not there" in said
 
 
-@pytest.mark.parametrize("layout", INSIDE)
+@pytest.mark.parametrize("layout", FIRST_FILES)
 def test_a_linked_folder_inside_is_read_like_another(layout, raw, tmp_path):
     root, name = raw(layout), name_of(layout)
     plain = add_dataset(name, root, tmp_path / "plain")
-    folder = (root / INSIDE[layout]).parent
+    folder = (root / FIRST_FILES[layout]).parent
     kept = (root / "basic" if (root / "basic").is_dir() else root) / ".kept" / folder.name
     kept.parent.mkdir()
     folder.rename(kept)
@@ -80,7 +63,7 @@ def test_a_linked_folder_inside_is_read_like_another(layout, raw, tmp_path):
 @pytest.mark.parametrize("layout", ["identities", "lfw"])
 def test_a_folder_below_a_person_is_named(layout, raw, tell, tmp_path):
     root = raw(layout)
-    person = (root / INSIDE[layout]).parent
+    person = (root / FIRST_FILES[layout]).parent
     (person / "more").symlink_to(person)
     said = tell("data", "add", layout, root, "--store", tmp_path / "stores")
     assert f"{person / 'more'}: a folder in a person's folder" in said

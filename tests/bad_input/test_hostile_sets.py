@@ -7,29 +7,15 @@ import zipfile
 
 import numpy as np
 import pytest
-from miniature_sets import write_noise
+from miniature_sets import FIRST_FILES, write_noise
 from miniature_videos import write_face_film
 
 from fer_repro.data.adding import add_dataset
 from fer_repro.data.store import open_store, write_store
 from fer_repro.errors import UserError
 
-VIDEOS = {"dfdc": "dfdc_train_part_0/real.mp4", "ffpp": "original_sequences/youtube/c23/videos/000.mp4"}
-PICTURES = {
-    "fer2013": None,
-    "ckplus48": "anger/S000_001_00000009.png",
-    "ckplus": "cohn-kanade-images/S000/001/S000_001_00000001.png",
-    "rafdb": "basic/Image/aligned/train_00001_aligned.jpg",
-    "affectnet": "train_set/images/0.png",
-    "affectnet_lists": "Manually_Annotated_Images/0/t0.png",
-    "sfew": "Train/Happy/Film3_001_0001.png",
-    "afew": "Train_AFEW/Happy/000000003/0000001.jpg",
-    "folder": "happy/0.png",
-    "lfw": "Ann_A/Ann_A_0001.png",
-    "identities": "Ann/Ann_1.png",
-    "ijb": "loose_crop/1.jpg",
-    "megaface": "facescrub_images/Ann/Ann_1.png",
-}
+VIDEOS = {name: FIRST_FILES[name] for name in ("dfdc", "ffpp")}
+PICTURES = {"fer2013": None} | {name: file for name, file in FIRST_FILES.items() if not file.endswith(".mp4")}
 
 
 @pytest.fixture

@@ -18,6 +18,24 @@ ANNOTATED = (
     "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal"
 )
 
+FIRST_FILES = {  # of each layout, one that its adapter reads
+    "ckplus48": "anger/S000_001_00000009.png",
+    "ckplus": "cohn-kanade-images/S000/001/S000_001_00000001.png",
+    "rafdb": "basic/Image/aligned/train_00001_aligned.jpg",
+    "affectnet": "train_set/images/0.png",
+    "affectnet_lists": "Manually_Annotated_Images/0/t0.png",
+    "sfew": "Train/Happy/Film3_001_0001.png",
+    "afew": "Train_AFEW/Happy/000000003/0000001.jpg",
+    "folder": "happy/0.png",
+    "lfw": "Ann_A/Ann_A_0001.png",
+    "identities": "Ann/Ann_1.png",
+    "ijb": "loose_crop/1.jpg",
+    "megaface": "facescrub_images/Ann/Ann_1.png",
+    "dfdc": "dfdc_train_part_0/real.mp4",
+    "ffpp": "original_sequences/youtube/c23/videos/000.mp4",
+    "celebdf": "Celeb-real/id0_0000.mp4",
+}
+
 
 def write_noise(path, shape=(12, 12, 3), seed=0):
     """Write a picture of noise, making its folders; returns the path."""

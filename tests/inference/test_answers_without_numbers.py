@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from tiny_models import tiny_model, tiny_state
+from tiny_models import dying, tiny_model, tiny_state
 from typer.testing import CliRunner
 
 import fer_repro
@@ -136,14 +136,7 @@ def test_a_continued_call_reports_what_the_killed_one_found(files, album, spoile
     call = ["predict", str(album), "-m", str(files["rmn"]), "--detector", "none", "--batch-size", "1"]
     call += ["--csv", str(tmp_path / "out.csv")]
     answer, calls = TorchBackend.run, []
-
-    def killed(backend, faces):
-        calls.append(faces)
-        if len(calls) > 3:
-            raise KeyboardInterrupt
-        return answer(backend, faces)
-
-    monkeypatch.setattr(TorchBackend, "run", killed)
+    monkeypatch.setattr(TorchBackend, "run", dying(answer, calls))
     assert CliRunner().invoke(app, call).exit_code not in (0, 3)
     monkeypatch.setattr(TorchBackend, "run", answer)
     done = CliRunner().invoke(app, call)

@@ -62,3 +62,15 @@ def tiny_model(folder, method="rmn"):
     state, spec = tiny_state(method)
     write_model(path, state, spec)
     return path
+
+
+def dying(run, calls, after=3):
+    """A backend's ``run`` that is interrupted behind its first calls; ``calls`` notes what it is shown."""
+
+    def interrupted(backend, faces):
+        calls.append(faces)
+        if len(calls) > after:
+            raise KeyboardInterrupt
+        return run(backend, faces)
+
+    return interrupted
