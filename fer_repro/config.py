@@ -14,7 +14,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from fer_repro.errors import UserError, nearest
-from fer_repro.params import read_params
+from fer_repro.params import data_limits, read_params
+from fer_repro.recipes import choose, inherit, own_recipe
 from fer_repro.sections import STRICT, read_section
 
 DATA_DIGESTS = "data_sha256"
@@ -262,7 +263,7 @@ def method_arms(params_file: Path, method: str, full: bool = False) -> tuple[str
     Raises:
         UserError: the method is unknown or lists no arms.
     """
-    section = _choose(read_params(params_file)["methods"], method, f"{params_file}: methods")
+    section = choose(read_params(params_file)["methods"], method, f"{params_file}: methods")
     found: list[str] = []
     for key in ("arms", "more_arms") if full else ("arms",):
         arms = section.get(key) if isinstance(section, dict) else None
@@ -294,7 +295,8 @@ def load_config(
         dataset: a key of ``data``.
         arm: the arm to train; the method itself checks that it knows it.
         seed: from 0.
-        recipe: a key of ``methods.<method>.recipes``; empty takes the recipe named like the data set.
+        recipe: a key of ``methods.<method>.recipes``; empty takes the recipe named like the data set, and for
+            a collected set without one ``real_faces``.
         overrides: dotted keys within the run's configuration, e.g. ``{"recipe.epochs": 3}``.
         smoke: shrink everything to seconds (few samples, one epoch, CPU) through the same road.
 
@@ -303,13 +305,15 @@ def load_config(
     """
     path = Path(params_file)
     params = read_params(path)
-    section = _choose(params["methods"], method, f"{path}: methods")
+    section = choose(params["methods"], method, f"{path}: methods")
     for key in section:
         if key not in _METHOD_KEYS:
             raise UserError(
                 f"{path}: methods.{method}: unknown key '{key}'; {nearest(str(key), ('arms', 'recipes'))}"
             )
-    name = recipe or dataset
+    where = f"{path}: methods.{method}.recipes"
+    recipes = section.get("recipes", {})
+    name = recipe or own_recipe(recipes, dataset)
     values = {
         "method": method,
         "arm": arm,
@@ -317,8 +321,8 @@ def load_config(
         "seed": seed,
         "recipe_name": name,
         "smoke": smoke,
-        "data": _choose(params["data"], dataset, f"{path}: data"),
-        "recipe": _choose(section.get("recipes", {}), name, f"{path}: methods.{method}.recipes"),
+        "data": data_limits(params, dataset, str(path)),
+        "recipe": inherit(recipes, name, where),
         "evaluation": params["evaluation"],
         "runtime": params["runtime"],
     }
@@ -330,7 +334,6 @@ def load_config(
 
 
 _METHOD_KEYS = ("arms", "more_arms", "recipes")
-
 # smoke: true keeps the road and shrinks the load
 _SMOKE: dict[str, Any] = {
     "data.max_train": 24,
@@ -367,19 +370,11 @@ def _check_sections(values: dict[str, Any], path: Path, recipe: str) -> None:
     read_section(RuntimeConfig, values["runtime"], f"{path}: runtime")
 
 
-def _choose(section: Any, name: str, where: str) -> Any:  # noqa: ANN401 - untyped YAML
-    if not isinstance(section, dict):
-        raise UserError(f"{where}: expected a mapping, found {section!r}")
-    if name not in section:
-        raise UserError(f"{where} has no '{name}'; {nearest(name, section)}")
-    return section[name]
-
-
 def _override(values: dict[str, Any], key: str, value: object) -> None:
     *parents, last = key.split(".")
     section: Any = values
     for parent in parents:
-        section = _choose(section, parent, f"overrides: '{key}'")
+        section = choose(section, parent, f"overrides: '{key}'")
     if not isinstance(section, dict) or last not in section:
         choices = section if isinstance(section, dict) else ()
         raise UserError(f"overrides: unknown key '{key}'; {nearest(last, choices)}")

@@ -11,6 +11,9 @@ from fer_repro.files import read_yaml
 TOP_LEVEL = ("data", "evaluation", "full", "methods", "pipeline", "runtime", "seeds")
 TASKS = ("faces", "clips", "pairs", "forgeries")
 """What the pipeline trains for: each task with data sets and methods of its own."""
+DEFAULT = "default"
+"""The entry of ``data`` that holds what the entry of a data set does not say."""
+_AXES = ("datasets", "methods")
 
 
 def read_params(params_file: Path) -> dict[str, Any]:
@@ -44,13 +47,7 @@ def read_params(params_file: Path) -> dict[str, Any]:
     for name, section in params["methods"].items():
         _check_method(section, f"{params_file}: methods.{name}")
     for key in ("full", "pipeline"):
-        _check_keys(params[key], TASKS, f"{params_file}: {key}")
-        for task, section in params[key].items():
-            _check_task(section, f"{params_file}: {key}.{task}", params["methods"])
-    names = [name for section in params["pipeline"].values() for name in section["datasets"]]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"{params_file}: pipeline: data set '{name}' stands in two tasks; expected one")
+        _check_pipeline(params[key], f"{params_file}: {key}", params["methods"])
     return params
 
 
@@ -76,63 +73,95 @@ def _listed(section: object) -> list[Any]:
     return section if isinstance(section, list) else []
 
 
-def _check_task(section: object, where: str, methods: dict[str, Any]) -> None:
-    if not isinstance(section, dict):
-        raise UserError(f"{where} is {section!r}: expected datasets and methods")
-    _check_keys(section, ("datasets", "methods"), where)
+def _check_pipeline(section: dict[str, Any], where: str, methods: dict[str, Any]) -> None:
+    _check_keys(section, ("datasets", *TASKS), where)
     if not isinstance(section["datasets"], dict):
         raise UserError(f"{where}.datasets is {section['datasets']!r}: expected names with manifests")
-    if not isinstance(section["methods"], list):
-        raise UserError(f"{where}.methods is {section['methods']!r}: expected a list of names")
     for name, manifest in section["datasets"].items():
         if not isinstance(name, str) or not isinstance(manifest, str):
             raise UserError(f"{where}.datasets: {name!r} is {manifest!r}: expected a name with its manifest")
-    for name in section["methods"]:
-        if section["methods"].count(name) > 1:
-            raise UserError(f"{where}.methods names {name!r} twice: expected different methods")
-        if not isinstance(name, str) or name not in methods:
-            raise UserError(
-                f"{where}.methods names '{name}', which methods lacks; {nearest(str(name), methods)}"
+    tasks = {task: section[task] for task in TASKS}
+    for task, chosen in tasks.items():
+        if not isinstance(chosen, dict):
+            raise UserError(f"{where}.{task} is {chosen!r}: expected datasets and methods")
+        _check_keys(chosen, _AXES, f"{where}.{task}")
+        for axis, known in zip(_AXES, (section["datasets"], methods), strict=True):
+            _check_axis(chosen[axis], f"{where}.{task}.{axis}", axis, known)
+    pairs = [(d, m) for chosen in tasks.values() for d in chosen["datasets"] for m in chosen["methods"]]
+    for dataset, method in pairs:
+        if pairs.count((dataset, method)) > 1:  # both would write one folder
+            raise UserError(f"{where}: two tasks train '{method}' on '{dataset}': expected one")
+    for name in section["datasets"]:
+        if not any(name in chosen["datasets"] for chosen in tasks.values()):
+            raise UserError(f"{where}.datasets names '{name}', but no task: expected it in {_choices(where)}")
+
+
+def _check_axis(names: object, where: str, axis: str, known: dict[str, Any]) -> None:
+    if not isinstance(names, list):
+        raise UserError(f"{where} is {names!r}: expected a list of names")
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"{where} names {name!r} twice: expected different {axis}")
+        if not isinstance(name, str) or name not in known:
+            place = (
+                "methods" if axis == "methods" else f"{where.rpartition('.')[0].rpartition('.')[0]}.datasets"
             )
+            raise UserError(f"{where} names '{name}', which {place} lacks; {nearest(str(name), known)}")
+
+
+def _choices(where: str) -> str:
+    key = where.rpartition(" ")[2]
+    return ", ".join(f"{key}.{task}.datasets" for task in TASKS)
 
 
 def pipeline_datasets(params: dict[str, Any], key: str = "pipeline") -> dict[str, str]:
-    """Every data set of the pipeline, or of ``full``, and its manifest, task after task."""
-    return {
-        str(name): str(manifest)
-        for section in params[key].values()
-        for name, manifest in section["datasets"].items()
-    }
+    """Every data set of the pipeline, or of ``full``, and its manifest."""
+    return dict(params[key]["datasets"])
 
 
 def pipeline_methods(params: dict[str, Any]) -> list[str]:
     """Every method of the pipeline once, task after task."""
-    return list(dict.fromkeys(str(n) for section in params["pipeline"].values() for n in section["methods"]))
+    return list(dict.fromkeys(name for task in TASKS for name in params["pipeline"][task]["methods"]))
 
 
-def pipeline_runs(params: dict[str, Any], key: str = "pipeline") -> list[tuple[str, str]]:
-    """Every data set with each method that the pipeline trains on it, as the matrix of dvc.yaml has them.
+def pipeline_runs(params: dict[str, Any], key: str = "pipeline") -> dict[tuple[str, str], str]:
+    """Every data set with each method that the pipeline trains on it, and the task, as dvc.yaml has them.
 
     Args:
         params: from ``read_params``.
         key: ``full`` gives what only the full reproduction trains.
     """
-    return [
-        (str(dataset), str(method))
-        for section in params[key].values()
-        for dataset in section["datasets"]
-        for method in section["methods"]
-    ]
+    return {
+        (dataset, method): task
+        for task in TASKS
+        for dataset in params[key][task]["datasets"]
+        for method in params[key][task]["methods"]
+    }
+
+
+def data_limits(params: dict[str, Any], dataset: str, where: str) -> dict[str, Any]:
+    """What ``data`` says of a data set: in its own entry or its adapter's, else in the default.
+
+    Raises:
+        UserError: ``data`` knows neither the data set nor its adapter.
+    """
+    known = params["data"]
+    name = dataset if dataset in known else dataset.partition("-")[0]
+    if name not in known or name == DEFAULT:
+        raise UserError(f"{where}: data has no '{dataset}'; {nearest(dataset, known.keys() - {DEFAULT})}")
+    default = known.get(DEFAULT, {})
+    if not isinstance(default, dict) or not isinstance(known[name], dict):
+        raise UserError(f"{where}: data.{name} is {known[name]!r}: expected limits such as max_train")
+    return {**default, **known[name]}
 
 
 def dataset_manifest(params_file: Path, dataset: str) -> Path:
     """Where the manifest of a data set lies: as ``pipeline`` or ``full`` says, else in ``stores/``.
 
     Raises:
-        UserError: ``data`` does not know the data set.
+        UserError: ``data`` knows neither the data set nor its adapter.
     """
     params = read_params(params_file)
-    if dataset not in params["data"]:
-        raise UserError(f"{params_file}: data has no '{dataset}'; {nearest(dataset, params['data'])}")
+    data_limits(params, dataset, str(params_file))
     known = {**pipeline_datasets(params, "full"), **pipeline_datasets(params)}
     return params_file.parent / known.get(dataset, f"stores/{dataset}/manifest.json")
