@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from benchmarks.tables import ROOT, Settings, Table
-from fer_repro.params import read_params
+from fer_repro.params import pipeline_runs, read_params
 
 KINDS = {"data": "prepare", "train": "train", "": "evaluate and tell", "comparison": "compare"}
 
@@ -13,8 +13,8 @@ KINDS = {"data": "prepare", "train": "train", "": "evaluate and tell", "comparis
 def measure(settings: Settings) -> Table:
     """Add up the stages' durations; training also from the timings of every arm."""
     rows = _stage_rows(ROOT / "timings" / "stages")
-    for task, section in read_params(ROOT / "params.yaml")["pipeline"].items():
-        rows += _training_rows(task, section)
+    for dataset, method in pipeline_runs(read_params(ROOT / "params.yaml")):
+        rows += _training_rows(dataset, method)
     return Table(
         "Cost of the default reproduction",
         "Seconds as the stages' own clocks recorded them when they last ran here. A stage that was restored "
@@ -32,17 +32,15 @@ def _stage_rows(folder: Path) -> list[list[str]]:
     return [_row(f"{kind}: whole stages", found[kind]) for kind in KINDS.values() if kind in found]
 
 
-def _training_rows(task: str, section: dict[str, dict[str, str] | list[str]]) -> list[list[str]]:
-    rows = []
-    for dataset in section["datasets"]:
-        for method in section["methods"]:
-            files = sorted((ROOT / "timings" / dataset / method).glob("*/*.json"))
-            arms = [json.loads(path.read_text(encoding="utf-8")) for path in files]
-            trained = [arm["train_seconds"] + arm.get("first_step_seconds", 0) for arm in arms]
-            rows.append(_row(f"train: {method} on {dataset}, training", trained))
-            shown = [arm["evaluate_seconds"] for arm in arms]
-            rows.append(_row(f"train: {method} on {dataset}, predicting and explaining", shown))
-    return rows
+def _training_rows(dataset: str, method: str) -> list[list[str]]:
+    files = sorted((ROOT / "timings" / dataset / method).glob("*/*.json"))
+    arms = [json.loads(path.read_text(encoding="utf-8")) for path in files]
+    trained = [arm["train_seconds"] + arm.get("first_step_seconds", 0) for arm in arms]
+    shown = [arm["evaluate_seconds"] for arm in arms]
+    return [
+        _row(f"train: {method} on {dataset}, training", trained),
+        _row(f"train: {method} on {dataset}, predicting and explaining", shown),
+    ]
 
 
 def _row(name: str, seconds: list[float]) -> list[str]:

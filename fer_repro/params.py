@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_repro.errors import UserError, nearest
-from fer_repro.files import read_yaml
+from fer_repro.files import atomic_write, read_yaml
 
 TOP_LEVEL = ("data", "evaluation", "full", "methods", "pipeline", "runtime", "seeds")
 TASKS = ("faces", "clips", "pairs", "forgeries")
@@ -38,8 +38,9 @@ def read_params(params_file: Path) -> dict[str, Any]:
             raise UserError(
                 f"{params_file}: {key} is {params[key]!r}: expected a mapping with at least one entry"
             )
-    for key in ("data", "methods"):
-        for name in params[key]:
+    pipelines = {f"{key}.datasets": params[key].get("datasets") for key in ("full", "pipeline")}
+    for key, section in {"data": params["data"], "methods": params["methods"], **pipelines}.items():
+        for name in section if isinstance(section, dict) else ():
             if not isinstance(name, str) or not re.fullmatch(r"\w[\w-]*", name, re.ASCII):
                 raise UserError(
                     f"{params_file}: {key}: {name!r} becomes a folder: expected letters, digits, _ and -"
@@ -153,6 +154,44 @@ def data_limits(params: dict[str, Any], dataset: str, where: str) -> dict[str, A
     if not isinstance(default, dict) or not isinstance(known[name], dict):
         raise UserError(f"{where}: data.{name} is {known[name]!r}: expected limits such as max_train")
     return {**default, **known[name]}
+
+
+def enable_dataset(params_file: Path, dataset: str, tasks: Iterable[str], manifest: str) -> bool:
+    """Put a data set into the pipeline, in the form that DVC's own writer gives params.yaml.
+
+    Args:
+        params_file: usually ``params.yaml``; comments stay, and a mistake leaves it as it is.
+        dataset: its name.
+        tasks: those of ``TASKS`` that train on it.
+        manifest: of the set, seen from the project's folder.
+
+    Returns:
+        Whether the file has changed.
+
+    Raises:
+        UserError: the file is not in order before or after, or no YAML writer is installed.
+    """
+    read_params(params_file)
+    try:
+        from ruamel.yaml import YAML
+    except ImportError:
+        raise UserError("--enable needs ruamel.yaml: pip install 'fer-repro[pipeline]'") from None
+    yaml = YAML()
+    yaml.default_flow_style = False
+    found = yaml.load(params_file.read_text(encoding="utf-8"))
+    section, changed = found["pipeline"], False
+    if section["datasets"].get(dataset) != manifest:
+        section["datasets"][dataset], changed = manifest, True
+    for task in tasks:
+        if dataset not in section[task]["datasets"]:
+            section[task]["datasets"].append(dataset)
+            changed = True
+    if changed:
+        with atomic_write(params_file) as temporary:
+            with temporary.open("w", encoding="utf-8") as stream:
+                yaml.dump(found, stream)
+            read_params(temporary)
+    return changed
 
 
 def dataset_manifest(params_file: Path, dataset: str) -> Path:

@@ -37,15 +37,16 @@ def inherit(recipes: object, name: str, where: str, heirs: tuple[str, ...] = ())
 
 def _merged(parent: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """Merge mappings key by key; one that names another kind, as schedules do, replaces the whole."""
-    merged = dict(parent)
+    merged = {**parent, **own}
     for key, value in own.items():
         before = parent.get(key)
-        both = isinstance(value, dict) and isinstance(before, dict)
-        if both and value.get("name", before.get("name")) == before.get("name"):
+        if isinstance(value, dict) and isinstance(before, dict) and _is_one_kind(value, before):
             merged[key] = _merged(before, value)
-        else:
-            merged[key] = value
     return merged
+
+
+def _is_one_kind(value: dict[str, Any], before: dict[str, Any]) -> bool:
+    return bool(value.get("name", before.get("name")) == before.get("name"))
 
 
 def choose(section: Any, name: str, where: str) -> Any:  # noqa: ANN401 - untyped YAML

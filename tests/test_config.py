@@ -56,18 +56,19 @@ def test_numbers_mean_what_they_look_like(params):
         ("lr: 1e-2", "lr: yes", ["optimiser.lr", "'yes'", "number"]),
         ("lr: 1e-2", "learning_rate: 3e-3", ["optimiser", "learning_rate"]),
         ("name: adamw", "name: adam", ["optimiser.name", "'adam'", "radam"]),
-        ("methods: [rmn, ran]", "methods: [rnn]", ["pipeline.faces", "rnn", "did you mean 'rmn'?"]),
-        ("methods: [rmn, ran]", "methods: rmn", ["pipeline.faces.methods", "list"]),
+        ("    - rmn\n    - ran\n", "    - rnn\n", ["pipeline.faces", "rnn", "did you mean 'rmn'?"]),
+        ("    methods:\n    - rmn\n    - ran\n", "    methods: rmn\n", ["pipeline.faces.methods", "list"]),
         ("  faces:      #", "  face:      #", ["pipeline", "face", "did you mean 'faces'?"]),
-        ("synthetic_clips: data", "synthetic: data", ["data set 'synthetic' stands in two tasks"]),
+        ("    - synthetic\n", "    - synthetic\n    - nothing\n", ["faces.datasets", "nothing"]),
+        ("    - synthetic\n", "    - synthetic_clips\n", ["pipeline.datasets", "'synthetic'", "no task"]),
         ("warmup: 0.2}   # budget; [C]: plateau", "worm: 0.2}", ["schedule", "worm", "'warmup'"]),
         ("name: one_cycle, w", "name: one_cycel, w", ["schedule", "one_cycel"]),
-        ("seeds: [0, 1, 2]", "seeds: [0, '1']", ["seeds", "'1'"]),
-        ("seeds: [0, 1, 2]", "sedes: [0, 1, 2]", ["sedes", "did you mean 'seeds'?"]),
-        ("seeds: [0, 1, 2]", "seeds: [0, 1", ["not readable as YAML", "line"]),
+        ("seeds:\n- 0\n- 1\n- 2\n", "seeds: [0, '1']\n", ["seeds", "'1'"]),
+        ("seeds:\n- 0\n- 1\n- 2\n", "sedes: [0, 1, 2]\n", ["sedes", "did you mean 'seeds'?"]),
+        ("seeds:\n- 0\n- 1\n- 2\n", "seeds: [0, 1\n", ["not readable as YAML", "line"]),
         ("confidence: 0.95", "confidence: 95", ["evaluation", "confidence", "95"]),
         ("compile: false", "compile: no", ["runtime", "compile", "'no'"]),
-        ("seeds: [0, 1, 2]", "seeds: [0]\nseeds: [1]", ["seeds", "repeats"]),
+        ("seeds:\n- 0\n- 1\n- 2\n", "seeds: [0]\nseeds: [1]\n", ["seeds", "repeats"]),
     ],
 )
 def test_a_mistake_is_one_clear_error(params, old, new, said):
@@ -122,3 +123,51 @@ def test_json_is_stable_and_complete():
 
 def test_run_folder_is_the_documented_layout():
     assert run_folder("runs", "synthetic", "rmn", 0, "masked").as_posix() == "runs/synthetic/rmn/0/masked"
+
+
+def test_real_sets_take_the_recipe_for_real_faces():
+    for method, dataset, recipe in (
+        ("rmn", "fer2013", "fer2013"), ("rmn", "ferplus", "real_faces"), ("ran", "ferplus-plain", "ferplus"),
+        ("ran", "folder-office", "real_faces"), ("fan", "afew", "real_faces"),
+        ("adacos", "identities", "real_faces"), ("p2sgrad", "lfw", "real_faces"),
+        ("efficientnet", "ffpp-c40_10fpv", "real_faces"),
+    ):  # fmt: skip
+        config = resolve(PARAMS, method=method, dataset=dataset, arm=method_arms(PARAMS, method)[0])
+        assert config.recipe_name == recipe
+
+
+def test_synthetic_sets_never_take_it():
+    with pytest.raises(UserError, match=r"methods\.fan\.recipes has no 'synthetic'"):
+        resolve(PARAMS, method="fan", arm="self_relation")
+
+
+def test_limits_are_the_sets_its_adapters_or_the_default():
+    assert resolve(PARAMS, dataset="folder-office").data.max_val == 0
+    ffpp = resolve(PARAMS, dataset="ffpp-10fpv", method="efficientnet", arm="plain").data
+    assert (ffpp.max_val, ffpp.folds, ffpp.select_on) == (6000, 0, "val")
+    assert resolve(PARAMS, dataset="ckplus48").data.folds == 10
+
+
+def test_a_recipe_takes_over_all_it_does_not_say():
+    whole, heir = resolve(PARAMS).recipe, resolve(PARAMS, recipe="fer2013").recipe
+    assert (heir.epochs, heir.model["width"], heir.model["pretraining"]) == (3, 16, "none")
+    assert (heir.optimiser.lr, heir.optimiser.name) == (6e-3, whole.optimiser.name)
+    assert heir.augmentation == whole.augmentation
+
+
+def test_another_kind_of_schedule_replaces_the_whole(params):
+    config = resolve(params("optimiser: {lr: 6e-3}", "schedule: {name: constant}"), recipe="fer2013")
+    assert config.recipe.schedule.name == "constant"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("like: fer2013", "like: fer2031", "did you mean 'fer2013'?"),
+        ("like: synthetic\n        note: CPU", "like: real_faces\n        note: CPU", "leads back to itself"),
+        ("optimiser: {lr: 6e-3}", "optimizer: {lr: 6e-3}", "did you mean 'optimiser'?"),
+    ],
+)
+def test_a_mistake_in_what_is_taken_over(params, old, new, said):
+    with pytest.raises(UserError, match=said.replace("?", r"\?")):
+        resolve(params(old, new), recipe="real_faces")

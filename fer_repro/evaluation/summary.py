@@ -34,6 +34,7 @@ from fer_repro.params import read_params
 from fer_repro.sections import read_section
 
 Task = Literal["expression", "verification", "manipulation"]
+_ACCURACIES = ("accuracy", "pair_accuracy")
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,10 @@ def main_rows(evaluation: Evaluation) -> str:
 
 
 def write_results(folder: Path | str, evaluation: Evaluation) -> tuple[Path, ...]:
-    """Write rows.csv, intervals.csv, curves.csv, metrics.json, and confusion.csv or scores.csv, byte-stable.
+    """Write four tables and two JSON files, byte-stable.
 
+    ``rows.csv``, ``intervals.csv`` and ``curves.csv`` hold the tables of ``evaluation``.
+    ``metrics.json`` has every mean; ``headline.json`` the few numbers that `dvc metrics show` is to print.
     ``confusion.csv`` lists true and predicted class of each test image of the first arm and seed, as DVC's
     confusion template wants them; under verification ``scores.csv`` lists the points of each run's ROC.
 
@@ -188,11 +191,36 @@ def write_results(folder: Path | str, evaluation: Evaluation) -> tuple[Path, ...
     for name, table in tables.items():
         with atomic_write(folder / name) as temporary:
             table.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
-    with atomic_write(folder / "metrics.json") as temporary:
-        temporary.write_text(
-            json.dumps(evaluation.metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-        )
-    return tuple(folder / name for name in (*tables, "metrics.json"))
+    values = {"headline.json": headline_numbers(evaluation), "metrics.json": evaluation.metrics}
+    for name, found in values.items():
+        with atomic_write(folder / name) as temporary:
+            temporary.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return tuple(folder / name for name in (*tables, *values))
+
+
+def headline_numbers(evaluation: Evaluation) -> dict[str, float]:
+    """Pick the accuracy of the paper's arm and of its control, their difference, and its interval.
+
+    Returns:
+        ``arm``, ``control`` in percent; ``difference``, ``low``, ``high`` in points. What a table of
+        intervals does not hold, as with a single seed, is left out.
+    """
+    table = evaluation.intervals
+    if table.empty:
+        return {}
+    method = load_method(str(table["method"].iloc[0]))
+    table = table[table["metric"].isin(_ACCURACIES) & table["tta"].eq("none")]
+    table = table[table["protocol"].eq(table["protocol"].iloc[0])] if len(table) else table
+    first = {str(row["arm"]): row for row in table.iloc[::-1].to_dict("records")}
+    difference = first.get(f"{method.headline} - {method.control}", {})
+    found = {
+        "arm": first.get(method.headline, {}).get("value"),
+        "control": first.get(method.control, {}).get("value"),
+        "difference": difference.get("value"),
+        "low": difference.get("low"),
+        "high": difference.get("high"),
+    }
+    return {name: float(f"{value:.4f}") for name, value in found.items() if pd.notna(value)}
 
 
 def _verification(runs: Sequence[PairRun], terms: _Terms) -> Evaluation:

@@ -104,7 +104,7 @@ def record_results(params_file: Path, dataset: str, method: str, records: Path) 
 
 def _jobs(params_file: Path) -> list[Job]:
     params = read_params(params_file)
-    pairs = [*pipeline_runs(params), *pipeline_runs(params, "full")]
+    pairs = {**pipeline_runs(params), **pipeline_runs(params, "full")}
     return [Job(*pair, seed) for pair in pairs for seed in params["seeds"]]
 
 

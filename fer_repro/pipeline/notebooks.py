@@ -1,7 +1,7 @@
 """Run one notebook through papermill: typed parameters, visible progress, and the same bytes every time.
 
-The stages in dvc.yaml call it as
-``python -m fer_repro.pipeline.notebooks run train -p method=rmn -p dataset=synthetic -p seed=0``.
+The stages in dvc.yaml call it as ``python -m fer_repro.pipeline.notebooks run train -p method=rmn -p
+dataset=synthetic -p seed=0 --from inputs/notebooks``, where inputs.py has put copies without outputs.
 While a notebook runs, and after it has failed, its cells stand in ``executed/<name>.failed.ipynb``; the final
 name appears only when all cells have succeeded.
 """
@@ -26,8 +26,8 @@ from typing import Any
 
 from fer_repro.errors import UserError, nearest
 from fer_repro.files import atomic_write, parse_pairs
+from fer_repro.pipeline.inputs import NOTEBOOKS
 
-NOTEBOOKS = Path("notebooks")
 EXECUTED = Path("executed")
 KERNEL_SECONDS = 600  # a busy machine needs more than the usual minute to start a kernel
 DURATIONS = Path("timings/stages")
@@ -114,13 +114,16 @@ def reach_stores(folder: Path) -> None:
                 (folder / "stores").symlink_to(project / "stores", target_is_directory=True)
 
 
-def run_notebook(name: str, parameters: Mapping[str, Any], out: Path | None = None) -> Path:
-    """Execute ``notebooks/<name>.ipynb`` in a fresh kernel and write the executed copy whole or not at all.
+def run_notebook(
+    name: str, parameters: Mapping[str, Any], out: Path | None = None, source: Path = NOTEBOOKS
+) -> Path:
+    """Execute ``<source>/<name>.ipynb`` in a fresh kernel and write the executed copy atomically.
 
     Args:
         name: of the notebook, without folder and ending.
         parameters: for its parameters cell.
         out: the executed copy; by default ``default_out(name, parameters)``.
+        source: the notebook's folder.
 
     Returns:
         The path of the executed copy.
@@ -129,9 +132,9 @@ def run_notebook(name: str, parameters: Mapping[str, Any], out: Path | None = No
         UserError: unknown notebook or parameter, or a parameter of the wrong type; nothing was started.
         CellError: a cell raised; the notebook up to there is kept beside ``out`` as ``<stem>.failed.ipynb``.
     """
-    notebook = NOTEBOOKS / f"{name}.ipynb"
+    notebook = source / f"{name}.ipynb"
     if not notebook.is_file():
-        found = [path.stem for path in NOTEBOOKS.glob("*.ipynb")]
+        found = [path.stem for path in source.glob("*.ipynb")]
         where = "" if found else " (is this the project's root?)"
         raise UserError(f"{notebook}: no such notebook{where}; {nearest(name, found)}")
     checked = check_parameters(notebook, parameters)
@@ -342,6 +345,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "-p", dest="pairs", metavar="KEY=VALUE", action="append", default=[], help="a parameter (YAML)"
     )
+    run.add_argument(
+        "--from", dest="source", type=Path, default=NOTEBOOKS, metavar="FOLDER", help="where it lies"
+    )
     run.add_argument("--out", type=Path, help="the executed copy; default executed/<name>-<parameters>.ipynb")
     return parser
 
@@ -357,7 +363,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     received = _stop_with_the_kernel()
     try:
         reach_stores(Path.cwd())
-        out = run_notebook(chosen.name, parse_pairs(chosen.pairs, "-p"), chosen.out)
+        out = run_notebook(chosen.name, parse_pairs(chosen.pairs, "-p"), chosen.out, chosen.source)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -1,10 +1,10 @@
 """Train the matrix of data set, method and seed with several workers, safely.
 
-``python -m fer_repro.pipeline.sweep`` (or ``fer-repro sweep``) gives each stage that has changed, first the
-preparing, then the training, then the evaluating ones, to the next free worker, and leaves the rest to a
-serial ``dvc repro``, which also repairs what a worker left undone. Workers are processes of this machine, or
-tasks on a Ray cluster (ray_sweep.py). A second sweep of the same project waits for the first; one that is
-told to stop takes all it has started with it.
+``python -m fer_repro.pipeline.sweep`` (or ``fer-repro sweep``) gives each stage that has changed, group after
+group as they need one another, to the next free worker, and leaves the rest to a serial ``dvc repro``, which
+also repairs what a worker left undone. Workers are processes of this machine, or tasks on a Ray cluster
+(ray_sweep.py). A second sweep of the same project waits for the first; one that is told to stop takes all it
+has started with it.
 """
 
 import argparse
@@ -24,7 +24,11 @@ from fer_repro.pipeline.ray_sweep import RayWorkers, import_ray, ray_workers
 from fer_repro.pipeline.stopping import stop_with_children
 
 # the last tasks take longest: begun first, they keep no worker waiting at the end
-GROUPS = [tuple(f"{step}-{task}" for task in reversed(TASKS)) for step in ("prepare", "train", "evaluate")]
+GROUPS = [
+    ("inputs",),
+    ("prepare",),
+    *(tuple(f"{step}-{task}" for task in reversed(TASKS)) for step in ("train", "evaluate")),
+]
 
 
 def check_runs(params_file: Path) -> RunConfig:

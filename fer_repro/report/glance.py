@@ -43,7 +43,7 @@ def glance(
     ledger: pd.DataFrame,
     rows: pd.DataFrame,
     papers: Mapping[str, Mapping[str, Any]],
-    tasks: Mapping[str, str],
+    tasks: Mapping[tuple[str, str], str],
     records: Mapping[tuple[str, str], str] | None = None,
     own: Collection[tuple[str, str, str]] = (),
 ) -> list[Paper]:
@@ -53,7 +53,7 @@ def glance(
         ledger: from ``read_ledger``.
         rows: measured result rows, with the values of single seeds.
         papers: what published/papers.yaml holds.
-        tasks: data set -> task of the pipeline, as stages are called.
+        tasks: data set and method -> task of the pipeline, as stages are called.
         records: data set and method -> name of the record that holds their runs.
         own: data set, method and arm of the pipeline's runs; claims on other arms rest on a record.
     """
@@ -68,7 +68,7 @@ def glance(
 class _Places:
     """Where the numbers of a claim lie, and what made them."""
 
-    tasks: Mapping[str, str]
+    tasks: Mapping[tuple[str, str], str]
     records: Mapping[tuple[str, str], str]
     own: Collection[tuple[str, str, str]]
 
@@ -80,7 +80,7 @@ class _Places:
         if record and not (trained and compared):
             folder = f"records/{record}"
             return {"runs": folder, "rows": f"{folder}/rows.csv", "command": "", "record": record}
-        task = self.tasks.get(dataset, "")
+        task = self.tasks.get((dataset, method), "")
         command = f"dvc repro evaluate-{task}@{dataset}-{method}" if task else ""
         rows = f"results/{place}/rows.csv"
         return {"runs": f"runs/{place}", "rows": rows, "command": command, "record": ""}

@@ -41,8 +41,7 @@ class Page:
     root: Path
     datasets: list[str]
     methods: list[str]
-    trained: list[tuple[str, str]]  # data set and method
-    tasks: dict[str, str]  # data set -> task, as stages are called
+    trained: dict[tuple[str, str], str]  # data set and method -> task, as stages are called
     seeds: list[int]
     arms: dict[str, list[str]]
     confidence: float
@@ -77,9 +76,9 @@ class Page:
             self.missing.append((path.relative_to(self.root).as_posix(), how))
         return path.is_file()
 
-    def stage(self, step: str, dataset: str, *further: object) -> str:
+    def stage(self, step: str, dataset: str, method: str, *seed: object) -> str:
         """Name the stage of dvc.yaml that makes something."""
-        return stage_name(self.tasks, step, dataset, *further)
+        return stage_name(self.trained, step, dataset, method, *seed)
 
 
 def gather(root: Path, home: str = ".") -> Page:
@@ -99,7 +98,6 @@ def gather(root: Path, home: str = ".") -> Page:
         datasets=list(pipeline_datasets(params)),
         methods=pipeline_methods(params),
         trained=pipeline_runs(params),
-        tasks={name: task for task, section in params["pipeline"].items() for name in section["datasets"]},
         seeds=list(params["seeds"]),
         arms={str(name): list(method_arms(params_file, name)) for name in pipeline_methods(params)},
         confidence=float(params["evaluation"]["confidence"]),
@@ -122,7 +120,7 @@ def _add_results(page: Page) -> None:
     for dataset, method in page.trained:
         file = page.root / "results" / dataset / method / "rows.csv"
         page.has(file, f"dvc repro {page.stage('evaluate', dataset, method)}")
-    measured = read_all_rows(page.root / "results", page.trained)
+    measured = read_all_rows(page.root / "results", list(page.trained))
     published_file = page.root / "published" / "results.csv"
     if page.has(published_file, "part of the repository: git checkout published/"):
         page.published = read_rows(published_file)
@@ -160,7 +158,7 @@ def _add_ledger(page: Page) -> None:
     page.counts = count_verdicts(ledger)
     records = {(record.dataset, record.method): record.name for record in page.records}
     own = {(dataset, method, arm) for dataset, method in page.trained for arm in page.arms[method]}
-    page.papers = glance(ledger, page.rows, known, page.tasks, records, own)
+    page.papers = glance(ledger, page.rows, known, page.trained, records, own)
 
 
 def _add_stories(page: Page) -> None:
@@ -172,7 +170,7 @@ def _add_stories(page: Page) -> None:
             page.stories.setdefault(method, []).append(read_story(path))
     for dataset in page.datasets:
         path = executed / f"data-{dataset}.ipynb"
-        if page.has(path, f"dvc repro {page.stage('prepare', dataset)}"):
+        if page.has(path, f"dvc repro prepare@{dataset}"):
             name, story = dataset.replace("_", " "), read_story(path)
             page.data.append((name, replace(story, title=f"{story.title}: {name}")))
         elif audit := read_json(page.root / "prepared" / dataset / "audit.json"):
@@ -187,7 +185,7 @@ def _add_costs(page: Page) -> None:
     file = page.root / "comparison" / "cost.csv"
     if not page.has(file, "dvc repro compare"):
         return
-    times = training_times(page.root / "params.yaml", page.trained, page.root / "timings")
+    times = training_times(page.root / "params.yaml", list(page.trained), page.root / "timings")
     part = cost_part(pd.read_csv(file), times)
     page.costs = as_html(part.frame, part.columns, part.caption)
 
@@ -241,7 +239,7 @@ def _add_provenance(page: Page) -> None:
     page.provenance = as_html(facts(root), FACTS, "Where and with what this page was made.")
     page.packages = packages()
     page.hashes = as_html(file_hashes(root, inputs), HASHES, "SHA-256 of the files that this page read.")
-    stages = [page.stage("prepare", dataset) for dataset in page.datasets]
+    stages = [f"prepare@{dataset}" for dataset in page.datasets]
     for dataset, method in page.trained:
         stages += [page.stage("train", dataset, method, seed) for seed in page.seeds]
         stages.append(page.stage("evaluate", dataset, method))
@@ -249,5 +247,5 @@ def _add_provenance(page: Page) -> None:
     if len(locked):
         page.locked = as_html(locked, OUTPUTS, "What stages made, as dvc.lock has it.")
     page.commands = as_html(
-        command_table(page.tasks, page.trained), COMMANDS, "What makes each number again."
+        command_table(page.datasets, page.trained), COMMANDS, "What makes each number again."
     )

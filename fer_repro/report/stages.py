@@ -1,6 +1,6 @@
 """Names of the pipeline's stages, as dvc.yaml calls them, and the commands that make each number again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
@@ -13,27 +13,30 @@ COMMANDS = (
 )
 
 
-def stage_name(tasks: Mapping[str, str], step: str, dataset: str, *further: object) -> str:
+def stage_name(
+    tasks: Mapping[tuple[str, str], str], step: str, dataset: str, method: str, *seed: object
+) -> str:
     """Name a stage of dvc.yaml.
 
     Args:
-        tasks: data set -> its task.
-        step: prepare, train or evaluate.
+        tasks: data set and method -> the task, ``pipeline_runs``.
+        step: train or evaluate.
         dataset: of the stage.
-        further: method and seed, where the step has them.
+        method: of the stage.
+        seed: where the step has one.
 
-    >>> stage_name({"synthetic": "faces"}, "train", "synthetic", "rmn", 0)
+    >>> stage_name({("synthetic", "rmn"): "faces"}, "train", "synthetic", "rmn", 0)
     'train-faces@synthetic-rmn-0'
     """
-    return f"{step}-{tasks[dataset]}@{'-'.join(map(str, (dataset, *further)))}"
+    return f"{step}-{tasks[dataset, method]}@{'-'.join(map(str, (dataset, method, *seed)))}"
 
 
-def command_table(tasks: Mapping[str, str], trained: Sequence[tuple[str, str]]) -> pd.DataFrame:
+def command_table(datasets: Iterable[str], trained: Mapping[tuple[str, str], str]) -> pd.DataFrame:
     """List what makes each number of the page again.
 
     Args:
-        tasks: data set -> its task.
-        trained: data sets and methods.
+        datasets: of the pipeline.
+        trained: data set and method -> the task, ``pipeline_runs``.
 
     Returns:
         ``what``, ``command`` and ``writes``.
@@ -41,14 +44,14 @@ def command_table(tasks: Mapping[str, str], trained: Sequence[tuple[str, str]]) 
     rows = [
         ("everything that this page shows, from the embedded data", "make reproduce", "reports/index.html")
     ]
-    for dataset in tasks:
-        stage = stage_name(tasks, "prepare", dataset)
+    for dataset in datasets:
+        stage = f"prepare@{dataset}"
         rows.append((f"counts and findings of {dataset}", f"dvc repro -f -s {stage}", f"prepared/{dataset}/"))
     for dataset, method in trained:
-        place, stage = f"{dataset}/{method}", stage_name(tasks, "train", dataset, method, "*")
+        place, stage = f"{dataset}/{method}", stage_name(trained, "train", dataset, method, "*")
         again = f"dvc repro -f -s --glob '{stage}'"
         rows.append((f"networks of {method} on {dataset}, all seeds", again, f"runs/{place}/"))
-        stage = stage_name(tasks, "evaluate", dataset, method)
+        stage = stage_name(trained, "evaluate", dataset, method)
         rows.append((f"results of {method} on {dataset}", f"dvc repro -f -s {stage}", f"results/{place}/"))
     rows += [
         ("verdicts, common ground, costs, papers' tables", "dvc repro -f -s compare", "comparison/"),

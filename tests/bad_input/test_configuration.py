@@ -12,6 +12,8 @@ from fer_repro.plain_yaml import MOST_VALUES, parse_yaml
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 SYNTHETIC = "methods.rmn.recipes.synthetic"
+SEEDS = "seeds:\n- 0\n- 1\n- 2\n"
+METHODS = "    methods:\n    - rmn\n    - ran\n"
 BOMB = "\n".join(
     ["note: &a0 [x, x, x, x, x, x, x, x, x]"]
     + [f"n{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
@@ -22,12 +24,12 @@ PARAMETERS = {
     "infinity": ("lr: 1e-2", "lr: .inf", f"{SYNTHETIC}: optimiser.lr is '.inf'"),
     "no number": ("lr: 1e-2", "lr: .nan", f"{SYNTHETIC}: optimiser.lr is '.nan'"),
     "beyond every float": ("lr: 1e-2", "lr: 1e999", "'1e999' on line"),
-    "beyond every integer": ("seeds: [0, 1, 2]", f"seeds: [{'9' * 5000}]", "on line LINE is no number"),
+    "beyond every integer": (SEEDS, f"seeds: [{'9' * 5000}]\n", "on line LINE is no number"),
     "a negative rate": ("lr: 1e-2", "lr: -1", "optimiser.lr is -1: input should be greater than 0"),
     "a date": ("lr: 1e-2", "lr: 2001-12-14", "optimiser.lr is '2001-12-14'"),
     "a time": ("lr: 1e-2", "lr: 2001-12-14t21:59:43Z", "optimiser.lr is '2001-12-14t21:59:43Z'"),
     "bytes": ("lr: 1e-2", "lr: !!binary aGk=", "tag 'tag:yaml.org,2002:binary'"),
-    "a set": ("seeds: [0, 1, 2]", "seeds: !!set {0, 1}", "tag 'tag:yaml.org,2002:set'"),
+    "a set": (SEEDS, "seeds: !!set {0, 1}\n", "tag 'tag:yaml.org,2002:set'"),
     "a tag of one's own": ("lr: 1e-2", "lr: !half 2e-2", "tag '!half'"),
     "a Python object": ("lr: 1e-2", "lr: !!python/name:os.system ''", "python/name:os.system"),
     "a list that holds itself": ("lr: 1e-2", "lr: &a [*a]", "recursive"),
@@ -38,16 +40,16 @@ PARAMETERS = {
     "a tab": ("seeds:", "\tseeds:", r"found character '\t'"),
     "a second document": ("seeds:", "---\nseeds:", "expected a single document"),
     "a key twice": ("seeds:", "seeds: [4]\nseeds:", "repeats the one on line LINE"),
-    "a seed twice": ("seeds: [0, 1, 2]", "seeds: [0, 1, 0]", "seeds holds 0 twice"),
-    "a fractional seed": ("seeds: [0, 1, 2]", "seeds: [0.5]", "seeds holds 0.5"),
-    "a logical seed": ("seeds: [0, 1, 2]", "seeds: [true]", "seeds holds True"),
-    "a seed too large": ("seeds: [0, 1, 2]", "seeds: [4294967296]", "seeds holds 4294967296"),
-    "no seeds": ("seeds: [0, 1, 2]", "seeds: []", "seeds is []: expected a list with at least one"),
-    "a method twice": ("methods: [rmn, ran]", "methods: [rmn, rmn]", "faces.methods names 'rmn' twice"),
-    "a list of lists": ("methods: [rmn, ran]", "methods: [[rmn]]", "pipeline.faces.methods names"),
-    "an unknown method": ("methods: [rmn, ran]", "methods: [rmn, rn]", "names 'rn', which methods lacks;"),
+    "a seed twice": (SEEDS, "seeds: [0, 1, 0]\n", "seeds holds 0 twice"),
+    "a fractional seed": (SEEDS, "seeds: [0.5]\n", "seeds holds 0.5"),
+    "a logical seed": (SEEDS, "seeds: [true]\n", "seeds holds True"),
+    "a seed too large": (SEEDS, "seeds: [4294967296]\n", "seeds holds 4294967296"),
+    "no seeds": (SEEDS, "seeds: []\n", "seeds is []: expected a list with at least one"),
+    "a method twice": (METHODS, "    methods: [rmn, rmn]\n", "faces.methods names 'rmn' twice"),
+    "a list of lists": (METHODS, "    methods: [[rmn]]\n", "pipeline.faces.methods names"),
+    "an unknown method": (METHODS, "    methods: [rmn, rn]\n", "names 'rn', which methods lacks;"),
     "a set without manifest": (
-        "synthetic: data/synthetic/manifest.json", "synthetic:", "faces.datasets: 'synthetic' is None"
+        "synthetic: data/synthetic/manifest.json", "synthetic:", "pipeline.datasets: 'synthetic' is None"
     ),
     "a set that climbs": ("  fer2013: {max", "  ../fer2013: {max", "data: '../fer2013' becomes a folder"),
     "a set with a blank": ("  fer2013: {max", "  fer 2013: {max", "data: 'fer 2013' becomes a folder"),
@@ -108,7 +110,7 @@ def test_a_method_without_sections(tmp_path):
 
 def test_an_arm_twice(tmp_path):
     with pytest.raises(UserError, match=r"methods\.\w+: arm 'plain' is named twice"):
-        read_params(spoiled(tmp_path, "arms: [plain", "arms: [plain, plain"))
+        read_params(spoiled(tmp_path, "    - plain\n", "    - plain\n    - plain\n"))
 
 
 COMMANDS = {

@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pandas as pd
 import yaml
+from small_pipeline import pipeline_of
 
 from fer_repro.config import run_folder
 from fer_repro.data.store import write_store
 from fer_repro.evaluation.pair_scores import write_pair_scores
 from fer_repro.evaluation.predict import Predictions, write_predictions
 from fer_repro.files import read_yaml
-from fer_repro.params import TASKS
 
 NOTE = "a small note"
 
@@ -31,9 +31,9 @@ def write_params(folder, params, method, arms):
     section = {
         "data": {"small": {"max_train": 0, "max_val": 0, "max_test": 0}},
         "evaluation": known["evaluation"],
-        "full": {task: {"datasets": {}, "methods": []} for task in TASKS},
+        "full": pipeline_of(),
         "methods": {method: {"arms": list(arms), "recipes": {}}},
-        "pipeline": {task: {"datasets": {}, "methods": []} for task in TASKS},
+        "pipeline": pipeline_of(),
         "runtime": known["runtime"],
         "seeds": [0, 1],
     }

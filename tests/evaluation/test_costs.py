@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from evaluated_project import sample_table, write_classes, write_data, write_params, write_run
+from small_pipeline import pipeline_of
 
 from fer_repro.errors import UserError
 from fer_repro.evaluation.costs import COLUMNS, measure_costs
@@ -21,7 +22,7 @@ def clips(tmp_path):
     samples["clip"] = ["a"] * 3 + ["b"] * 3
     params, model = write_params(tmp_path, PARAMS, "fan", ARMS)
     section = read_yaml(params)
-    section["pipeline"]["clips"] = {"datasets": {"small": "data/small/manifest.json"}, "methods": ["fan"]}
+    section["pipeline"] = pipeline_of("clips", ["fan"], small="data/small/manifest.json")
     params.write_text(json.dumps(section))
     write_data(tmp_path, samples, ("x", "y"))
     for arm in ARMS:

@@ -9,10 +9,11 @@ import nbformat
 import numpy as np
 import yaml
 from PIL import Image
+from small_pipeline import pipeline_of
 from strikes import Target
 from stub_project import ROOT, STUB, make_project
 
-from fer_repro.params import TASKS, read_params
+from fer_repro.params import read_params
 
 HERE = Path(__file__).parent
 PYTHON = sys.executable
@@ -124,8 +125,7 @@ def small_project(home):
     subjects = {"train": 4, "val": 1, "test": 1}
     write_stills(home / "data/synthetic", subjects=subjects, faces_per_class=1)
     params = read_params(ROOT / "params.yaml")
-    faces = {"datasets": {"synthetic": "data/synthetic/manifest.json"}, "methods": ["rmn"]}
-    params["pipeline"] = {task: {"datasets": {}, "methods": []} for task in TASKS} | {"faces": faces}
+    params["pipeline"] = pipeline_of("faces", ["rmn"], synthetic="data/synthetic/manifest.json")
     params["seeds"], params["evaluation"]["bootstrap"] = [0], 50
     params["runtime"].update(checkpoint_seconds=0.0, threads=1, device="cpu")
     (home / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")

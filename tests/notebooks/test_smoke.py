@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from small_pipeline import pipeline_of
 
 from fer_repro.data.synthetic.stills import write_stills
 from fer_repro.files import read_yaml
 from fer_repro.methods.method import method_names
-from fer_repro.params import TASKS
 from fer_repro.pipeline.notebooks import run_notebook
 
 ROOT = Path(__file__).parents[2]
@@ -28,9 +28,7 @@ def finished(tmp_path_factory):
     write_stills(home / "data/synthetic", subjects={"train": 4, "val": 1, "test": 1}, faces_per_class=1)
     shutil.copytree(ROOT / "published", home / "published")
     params = read_yaml(ROOT / "params.yaml")
-    params["pipeline"] = {task: {"datasets": {}, "methods": []} for task in TASKS} | {
-        "faces": {"datasets": {"synthetic": "data/synthetic/manifest.json"}, "methods": ["rmn"]}
-    }
+    params["pipeline"] = pipeline_of("faces", ["rmn"], synthetic="data/synthetic/manifest.json")
     params["seeds"] = list(SEEDS)
     params["evaluation"]["bootstrap"] = 50
     (home / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import yaml
+from small_pipeline import pipeline_of
 
-from fer_repro.params import TASKS, read_params
+from fer_repro.params import read_params
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -17,6 +19,7 @@ STUB = '''
 """Stands in for the notebook runner: writes what each stage's outputs are, from its parameters alone."""
 import json, sys
 from pathlib import Path
+import nbformat
 import yaml
 
 name, *rest = sys.argv[2:]
@@ -46,10 +49,19 @@ else:
     arm = params["methods"][name]["arms"][0]
     write(folder / "rows.csv", "method,arm\\n" + name + "," + arm + "\\n")
     write(folder / "metrics.json", json.dumps({arm: {"accuracy": 0.5}}))
+    write(folder / "headline.json", json.dumps({"difference": 1.5}))
     write(folder / "curves.csv", "arm,seed,epoch,val_accuracy\\n" + arm + ",0,1,0.5\\n")
     write(folder / "intervals.csv", "method,arm\\n")
     write(folder / "confusion.csv", "sample,target,predicted\\n0,happy,sad\\n")
 '''
+INPUTS = """
+import sys
+for name in [name for name in sys.modules if name.partition(".")[0] == "fer_repro"]:
+    del sys.modules[name]  # this folder's stubs
+sys.path.insert(0, {root!r})
+from fer_repro.pipeline.inputs import main
+sys.exit(main([]))
+"""
 REPORT = """
 from pathlib import Path
 Path("reports").mkdir(exist_ok=True)
@@ -90,6 +102,30 @@ class Project:
         path.write_text(text.replace(old, new, 1))
 
 
+def write_notebook(path, *sources):
+    """Write a notebook of some code cells, as git keeps it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cells = [nbformat.v4.new_code_cell(source, id=f"cell-{k}") for k, source in enumerate(sources)]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
+
+
+def save_as_an_editor(path):
+    """Save a notebook as editors do after a run: outputs, counts, times, another kernel's name, other ids."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata["kernelspec"]["display_name"] = "Python 3 (ipykernel)"
+    notebook.metadata["language_info"] = {"name": "python", "version": "3.12.1", "file_extension": ".py"}
+    notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
+    for number, cell in enumerate(notebook.cells, 1):
+        cell["id"] = f"new-{number}"
+        if cell.cell_type == "code":
+            cell.update(execution_count=number, outputs=[nbformat.v4.new_output("stream", text="done")])
+            cell.metadata.update(collapsed=True, execution={"iopub.status.busy": "2026-01-01T00:00:00Z"})
+    notebook.cells.append(nbformat.v4.new_code_cell("", id="empty"))
+    nbformat.write(notebook, path)
+
+
 def make_project(folder):
     """Make it in the empty ``folder``: all in git, all stages up to date, data/ in the embedded store."""
     for name in ("dvc.yaml", ".dvcignore", ".gitignore", ".gitattributes"):
@@ -98,22 +134,23 @@ def make_project(folder):
     names = {text for stage in STAGES.values() for text in stage.get("do", stage)["deps"]}
     for text in sorted(names):
         for method in ("rmn", "twin"):
+            text = text.removeprefix("inputs/")
             path = folder / text.replace("${item.method}", method)
-            if text.startswith(("fer_repro", "notebooks", "published", "records")):
+            if path.suffix == ".ipynb":
+                write_notebook(path, f"print({path.stem!r})")
+            elif text.startswith(("fer_repro", "published", "records")):
                 (path if not path.suffix else path.parent).mkdir(parents=True, exist_ok=True)
                 (path if path.suffix else path / "part.py").touch()
     (folder / "fer_repro/pipeline/notebooks.py").write_text(STUB)
+    (folder / "fer_repro/pipeline/inputs.py").write_text(INPUTS.format(root=str(ROOT)))
     (folder / "fer_repro/report/html.py").write_text(REPORT)
     params = read_params(ROOT / "params.yaml")
     recipe = params["methods"]["rmn"]["recipes"]["synthetic"]
     recipe["epochs"], recipe["optimiser"]["lr"] = 2, 0.1
     method = {"arms": ["main", "control"], "recipes": {"synthetic": recipe, "fer2013": recipe}}
-    empty = {"datasets": {}, "methods": []}
-    params["pipeline"] = dict.fromkeys(TASKS, empty) | {
-        "faces": {"datasets": {"synthetic": "data/synthetic/manifest.json"}, "methods": ["rmn", "twin"]}
-    }
-    params["full"] = dict.fromkeys(TASKS, empty)
-    params["data"] = {"synthetic": params["data"]["synthetic"]}
+    params["pipeline"] = pipeline_of("faces", ["rmn", "twin"], synthetic="data/synthetic/manifest.json")
+    params["full"] = pipeline_of()
+    params["data"] = {name: params["data"][name] for name in ("default", "synthetic", "fer2013")}
     params["methods"] = dict.fromkeys(("rmn", "twin"), method)
     params["seeds"] = [0, 1]
     params["evaluation"]["confidence"] = 0.9

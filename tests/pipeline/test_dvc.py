@@ -5,18 +5,18 @@ import json
 
 import nbformat
 import pytest
-from stub_project import REPORT, ROOT, STAGES, Project
+from stub_project import REPORT, ROOT, STAGES, Project, save_as_an_editor
 
-from fer_repro.params import read_params
+from fer_repro.params import TASKS, enable_dataset, read_params
 from fer_repro.pipeline import verify
 
 PARAMS = read_params(ROOT / "params.yaml")
 STEPS = [
     (step, task, method)
-    for task, section in PARAMS["pipeline"].items()
-    for method in section["methods"]
-    for step in ("prepare", "train", "evaluate")
-] + [("compare", "", "rmn"), ("report", "", "rmn")]
+    for task in TASKS
+    for method in PARAMS["pipeline"][task]["methods"]
+    for step in ("train", "evaluate")
+] + [("prepare", "", "rmn"), ("compare", "", "rmn"), ("report", "", "rmn")]
 # these carry numbers from place to place but do not make them
 PLUMBING = {
     "fer_repro.errors",
@@ -95,8 +95,8 @@ def test_a_stage_depends_on_the_modules_it_uses(stage, task, method):
     dependencies = [text.replace("${item.method}", method) for text in definition["deps"]]
     start = {f"fer_repro.methods.{method}"} if stage in ("train", "evaluate") else set()
     for text in dependencies:
-        if text.endswith(".ipynb") and (ROOT / text).is_file():
-            start |= modules_of(ROOT / text)
+        if text.endswith(".ipynb"):
+            start |= modules_of(ROOT / text.removeprefix("inputs/"))
     if stage == "prepare":
         drawn = ("stills", "challenge", "clips", "pairs", "forgeries")
         start |= {f"fer_repro.data.synthetic.{kind}" for kind in drawn}  # imported by name
@@ -125,6 +125,7 @@ def test_no_output_is_pushed_into_the_embedded_store():
 def restored(project):
     yield project
     project.call("git", "checkout", "-q", "--", ".")
+    project.dvc("repro", "-q", "inputs")
 
 
 def test_a_second_reproduction_runs_nothing(project):
@@ -134,8 +135,30 @@ def test_a_second_reproduction_runs_nothing(project):
 
 def test_a_change_of_one_recipe_reruns_that_method_only(restored):
     restored.change("params.yaml", "lr: 0.1", "lr: 0.2")
+    assert restored.would_run() - BEHIND == {"inputs"}
+    restored.dvc("repro", "inputs")
     expected = {"train-faces@synthetic-rmn-0", "train-faces@synthetic-rmn-1", "evaluate-faces@synthetic-rmn"}
     assert restored.would_run() - BEHIND == expected
+
+
+def test_saved_notebooks_rerun_one_stage_only(restored):
+    for path in (restored.folder / "notebooks").glob("*.ipynb"):
+        save_as_an_editor(path)
+    assert set(json.loads(restored.dvc("status", "--json"))) == {"inputs"}
+    assert restored.dvc("repro").count("Running stage") == 1
+    assert json.loads(restored.dvc("status", "--json")) == {}
+
+
+def test_a_changed_line_reruns_what_depends_on_it(restored):
+    restored.change("notebooks/twin.ipynb", "print('twin')", "print('other')")
+    restored.dvc("repro", "inputs")
+    assert restored.would_run() - BEHIND == {"evaluate-faces@synthetic-twin"}
+
+
+def test_a_recipe_reruns_those_that_take_over_from_it(restored):
+    restored.change("params.yaml", "      fer2013:\n", "      fer2013:\n        like: synthetic\n")
+    restored.dvc("repro", "inputs")
+    assert restored.would_run() - BEHIND == set()
 
 
 def test_a_change_of_one_methods_file_reruns_that_method_only(restored):
@@ -167,13 +190,12 @@ def test_an_added_set_reaches_neither_git_nor_the_store(project):
 
 
 def test_a_stage_may_depend_on_an_added_sets_manifest(restored):
-    restored.change("params.yaml", "datasets:\n", "datasets:\n      fer2013: stores/fer2013/manifest.json\n")
-    restored.change("params.yaml", "data:\n  synthetic:", "data:\n  fer2013: {max_train: 0}\n  synthetic:")
-    restored.dvc("repro", "prepare-faces@fer2013")
+    enable_dataset(restored.folder / "params.yaml", "fer2013", ["faces"], "stores/fer2013/manifest.json")
+    restored.dvc("repro", "prepare@fer2013")
     trained = {f"train-faces@fer2013-{method}-{seed}" for method in ("rmn", "twin") for seed in (0, 1)}
-    assert restored.would_run("prepare-faces", "train-faces") == trained
+    assert restored.would_run("prepare", "train-faces") == trained
     (restored.folder / "stores/fer2013/manifest.json").write_text('{"name": "fer2013", "count": 2}')
-    assert restored.would_run("prepare-faces") == {"prepare-faces@fer2013"}
+    assert restored.would_run("prepare") == {"prepare@fer2013"}
 
 
 def test_a_part_of_the_pipeline_is_verified_as_the_whole(restored, tmp_path, monkeypatch, capsys):
@@ -185,7 +207,7 @@ def test_a_part_of_the_pipeline_is_verified_as_the_whole(restored, tmp_path, mon
     monkeypatch.chdir(clone.folder)
     assert verify.outdated_stages() == []
     clone.dvc("pull", "data.dvc")
-    clone.dvc("repro", "prepare-faces@synthetic")
+    clone.dvc("repro", "prepare@synthetic")
     assert verify.outdated_stages() == []
     clone.dvc("repro", "train-faces@synthetic-rmn-0")
     assert verify.outdated_stages() == []
@@ -223,7 +245,8 @@ def test_text_has_one_form_on_every_system(project, tmp_path):
 def test_metrics_plots_graph_and_experiments_work(restored):
     shown = json.loads(restored.dvc("metrics", "show", "--json"))
     (files,) = [entry["data"] for entry in shown.values()]
-    assert files["results/synthetic/rmn/metrics.json"]["data"] == {"main": {"accuracy": 0.5}}
+    assert files["results/synthetic/rmn/headline.json"]["data"] == {"difference": 1.5}
+    assert set(files) == {f"results/synthetic/{method}/headline.json" for method in ("rmn", "twin")}
     restored.dvc("plots", "show", "-o", "dvc_plots")
     page = (restored.folder / "dvc_plots/index.html").read_text()
     assert '"val_accuracy"' in page

@@ -19,10 +19,11 @@ import psutil
 import pytest
 import torch
 import yaml
+from small_pipeline import pipeline_of
 
 from fer_repro.data.prepare import prepare_dataset
 from fer_repro.data.synthetic.stills import write_stills
-from fer_repro.params import TASKS, read_params
+from fer_repro.params import read_params
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="process groups")
 
@@ -49,8 +50,7 @@ class Project:
             shutil.copy(ROOT / name, folder)
         shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("tmp", "cache"))
         params = read_params(ROOT / "params.yaml")
-        faces = {"datasets": {"synthetic": "data/synthetic/manifest.json"}, "methods": ["rmn"]}
-        params["pipeline"] = {task: {"datasets": {}, "methods": []} for task in TASKS} | {"faces": faces}
+        params["pipeline"] = pipeline_of("faces", ["rmn"], synthetic="data/synthetic/manifest.json")
         params["seeds"] = [0]
         params["runtime"].update(checkpoint_seconds=0.2, threads=1, device="cpu")
         recipe = params["methods"]["rmn"]["recipes"]["synthetic"]

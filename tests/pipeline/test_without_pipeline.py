@@ -68,7 +68,8 @@ def faces(tmp_path):
 def test_data_training_evaluation_record_and_prediction(call, faces, tmp_path):
     (tmp_path / "published").symlink_to(ROOT / "published")
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["pipeline"]["faces"]["datasets"] = {"folder": "stores/folder/manifest.json"}
+    params["pipeline"]["datasets"]["folder"] = "stores/folder/manifest.json"
+    params["pipeline"]["faces"]["datasets"].append("folder")
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     call("data", "add", "folder", faces)
     for seed in (0, 1):

@@ -93,7 +93,7 @@ def test_each_claim_leads_to_its_seeds_runs_and_command(ledger):
     papers = {"rmn": {"title": "Masks", "authors": ["A", "B"], "venue": "ICPR", "arxiv": "2603.05937"}}
     noise = [result_rows("fer2013"), result_rows(tta="random, 8 copies"), result_rows(metric="ece")]
     rows = pd.concat([result_rows(), *(part.assign(value=0.0) for part in noise)])
-    (paper,) = glance(ledger, rows, papers, {"synthetic": "faces"})
+    (paper,) = glance(ledger, rows, papers, {("synthetic", "rmn"): "faces"})
     assert (paper.rest, paper.link) == ("A, B. ICPR. arXiv:2603.05937", "https://arxiv.org/abs/2603.05937")
     claim, reached = paper.tested
     assert claim["seed_names"] == ["0", "1", "2"]
@@ -121,7 +121,7 @@ def test_each_claim_leads_to_its_seeds_runs_and_command(ledger):
 def test_a_claim_on_arms_that_the_pipeline_did_not_train_leads_to_their_record(ledger, arms, lies):
     own = [("synthetic", "rmn", arm) for arm in arms]
     records = {("synthetic", "rmn"): "full-rmn"}
-    (paper,) = glance(ledger, result_rows(), {}, {"synthetic": "faces"}, records, own)
+    (paper,) = glance(ledger, result_rows(), {}, {("synthetic", "rmn"): "faces"}, records, own)
     claim = paper.tested[0]
     assert claim["runs"] == lies
     assert bool(claim["command"]) == lies.startswith("runs/")
