@@ -2,7 +2,8 @@
 
 The list is ``pairs.txt`` (as LFW's) or ``pairs.csv`` (first,second,same,fold) in the folder; both forms are
 described in ``fer_repro/data/pairs.py``. Without one, folds that share no person are drawn: ten, or as many
-as there are people for.
+as there are people for; of every second person where these are enough for two folds, so that a network can
+learn from the others, else of all.
 
 Several such sets can be kept side by side, as ``identities-orl`` or any other word behind the hyphen.
 
@@ -85,9 +86,14 @@ def _find_list(folder: Path, path: Path) -> Path | None:
 
 
 def _draw(samples: pd.DataFrame) -> pd.DataFrame:
-    several = int((samples["subject"].value_counts() > 1).sum())
-    folds = min(FOLDS, several // LEAST)
-    return draw_pairs(samples, folds, PER_FOLD) if folds > 1 else pd.DataFrame(columns=list(COLUMNS))
+    images = samples["subject"].value_counts().sort_index()
+    several = images.index[images > 1]
+    half = several[::2]
+    tested = half if len(half) >= 2 * LEAST else several
+    folds = min(FOLDS, len(tested) // LEAST)
+    if folds < 2:
+        return pd.DataFrame(columns=list(COLUMNS))
+    return draw_pairs(samples[samples["subject"].isin(tested)], folds, PER_FOLD)
 
 
 def _split(pictures: Sequence[Picture], tested: set[str]) -> list[Picture]:
@@ -103,6 +109,11 @@ def _note(file: Path | None, pairs: pd.DataFrame, samples: pd.DataFrame) -> str:
             f"There is no list of pairs ({' or '.join(LISTS)}): {len(pairs)} pairs in {pairs['fold'].max()} "
             "folds without shared people were drawn (seed 0). Results on them compare with no published ones."
         )
+        several = samples["subject"].value_counts() > 1
+        if len(people_in(pairs, samples)) < several.sum():
+            notes.append("Every second person is tested, the others are there to learn from.")
+        else:
+            notes.append("All people with two images are tested: there are too few to learn from others.")
     crossing = crossing_folds(pairs, samples)
     if crossing:
         notes.append(

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from miniature_people import IMAGES, VIEW2, make_lfw
 
-from fer_repro.data.adding import add_dataset, examine
+from fer_repro.data.adding import add_dataset, examine, fitting_tasks
 from fer_repro.data.pairs import crossing_folds, open_pairs, people_in
 from fer_repro.errors import UserError
 
@@ -34,6 +34,23 @@ def test_a_folder_without_list_gets_a_drawn_one(tmp_path, people, above):
     assert pairs["fold"].max() == 2
     assert crossing_folds(pairs, store.samples) == ()
     assert "were drawn (seed 0)" in store.manifest.note
+    assert "All people with two images are tested" in store.manifest.note
+    tested = set(people_in(pairs, store.samples))
+    assert tested == set(store.samples.loc[store.samples["split"] == "test", "subject"])
+    assert tested == {name for name, images in IMAGES.items() if images > 1} | {"Ivy_I", "Jo_J"}
+
+
+def test_every_second_of_many_people_is_tested(tmp_path, people):
+    for number in range(9):
+        (people / f"P{number}").mkdir()
+        for file in (people / "Ann_A").glob("*_000[123].png"):
+            (people / f"P{number}" / file.name).write_bytes(file.read_bytes()[:-1] + bytes([number]))
+    store = add(people, tmp_path)
+    tested = people_in(open_pairs(store), store.samples)
+    assert tested == ("Ann_A", "Cy_C", "Eve_E", "Hal_H", "P1", "P3", "P5", "P7")
+    assert set(store.samples.loc[store.samples["split"] == "test", "subject"]) == set(tested)
+    assert "Every second person is tested" in store.manifest.note
+    assert fitting_tasks(store) == ("pairs",)
 
 
 def test_too_few_people_have_no_pairs(tmp_path, people):
@@ -82,9 +99,10 @@ def test_the_real_orl(tmp_path):
     assert store.samples.loc[store.samples["subject"] == "s1", "number"].tolist() == list(range(1, 11))
     pairs = open_pairs(store)
     assert pairs.groupby(["fold", "same"]).size().to_dict() == {
-        (fold, same): 180 for fold in range(1, 11) for same in (0, 1)
+        (fold, same): 180 for fold in range(1, 6) for same in (0, 1)
     }
     assert examine(store).facts["distinct_images"] == 400
+    assert fitting_tasks(store) == ("pairs",)
 
 
 def test_several_sets_and_other_sizes(tmp_path, people):
