@@ -65,7 +65,8 @@ verify: $(STAMP) ## check the results in git against dvc.lock, and fresh ones ag
 	@python -m fer_repro.pipeline.verify
 
 lab: $(STAMP) ## open JupyterLab on the notebooks (this machine only, with a token)
-	@jupyter lab --ServerApp.ip=127.0.0.1 $$([ "$$(id -u)" = 0 ] && echo --allow-root) --LabApp.default_url=/lab/tree/notebooks
+	@jupyter lab --ServerApp.ip=127.0.0.1 $$([ "$$(id -u)" = 0 ] && echo --allow-root) --LabApp.default_url=/lab/tree/notebooks \
+		--ContentsManager.pre_save_hook=fer_repro.pipeline.inputs.strip_at_save
 
 docs: $(STAMP) ## build the documentation into site/
 	@python -m fer_repro.report.results_page
@@ -94,5 +95,5 @@ data: $(STAMP) ## maintainers: after data/ has changed, track it and put it into
 	@echo "now: make reproduce, then commit data.dvc, dvcstore, dvc.lock and results together"
 
 clean: ## delete what stages made and caches; keeps .venv, stores/, ckpt/, data/ and what git knows
-	@rm -rf runs executed reports prepared dvc_plots .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf inputs runs executed reports prepared dvc_plots .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find fer_repro tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -3,12 +3,15 @@
 import io
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fer_repro.errors import UserError, one_line
 from fer_repro.inference.commands import register as register_inference
+
+if TYPE_CHECKING:
+    from fer_repro.data.store import Store
 
 RUNS, DATA = "Train and reproduce", "Data and environment"  # headings of the help
 app = typer.Typer(
@@ -52,9 +55,12 @@ def data_add(
             "--size", help="Side of the stored images, N x N; pictures are cut to their middle square.", min=0
         ),
     ] = 0,
+    enable: Annotated[
+        bool, typer.Option("--enable", help="Put the set into params.yaml, for dvc repro and make reproduce.")
+    ] = False,
     params: Params = Path("params.yaml"),
 ) -> None:
-    """Check a data set and convert it into stores/NAME, whole or not at all.
+    """Check a data set and convert it into stores/NAME, atomically.
 
     \b
     NAME       PATH holds (docs/data.md says more)
@@ -75,16 +81,18 @@ def data_add(
     dfdc       dfdc_train_part_N/ with metadata.json and videos
     celebdf    Celeb-real/, YouTube-real/, Celeb-synthesis/, the list
 
-    Example: fer-repro data add fer2013 ~/Downloads/fer2013.csv
+    Example: fer-repro data add fer2013 ~/Downloads/fer2013.csv --enable
     """  # noqa: D301 - the b keeps the lines apart
     from fer_repro.data.adding import add_dataset, examine, load_adapter
 
+    if enable:
+        _params(params)  # a mistake there is told before anything is converted
     added = add_dataset(name, path, store, force, size)
     typer.echo(examine(added).text())
     if added.manifest.note:
         typer.echo(f"\nNote: {added.manifest.note}")
     typer.echo(f"\n{load_adapter(name).TERMS}\nWritten: {added.folder}")
-    typer.echo(_next_step(name, added.folder / "manifest.json", params))
+    typer.echo(_next_step(added, params, enable))
 
 
 @data.command("doctor")
@@ -304,15 +312,27 @@ def _params(params: Path) -> dict[str, Any]:
     return read_params(params)
 
 
-def _next_step(name: str, manifest: Path, params: Path) -> str:
-    if params.exists() and name in _pipeline_sets(params):
+def _next_step(added: "Store", params: Path, enable: bool) -> str:
+    """Say what makes the pipeline train on a set that was added, or do it."""
+    from fer_repro.data.adding import fitting_tasks, untrainable
+    from fer_repro.params import enable_dataset, pipeline_runs
+
+    name, manifest = added.manifest.name, (added.folder / "manifest.json").as_posix()
+    tasks = fitting_tasks(added)
+    if not tasks:
+        return f"No stage trains on it: {untrainable(added)}"
+    if not params.exists():
+        return f"Next: fer-repro train METHOD {name}, in a folder with params.yaml"
+    if enable and enable_dataset(params, name, tasks, manifest):
+        return f"{params}: added to {' and '.join(f'pipeline.{task}' for task in tasks)}\nNext: dvc repro"
+    runs = pipeline_runs(_params(params))
+    if all((name, task) in {(dataset, its) for (dataset, _), its in runs.items()} for task in tasks):
         return "Next: dvc repro"
-    line = f"{name}: {manifest.as_posix()}"
-    step = f"Next: add this line to a task's datasets in {params}, then run dvc repro:\n  {line}"
-    if params.exists() and name not in _params(params)["data"]:
-        limits = "{max_train: 0, max_val: 0, max_test: 0, folds: 0, select_on: val}"
-        step += f"\nand this one under 'data:':\n  {name}: {limits}"
-    return step
+    lists = "".join(f"\n  under pipeline.{task}.datasets:\n    - {name}" for task in tasks)
+    return (
+        f"Next: in {params} add\n  under pipeline.datasets:\n    {name}: {manifest}{lists}\n"
+        "(with --enable this command does it), then run: dvc repro"
+    )
 
 
 def main() -> None:

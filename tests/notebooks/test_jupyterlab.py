@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -10,8 +11,11 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from fer_repro.pipeline.inputs import read_notebook, strip_at_save, stripped
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
@@ -20,12 +24,13 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installe
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "for-this-test-only"
+(HOOK,) = re.findall(r"--ContentsManager\.\S+", (ROOT / "Makefile").read_text(encoding="utf-8"))
 LOADING, RUNNING = 60, 240  # seconds that a page, and all cells of a notebook, may take on a busy machine
 
 
 @contextmanager
-def jupyterlab(project):
-    """Serve a folder on the loopback interface with settings of its own."""
+def jupyterlab(project, *options):
+    """Serve a folder on the loopback interface with settings of its own; notebooks are saved every second."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -36,6 +41,7 @@ def jupyterlab(project):
     settings = {
         "notebook-extension/tracker": {"windowingMode": "none"},  # else only cells in sight are in the page
         "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+        "docmanager-extension/plugin": {"autosaveInterval": 1},
     }
     for name, values in settings.items():
         path = homes["JUPYTERLAB_SETTINGS_DIR"] / "@jupyterlab" / f"{name}.jupyterlab-settings"
@@ -44,7 +50,7 @@ def jupyterlab(project):
     command = [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
         "--ServerApp.port_retries=0", f"--ServerApp.root_dir={project}", f"--IdentityProvider.token={TOKEN}",
-        "--LabApp.extension_manager=readonly",
+        "--LabApp.extension_manager=readonly", *options,
     ]  # fmt: skip
     if os.name == "posix" and os.geteuid() == 0:
         command.append("--allow-root")
@@ -90,13 +96,22 @@ def copy_of(project, folder):
     return folder
 
 
-def run_all(browser, address, project, name):
-    """Open a notebook, run all cells by the menu, save it; returns the page and the notebook as saved."""
+def open_notebook(browser, address, name):
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
     page.goto(f"{address}/lab/tree/notebooks/{name}.ipynb?reset&token={TOKEN}")
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=1000 * LOADING)  # in the status bar
+    return page
+
+
+def choose_run_all(page):
     page.locator(".lm-MenuBar-item", has_text="Run").first.click()
     page.locator("li[data-command='runmenu:run-all']").click()
+
+
+def run_all(browser, address, project, name):
+    """Open a notebook, run all cells by the menu, save it; returns the page and the notebook as saved."""
+    page = open_notebook(browser, address, name)
+    choose_run_all(page)
     file = project / "notebooks" / f"{name}.ipynb"
     until = time.monotonic() + RUNNING
     while True:
@@ -139,6 +154,49 @@ def test_the_data_notebook_runs_from_the_top(browser, fresh):
         page.close()
     assert texts(code) == []
     assert (fresh / "scratch/prepared/synthetic/images.npy").is_file()
+
+
+@pytest.mark.parametrize("options", [(), (HOOK,)], ids=["plain", "make lab"])
+def test_a_notebook_that_ran_changes_no_input(browser, fresh, options):
+    """Run All, then nothing but autosave: with the hook of `make lab` git sees no change, either."""
+    for command in (("init", "-q"), ("add", "notebooks"), ("commit", "-qm", "all")):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *command], cwd=fresh, check=True)
+    file = fresh / "notebooks/data.ipynb"
+    before, written = stripped(read_notebook(file)), file.stat().st_mtime_ns
+    with jupyterlab(fresh, *options) as address:
+        page = open_notebook(browser, address, "data")
+        choose_run_all(page)
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
+            ".every(prompt => /\\d/.test(prompt.textContent))",
+            timeout=1000 * RUNNING,
+        )
+        until = time.monotonic() + LOADING
+        while file.stat().st_mtime_ns == written or (not options and not saved_code(file)[-1]["outputs"]):
+            assert time.monotonic() < until, "JupyterLab has not saved by itself"
+            page.wait_for_timeout(500)
+        page.wait_for_timeout(3000)  # further autosaves
+        page.close()
+    assert stripped(read_notebook(file)) == before
+    assert any(cell["outputs"] for cell in saved_code(file)) == (not options)
+    seen = subprocess.run(
+        ["git", "status", "--porcelain", "-uno", "notebooks"],
+        cwd=fresh,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert bool(seen.stdout) == (not options)
+
+
+def test_a_notebook_of_ones_own_keeps_its_outputs(fresh):
+    """The hook leaves what git does not know, and files that are no notebooks."""
+    subprocess.run(["git", "init", "-q"], cwd=fresh, check=True)
+    model = {"type": "notebook", "content": {"cells": [{"outputs": [1]}]}}
+    kept = json.dumps(model)
+    strip_at_save("notebooks/mine.ipynb", model, SimpleNamespace(root_dir=str(fresh)))
+    strip_at_save("notebooks/data.ipynb", {"type": "file"}, SimpleNamespace(root_dir=str(fresh)))
+    assert json.dumps(model) == kept
 
 
 @pytest.mark.slow
