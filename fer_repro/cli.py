@@ -314,7 +314,7 @@ def _params(params: Path) -> dict[str, Any]:
 
 def _next_step(added: "Store", params: Path, enable: bool) -> str:
     """Say what makes the pipeline train on a set that was added, or do it."""
-    from fer_repro.data.adding import fitting_tasks, untrainable
+    from fer_repro.data.fitting import fitting_tasks, untrainable
     from fer_repro.params import enable_dataset, pipeline_runs
 
     name, manifest = added.manifest.name, (added.folder / "manifest.json").as_posix()

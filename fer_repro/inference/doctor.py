@@ -92,7 +92,7 @@ def _cascades() -> Finding:
 
 
 def _data(root: Path) -> Iterator[Finding]:
-    for kind, fix in (("prepared", "dvc repro prepare-faces"), ("stores", "fer-repro data add NAME PATH")):
+    for kind, fix in (("prepared", "dvc repro prepare"), ("stores", "fer-repro data add NAME PATH")):
         names = sorted(path.parent.name for path in (root / kind).glob("*/manifest.json"))
         told = ", ".join(names) or f"none; {fix}"
         yield Finding("data", kind, "ok" if names else "absent", told)

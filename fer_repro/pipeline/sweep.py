@@ -23,6 +23,7 @@ from fer_repro.pipeline.project_lock import alone
 from fer_repro.pipeline.ray_sweep import RayWorkers, import_ray, ray_workers
 from fer_repro.pipeline.stopping import stop_with_children
 
+REPORT, SOURCES = Path("reports/index.html"), Path("reports/sources.json")
 # the last tasks take longest: begun first, they keep no worker waiting at the end
 GROUPS = [
     ("inputs",),
@@ -99,6 +100,8 @@ def sweep(
     if ray:
         import_ray(gpus)  # before anything is begun
     stop_with_children()
+    if not REPORT.is_file():  # DVC knows the hashes beside the page only
+        SOURCES.unlink(missing_ok=True)
     with alone():
         if pull and (code := call_dvc("pull", pull)):
             return code

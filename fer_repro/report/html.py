@@ -7,6 +7,7 @@ script, too.
 import argparse
 import base64
 import hashlib
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from fer_repro.report.pictures import shrink_pictures
 from fer_repro.report.story import box_tables, number_captions
 
 _TEMPLATES = Path(__file__).parent / "templates"
+SOURCES = ("comparison", "executed", "results", "published", "records", "runs", "fer_repro/report")
+"""Folders that the page is made of: what the stage `report` depends on."""
 _LARGEST = 15_000_000  # bytes: it is to pass as an attachment
 
 
@@ -80,14 +83,35 @@ def write_report(root: Path, out: Path) -> int:
     return len(text)
 
 
+def write_sources(root: Path, out: Path) -> None:
+    """Write the SHA-256 of each folder that the page is made of, byte-stable.
+
+    The page itself names commit, machine and times, so it is another one each time; for DVC this file stands
+    in for it.
+    """
+    found = {}
+    for name in SOURCES:
+        digest = hashlib.sha256()
+        for path in sorted((root / name).rglob("*")):
+            if path.is_file() and not path.match("*.failed.ipynb") and not path.match("*.pyc"):
+                content = hashlib.sha256(path.read_bytes()).hexdigest()
+                digest.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
+        found[name] = digest.hexdigest()
+    with atomic_write(out) as temporary:
+        temporary.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line, write the page, say where it is."""
     parser = argparse.ArgumentParser(prog="python -m fer_repro.report.html", description="Write the report.")
     parser.add_argument("--out", type=Path, default=Path("reports/index.html"), help="the page to write")
     parser.add_argument("--root", type=Path, default=Path(), help="the project's folder")
+    parser.add_argument("--sources", type=Path, help="write hashes of what the page is made of here")
     options = parser.parse_args(arguments)
     try:
         size = write_report(options.root, options.out)
+        if options.sources:
+            write_sources(options.root, options.sources)
     except (UserError, OSError) as error:  # an OSError: no permission, no room
         print(f"error: {error}", file=sys.stderr)
         return 2

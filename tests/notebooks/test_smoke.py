@@ -55,9 +55,7 @@ def finished(tmp_path_factory):
         "out": places["results"],
     }
     run_notebook("rmn", given, executed / "rmn-synthetic.ipynb")
-    given = {"params_file": file, "timings": str(home / "timings")} | {
-        name: places[name] for name in ("runs", "prepared", "results")
-    }
+    given = {"params_file": file} | {name: places[name] for name in ("runs", "prepared", "results")}
     given["out"] = places["comparison"]
     run_notebook("comparison", given, executed / "comparison.ipynb")
     yield home

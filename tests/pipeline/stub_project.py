@@ -66,6 +66,7 @@ REPORT = """
 from pathlib import Path
 Path("reports").mkdir(exist_ok=True)
 Path("reports/index.html").write_text("<p>")
+Path("reports/sources.json").write_text("{}")
 """
 
 

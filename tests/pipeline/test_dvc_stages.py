@@ -102,6 +102,6 @@ def test_a_missing_output_or_input_is_one_sentence(finished):
     shutil.rmtree(finished.folder / "runs/synthetic/rmn/1")
     with pytest.raises(UserError, match=f"^{TRAIN}: output 'runs/synthetic/rmn/1' does not exist"):
         record(stage)
-    (finished.folder / "notebooks/train.ipynb").unlink()
-    with pytest.raises(UserError, match=f"^{TRAIN}: .*notebooks/train.ipynb"):
+    (finished.folder / "inputs/notebooks/train.ipynb").unlink()
+    with pytest.raises(UserError, match=f"^{TRAIN}: .*inputs/notebooks/train.ipynb"):
         stage_to_run(TRAIN)

@@ -38,7 +38,7 @@ def cluster():
 @pytest.fixture
 def prepared(cluster, clone, monkeypatch):
     """The working folder: a clone whose data set is prepared, so that training may begin."""
-    clone.dvc("repro", "-q", "--single-item", "prepare-faces@synthetic")
+    clone.dvc("repro", "-q", "--single-item", "inputs", "prepare@synthetic")
     monkeypatch.chdir(clone.folder)
     for name in ("PATH", "DVC_SITE_CACHE_DIR"):
         monkeypatch.setenv(name, clone.environment[name])
@@ -191,7 +191,7 @@ def test_only_training_tasks_take_a_gpu():
     taken = []
     task = SimpleNamespace(options=lambda **needs: taken.append(needs) or task, remote=lambda *_: "reference")
     workers = RayWorkers(SimpleNamespace(remote=lambda function: task), cpus=3, gpus=0.25, limit=0)
-    for name in ("prepare-clips@a", "train-clips@a-fan-0", "evaluate-clips@a-fan"):
+    for name in ("prepare@a", "train-clips@a-fan-0", "evaluate-clips@a-fan"):
         workers._submit(SimpleNamespace(name=name, commands=(), folder="", outs=()))
     assert [(one["num_cpus"], one["num_gpus"]) for one in taken] == [(3, 0), (3, 0.25), (3, 0)]
     assert all(one["max_retries"] > 0 for one in taken)

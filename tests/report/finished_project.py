@@ -79,15 +79,17 @@ def shown(piece):
 
 PARAMS = """
 pipeline:
-  faces: {datasets: {synthetic: data/synthetic/manifest.json}, methods: [rmn]}
-  clips: {datasets: {}, methods: []}
-  pairs: {datasets: {}, methods: []}
-  forgeries: {datasets: {}, methods: []}
+  datasets: {synthetic: data/synthetic/manifest.json}
+  faces: {datasets: [synthetic], methods: [rmn]}
+  clips: {datasets: [], methods: []}
+  pairs: {datasets: [], methods: []}
+  forgeries: {datasets: [], methods: []}
 full:
-  faces: {datasets: {}, methods: []}
-  clips: {datasets: {}, methods: []}
-  pairs: {datasets: {}, methods: []}
-  forgeries: {datasets: {}, methods: []}
+  datasets: {}
+  faces: {datasets: [], methods: []}
+  clips: {datasets: [], methods: []}
+  pairs: {datasets: [], methods: []}
+  forgeries: {datasets: [], methods: []}
 seeds: [0, 1, 2]
 data: {synthetic: {max_train: 0, max_val: 0, max_test: 0}}
 methods: {rmn: {arms: [masked, no_mask], more_arms: [], recipes: {}}}
@@ -108,7 +110,7 @@ rmn,masked - no_mask,{dataset},clean,test,accuracy,"random, 8 copies",points,-1,
 """  # noqa: E501 - a file's lines
 LOCK = """
 stages:
-  prepare-faces@synthetic:
+  prepare@synthetic:
     cmd: make
     outs:
     - {path: prepared/synthetic, md5: 0123abc.dir, size: 12345}

@@ -20,8 +20,10 @@ from PIL import Image
 from fer_repro.errors import UserError
 from fer_repro.files import read_yaml
 from fer_repro.params import pipeline_runs, read_params
-from fer_repro.report.html import main, write_report
+from fer_repro.report.html import SOURCES, main, write_report, write_sources
 from fer_repro.report.stages import command_table
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -311,3 +313,24 @@ def test_a_page_that_cannot_be_written_is_told_in_one_line(built, tmp_path, caps
     said = capsys.readouterr().err
     assert said.startswith("error: [Errno ")
     assert said.count("\n") == 1
+
+
+def test_the_hashes_beside_the_page_follow_what_it_is_made_of(project):
+    """The page names commit and times; DVC is to see a change of what it is made of, and nothing else."""
+    out = project / "reports/sources.json"
+    write_sources(project, out)
+    first = out.read_bytes()
+    write_sources(project, out)
+    assert out.read_bytes() == first
+    (project / "executed/other.failed.ipynb").write_text("{}")
+    write_sources(project, out)
+    assert out.read_bytes() == first
+    (project / "executed/other.ipynb").write_text("{}")
+    write_sources(project, out)
+    assert [name for name, digest in json.loads(out.read_text()).items() if digest not in first.decode()] == [
+        "executed"
+    ]
+
+
+def test_the_hashes_are_of_all_that_the_stage_depends_on():
+    assert set(SOURCES) == set(read_yaml(ROOT / "dvc.yaml")["stages"]["report"]["deps"])

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from miniature_people import IMAGES, VIEW2, make_lfw
 
-from fer_repro.data.adding import add_dataset, examine, fitting_tasks
+from fer_repro.data.adding import add_dataset, examine
+from fer_repro.data.fitting import fitting_tasks
 from fer_repro.data.pairs import crossing_folds, open_pairs, people_in
 from fer_repro.errors import UserError
 

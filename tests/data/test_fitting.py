@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from miniature_sets import LAYOUTS
 
-from fer_repro.data.adding import add_dataset, dataset_names, fitting_tasks, untrainable
+from fer_repro.data.adding import add_dataset, dataset_names
+from fer_repro.data.fitting import fitting_tasks, untrainable
 from fer_repro.data.store import open_store, write_store
 from fer_repro.errors import UserError
 from fer_repro.methods.method import load_method
