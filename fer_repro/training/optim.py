@@ -68,14 +68,16 @@ class Schedule:
         elif isinstance(config, StepsConfig):
             self._falls = config
         elif isinstance(config, OneCycleConfig):
+            total = max(2, epochs * steps)
+            rises = round(config.warmup * total, 9) != 1  # PyTorch divides by the steps after the first: 0
             self._cycle = OneCycleLR(
                 optimiser,
                 max_lr=optimiser.param_groups[0]["lr"],
-                total_steps=max(2, epochs * steps),
-                pct_start=config.warmup,
+                total_steps=total,
+                pct_start=config.warmup if rises else (1 - 1e-9) / total,
                 cycle_momentum=False,
             )
-            self._steps_left = max(2, epochs * steps) - 1
+            self._steps_left = total - 1
 
     @property
     def rate(self) -> float:

@@ -11,11 +11,10 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from fer_repro.pipeline.inputs import read_notebook, strip_at_save, stripped
+from fer_repro.pipeline.inputs import read_notebook, stripped
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
@@ -187,16 +186,6 @@ def test_a_notebook_that_ran_changes_no_input(browser, fresh, options):
         check=True,
     )
     assert bool(seen.stdout) == (not options)
-
-
-def test_a_notebook_of_ones_own_keeps_its_outputs(fresh):
-    """The hook leaves what git does not know, and files that are no notebooks."""
-    subprocess.run(["git", "init", "-q"], cwd=fresh, check=True)
-    model = {"type": "notebook", "content": {"cells": [{"outputs": [1]}]}}
-    kept = json.dumps(model)
-    strip_at_save("notebooks/mine.ipynb", model, SimpleNamespace(root_dir=str(fresh)))
-    strip_at_save("notebooks/data.ipynb", {"type": "file"}, SimpleNamespace(root_dir=str(fresh)))
-    assert json.dumps(model) == kept
 
 
 @pytest.mark.slow

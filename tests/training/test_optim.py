@@ -76,6 +76,19 @@ def test_one_cycle_rises_and_falls_over_all_steps():
     assert found[-1] < 1e-5
 
 
+@pytest.mark.parametrize(("warmup", "steps"), [(0.2, 5), (0.1, 10), (0.5, 2), (0.25, 4)])
+def test_one_cycle_with_a_warmup_of_one_step_only_falls(warmup, steps):
+    optimiser, rates = schedule("one_cycle", epochs=1, steps=steps, warmup=warmup)
+    found = []
+    for _ in range(steps):
+        found.append(rates.rate)
+        optimiser.step()
+        rates.after_step()
+    assert found == sorted(found, reverse=True)
+    assert found[0] == pytest.approx(0.1)
+    assert found[-1] < 1e-5
+
+
 def test_one_cycle_survives_a_run_of_one_step():
     optimiser, rates = schedule("one_cycle", epochs=1, steps=1)
     optimiser.step()

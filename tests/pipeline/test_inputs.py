@@ -1,0 +1,104 @@
+"""Copies of notebooks that stages depend on, and resolved recipes."""
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from stub_project import save_as_an_editor, write_notebook
+
+from fer_repro.errors import UserError
+from fer_repro.git import ask_git
+from fer_repro.pipeline.inputs import read_notebook, strip_at_save, stripped, write_inputs
+
+ROOT = Path(__file__).parents[2]
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.*")}
+
+
+@pytest.fixture
+def notebooks(tmp_path):
+    return Path(shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks"))
+
+
+def test_what_an_editor_saves_changes_no_copy(notebooks, tmp_path):
+    write_inputs(ROOT / "params.yaml", notebooks, tmp_path / "inputs")
+    before = files(tmp_path / "inputs")
+    for path in notebooks.glob("*.ipynb"):
+        save_as_an_editor(path)
+    write_inputs(ROOT / "params.yaml", notebooks, tmp_path / "inputs")
+    assert files(tmp_path / "inputs") == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("epochs", "episodes"), ('"parameters"', '"parameter"'), ("# Training", "# Practising")]
+)
+def test_what_a_notebook_does_and_says_is_in_the_copy(notebooks, old, new):
+    path = notebooks / "train.ipynb"
+    before = stripped(read_notebook(path))
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    assert stripped(read_notebook(path)) != before
+
+
+def test_a_copy_is_a_notebook_that_papermill_runs(notebooks, tmp_path):
+    nbformat = pytest.importorskip("nbformat")
+    write_inputs(ROOT / "params.yaml", notebooks, tmp_path / "inputs")
+    for path in (tmp_path / "inputs/notebooks").glob("*.ipynb"):
+        nbformat.validate(nbformat.read(path, as_version=4))
+
+
+def test_a_recipe_is_written_with_all_it_takes_over(notebooks, tmp_path):
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    params = tmp_path / "params.yaml"
+    text = text.replace(
+        "    synthetic: data", "    fer2013: stores/fer2013/manifest.json\n    synthetic: data"
+    )
+    params.write_text(
+        text.replace("    - synthetic\n", "    - synthetic\n    - fer2013\n", 1), encoding="utf-8"
+    )
+    write_inputs(params, notebooks, tmp_path / "inputs")
+    rmn, ran = (
+        json.loads((tmp_path / f"inputs/recipes/fer2013/{method}.json").read_text())
+        for method in ("rmn", "ran")
+    )
+    assert (rmn["recipe_name"], rmn["recipe"]["epochs"], rmn["recipe"]["tta_copies"]) == ("fer2013", 3, 8)
+    assert (ran["recipe_name"], ran["recipe"]["batch_size"]) == ("real_faces", 64)
+    assert ran["data"]["folds"] == 0
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"nbformat": 3, "cells": []}', '{"nbformat": 4, "cells": [1]}'])
+def test_a_file_that_is_no_notebook_is_named(notebooks, tmp_path, text):
+    write_inputs(ROOT / "params.yaml", notebooks, tmp_path / "inputs")
+    before = files(tmp_path / "inputs")
+    (notebooks / "broken.ipynb").write_text(text)
+    with pytest.raises(UserError, match=r"broken\.ipynb"):
+        write_inputs(ROOT / "params.yaml", notebooks, tmp_path / "inputs")
+    assert files(tmp_path / "inputs") == before
+
+
+def test_the_hook_strips_what_git_knows_only(tmp_path):
+    """`make lab` saves the project's notebooks as git has them; a notebook of one's own keeps its outputs."""
+    known, own = tmp_path / "notebooks/known.ipynb", tmp_path / "notebooks/own.ipynb"
+    for path in (known, own, tmp_path / "elsewhere/known.ipynb"):
+        write_notebook(path, "1 + 1")
+    ask_git(tmp_path, "init", "-q")
+    ask_git(tmp_path, "add", "notebooks/known.ipynb", "elsewhere")
+    committed = read_notebook(known)
+    manager = SimpleNamespace(root_dir=str(tmp_path))
+    for path in (known, own, tmp_path / "elsewhere/known.ipynb"):
+        save_as_an_editor(path)
+        model = {"type": "notebook", "content": read_notebook(path)}
+        strip_at_save(path.relative_to(tmp_path).as_posix(), model, contents_manager=manager)
+        has_outputs = any(cell["outputs"] for cell in model["content"]["cells"])
+        assert has_outputs == (path != known)
+    model = {
+        "type": "notebook",
+        "content": committed | {"cells": [{**committed["cells"][0], "outputs": [1]}]},
+    }
+    strip_at_save("notebooks/known.ipynb", model, contents_manager=manager)
+    assert model["content"] == committed

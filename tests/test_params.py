@@ -1,0 +1,77 @@
+"""params.yaml as DVC's own writer has it, and sets that are put into the pipeline."""
+
+import shutil
+from difflib import ndiff
+from pathlib import Path
+
+import pytest
+
+from fer_repro.data.adding import dataset_names
+from fer_repro.errors import UserError
+from fer_repro.params import data_limits, enable_dataset, pipeline_runs, read_params
+
+PARAMS = Path(__file__).parents[1] / "params.yaml"
+
+
+@pytest.fixture
+def copy(tmp_path):
+    return Path(shutil.copy(PARAMS, tmp_path))
+
+
+def changes(path):
+    """The lines that differ from the project's own, without the file's name."""
+    before, after = PARAMS.read_text().splitlines(), path.read_text().splitlines()
+    return [line for line in ndiff(before, after) if line[0] in "+-"]
+
+
+def test_an_experiment_changes_one_line_each_time(copy):
+    hydra = pytest.importorskip("dvc.utils.hydra", reason="DVC is not installed")
+    hydra.apply_overrides(copy, ["methods.rmn.recipes.synthetic.epochs=12"])
+    first = changes(copy)
+    assert [line.split(":")[1].split("#")[0].strip() for line in first] == ["6", "12"]
+    hydra.apply_overrides(copy, ["methods.rmn.recipes.synthetic.epochs=12"])
+    assert changes(copy) == first
+    hydra.apply_overrides(copy, ["methods.rmn.recipes.synthetic.epochs=6"])
+    assert copy.read_bytes() == PARAMS.read_bytes()
+
+
+def test_a_number_that_is_taken_over_is_set_with_a_plus(copy):
+    hydra = pytest.importorskip("dvc.utils.hydra", reason="DVC is not installed")
+    hydra.apply_overrides(copy, ["+methods.rmn.recipes.fer2013.tta_copies=0"])
+    assert changes(copy) == ["+         tta_copies: 0"]
+
+
+def test_a_set_is_put_into_the_pipeline_once(copy):
+    manifest = "stores/ckplus48/manifest.json"
+    assert enable_dataset(copy, "ckplus48", ["faces", "clips"], manifest)
+    assert changes(copy) == [f"+     ckplus48: {manifest}", "+     - ckplus48", "+     - ckplus48"]
+    runs = pipeline_runs(read_params(copy))
+    assert {run: task for run, task in runs.items() if run[0] == "ckplus48"} == {
+        ("ckplus48", "rmn"): "faces", ("ckplus48", "ran"): "faces", ("ckplus48", "fan"): "clips"
+    }  # fmt: skip
+    before = copy.read_bytes()
+    assert not enable_dataset(copy, "ckplus48", ["faces", "clips"], manifest)
+    assert copy.read_bytes() == before
+
+
+def test_an_edit_that_would_not_do_leaves_the_file(copy):
+    before = copy.read_bytes()
+    with pytest.raises(UserError, match="becomes a folder"):
+        enable_dataset(copy, "a set", ["faces"], "stores/a/manifest.json")
+    assert copy.read_bytes() == before
+    assert [path.name for path in copy.parent.iterdir()] == ["params.yaml"]
+
+
+def test_one_method_on_one_set_belongs_to_one_task(copy):
+    text = copy.read_text().replace("    - fan\n", "    - fan\n    - rmn\n", 1)
+    copy.write_text(text.replace("    - synthetic_clips\n", "    - synthetic_clips\n    - synthetic\n", 1))
+    with pytest.raises(UserError, match="two tasks train 'rmn' on 'synthetic'"):
+        read_params(copy)
+
+
+def test_every_adapter_has_limits():
+    params = read_params(PARAMS)
+    for name in dataset_names():
+        assert data_limits(params, f"{name}-variant", "here")["max_train"] == 0
+    with pytest.raises(UserError, match="data has no 'default'"):
+        data_limits(params, "default", "here")
