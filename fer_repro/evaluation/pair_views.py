@@ -74,7 +74,7 @@ def cause_bars(runs: Sequence[PairRun], samples: pd.DataFrame) -> pd.DataFrame:
     if set(LOOKS) <= set(samples):
         alike = (one[list(LOOKS)] == two[list(LOOKS)]).all(axis=1).to_numpy()
         groups |= {"different,\nlookalikes": ~same & alike, "different,\nothers": ~same & ~alike}
-    if samples["label"].nunique() > 1:
+    if not _labels_are_people(samples):
         face = (one["label"] == two["label"]).to_numpy()
         groups |= {"same, one\nexpression": same & face, "same, two\nexpressions": same & ~face}
     if "yaw" in samples:
@@ -98,6 +98,24 @@ def _bars(runs: Sequence[PairRun], groups: dict[str, np.ndarray]) -> pd.DataFram
             shares = hits[:, chosen].mean(axis=1)
             rows.append([arm, name, shares.mean(), shares.min(), shares.max()])
     return pd.DataFrame(rows, columns=BARS)
+
+
+def _labels_are_people(samples: pd.DataFrame) -> bool:
+    """Say whether labels tell no more than who is shown, as in sets of identities."""
+    return bool(samples.groupby("subject")["label"].nunique().max() <= 1)
+
+
+def embedded_groups(rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, list[str]]:
+    """Name what embeddings can be coloured by: the person, and the label where it says something else.
+
+    Args:
+        rows: of the sample table, from ``embedded_people``.
+        classes: names in label order.
+    """
+    groups = {"person": rows["subject"].tolist()}
+    if not _labels_are_people(rows):
+        groups["label"] = [classes[label] for label in rows["label"]]
+    return groups
 
 
 def embedded_people(

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from fer_repro.inference.explore import Choice, Control, Explorer
-from fer_repro.report.display import figure_html, say, show_figure
+from fer_repro.report.display import figure_html, reading_html, say, show_figure, with_reading
 
 _SESSION = "JPY_SESSION_NAME"  # a Jupyter server names the open notebook here; papermill and nbconvert do not
 
@@ -19,31 +19,34 @@ def is_live() -> bool:
     return _SESSION in os.environ and find_spec("ipywidgets") is not None
 
 
-def show_explorer(explorer: Explorer | None, caption: str, live: bool | None = None) -> Any:  # noqa: ANN401 - Shown or a widget
+def show_explorer(
+    explorer: Explorer | None, caption: str, reading: str = "", live: bool | None = None
+) -> Any:  # noqa: ANN401 - Shown or a widget
     """Show an explorer with its controls, or where nobody can move them, as it starts.
 
     Args:
         explorer: None where there is nothing to move.
         caption: what to see in the figure.
+        reading: what to do with it and how to read it, said below.
         live: build widgets; None finds out, and other frontends than Jupyter's own need True.
 
     Returns:
         A widget, or a piece of HTML.
     """
     if explorer is None:
-        return say("These faces were not drawn from factors, so there is nothing to move here.")
+        return say("These faces are not rendered from known factors, so there is nothing to move here.")
     if is_live() if live is None else live:
-        return _build(explorer, caption)
+        return _build(explorer, caption, reading)
     seen = explorer.at()
     still = f"{caption} Open the notebook in JupyterLab to move: {', '.join(_names(explorer))}."
-    return show_figure(seen.figure, still, seen.words)
+    return with_reading(show_figure(seen.figure, still, seen.words), *([reading] if reading else []))
 
 
 def _names(explorer: Explorer) -> list[str]:
     return [control.name for control in explorer.controls]
 
 
-def _build(explorer: Explorer, caption: str) -> Any:  # noqa: ANN401 - ipywidgets is imported late and has no types
+def _build(explorer: Explorer, caption: str, reading: str) -> Any:  # noqa: ANN401 - ipywidgets is imported late and has no types
     import ipywidgets
 
     picture, words = ipywidgets.HTML(), ipywidgets.Label()
@@ -58,8 +61,9 @@ def _build(explorer: Explorer, caption: str) -> Any:  # noqa: ANN401 - ipywidget
     for mover in movers.values():
         mover.observe(update, names="value")
     update()
+    below = [ipywidgets.HTML(reading_html(reading))] if reading else []
     row = ipywidgets.Layout(flex_flow="row wrap")
-    return ipywidgets.VBox([ipywidgets.HBox(list(movers.values()), layout=row), words, picture])
+    return ipywidgets.VBox([ipywidgets.HBox(list(movers.values()), layout=row), words, picture, *below])
 
 
 def _widget(control: Control) -> Any:  # noqa: ANN401 - see _build

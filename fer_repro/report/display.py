@@ -3,6 +3,7 @@
 import base64
 import html
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,24 @@ class Shown:
 def say(text: str) -> Shown:
     """Show a sentence that was made from numbers, as a paragraph."""
     return Shown(f'<p class="said">{html.escape(text)}</p>\n')
+
+
+def with_reading(shown: Shown, *paragraphs: str) -> Shown:
+    """Say below a figure or table how to read it; below a sentence that there is none, say nothing.
+
+    Args:
+        shown: what may be a sentence alone, because the data set does not know what would be shown.
+        paragraphs: plain text, with ``*words*`` in italics.
+    """
+    if "<figure" not in shown.markup and "<table" not in shown.markup:
+        return shown
+    return Shown(shown.markup + reading_html(*paragraphs))
+
+
+def reading_html(*paragraphs: str) -> str:
+    """Write paragraphs as HTML, ``*words*`` in italics."""
+    marked = (re.sub(r"\*(.+?)\*", r"<em>\1</em>", html.escape(text)) for text in paragraphs)
+    return "".join(f'<p class="said">{text}</p>\n' for text in marked)
 
 
 def figure_html(figure: Figure, caption: str, alt: str) -> str:

@@ -30,6 +30,10 @@ Array = np.ndarray
 _RANGE = ("pi", 100)  # the band of a line: from the least to the largest of all seeds
 
 
+MANY = 16
+"""More classes than a figure or table can have a bar, a column or numbers of its own for."""
+
+
 def class_balance(samples: pd.DataFrame, classes: Sequence[str]) -> Figure:
     """Draw the images per class, one panel per split.
 
@@ -189,7 +193,7 @@ def confusion_matrices(counts: Mapping[str, Array], classes: Sequence[str]) -> F
     for axes, (arm, matrix) in zip(panels, counts.items(), strict=True):
         rates = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
         drawn = axes.imshow(rates, cmap=RATES, vmin=0, vmax=1)
-        for (row, column), rate in np.ndenumerate(rates):
+        for (row, column), rate in np.ndenumerate(rates if len(names) <= MANY else np.zeros((0, 0))):
             colour = PAPER if rate > 0.5 else INK
             weight = "bold" if row == column else "normal"
             if not rate:
@@ -199,8 +203,10 @@ def confusion_matrices(counts: Mapping[str, Array], classes: Sequence[str]) -> F
             axes.text(column, row + 0.28, f"{matrix[row, column]:.1f}".removesuffix(".0"), ha="center",
                       va="center", color=colour if rate > 0.5 else QUIET, fontsize=6.4)  # fmt: skip
         axes.set_title(plain(arm))
-        axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(names)), names)
+        every = slice(None, None, -(-len(names) // MANY))  # of very many classes some names
+        places = range(len(names))[every]
+        axes.set_xticks(places, names[every], rotation=40, ha="right", rotation_mode="anchor")
+        axes.set_yticks(places, names[every])
         axes.tick_params(length=0)
         axes.set_xlabel("predicted")
         for spine in axes.spines.values():
@@ -231,7 +237,8 @@ def recall_bars(recalls: pd.DataFrame, title: str = "Recall per class") -> Figur
         axes.bar(centres, rows["value"], width * 0.92, color=colours[arm], label=plain(arm))
         spread = np.abs(rows[["low", "high"]].to_numpy(dtype=float).T - rows["value"].to_numpy(dtype=float))
         axes.errorbar(centres, rows["value"], spread, fmt="none", ecolor=INK, elinewidth=1, capsize=2)
-    axes.set_xticks(range(len(classes)), [plain(name) for name in classes])
+    every = slice(None, None, -(-len(classes) // MANY))  # of very many classes some names
+    axes.set_xticks(range(len(classes))[every], [plain(name) for name in classes[every]])
     axes.tick_params(axis="x", length=0)
     axes.set_ylim(0, 1)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))

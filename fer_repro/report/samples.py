@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from fer_repro.report.display import Shown, say, show_figure
-from fer_repro.report.figures import contact_sheet, factor_distributions, recall_bars
+from fer_repro.report.figures import MANY, class_balance, contact_sheet, factor_distributions, recall_bars
+from fer_repro.report.style import COLOURS, new_figure
 
 FACTORS = ("intensity", "yaw", "pitch", "roll", "light_azimuth", "light_strength", "blur", "occluder")
 _FACTS = {
@@ -27,17 +29,24 @@ _FACTS = {
 def count_table(audit: dict[str, Any]) -> pd.DataFrame:
     """Lay out samples per split and class, with the official counts beneath each where they are known.
 
+    Of more than ``MANY`` classes, such as people, it says how many there are and how many samples they have.
+
     Args:
         audit: a prepared set's audit.json.
     """
-    rows = []
-    for split, counts in audit["counts"].items():
-        rows.append([split, *counts, sum(counts)])
-    for part, counts in (audit.get("official") or {}).items():
-        rows.append([f"{part}, official", *counts, sum(counts)])
+    official = (audit.get("official") or {}).items()
+    parts = [*audit["counts"].items(), *((f"{part}, official", counts) for part, counts in official)]
     order = {"train": 0, "val": 1, "test": 2}
-    rows.sort(key=lambda row: order.get(row[0].split(",")[0], 3))
-    return pd.DataFrame(rows, columns=["split", *audit["classes"], "total"])
+    parts.sort(key=lambda part: order.get(part[0].split(",")[0], 3))
+    if len(audit["classes"]) <= MANY:
+        rows = [[split, *counts, sum(counts)] for split, counts in parts]
+        return pd.DataFrame(rows, columns=["split", *audit["classes"], "total"])
+    rows = []
+    for split, counts in parts:
+        present = [count for count in counts if count] or [0]
+        median = int(np.median(present))
+        rows.append([split, sum(map(bool, counts)), min(present), median, max(present), sum(counts)])
+    return pd.DataFrame(rows, columns=["split", "classes", "fewest", "median", "most", "total"])
 
 
 def fact_table(audit: dict[str, Any]) -> pd.DataFrame:
@@ -53,24 +62,82 @@ def fact_table(audit: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame([(what, str(found)) for what, found in facts], columns=["finding", "value"])
 
 
+def show_balance(samples: pd.DataFrame, audit: dict[str, Any]) -> Shown:
+    """Show how many images each class has in each split; of very many classes how many have how many.
+
+    Args:
+        samples: sample table.
+        audit: a prepared set's audit.json.
+    """
+    classes = audit["classes"]
+    few = len(classes) <= MANY
+    figure = class_balance(samples, classes) if few else _class_sizes(samples)
+    what = (
+        "Images per class in each split, with their share."
+        if few
+        else "How many classes have how many images."
+    )
+    alt = "Bars for train, val and test; the table above has the numbers."
+    return show_figure(figure, f"{what} {balance_sentence(audit)}", alt)
+
+
+def _class_sizes(samples: pd.DataFrame) -> Figure:
+    splits = [name for name in ("train", "val", "test") if (samples["split"] == name).any()]
+    figure = new_figure(7.6, 2.6)
+    panels = figure.subplots(1, max(len(splits), 1), squeeze=False)[0]
+    for axes, split in zip(panels, splits, strict=False):
+        sizes = samples.loc[samples["split"] == split, "label"].value_counts()
+        axes.hist(sizes, bins=min(20, int(sizes.max())), color=COLOURS[0])
+        axes.set_title(f"{split}  ({len(sizes):,} classes)")
+        axes.set_xlabel("images of a class")
+        axes.set_yscale("log")
+    return figure
+
+
+def balance_sentence(audit: dict[str, Any]) -> str:
+    """Say how uneven the classes of the training part are.
+
+    Args:
+        audit: a prepared set's audit.json.
+    """
+    classes, counts = audit["classes"], audit["counts"].get("train", [])
+    present = [count for count in counts if count]
+    if len(present) < 2:
+        return "There are no two classes to learn from in train."
+    absent = [str(name) for name, count in zip(classes, counts, strict=True) if not count]
+    if min(present) == max(present):
+        words = f"In train {'every class' if not absent else 'each'} has {max(present):,}."
+    else:
+        most, least = classes[counts.index(max(present))], classes[counts.index(min(present))]
+        words = (
+            f"In train {most} has most, {max(present):,}, {least} fewest, {min(present):,}: "
+            f"{max(present) / min(present):.1f} times as many."
+        )
+    return f"{words} {len(absent):,} of {len(classes):,} have none, such as {absent[0]}." if absent else words
+
+
 def choose_faces(
     samples: pd.DataFrame, classes: Sequence[str], count: int, split: str = "train"
 ) -> np.ndarray:
-    """Choose the first ``count`` samples of each class, from different subjects where these are known.
+    """Choose ``count`` samples of each class, from different subjects where classes are not the subjects.
 
     Args:
         samples: sample table.
         classes: names in index order.
-        count: per class.
+        count: per class; of more than ``MANY`` classes some are chosen, spread evenly.
         split: train, val or test.
 
     Returns:
         Rows of the table, one class after another: count rows of the sheet with one column per class.
     """
     part = samples[samples["split"] == split]
-    if (part["subject"].fillna("") != "").any():
+    known = (part["subject"].fillna("") != "").any()
+    if known and part.groupby("subject")["label"].nunique().max() > 1:  # labels say more than who it is
         part = part.drop_duplicates(["subject", "label"])
-    spread = [part.index[part["label"] == label].to_numpy() for label in range(len(classes))]
+    present = np.unique(part["label"])
+    if len(present) > MANY:
+        present = present[np.linspace(0, len(present) - 1, MANY).astype(int)]
+    spread = [part.index[part["label"] == label].to_numpy() for label in present]
     chosen = [rows[np.linspace(0, len(rows) - 1, count).astype(int)] for rows in spread if len(rows)]
     return np.stack(chosen, axis=1).ravel() if chosen else np.zeros(0, dtype=int)
 
@@ -102,8 +169,16 @@ def show_factors(samples: pd.DataFrame, path: str | None = None) -> Shown:
     if not known:
         return Shown("<p>Nothing is known about these images beyond their labels.</p>")
     caption = "How the factors that made the faces are spread, all splits together."
+    if "intensity" in known:
+        shown = samples["intensity"][samples["intensity"] > 0]
+        caption += f" {len(shown):,} of {len(samples):,} show an expression: of intensity {_middle(shown)}."
     alt = f"Distributions of {', '.join(known)}."
     return show_figure(factor_distributions(samples, known), caption, alt, path)
+
+
+def _middle(values: pd.Series) -> str:
+    low, high = values.quantile([0.05, 0.95])
+    return f"{low:.2f} to {high:.2f} in nine of ten cases"
 
 
 def show_by_factor(table: pd.DataFrame, factor: str) -> Shown:
