@@ -14,6 +14,10 @@ _PUBLIC = {
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attribute
     """Import what is asked for (PEP 562), so that ``import fer_repro`` loads nothing."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("fer-repro")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'fer_repro' has no attribute '{name}'")
     from importlib import import_module
@@ -23,4 +27,4 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attribute
 
 def __dir__() -> list[str]:
     """List the public names."""
-    return sorted((*globals(), *_PUBLIC))
+    return sorted((*globals(), *_PUBLIC, "__version__"))

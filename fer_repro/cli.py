@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fer_repro.errors import UserError, one_line
+from fer_repro.errors import UserError, print_error
 from fer_repro.inference.commands import register as register_inference
 
 if TYPE_CHECKING:
@@ -41,6 +41,14 @@ TrainedOn = Annotated[
     str, typer.Argument(help="Its data set; fer-repro data list names them.", metavar="DATASET")
 ]
 DatasetName = Annotated[str, typer.Argument(help="The data set, e.g. fer2013.", metavar="NAME")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import fer_repro
+
+        print(f"fer-repro {fer_repro.__version__}")
+        raise typer.Exit
 
 
 @data.command("add")
@@ -174,13 +182,14 @@ def train(
     Example: fer-repro train rmn fer2013 --recipe paper -s runtime.device=cuda -s runtime.precision=bf16-mixed
     """
     from fer_repro.files import parse_pairs
-    from fer_repro.pipeline.outcome import metric_line
     from fer_repro.pipeline.own_runs import train_own
 
     overrides = parse_pairs(settings or [], "-s")
     report = train_own(params, method, dataset, seed, out, recipe, overrides, smoke, force)
     if report is None:
         return
+    from fer_repro.pipeline.outcome import metric_line
+
     for arm, folder in report.folders.items():
         typer.echo(f"{arm:18}{metric_line(report.metrics[arm])}   {folder}")
 
@@ -300,6 +309,15 @@ def report(
 register_inference(app)
 
 
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Reproduce papers on facial expression recognition, and believe the result."""
+
+
 def _pipeline_sets(params: Path) -> dict[str, str]:
     from fer_repro.params import pipeline_datasets
 
@@ -345,7 +363,7 @@ def main() -> None:
     try:
         app(prog_name="fer-repro")
     except (UserError, OSError) as error:  # an OSError: no permission, no room, nothing to mend here
-        print(f"fer-repro: {one_line(str(error))}", file=sys.stderr)
+        print_error(error)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -1,6 +1,7 @@
 """What the user is told about a mistake: one message, with the place and the nearest valid choice."""
 
 import difflib
+import sys
 import unicodedata
 from collections.abc import Iterable
 
@@ -12,6 +13,11 @@ class UserError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
+
+
+def print_error(error: Exception | str) -> None:
+    """Print what ended a command, on stderr: one line, and everywhere the same prefix."""
+    print(f"fer-repro: {one_line(str(error))}", file=sys.stderr)
 
 
 def one_line(message: str) -> str:

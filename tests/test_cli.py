@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -413,3 +414,33 @@ def test_a_run_is_trained_by_one_process_at_a_time(fer, project):
     said = "scratch/runs/fer2013/rmn/0 is being written by another process; nothing was changed"
     assert err == f"fer-repro: {said}\n"
     assert not (project / "scratch/prepared").exists()
+
+
+def test_the_version_is_the_packages(fer):
+    import fer_repro
+
+    assert fer("--version") == (0, f"fer-repro {metadata.version('fer-repro')}\n", "")
+    assert fer_repro.__version__ == metadata.version("fer-repro")
+
+
+@pytest.mark.parametrize(
+    ("setting", "said", "loads"),
+    [
+        (("--recipe", "papr"), "did you mean 'paper'?", False),
+        (("-s", "recipe.epoch=3"), "did you mean 'epochs'?", False),
+        (("-s", "runtime.device=cuda"), "'cuda', but PyTorch finds none", True),
+    ],
+)
+def test_mistakes_are_told_before_heavy_imports(project, setting, said, loads):
+    code = (
+        "import sys\nfrom fer_repro import cli\n"
+        f"sys.argv = {['fer-repro', 'train', 'rmn', 'fer2013', *setting]!r}\n"
+        "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
+        "print(*sorted({'torch', 'lightning', 'cv2', 'pandas'} & set(sys.modules)))\n"
+    )
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert said in done.stderr
+    assert done.stdout.split() == (["torch"] if loads else [])

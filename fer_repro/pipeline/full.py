@@ -18,7 +18,7 @@ from typing import NamedTuple
 from fer_repro.config import RunConfig, load_config, method_arms, run_folder
 from fer_repro.data.prepare import prepare_dataset
 from fer_repro.data.store import open_store
-from fer_repro.errors import UserError
+from fer_repro.errors import UserError, print_error
 from fer_repro.evaluation.finished import judge_runs
 from fer_repro.evaluation.summary import evaluate_runs, write_results
 from fer_repro.files import atomic_folder, atomic_write, one_writer
@@ -153,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with one_writer(FULL):
             return reproduce(chosen.params, worker_count(runtime, chosen.workers))
     except (UserError, OSError) as error:  # an OSError: no permission, no room
-        print(f"error: {error}", file=sys.stderr)
+        print_error(error)
         return 2
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from fer_repro.errors import UserError, nearest
+from fer_repro.errors import UserError, nearest, print_error
 from fer_repro.files import atomic_write, parse_pairs
 from fer_repro.pipeline.inputs import NOTEBOOKS
 
@@ -315,14 +315,12 @@ def _follow(starter: Any) -> None:  # noqa: ANN401 - psutil.Process, imported la
 def _report(error: CellError, plain: bool) -> None:
     """Print what a failing cell raised: a user's mistake in one line, anything else with its traceback."""
     if error.kind == "UserError":
-        print(f"error: {error.message}", file=sys.stderr)
+        print_error(error.message)
         return
     if _NO_ROOM.search(error.message):  # the libraries' words for it; their tracebacks help nobody
         what = f"cell {error.number}: {error.kind}: {' '.join(error.message.split())}"
-        print(
-            f"error: {what} (is the disk full, or protected?)\nthe cells run so far: {error.kept}",
-            file=sys.stderr,
-        )
+        print_error(f"{what} (is the disk full, or protected?)")
+        print(f"the cells run so far: {error.kept}", file=sys.stderr)
         return
     traceback = _ANSI.sub("", error.traceback) if plain else error.traceback
     print(f"\n{traceback}\n", file=sys.stderr)
@@ -365,10 +363,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reach_stores(Path.cwd())
         out = run_notebook(chosen.name, parse_pairs(chosen.pairs, "-p"), chosen.out, chosen.source)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_error(error)
         return 2
     except OSError as error:  # no room, no permission: nothing to mend here
-        print(f"error: {error}", file=sys.stderr)
+        print_error(error)
         return 1
     except _Stopped:
         return _say_stopped(received[0])

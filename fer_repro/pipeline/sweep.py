@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fer_repro.config import RunConfig, RuntimeConfig, load_config, method_arms
-from fer_repro.errors import UserError
+from fer_repro.errors import UserError, print_error
 from fer_repro.params import TASKS, pipeline_runs, read_params
 from fer_repro.pipeline.dvc_stages import call_dvc, changed_stages
 from fer_repro.pipeline.local_sweep import run_stages
@@ -157,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return sweep(chosen.params, chosen.workers, chosen.pull, chosen.ray, chosen.gpus)
     except (UserError, OSError) as error:  # an OSError: no permission, no room
-        print(f"error: {error}", file=sys.stderr)
+        print_error(error)
         return 2
 
 

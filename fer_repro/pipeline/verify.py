@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fer_repro.errors import UserError
+from fer_repro.errors import UserError, print_error
 from fer_repro.files import read_yaml
 from fer_repro.git import ask_git, head_commit
 from fer_repro.pipeline.dvc_stages import advice
@@ -268,7 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return verify()
         print(summary())
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_error(error)
         return 2
     return 0
 

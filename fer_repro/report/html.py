@@ -16,7 +16,7 @@ from pathlib import Path
 from bs4 import BeautifulSoup
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from fer_repro.errors import UserError
+from fer_repro.errors import UserError, print_error
 from fer_repro.files import atomic_write
 from fer_repro.report.page import Page, gather
 from fer_repro.report.pictures import shrink_pictures
@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.sources:
             write_sources(options.root, options.sources)
     except (UserError, OSError) as error:  # an OSError: no permission, no room
-        print(f"error: {error}", file=sys.stderr)
+        print_error(error)
         return 2
     print(f"{options.out} ({size / 1e6:.1f} MB)")
     return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fer_repro.errors import UserError
+from fer_repro.errors import UserError, print_error
 from fer_repro.files import atomic_write
 from fer_repro.params import read_params
 from fer_repro.report.ledger import (
@@ -202,4 +202,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except (UserError, OSError) as error:
-        sys.exit(f"error: {error}")
+        print_error(error)
+        sys.exit(2)

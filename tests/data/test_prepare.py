@@ -47,7 +47,7 @@ def test_missing_and_unknown_sets(tmp_path):
         prepare(tmp_path)
     with pytest.raises(UserError, match="'fer2031' is unknown; did you mean 'fer2013'"):
         prepare_dataset("fer2031", "x", "y")
-    with pytest.raises(UserError, match="dvc pull"):
+    with pytest.raises(UserError, match=r"run `dvc pull data\.dvc`"):
         prepare_dataset("synthetic", tmp_path / "manifest.json", tmp_path / "out")
     with pytest.raises(UserError, match=r"audit.json: no such file"):
         read_audit(tmp_path)

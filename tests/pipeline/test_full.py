@@ -114,7 +114,7 @@ def test_one_goes_at_a_time_and_takes_its_runs_with_it(project):
         time.sleep(0.05)
     second = subprocess.run(command, capture_output=True, text=True, check=False)
     assert second.returncode == 2
-    assert second.stderr == "error: full is being written by another process; nothing was changed\n"
+    assert second.stderr == "fer-repro: full is being written by another process; nothing was changed\n"
     first.send_signal(signal.SIGTERM)
     said = first.communicate(timeout=60)[0]
     assert first.returncode == 128 + signal.SIGTERM

@@ -146,7 +146,7 @@ def test_a_users_mistake_in_the_kernel_is_one_line(project, capsys):
         "train", "from fer_repro.errors import UserError\nraise UserError('params.yaml: no such key')"
     )
     assert notebooks.main(["run", "train"]) == 1
-    assert capsys.readouterr().err == "error: params.yaml: no such key\n"
+    assert capsys.readouterr().err == "fer-repro: params.yaml: no such key\n"
     assert not Path("executed/train.ipynb").exists()
 
 
@@ -162,7 +162,7 @@ def test_a_full_disk_is_told_without_a_traceback(project, capsys, raised, said):
     write_notebook("train", f"raise {raised}")
     assert notebooks.main(["run", "train"]) == 1
     shown = capsys.readouterr().err
-    assert shown.startswith("error: cell 2: ")
+    assert shown.startswith("fer-repro: cell 2: ")
     assert said in shown
     assert "(is the disk full, or protected?)" in shown
     assert "Traceback" not in shown
@@ -195,7 +195,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(project, capsys):
     Path("executed").touch()
     assert notebooks.main(["run", "train"]) == 1
     shown = capsys.readouterr().err
-    assert shown.startswith("error: [Errno 17] File exists: 'executed'")
+    assert shown.startswith("fer-repro: [Errno 17] File exists: 'executed'")
     assert shown.count("\n") == 1
 
 

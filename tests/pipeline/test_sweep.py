@@ -92,7 +92,7 @@ def test_a_mistake_in_the_parameters_comes_before_any_work(clone):
     clone.change("params.yaml", "epochs: 2", "epoch: 2")
     code, said = sweep(clone, *TWO)
     assert code == 2
-    assert said.startswith("error: params.yaml: methods.rmn.recipes.synthetic: ")
+    assert said.startswith("fer-repro: params.yaml: methods.rmn.recipes.synthetic: ")
     assert "did you mean 'epochs'?" in said
     assert said.count("\n") == 1
     assert not (clone.folder / "prepared").exists()

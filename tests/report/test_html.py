@@ -311,7 +311,7 @@ def test_a_page_that_cannot_be_written_is_told_in_one_line(built, tmp_path, caps
     (tmp_path / "file").touch()
     assert main(["--root", str(built), "--out", str(tmp_path / "file/page.html")]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("error: [Errno ")
+    assert said.startswith("fer-repro: [Errno ")
     assert said.count("\n") == 1
 
 

@@ -14,7 +14,7 @@ from fer_repro.data.synthetic.factors import CLASSES, FACTOR_COLUMNS, IDENTITY_C
 from fer_repro.data.synthetic.identity import sample_identities
 from fer_repro.data.synthetic.render import render
 from fer_repro.data.synthetic.strips import write_strips
-from fer_repro.errors import UserError
+from fer_repro.errors import UserError, print_error
 from fer_repro.files import atomic_folder
 
 SUBJECTS = {"train": 100, "val": 20, "test": 30}
@@ -195,7 +195,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         write_stills(given.folder, given.seed, force=given.force)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_error(error)
         return 2
     return 0
 

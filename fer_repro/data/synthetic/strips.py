@@ -90,7 +90,9 @@ def read_stills(folder: Path | str) -> tuple[NDArray[np.uint8], pd.DataFrame, di
     for name, digest in manifest["files"].items():
         path = folder / name
         if not path.is_file():
-            raise UserError(f"{path} is missing, though {folder / MANIFEST} lists it; run `dvc pull`")
+            raise UserError(
+                f"{path} is missing, though {folder / MANIFEST} lists it; run `dvc pull data.dvc`"
+            )
         if _sha256(path) != digest:
             raise UserError(f"{path} is not the file {folder / MANIFEST} describes: its sha256 differs")
     strips = [_read_strip(folder / name, manifest) for name in sorted(manifest["files"]) if name != TABLE]
@@ -111,7 +113,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
-            f"{path}: no such file; run `dvc pull`, or draw the faces: "
+            f"{path}: no such file; run `dvc pull data.dvc`, or draw the faces: "
             f"python -m fer_repro.data.synthetic.stills {folder}"
         ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

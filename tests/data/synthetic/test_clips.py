@@ -291,7 +291,9 @@ def test_wrong_settings_are_named(change, told):
     assert str(caught.value).startswith("data/synthetic_clips/manifest.json: ")
 
 
-@pytest.mark.skipif(not PIPELINE.is_file(), reason="data/synthetic_clips is absent; `dvc pull` brings it")
+@pytest.mark.skipif(
+    not PIPELINE.is_file(), reason="data/synthetic_clips is absent; `dvc pull data.dvc` brings it"
+)
 def test_the_pipelines_settings_give_as_many_clips_of_each_class():
     table = sample_clips(read_settings(json.loads(PIPELINE.read_text(encoding="utf-8"))))
     counts = table.groupby(["split", "label"])["clip"].nunique().unstack()

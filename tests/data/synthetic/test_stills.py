@@ -101,7 +101,7 @@ def test_missing_and_changed_files_are_named(copy):
     with pytest.raises(UserError, match="not readable as JSON"):
         read_stills(copy)
     (copy / "manifest.json").unlink()
-    with pytest.raises(UserError, match="dvc pull"):
+    with pytest.raises(UserError, match=r"run `dvc pull data\.dvc`"):
         read_stills(copy)
 
 
@@ -118,7 +118,8 @@ def test_broken_manifests_are_named(copy):
 
 
 @pytest.mark.skipif(
-    not (EMBEDDED / "manifest.json").is_file(), reason="data/synthetic is absent; `dvc pull` brings it"
+    not (EMBEDDED / "manifest.json").is_file(),
+    reason="data/synthetic is absent; `dvc pull data.dvc` brings it",
 )
 def test_the_embedded_copy_is_what_the_renderer_draws():
     """Fifty faces without JPEG within one grey level; a JPEG may turn one level of its input into a few."""
