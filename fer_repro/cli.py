@@ -214,12 +214,16 @@ def evaluate(
     """
     from fer_repro.evaluation.summary import evaluate_runs, main_rows, write_results
     from fer_repro.pipeline.finished_runs import keep_results
+    from fer_repro.terminal import print_table
 
     found = evaluate_runs(params, method, dataset, project / "runs", project / "prepared", seeds or ())
     folder = project / "results" / dataset / method
     keep_results(folder, found.rows, force)
     write_results(folder, found)
-    typer.echo(main_rows(found))
+    table = main_rows(found)
+    print_table(
+        table.columns.tolist(), table.to_numpy().tolist(), right=("mean", "seeds", "deviation over seeds")
+    )
     typer.echo(f"Written: {folder}")
 
 

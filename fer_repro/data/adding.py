@@ -13,10 +13,10 @@ from fer_repro.data.attachments import ConvertedFiles, write_files
 from fer_repro.data.audit import Audit, Official, audit
 from fer_repro.data.pair_audit import audit_people
 from fer_repro.data.pairs import PAIRS, ConvertedPairs, has_pairs, write_pairs
-from fer_repro.data.progress import progress
 from fer_repro.data.samples import Converted
 from fer_repro.data.store import MANIFEST, Store, open_store, store_writer
 from fer_repro.errors import UserError, nearest
+from fer_repro.terminal import progress
 
 
 class Adapter(Protocol):

@@ -20,10 +20,10 @@ from fer_repro.data.face_index import FACES, FaceIndex, read_face_index, write_f
 from fer_repro.data.faces import Box, CascadeDetector, Crop, Detector, largest_face, plan_crop, with_margin
 from fer_repro.data.names import composed, is_listed_file
 from fer_repro.data.pictures import check_files, listed
-from fer_repro.data.progress import progress
 from fer_repro.data.store import file_sha256
 from fer_repro.data.video import map_frames
 from fer_repro.errors import UserError
+from fer_repro.terminal import progress
 
 CLASSES = ("real", "manipulated")
 FRAMES, SIZE, POLICY = 32, 224, "scale"

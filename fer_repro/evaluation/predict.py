@@ -1,6 +1,7 @@
 """A network's predictions, clean and with random test-time augmentation, and the file that keeps them."""
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from fer_repro.errors import UserError
 from fer_repro.evaluation.metrics import finite, softmax
 from fer_repro.files import atomic_write
 from fer_repro.spreadsheets import as_numbers
+from fer_repro.terminal import Sparse
 from fer_repro.training.fit import Validate
 from fer_repro.training.loop import hits_of, logits_of
 from fer_repro.training.processes import rows_of_all, share, total
@@ -118,7 +120,10 @@ def item_batches(screen: Screen, batch_size: int, fabric: "Fabric | None" = None
     """
     items = screen.view.testing(screen.split)
     least = max(2, fabric.world_size) if fabric else 2
+    lines, is_first = Sparse(), fabric is None or fabric.is_global_zero
     for begin, end in batch_bounds(len(items.targets), batch_size, least):
+        if is_first and lines.is_due():
+            print(f"tested {begin} of {len(items.targets)}", file=sys.stderr, flush=True)
         batch = items.take(slice(begin, end))
         yield share(batch, fabric) if fabric else batch
 

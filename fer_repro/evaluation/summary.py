@@ -142,24 +142,23 @@ def evaluate_runs(
     return _classification([run for run in runs if isinstance(run, Run)], combined, terms)
 
 
-def main_rows(evaluation: Evaluation) -> str:
-    """Say the means over seeds of each arm's main metrics, and the differences of arms, for a terminal."""
+def main_rows(evaluation: Evaluation) -> pd.DataFrame:
+    """Say the means over seeds of each arm's main metrics, and the differences of arms, as text."""
     rows = evaluation.rows
     means = rows[rows["seed"].fillna("").astype(str).eq("") & rows["metric"].isin(MAIN_METRICS)]
     deviations = pd.to_numeric(means["deviation"])
-    said = pd.DataFrame(
+    return pd.DataFrame(
         {
             "arm": means["arm"],
             "protocol": means["protocol"],
             "tta": means["tta"],
             "metric": means["metric"].str.replace("_", " "),
-            "value": means["value"].map("{:.2f}".format),
-            "over seeds": deviations.map("± {:.2f}".format).where(deviations.notna(), ""),
+            "mean": means["value"].map("{:.2f}".format),
             "unit": means["unit"],
-            "seeds": means["runs"],
+            "seeds": means["runs"].astype(str),
+            "deviation over seeds": deviations.map("{:.2f}".format).where(deviations.notna(), ""),
         }
-    )
-    return said.to_string(index=False)
+    ).fillna("")
 
 
 def write_results(folder: Path | str, evaluation: Evaluation) -> tuple[Path, ...]:

@@ -3,10 +3,14 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fer_repro.errors import UserError
+
+if TYPE_CHECKING:
+    from fer_repro.inference.spec import ModelSpec
 
 PLACES = ("runs", "scratch/runs")
 FILES = "models"
@@ -23,11 +27,11 @@ class Listed:
 
     Attributes:
         path: what ``load`` takes.
-        kind: run or file.
+        kind: run, file or, of ONNX, graph.
         method: of the model.
         arm: of the model.
         dataset: it was trained on.
-        seed: of the run; -1 of a file.
+        seed: of the run; -1 of files.
         task: expression, verification or manipulation.
         val_accuracy: of the run, in [0, 1]; None where there is none.
         megabytes: of the weights.
@@ -51,6 +55,24 @@ class Listed:
 def list_models(root: Path = Path()) -> list[Listed]:
     """List the models below a project's folder, runs first; what cannot be read is left out."""
     return [*_runs(root), *_files(root)]
+
+
+def list_graphs(root: Path = Path()) -> Iterator[Listed]:
+    """List the ONNX files below ``models/``; what cannot be read is left out, all without ``onnx``."""
+    paths = sorted((root / FILES).rglob("*.onnx"))
+    if not paths or find_spec("onnx") is None:
+        return
+    import onnx
+
+    from fer_repro.inference.spec import spec_of_metadata
+
+    for path in paths:
+        try:
+            entries = onnx.load(path, load_external_data=False).metadata_props
+            spec = spec_of_metadata({entry.key: entry.value for entry in entries}, path)
+        except Exception:  # a damaged file raises anything
+            continue
+        yield _file(path, "graph", spec)
 
 
 def default_model(root: Path = Path(), task: str = "expression") -> Listed:
@@ -110,6 +132,10 @@ def _files(root: Path) -> Iterator[Listed]:
                 spec = spec_of_metadata(dict(file.metadata() or {}), path)
         except (SafetensorError, OSError, ValueError):  # a UserError, or a name that is not UTF-8
             continue
-        arm = spec.official.identifier if spec.official else spec.arm
-        size = round(path.stat().st_size / 1e6, 1)
-        yield Listed(path.as_posix(), "file", spec.method, arm, spec.dataset, -1, spec.task, None, size)
+        yield _file(path, "file", spec)
+
+
+def _file(path: Path, kind: str, spec: "ModelSpec") -> Listed:
+    arm = spec.official.identifier if spec.official else spec.arm
+    size = round(path.stat().st_size / 1e6, 1)
+    return Listed(path.as_posix(), kind, spec.method, arm, spec.dataset, -1, spec.task, None, size)

@@ -21,6 +21,7 @@ from fer_repro.files import check_name, keep_existing
 from fer_repro.inference.networks import state_digest
 from fer_repro.inference.spec import CROPS, OTHERS_CROP, ModelSpec, Official, file_digest
 from fer_repro.methods.method import load_method, load_official, method_names
+from fer_repro.terminal import doing
 from fer_repro.training.checkpoint import check_finite
 
 CONTAINERS = ("net", "state_dict")  # where training checkpoints keep the state dict beside other things
@@ -288,13 +289,16 @@ def import_official(
         raise UserError(f"{to}: expected a name that ends in .safetensors")
     card = to.with_suffix(".md")
     keep_existing([to, card], force)
-    theirs = read_official(path)
-    state, spec = _opened(theirs, path, variant, padding)
+    with doing(f"reading {path}"):
+        theirs = read_official(path)
+    with doing(f"matching {len(theirs)} tensors"):
+        state, spec = _opened(theirs, path, variant, padding)
     if classes and len(classes) != spec.outputs:
         raise UserError(f"--classes names {len(classes)} classes: {spec.name} has {spec.outputs}")
     digest = file_digest(path)
     spec = replace(spec, classes=tuple(classes) or spec.classes, source=f"{spec.source}, sha256 {digest}")
-    write_model(to, state, spec)
-    write_card(card, spec)
+    with doing(f"writing {to}"):
+        write_model(to, state, spec)
+        write_card(card, spec)
     told = {"network": spec.name, "classes": list(spec.classes), "sha256": digest}
     return Imported(card, len(state), {**told, "filled_in": len(missing_counters(theirs))})

@@ -12,7 +12,7 @@ from fer_repro.errors import UserError, one_line
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fer_repro.inference.model import Model
+    from fer_repro.inference.model import Looking, Model
 
 SOME_FAILED = 3
 """Exit code where some inputs could not be read or were not answered, and all others are done."""
@@ -36,6 +36,26 @@ Detector = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
+Copies = Annotated[
+    Path | None,
+    typer.Option(
+        "--annotate",
+        help="Draw into copies, in this folder; of a video all frames are decoded and written.",
+        metavar="OUT",
+    ),
+]
+Boxes = Annotated[
+    Path | None, typer.Option("--boxes", help="Boxes of an earlier prediction instead of searching.")
+]
+Frames = Annotated[
+    int, typer.Option("--frames", help="Of a video N equally spaced frames; 0: by --every.", min=0)
+]
+Variant = Annotated[
+    str, typer.Option("--variant", help="Of an official checkpoint; see fer-repro import --list.")
+]
+FaceSize = Annotated[
+    int, typer.Option("--face-size", help="Side of the run's images, where its data are gone.", min=0)
+]
 Faces = Annotated[str, typer.Option("--faces", help="Which of a picture: all, largest or surest.")]
 
 
@@ -47,38 +67,30 @@ def predict(
     csv: Annotated[str, typer.Option("--csv", help="Write a CSV file; - prints it.")] = "",
     json: Annotated[str, typer.Option("--json", help="Write a JSON file; - prints it.")] = "",
     parquet: Annotated[str, typer.Option("--parquet", help="Write a Parquet file.")] = "",
-    annotated: Annotated[
-        Path | None, typer.Option("--annotate", help="Draw into copies, in this folder.", metavar="OUT")
-    ] = None,
+    annotated: Copies = None,
+    wide: Annotated[bool, typer.Option("--wide", help="Print all columns of the table.")] = False,
     runtime: Runtime = "",
     device: Device = "auto",
     detector: Detector = "cascade",
     faces: Faces = "",
-    boxes: Annotated[
-        Path | None, typer.Option("--boxes", help="Boxes of an earlier prediction instead of searching.")
-    ] = None,
+    boxes: Boxes = None,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Faces at once; 0: by memory.", min=0)] = 0,
     every: Annotated[int, typer.Option("--every", help="Of a video every N-th frame.", min=1)] = 1,
-    frames: Annotated[
-        int, typer.Option("--frames", help="Of a video N equally spaced frames; 0: by --every.", min=0)
-    ] = 0,
+    frames: Frames = 0,
     window: Annotated[int, typer.Option("--window", help="Most frames of a clip (FAN).", min=1)] = 128,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do not continue a killed call.")] = False,
     force: Force = False,
-    variant: Annotated[
-        str, typer.Option("--variant", help="Of an official checkpoint; see fer-repro import --list.")
-    ] = "",
+    variant: Variant = "",
     colour: Annotated[str, typer.Option("--colour", help="grey or rgb, where a run's data are gone.")] = "",
-    face_size: Annotated[
-        int, typer.Option("--face-size", help="Side of the run's images, where its data are gone.", min=0)
-    ] = 0,
+    face_size: FaceSize = 0,
 ) -> None:
     """Predict all faces of pictures and videos.
 
     Each PATH gives all its files, also those that another one named: an image named twice has its rows twice.
     Files of a folder or glob are sorted with the numbers in their names by value.
 
-    Without --csv, --json, --parquet or --annotate a table is printed. A killed call continues.
+    Without --csv, --json, --parquet or --annotate a table is printed: file, face, answer and confidence of
+    each face; --wide prints all columns, as files have them. A killed call continues.
 
     Exit code 0: all done. 3: some inputs could not be read, or the network's answer was no finite number;
     they are named on stderr, all others are done.
@@ -88,13 +100,9 @@ def predict(
     from fer_repro.files import keep_existing
     from fer_repro.inference.annotate import annotate, copies_of
     from fer_repro.inference.inputs import list_inputs
-    from fer_repro.inference.journal import KINDS, predict_to, printed
-    from fer_repro.inference.model import Looking, as_table
+    from fer_repro.inference.model import Looking
 
-    outs = [Path(name) for name in (csv, json, parquet) if name not in ("", "-")]
-    for name, kind in zip((csv, json, parquet), KINDS, strict=True):
-        if name not in ("", "-") and Path(name).suffix != kind:
-            raise UserError(f"{name}: expected a name that ends in {kind}")
+    outs = _outs(csv, json, parquet)
     inputs = list_inputs(list(paths))
     _note_repetitions([item.as_posix() if isinstance(item, Path) else item.source for item in inputs])
     keep_existing(outs, force)
@@ -103,18 +111,52 @@ def predict(
     opened = _open(model, runtime, device, variant, colour, face_size)
     looking = Looking(detector, faces, boxes, batch_size, every, frames, window)
     keep = not outs or annotated is not None or "-" in (csv, json)
-    chunks = predict_to(outs, opened, inputs, looking, not fresh) if outs else opened.stream(inputs, looking)
-    rows: list[dict[str, Any]] = []
-    failed = _follow(chunks, rows if keep and not outs else None)
-    table = _read_back(outs[0]) if outs and keep else as_table(rows, opened.spec, {}, opened.embeds)
+    table, failed = _predicted(opened, inputs, looking, outs, keep, not fresh)
     if "-" in (csv, json):
         _print(table, csv == "-")
     elif not outs and annotated is None and len(table):
-        print(printed(table))
+        _show(table, wide)
     if annotated is not None:
         for path in annotate(table, annotated, force):
             print(f"annotated: {one_line(str(path))}", file=sys.stderr)
     raise typer.Exit(_report(failed))
+
+
+def _outs(csv: str, json: str, parquet: str) -> list[Path]:
+    """Give the files to write; refuse names of another kind."""
+    from fer_repro.inference.journal import KINDS
+
+    named = [
+        (name, kind) for name, kind in zip((csv, json, parquet), KINDS, strict=True) if name not in ("", "-")
+    ]
+    for name, kind in named:
+        if Path(name).suffix != kind:
+            raise UserError(f"{name}: expected a name that ends in {kind}")
+    return [Path(name) for name, _ in named]
+
+
+def _predicted(
+    model: "Model", inputs: list[Any], looking: "Looking", outs: list[Path], keep: bool, resume: bool
+) -> tuple["pd.DataFrame", dict[str, str]]:
+    """Predict into files or memory; the table is empty where nobody asks for it."""
+    from fer_repro.inference.journal import predict_to
+    from fer_repro.inference.model import as_table
+
+    chunks = predict_to(outs, model, inputs, looking, resume) if outs else model.stream(inputs, looking)
+    rows: list[dict[str, Any]] = []
+    failed = _follow(chunks, rows if keep and not outs else None)
+    table = _read_back(outs[0]) if outs and keep else as_table(rows, model.spec, {}, model.embeds)
+    return table, failed
+
+
+def _show(table: "pd.DataFrame", wide: bool) -> None:
+    from fer_repro.inference.journal import all_columns, main_columns
+    from fer_repro.terminal import print_table
+
+    if wide:
+        print(all_columns(table))
+    else:
+        print_table(*main_columns(table), right=("confidence",))
 
 
 def webcam(

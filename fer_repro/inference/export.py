@@ -7,27 +7,64 @@ keeps it.
 
 import logging
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from torch import nn
 
+from fer_repro.data.synthetic.render import render
+from fer_repro.data.synthetic.stills import sample_stills
 from fer_repro.errors import UserError
 from fer_repro.files import atomic_write
 from fer_repro.inference.backends import ITEM_BYTES, OnnxBackend
 from fer_repro.inference.networks import FaceNetwork
 from fer_repro.inference.spec import KEY, ModelSpec
 from fer_repro.inference.torch_backend import item_bytes
+from fer_repro.terminal import doing
 
 OPSET = 18
 FEW, MANY = 2, 7  # faces of the comparison; 5 are in the example the graph is made from
 EXAMPLE = 5
-TOLERANCE = 1e-3  # of the largest logit; what is measured is far below
+COMPARED = 1 + FEW + MANY  # synthetic faces, and as many images of noise
+TOLERANCE = 1e-3  # of probabilities, and of any output as a share of the largest number; measured: far below
 
 
-def export_onnx(network: nn.Module, spec: ModelSpec, path: Path) -> float:
+@dataclass(frozen=True)
+class Difference:
+    """How far a graph's numbers are from PyTorch's on synthetic faces and on images of noise.
+
+    Attributes:
+        probabilities: largest difference of a probability; 0 where the network names no classes.
+        outputs: largest difference of any output number: logits, weights, embeddings.
+        scale: largest output number.
+        names_classes: whether there are probabilities.
+    """
+
+    probabilities: float
+    outputs: float
+    scale: float
+    names_classes: bool = True
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the graph is refused; NaN is."""
+        return not (self.probabilities <= TOLERANCE and self.outputs <= TOLERANCE * max(1.0, self.scale))
+
+    def as_dict(self) -> dict[str, float | None]:
+        """As JSON shows it."""
+        return {
+            "faces compared": COMPARED,
+            "largest difference of probabilities": self.probabilities if self.names_classes else None,
+            "largest difference": self.outputs,
+            "largest output": self.scale,
+        }
+
+
+def export_onnx(network: nn.Module, spec: ModelSpec, path: Path) -> Difference:
     """Write a network as ONNX, and compare it with torch on faces of noise.
 
     Args:
@@ -36,7 +73,7 @@ def export_onnx(network: nn.Module, spec: ModelSpec, path: Path) -> float:
         path: the file to write.
 
     Returns:
-        The largest difference of any output number between ONNX Runtime and torch.
+        How far ONNX Runtime is from torch.
 
     Raises:
         UserError: the packages of the extra ``onnx`` are missing, the network cannot be exported, or the
@@ -48,44 +85,56 @@ def export_onnx(network: nn.Module, spec: ModelSpec, path: Path) -> float:
     except ImportError as error:
         raise UserError(f"{error.name} is not installed: pip install 'fer-repro[onnx]'") from None
     network = network.float()
-    proto = _graph(FaceNetwork(network, spec, exported=True).eval(), spec)
-    metadata = {KEY: spec.as_json(), ITEM_BYTES: str(_item_bytes(network, spec))}
-    onnx.helper.set_model_props(proto, metadata)
-    with atomic_write(path) as temporary:
+    with doing("making the ONNX graph"):
+        proto = _graph(FaceNetwork(network, spec, exported=True).eval(), spec)
+        metadata = {KEY: spec.as_json(), ITEM_BYTES: str(_item_bytes(network, spec))}
+        onnx.helper.set_model_props(proto, metadata)
+    with atomic_write(path) as temporary, doing("comparing it with PyTorch"):
         onnx.save(proto, temporary)
-        differences = [compare(network, spec, temporary, count) for count in (1, FEW, MANY)]
-        largest = float(np.max([difference for difference, _ in differences]))  # NaN is the largest here
-        scale = float(np.max([scale for _, scale in differences]))
-        if not largest <= TOLERANCE * max(1.0, scale):
+        parts = [compare(network, spec, temporary, count) for count in (1, FEW, MANY)]
+        worst = np.max(parts, axis=0).tolist()  # NaN is the largest
+        found = Difference(worst[0], worst[1], worst[2], names_classes=bool(spec.classes))
+        if found.is_large:
             raise UserError(
-                f"{path}: ONNX Runtime differs from torch by {largest:.3g}, values to {scale:.3g}: not kept"
+                f"{path}: ONNX Runtime differs from torch by {found.outputs:.3g}, values to "
+                f"{found.scale:.3g}, and by {found.probabilities:.3g} in probabilities: not kept"
             )
-    return largest
+    return found
 
 
-def compare(network: nn.Module, spec: ModelSpec, path: Path, count: int) -> tuple[float, float]:
-    """Give both runtimes the same faces of noise.
+def compare(network: nn.Module, spec: ModelSpec, path: Path, count: int) -> tuple[float, float, float]:
+    """Give both runtimes the same synthetic faces, and the same images of noise.
 
     Args:
         network: in evaluation mode.
         spec: how it is shown faces.
         path: the ONNX file.
-        count: faces, or frames of a clip.
+        count: of either; of a network of clips, frames.
 
     Returns:
-        The largest difference of any output, and the largest number in it.
+        The largest difference of a probability, of any output, and the largest number in them.
     """
-    faces = _noise(spec, count)
-    with torch.inference_mode():
-        expected = {
-            name: tensor.numpy()
-            for name, tensor in FaceNetwork(network, spec)(torch.from_numpy(faces)).items()
-        }
-    found = OnnxBackend(path).run(faces)
-    if set(found) != set(expected):
-        raise UserError(f"{path}: has the outputs {', '.join(found)}; expected {', '.join(expected)}")
-    difference = np.max([np.abs(found[name] - expected[name]).max() for name in expected])
-    return float(difference), float(np.max([np.abs(values).max() for values in expected.values()]))
+    backend, worst = OnnxBackend(path), (0.0, 0.0, 0.0)
+    for faces in (_drawn(spec, count), _noise(spec, count)):
+        with torch.inference_mode():
+            expected = {
+                name: tensor.numpy()
+                for name, tensor in FaceNetwork(network, spec)(torch.from_numpy(faces)).items()
+            }
+        found = backend.run(faces)
+        if set(found) != set(expected):
+            raise UserError(f"{path}: has the outputs {', '.join(found)}; expected {', '.join(expected)}")
+        worst = np.maximum(worst, _differences(found, expected, bool(spec.classes))).tolist()
+    return worst[0], worst[1], worst[2]
+
+
+def _differences(
+    found: dict[str, np.ndarray], expected: dict[str, np.ndarray], names_classes: bool
+) -> tuple[float, float, float]:
+    outputs = np.max([np.abs(found[name] - expected[name]).max() for name in expected])
+    shares = [softmax(each["logits"], axis=1) for each in (found, expected)] if names_classes else [0.0, 0.0]
+    scale = np.max([np.abs(values).max() for values in expected.values()])
+    return float(np.max(np.abs(shares[0] - shares[1]))), float(outputs), float(scale)
 
 
 def _graph(network: FaceNetwork, spec: ModelSpec) -> Any:  # noqa: ANN401 - onnx.ModelProto
@@ -110,6 +159,12 @@ def _graph(network: FaceNetwork, spec: ModelSpec) -> Any:  # noqa: ANN401 - onnx
         raise UserError(f"{spec.name} cannot be exported: {str(error).splitlines()[0]}") from None
     assert program is not None
     return program.model_proto
+
+
+def _drawn(spec: ModelSpec, count: int) -> np.ndarray:
+    table = sample_stills(0, {"train": 1}, 1).head(count)
+    pixels = render(table, spec.face_size, spec.channels == 3, supersample=1).images
+    return pixels.transpose(0, 3, 1, 2).copy() if spec.channels == 3 else pixels[:, None]  # (N, C, S, S)
 
 
 def _noise(spec: ModelSpec, count: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from fer_repro.inference.hub import CARD
 from fer_repro.inference.loading import MODEL, ONNX, open_weights
 from fer_repro.inference.model_files import write_model
 from fer_repro.inference.networks import load_state
+from fer_repro.terminal import doing
 
 
 def export_model(
@@ -33,7 +34,7 @@ def export_model(
         force: replace files of these names.
 
     Returns:
-        What was written: ``onnx`` and ``largest difference`` from torch, ``safetensors``, ``card``.
+        What was written: ``safetensors``, ``card``, ``onnx``, and what a ``Difference`` from torch says.
 
     Raises:
         UserError: the model cannot be read or exported, the name is of another kind, or a file exists.
@@ -51,16 +52,18 @@ def export_model(
     )
     path = Path(source)
     shade: Any = colour or None
-    state, spec = open_weights(path, variant, fold, shade, face_size)
+    with doing(f"reading {path}"):
+        state, spec = open_weights(path, variant, fold, shade, face_size)
     run = path if (path / "config.json").is_file() else None
     done: dict[str, Any] = {}
     if to.suffix in ("", ".safetensors"):
-        write_model(weights, state, spec)
-        write_card(card, spec, run)
+        with doing(f"writing {weights} and its card"):
+            write_model(weights, state, spec)
+            write_card(card, spec, run)
         done |= {"safetensors": str(weights), "card": str(card)}
     if to.suffix in ("", ".onnx"):
         from fer_repro.inference.export import export_onnx
 
-        done["largest difference"] = export_onnx(load_state(spec, state, str(path)), spec, graph)
         done["onnx"] = str(graph)
+        done |= export_onnx(load_state(spec, state, str(path)), spec, graph).as_dict()
     return done

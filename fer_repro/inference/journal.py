@@ -18,7 +18,7 @@ from typing import Any, TextIO
 import numpy as np
 import pandas as pd
 
-from fer_repro.errors import UserError, nearest
+from fer_repro.errors import UserError, nearest, one_line
 from fer_repro.files import atomic_write, file_state
 from fer_repro.inference.faces_in import TIGHT, choose_detector, read_boxes
 from fer_repro.inference.inputs import Failed, Input
@@ -26,10 +26,13 @@ from fer_repro.inference.model import Looking, Model, as_table
 from fer_repro.inference.predictions import Chunk, Row, columns_of, unanswered
 from fer_repro.inference.spec import ModelSpec
 from fer_repro.spreadsheets import harmless
+from fer_repro.terminal import fit_path
 
 KINDS = (".csv", ".json", ".parquet")
 ROWS_AT_ONCE = 4096
 FORMAT = 2  # of the journal
+ANSWERS = {"prediction": "answer", "forgery_score": "P(manipulated)", "embedding": "embedding"}
+LONGEST_NAME = 44  # characters of a file's name on a terminal
 
 
 class Journal:
@@ -244,12 +247,46 @@ def _cell(value: Any) -> Any:  # noqa: ANN401 - a cell
     return "" if value is None else f"{value:.9g}" if isinstance(value, float) else value
 
 
-def printed(table: pd.DataFrame) -> str:
-    """Show a table on a terminal: embeddings by their length, numbers with three digits."""
+def all_columns(table: pd.DataFrame) -> str:
+    """Print a table as wide as it is: embeddings by their length, numbers with three digits."""
     shown = table.copy()
     if "embedding" in shown:
-        shown["embedding"] = [
-            f"{len(value)} numbers" if isinstance(value, np.ndarray | list) else ""
-            for value in shown["embedding"]
-        ]
+        shown["embedding"] = [_length(value) for value in shown["embedding"]]
     return shown.to_string(index=False, float_format=lambda value: f"{value:.3f}", na_rep="")
+
+
+def main_columns(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Choose what fits a terminal: file, face, answer, confidence, and frames and notes where there are any.
+
+    Returns:
+        Headings, and a row of cells per face.
+    """
+    framed, noted = bool(table["frame"].notna().any()), bool(table["note"].fillna("").ne("").any())
+    answers = next(name for name in ("prediction", "forgery_score", "embedding") if name in table)
+    sure = "confidence" in table
+    headings = ["file", *(["frame"] if framed else []), "face", ANSWERS[answers]]
+    headings += [*(["confidence"] if sure else []), *(["note"] if noted else [])]
+    rows = []
+    for row in table.to_dict("records"):
+        cells = [one_line(_near(str(row["source"])))]
+        cells += ["" if pd.isna(row["frame"]) else str(int(row["frame"]))] if framed else []
+        cells += ["" if row["face"] < 0 else str(row["face"]), _answer(row[answers])]
+        cells += ["" if pd.isna(row["confidence"]) else f"{row['confidence']:.1%}"] if sure else []
+        rows.append(cells + ([str(row["note"] or "")] if noted else []))
+    return headings, rows
+
+
+def _answer(value: Any) -> str:  # noqa: ANN401 - a cell
+    if isinstance(value, np.ndarray | list):
+        return _length(value)
+    return "" if pd.isna(value) else f"{value:.3f}" if isinstance(value, float) else one_line(str(value))
+
+
+def _length(value: Any) -> str:  # noqa: ANN401 - a cell
+    return f"{len(value)} numbers" if isinstance(value, np.ndarray | list) else ""
+
+
+def _near(path: str) -> str:
+    """Name a file as seen from here where it lies below; on a terminal long names lose their beginning."""
+    here = f"{Path.cwd()}/"
+    return fit_path(path.removeprefix(here), LONGEST_NAME) if sys.stdout.isatty() else path

@@ -1,7 +1,7 @@
 """The commands about models themselves: models, import, export, doctor."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,23 +14,32 @@ Force = Annotated[bool, typer.Option("--force", help="Replace files that are the
 def models(as_json: Json = False) -> None:
     """List the models that are there: trained runs, imported and exported files.
 
-    Columns: what --model takes, task, accuracy on the validation part, size of the weights.
+    Columns: what --model takes, task, val (accuracy on the validation part), size of the file or weights.
 
     Example: fer-repro models
     """
     import json
 
-    from fer_repro.inference.catalogue import list_models
+    from fer_repro.inference.catalogue import list_graphs, list_models
+    from fer_repro.terminal import print_table
 
-    found = list_models()
+    found = [*list_models(), *list_graphs()]
     if as_json:
         print(json.dumps([each.as_dict() for each in found]))
         return
     if not found:
         print("no models in runs/ and models/: dvc repro, fer-repro train or fer-repro import makes some")
-    for each in found:
-        measured = "" if each.val_accuracy is None else f"val {each.val_accuracy:.1%}"
-        print(f"{one_line(each.path):48} {each.task:13} {measured:11} {each.megabytes:8.1f} MB")
+        return
+    rows = [
+        [
+            one_line(each.path),
+            each.task,
+            "" if each.val_accuracy is None else f"{each.val_accuracy:.1%}",
+            f"{each.megabytes:.1f}",
+        ]
+        for each in found
+    ]
+    print_table(("model", "task", "val", "MB"), rows, right=("val", "MB"))
 
 
 def import_checkpoint(
@@ -60,14 +69,17 @@ def import_checkpoint(
     """
     import json
 
-    from fer_repro.inference.checkpoints import import_official, variants
+    from fer_repro.terminal import doing
 
+    if path is None and not list_all:
+        raise UserError("which checkpoint? fer-repro import PATH; --list names the known networks")
+    with doing("loading PyTorch"):
+        from fer_repro.inference.checkpoints import import_official, variants
     if list_all:
         known = variants()
         print(json.dumps(known) if as_json else "\n".join(f"{known[name]:13} {name}" for name in known))
         return
-    if path is None:
-        raise UserError("which checkpoint? fer-repro import PATH; --list names the known networks")
+    assert path is not None
     target = to or Path("models") / f"{path.stem.replace('.', '_')}.safetensors"
     names = tuple(name.strip() for name in classes.split(",")) if classes else ()
     done = import_official(path, target, variant, padding, names, force)
@@ -108,10 +120,12 @@ def export(
     """
     import json
 
-    from fer_repro.inference.exporting import export_model
+    from fer_repro.terminal import doing
 
     if push and to.suffix:
         raise UserError(f"--push wants a folder with card and weights: --to is {to}")
+    with doing("loading PyTorch"):
+        from fer_repro.inference.exporting import export_model
     done = export_model(model, to, variant, fold, colour, face_size, force)
     if push:
         from fer_repro.inference.hub import push as upload
@@ -120,8 +134,24 @@ def export(
     if as_json:
         print(json.dumps(done))
         return
-    for name, value in done.items():
-        print(f"{name}: {one_line(str(value))}")
+    for name in ("safetensors", "card", "onnx", "hub"):
+        if name in done:
+            print(f"{name}: {one_line(str(done[name]))}")
+    if "onnx" in done:
+        print(_compared(done))
+
+
+def _compared(done: dict[str, Any]) -> str:
+    """Say how near the graph's numbers are to PyTorch's."""
+    count, probabilities = done["faces compared"], done["largest difference of probabilities"]
+    lines = [
+        f"graph against PyTorch, {count} synthetic faces and {count} images of noise, largest difference:"
+    ]
+    lines += [] if probabilities is None else [f"  of probabilities  {probabilities:.1e}"]
+    lines += [
+        f"  of any output     {done['largest difference']:.1e} (outputs reach {done['largest output']:.3g})"
+    ]
+    return "\n".join(lines)
 
 
 def doctor(as_json: Json = False) -> None:
@@ -132,13 +162,14 @@ def doctor(as_json: Json = False) -> None:
     import json
 
     from fer_repro.inference.doctor import as_dict, examine
+    from fer_repro.terminal import print_table
 
     findings = examine()
     if as_json:
         print(json.dumps(as_dict(findings)))
     else:
-        for each in findings:
-            print(f"{each.state:8} {each.part:12} {each.name:24} {each.told}")
+        rows = [[each.state, each.part, each.name, one_line(each.told)] for each in findings]
+        print_table(("state", "part", "name", "found"), rows)
     raise typer.Exit(1 if any(each.state == "missing" for each in findings) else 0)
 
 

@@ -184,7 +184,9 @@ class Fit:
         self._resume()
         done = self.state.epoch * steps + self.state.step
         name = f"{config.dataset}/{config.method}/{config.seed}/{config.arm}"
-        self.progress = Progress(name, recipe.epochs, steps, items, done, shown=fabric.is_global_zero)
+        self.progress = Progress(
+            name, recipe.epochs, steps, items, done, fabric.is_global_zero, _faster(fabric.device)
+        )
         self._saved = time.monotonic()
 
     def train(self, pace: Pace) -> None:
@@ -349,6 +351,12 @@ def has_batch_norm(network: nn.Module) -> bool:
     found = any(isinstance(module, _BatchNorm) and module.training for module in network.modules())
     network.train(mode)
     return found
+
+
+def _faster(device: torch.device) -> str:
+    """Name what shortens a training of hours."""
+    gpu = "a GPU (runtime.device) or " if device.type == "cpu" else ""
+    return f"{gpu}fewer epochs, a smaller recipe.image_size or model.width would help"
 
 
 def _mover(device: torch.device) -> Callable[[Tensor], Tensor]:

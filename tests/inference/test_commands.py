@@ -1,6 +1,7 @@
 """The commands, as people and machines call them."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -65,7 +66,13 @@ def test_every_form_has_the_same_rows(fer, album, tmp_path):
     kept = pd.read_parquet(tmp_path / "a.parquet")
     assert [row["confidence"] for row in rows] == pytest.approx(kept["confidence"].tolist(), abs=1e-8)
     _, printed, _ = fer(*call)
-    assert kept.loc[0, "prediction"] in printed
+    head, *lines = printed.splitlines()
+    assert head.split() == ["file", "face", "answer", "confidence"]
+    assert [line.split() for line in lines] == [
+        [row["source"], "0", row["prediction"], f"{row['confidence']:.1%}"] for row in rows
+    ]
+    _, printed, _ = fer(*call, "--wide")
+    assert printed.splitlines()[0].split() == list(kept)
     code, _, told = fer(*call, "--csv", "a.json")
     assert (code, told) == (2, "fer-repro: a.json: expected a name that ends in .csv\n")
 
@@ -114,7 +121,30 @@ def test_a_model_is_chosen_by_its_validation_part(fer, album, project):
     assert {each["path"] for each in listed} >= set(values)
     assert {each["task"] for each in listed} == {"expression", "verification", "manipulation"}
     _, printed, _ = fer("models")
-    assert len(printed.splitlines()) == len(listed)
+    head, *lines = printed.splitlines()
+    assert head.split() == ["model", "task", "val", "MB"]
+    assert [line.split()[0] for line in lines] == [each["path"] for each in listed]
+
+
+def test_exported_graphs_are_listed_too(fer, album, monkeypatch):
+    code, printed, told = fer("export", RMN, "--to", album / "models/rmn")
+    assert code == 0
+    assert told.splitlines()[:2] == ["loading PyTorch ...", f"reading {RMN} ..."]
+    assert "graph against PyTorch, 10 synthetic faces and 10 images of noise, largest difference:" in printed
+    assert "  of probabilities  " in printed
+    assert (album / "models/rmn/model.safetensors").stat().st_mode & 0o777 == 0o666 & ~umask()
+    (album / "models/bad.onnx").write_bytes(b"broken")
+    monkeypatch.chdir(album)
+    from fer_repro.inference.catalogue import list_graphs, list_models
+
+    assert [each.path for each in list_graphs()] == ["models/rmn/model.onnx"]
+    assert [each.kind for each in (*list_models(), *list_graphs())] == ["file", "graph"]
+
+
+def umask():
+    before = os.umask(0)
+    os.umask(before)
+    return before
 
 
 def test_no_model_is_told(fer, album, tmp_path, monkeypatch):

@@ -38,6 +38,9 @@ def exported(run_of, tmp_path_factory):
 def test_onnx_runtime_gives_torchs_numbers(exported, run_of, faces, method):
     folder, done = exported(method)
     assert done["largest difference"] < PARITY
+    assert done["faces compared"] == 10
+    if method not in ("adacos", "p2sgrad"):  # they name no classes
+        assert done["largest difference of probabilities"] < PARITY
     torch_model, onnx_model = fer_repro.load(run_of(method)), fer_repro.load(folder, runtime="onnx")
     assert onnx_model.spec == torch_model.spec
     side = torch_model.spec.face_size
@@ -91,10 +94,30 @@ def test_the_onnx_runtime_never_imports_torch(exported, faces, tmp_path):
 
 
 def test_a_graph_that_differs_is_not_kept(run_of, tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "compare", lambda *arguments: (0.5, 1.0))
-    with pytest.raises(UserError, match=r"ONNX Runtime differs from torch by 0\.5"):
-        export_model(run_of("adacos"), tmp_path / "a.onnx")
-    assert list(tmp_path.iterdir()) == []
+    for found in ((0.0, 0.5, 1.0), (0.01, 0.0, 1.0), (0.0, float("nan"), 1.0)):
+        monkeypatch.setattr(export, "compare", lambda *arguments, found=found: found)
+        with pytest.raises(UserError, match=r"ONNX Runtime differs from torch by"):
+            export_model(run_of("adacos"), tmp_path / "a.onnx")
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_large_outputs_may_differ_by_their_rounding(run_of, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "compare", lambda *arguments: (1e-6, 8.4e-3, 400.0))
+    assert export_model(run_of("adacos"), tmp_path / "a.onnx")["largest difference"] == 8.4e-3
+
+
+def test_another_networks_graph_differs(exported, run_of):
+    """The comparison itself, on a graph of other weights."""
+    from fer_repro.inference.loading import open_weights
+    from fer_repro.inference.networks import load_state
+
+    folder, _ = exported("ran")
+    state, spec = open_weights(run_of("ran"))
+    same = export.compare(load_state(spec, state, "ran"), spec, folder / "model.onnx", 2)
+    moved = {name: 2 * values if values.ndim > 1 else values for name, values in state.items()}
+    other = export.compare(load_state(spec, moved, "ran"), spec, folder / "model.onnx", 2)
+    assert same[0] < PARITY < other[0]
+    assert same[1] < PARITY < other[1]
 
 
 def test_random_regions_are_the_same_for_every_face_and_not_exported(run_of, faces, tmp_path):

@@ -26,7 +26,7 @@ PLUMBING = {
     "fer_repro.params",
     "fer_repro.sections",
     "fer_repro.spreadsheets",
-    "fer_repro.data.progress",
+    "fer_repro.terminal",
     "fer_repro.pipeline.notebooks",
     # what a person moves in JupyterLab; executed notebooks hold none of it
     *(f"fer_repro.inference.{name}" for name in ("explore", "explore_scores", "moved_faces", "sliders")),

@@ -19,6 +19,7 @@ from fer_repro.data.store import write_store
 from fer_repro.errors import UserError
 from fer_repro.pipeline.run import train_run
 from fer_repro.training.checkpoint import Checkpoint, save_weights
+from fer_repro.training.progress import Progress
 from fer_repro.training.seeding import make_deterministic
 
 STEPS = 6  # 45 samples in batches of 8
@@ -212,7 +213,34 @@ def test_the_log_tells_of_every_epoch(tmp_path, capsys):
     assert len(lines) == 2
     assert lines[0].startswith("synthetic/rmn/1/masked  epoch 1/2  loss ")
     assert "images/s" in lines[0]
-    assert lines[1].endswith("00:00 left")
+    assert lines[1].endswith("0 s left")
+
+
+def test_long_trainings_say_so_and_log_by_time(capsys, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    progress = Progress("fer2013/rmn/0/masked", 51, 599, 28709, faster="a GPU would help")
+    for _ in range(3):
+        clock[0] += 66.68
+        progress.step()
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == (
+        "fer2013/rmn/0/masked: about 24 days for this arm on this machine: 30548 steps at 66.7 s, "
+        "and validation; a GPU would help"
+    )
+    assert said[1:] == [
+        f"fer2013/rmn/0/masked  step {n} of 30549  66.7 s a step  24 days left" for n in (1, 2, 3)
+    ]
+
+
+def test_short_trainings_log_no_steps(capsys, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    progress = Progress("synthetic/rmn/0/masked", 2, 20, 600)
+    for _ in range(40):
+        clock[0] += 1.0
+        progress.step()
+    assert capsys.readouterr().err == ""
 
 
 def trained_weights(tmp_path, name, **recipe):
