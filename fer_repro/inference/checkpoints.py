@@ -34,6 +34,7 @@ AT_TYPES = ("self_relation-attention", "self-attention")
 """FAN's checkpoints hold both heads; the first is the paper's."""
 SIDE = 224  # of every published network
 COUNTER = "num_batches_tracked"
+NO_CHECKPOINT = "not readable as a checkpoint: damaged, or no file that torch.save or safetensors wrote"
 
 
 def open_official(path: Path, variant: str = "", padding: str = "") -> tuple[dict[str, Tensor], ModelSpec]:
@@ -156,14 +157,15 @@ def _unpickle(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL (\S+)", str(error))
-        named = f"it asks for {found[1]}" if found else " ".join(str(error).split())[:160]
+        if not found:
+            raise UserError(f"{path}: {NO_CHECKPOINT}. Nothing in it was executed") from None
         raise UserError(
-            f"{path}: refused: {named}; a checkpoint of tensors alone needs no such thing, and reading it "
-            "could run any program. Nothing in it was executed; ask its authors for a plain state dict"
+            f"{path}: refused: it asks for {found[1]}; a checkpoint of tensors alone needs no such thing, "
+            "and reading it could run any program. Nothing in it was executed; ask its authors for a plain "
+            "state dict"
         ) from None
-    except Exception as error:  # a damaged pickle raises anything
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"{path}: not readable as a checkpoint: {reason}") from None
+    except Exception:  # a damaged pickle raises anything
+        raise UserError(f"{path}: {NO_CHECKPOINT}") from None
 
 
 def variants() -> dict[str, str]:

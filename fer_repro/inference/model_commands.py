@@ -71,15 +71,16 @@ def import_checkpoint(
 
     from fer_repro.terminal import doing
 
-    if path is None and not list_all:
-        raise UserError("which checkpoint? fer-repro import PATH; --list names the known networks")
-    with doing("loading PyTorch"):
-        from fer_repro.inference.checkpoints import import_official, variants
     if list_all:
+        from fer_repro.inference.checkpoints import variants
+
         known = variants()
         print(json.dumps(known) if as_json else "\n".join(f"{known[name]:13} {name}" for name in known))
         return
-    assert path is not None
+    if path is None:
+        raise UserError("which checkpoint? fer-repro import PATH; --list names the known networks")
+    with doing("loading PyTorch"):
+        from fer_repro.inference.checkpoints import import_official
     target = to or Path("models") / f"{path.stem.replace('.', '_')}.safetensors"
     names = tuple(name.strip() for name in classes.split(",")) if classes else ()
     done = import_official(path, target, variant, padding, names, force)

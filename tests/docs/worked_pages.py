@@ -85,7 +85,7 @@ def copy_project(project):
     ignored = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
     for name in ("fer_repro", "notebooks", "published", "tests/methods"):
         shutil.copytree(ROOT / name, project / name, ignore=ignored)
-    for name in ("params.yaml", "dvc.yaml", "pyproject.toml", "tests/goldens/fill.py"):
+    for name in ("params.yaml", "dvc.yaml", "pyproject.toml", "tests/goldens/fill.py", "docs/face.png"):
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, project / name)
     (project / "data").symlink_to(ROOT / "data", target_is_directory=True)

@@ -290,3 +290,14 @@ def test_a_checkpoint_older_than_counted_batches_is_imported(tmp_path, golden):
 def saved(path, state):
     torch.save(state, path)
     return path
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"a letter\n" * 20, b"\x89PNG\r\n\x1a\n" + bytes(60), pickle.dumps([1, {2}])]
+)
+def test_a_file_of_another_kind_is_told_in_our_words(tmp_path, content):
+    path = tmp_path / "letter.pth"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="damaged, or no file that torch") as told:
+        import_official(path, tmp_path / "model.safetensors")
+    assert "PyTorch 2.6" not in str(told.value)

@@ -131,3 +131,13 @@ def test_the_embedded_copy_is_what_the_renderer_draws():
     coded = table[table["jpeg"] > 0][::200]
     assert np.abs(render(coded, 48).images.astype(int) - images[coded["image"]]).max() <= 12
     assert sum(path.stat().st_size for path in EMBEDDED.iterdir()) <= 4_000_000
+
+
+def test_the_face_of_the_examples_is_one_face():
+    from fer_repro.data.faces import CascadeDetector
+
+    kept = np.asarray(Image.open(EMBEDDED.parents[1] / "docs" / "face.png"))
+    drawn = render(sample_stills(3, {"train": 1}, 1).iloc[3:4], 224, colour=True).images[0]
+    assert np.abs(kept.astype(int) - drawn).max() <= 2  # another machine may move a value by a grey level
+    (face,) = CascadeDetector().detect(kept)
+    assert face.right - face.left > 100
