@@ -15,6 +15,7 @@ from fer_repro.files import atomic_write, check_name, keep_existing
 from fer_repro.inference.film_writer import FilmWriter
 from fer_repro.inference.inputs import Still, film, read_still
 from fer_repro.inference.predictions import NOT_FINITE
+from fer_repro.inference.trained_on import caption_of
 
 COLOUR = (255, 196, 0)
 DARK = (20, 20, 20)
@@ -79,7 +80,10 @@ def copies_of(sources: Sequence[str], out: Path, force: bool = False) -> list[Pa
 
 
 def drawn(image: np.ndarray, rows: pd.DataFrame) -> np.ndarray:
-    """Draw rows into a copy of a picture (H, W, 3) uint8 RGB."""
+    """Draw rows into a copy of a picture (H, W, 3) uint8 RGB; below, what the network was trained on.
+
+    Nothing stands there for a network of photographs.
+    """
     picture = np.ascontiguousarray(image).copy()
     thick = max(1, round(min(picture.shape[:2]) / 240))
     for _, row in rows.iterrows():
@@ -88,6 +92,8 @@ def drawn(image: np.ndarray, rows: pd.DataFrame) -> np.ndarray:
         corner = round(row["left"]), round(row["top"])
         cv2.rectangle(picture, corner, (round(row["right"]) - 1, round(row["bottom"]) - 1), COLOUR, thick)
         _write(picture, label_of(row), corner, 0.45 * thick, thick)
+    if "trained_on" in rows and (caption := caption_of(rows["trained_on"])):
+        _write_below(picture, caption, 0.45 * thick, thick)
     return picture
 
 
@@ -110,12 +116,19 @@ def _write(picture: np.ndarray, text: str, corner: tuple[int, int], size: float,
     cv2.putText(picture, text, (left, bottom), font, size, COLOUR, thick, cv2.LINE_AA)
 
 
+def _write_below(picture: np.ndarray, text: str, size: float, thick: int) -> None:
+    """Write a line at the lower left corner, small enough for the picture's width."""
+    width = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, thick)[0][0]
+    fitting = size * min(1.0, picture.shape[1] / (width + 2 * thick))
+    _write(picture, text, (0, picture.shape[0]), fitting, thick if fitting == size else 1)
+
+
 def _annotate_film(path: Path, rows: pd.DataFrame, target: Path) -> None:
     capture = cv2.VideoCapture(str(path))
     rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
     capture.release()
     found = dict(list(rows.groupby("frame")))
-    shown, writer = rows.iloc[:0], FilmWriter(target, rate)
+    shown, writer = rows.iloc[:1].assign(face=-1), FilmWriter(target, rate)  # no box yet
     begun = False
     try:
         try:

@@ -13,6 +13,7 @@ from fer_repro.inference import measured
 from fer_repro.inference.runs import read_run_facts
 from fer_repro.inference.spec import ModelSpec
 from fer_repro.inference.start_weights import StartWeights, start_weights
+from fer_repro.inference.trained_on import SYNTHETIC
 from fer_repro.methods.method import load_method
 from fer_repro.report.tables import markdown_text
 
@@ -63,6 +64,12 @@ COMMON_LIMIT = (
     "Accuracy differs between people, poses, light and covering; see the groups above where they were "
     "measured, "
     "and measure your own data before you rely on it."
+)
+
+
+SYNTHETIC_LIMIT = (
+    "It was trained on synthetic faces only: on photographs and real videos its answers are often wrong, "
+    "however confident."
 )
 
 
@@ -127,13 +134,14 @@ def _facts(spec: ModelSpec, run: Path | None, root: Path) -> dict[str, Any]:
 
 def _training(spec: ModelSpec, run: Path | None) -> dict[str, Any]:
     if run is None:
-        return {"by": spec.source, "pretraining": spec.pretraining}
+        return {"by": spec.source, "trained_on": spec.trained_on, "pretraining": spec.pretraining}
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     recipe, data = config["recipe"], config["data"]
     parts = f"{data['folds']} folds in turn" if data.get("folds") else "the set's own parts"
     chosen = data.get("select_on", "val").replace("val", "validation")
     return {
         "data": spec.dataset,
+        "trained_on": spec.trained_on,
         "protocol": f"{parts}; the epoch is chosen on the {chosen} part",
         "seed": read_run_facts(run).seed,
         "budget": recipe["note"],
@@ -145,14 +153,14 @@ def _training(spec: ModelSpec, run: Path | None) -> dict[str, Any]:
 
 
 def _data_licence(spec: ModelSpec) -> str:
-    if spec.dataset.startswith("synthetic"):
+    if spec.trained_on == SYNTHETIC:
         return NO_REAL_PERSON
     return load_adapter(spec.dataset).TERMS if is_addable(spec.dataset) else "unknown: ask who trained it"
 
 
 def _weights_licence(spec: ModelSpec) -> str:
     if spec.official is None:
-        bound = "" if spec.dataset.startswith("synthetic") else "; the terms of the data bind them, too"
+        bound = "" if spec.trained_on == SYNTHETIC else "; the terms of the data bind them, too"
         return f"{CODE_LICENCE} as far as this project can grant it{bound}"
     papers = read_yaml(PAPERS) if PAPERS.is_file() else {}
     licence = papers.get(spec.method, {}).get("licence", {"code": "unknown", "weights": "unknown"})
@@ -184,11 +192,15 @@ def _text(spec: ModelSpec, facts: dict[str, Any]) -> str:
         _groups(facts["groups"]),
         "## Intended use and limits",
         USES[spec.task],
-        "\n".join(f"- {limit}" for limit in (*LIMITS[spec.task], COMMON_LIMIT)),
+        "\n".join(f"- {limit}" for limit in (*_first_limit(spec), *LIMITS[spec.task], COMMON_LIMIT)),
         "## Licences",
         _pairs(facts["licences"]),
     ]
     return "\n\n".join(lines) + "\n"
+
+
+def _first_limit(spec: ModelSpec) -> tuple[str, ...]:
+    return (SYNTHETIC_LIMIT,) if spec.trained_on == SYNTHETIC else ()
 
 
 def _pairs(values: dict[str, Any]) -> str:

@@ -7,18 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_repro.errors import UserError
+from fer_repro.inference.trained_on import trained_on
 
 if TYPE_CHECKING:
     from fer_repro.inference.spec import ModelSpec
 
 PLACES = ("runs", "scratch/runs")
 FILES = "models"
-_EXAMPLES = {
-    "expression": "rmn synthetic",
-    "verification": "adacos synthetic_pairs",
-    "manipulation": "efficientnet synthetic_forgeries",
-}
 
 
 @dataclass(frozen=True)
@@ -35,6 +30,7 @@ class Listed:
         task: expression, verification or manipulation.
         val_accuracy: of the run, in [0, 1]; None where there is none.
         megabytes: of the weights.
+        trained_on: the data set's name, ``synthetic faces``, ``as published`` or ``unknown``.
     """
 
     path: str
@@ -46,6 +42,7 @@ class Listed:
     task: str
     val_accuracy: float | None
     megabytes: float
+    trained_on: str
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON shows it."""
@@ -75,22 +72,6 @@ def list_graphs(root: Path = Path()) -> Iterator[Listed]:
         yield _file(path, "graph", spec)
 
 
-def default_model(root: Path = Path(), task: str = "expression") -> Listed:
-    """Choose a model for people who name none: single images, best on its validation part; ties by path.
-
-    Raises:
-        UserError: there is none.
-    """
-    fitting = [each for each in list_models(root) if each.task == task and each.method != "fan"]
-    if not fitting:
-        raise UserError(
-            f"no model for {task} in {root / 'runs'}, {root / PLACES[1]} or {root / FILES}; "
-            f"train one (`fer-repro train {_EXAMPLES[task]}`), import one (`fer-repro import`), or name one "
-            "with --model"
-        )
-    return min(fitting, key=lambda each: (-(each.val_accuracy or 0.0), each.path))
-
-
 def _runs(root: Path) -> Iterator[Listed]:
     for place in PLACES:
         for config in sorted((root / place).glob("*/*/*/*/config.json")):
@@ -107,7 +88,7 @@ def _runs(root: Path) -> Iterator[Listed]:
 
 def _run(folder: Path, values: dict[str, Any], metrics: dict[str, Any], weights: list[Path]) -> Listed:
     pairs = (folder / "pairs.csv").is_file()
-    detects = values["method"] == "efficientnet"
+    detects = not pairs and _answers_real_or_manipulated(folder)
     return Listed(
         folder.as_posix(),
         "run",
@@ -118,7 +99,13 @@ def _run(folder: Path, values: dict[str, Any], metrics: dict[str, Any], weights:
         "verification" if pairs else "manipulation" if detects else "expression",
         metrics.get("val", {}).get("accuracy"),
         round(sum(file.stat().st_size for file in weights) / 1e6, 1),
+        trained_on(values["dataset"]),
     )
+
+
+def _answers_real_or_manipulated(run: Path) -> bool:
+    with (run / "predictions.csv").open(encoding="utf-8") as file:
+        return "logit_manipulated" in file.readline()
 
 
 def _files(root: Path) -> Iterator[Listed]:
@@ -138,4 +125,6 @@ def _files(root: Path) -> Iterator[Listed]:
 def _file(path: Path, kind: str, spec: "ModelSpec") -> Listed:
     arm = spec.official.identifier if spec.official else spec.arm
     size = round(path.stat().st_size / 1e6, 1)
-    return Listed(path.as_posix(), kind, spec.method, arm, spec.dataset, -1, spec.task, None, size)
+    return Listed(
+        path.as_posix(), kind, spec.method, arm, spec.dataset, -1, spec.task, None, size, spec.trained_on
+    )

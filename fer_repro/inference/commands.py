@@ -21,7 +21,7 @@ SECONDS = 5.0  # between two lines of progress
 ModelPath = Annotated[
     str,
     typer.Option(
-        "--model", "-m", help="A run's folder, a model file, or hf://owner/name; else the best of runs/."
+        "--model", "-m", help="A run's folder, a model file, or hf://owner/name; chosen and said if left out."
     ),
 ]
 Runtime = Annotated[
@@ -31,7 +31,9 @@ Device = Annotated[str, typer.Option("--device", help="For torch: auto, cpu, cud
 Detector = Annotated[
     str,
     typer.Option(
-        "--detector", help="cascade; none: pictures are faces; left,top,right,bottom: one fixed box."
+        "--detector",
+        help="cascade; yunet:FILE, for turned faces (yunet: FER_REPRO_YUNET names the file); none: pictures "
+        "are faces; left,top,right,bottom: one fixed box.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -108,7 +110,7 @@ def predict(
     keep_existing(outs, force)
     if annotated is not None:
         copies_of([item.as_posix() for item in inputs if isinstance(item, Path)], annotated, force)
-    opened = _open(model, runtime, device, variant, colour, face_size)
+    (opened,) = _open([model], runtime, device, variant, colour, face_size)
     looking = Looking(detector, faces, boxes, batch_size, every, frames, window)
     keep = not outs or annotated is not None or "-" in (csv, json)
     table, failed = _predicted(opened, inputs, looking, outs, keep, not fresh)
@@ -186,7 +188,7 @@ def webcam(
     keep_existing([path for path in (csv, annotated) if path is not None], force)
     frames = camera_frames(camera, seconds)
     first = next(frames)  # a missing camera is told before a model is opened
-    opened = _open(model, runtime, device)
+    (opened,) = _open([model], runtime, device)
     tables = []
     try:
         for table in watch(opened, _chain(first, frames), Looking(detector), annotated):
@@ -218,7 +220,7 @@ def compare_faces(
     import json
     from dataclasses import asdict
 
-    opened = _open(model, runtime, device, task="verification")
+    (opened,) = _open([model], runtime, device, task="verification")
     found = opened.verify(first, second, detector=detector)
     if as_json:
         print(json.dumps(asdict(found)))
@@ -232,7 +234,9 @@ def detect_manipulation(
     videos: Annotated[list[Path], typer.Argument(help="Videos or pictures.", metavar="VIDEO...")],
     models: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", help="A network; give several for an ensemble of their logits."),
+        typer.Option(
+            "--model", "-m", help="A network; several for an ensemble; the paper's ensemble if left out."
+        ),
     ] = None,
     frames: Annotated[int, typer.Option("--frames", help="Equally spaced frames of a video.", min=1)] = 32,
     runtime: Runtime = "",
@@ -250,7 +254,7 @@ def detect_manipulation(
 
     from fer_repro.inference.manipulation import detect_manipulation as detect
 
-    members = [_open(each, runtime, device, task="manipulation") for each in models or [""]]
+    members = _open(models or [], runtime, device, task="manipulation")
     found, failed = [], {}
     for video in videos:
         try:
@@ -260,7 +264,11 @@ def detect_manipulation(
     if as_json:
         shown = [
             {"source": each.source, "score": each.score, "manipulated": each.manipulated}
-            | {"networks": each.networks, "frames": json.loads(each.frames.to_json(orient="records"))}
+            | {
+                "trained_on": each.trained_on,
+                "networks": each.networks,
+                "frames": json.loads(each.frames.to_json(orient="records")),
+            }
             for each in found
         ]
         print(json.dumps(shown))
@@ -271,25 +279,31 @@ def detect_manipulation(
 
 
 def _open(
-    model: str,
+    models: list[str],
     runtime: str,
     device: str,
     variant: str = "",
     colour: str = "",
     face_size: int = 0,
     task: str = "expression",
-) -> "Model":
+) -> "list[Model]":
+    """Open networks, choosing some where none is named, and say what they were trained on."""
     from fer_repro.inference.loading import load
+    from fer_repro.inference.trained_on import warning_of
 
-    if not model:
-        from fer_repro.inference.catalogue import default_model
-
-        model = default_model(task=task).path
-        print(f"model: {one_line(model)}", file=sys.stderr)
     if colour not in ("", "grey", "rgb"):
         raise UserError(f"--colour is '{colour}'; expected grey or rgb")
+    if not any(models):
+        from fer_repro.inference.choosing import choose_models
+
+        choice = choose_models(task)
+        models = list(choice.paths)
+        print(choice.text(), file=sys.stderr)
     shade: Any = colour or None
-    return load(model, runtime, device, variant, colour=shade, face_size=face_size)
+    opened = [load(each, runtime, device, variant, colour=shade, face_size=face_size) for each in models]
+    if warning := warning_of((each.spec.name, each.trained_on) for each in opened):
+        print(warning, file=sys.stderr, flush=True)
+    return opened
 
 
 def _note_repetitions(sources: list[str]) -> None:

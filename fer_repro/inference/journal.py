@@ -30,7 +30,7 @@ from fer_repro.terminal import fit_path
 
 KINDS = (".csv", ".json", ".parquet")
 ROWS_AT_ONCE = 4096
-FORMAT = 2  # of the journal
+FORMAT = 3  # of the journal
 ANSWERS = {"prediction": "answer", "forgery_score": "P(manipulated)", "embedding": "embedding"}
 LONGEST_NAME = 44  # characters of a file's name on a terminal
 

@@ -30,6 +30,7 @@ class Manipulation:
         networks: name -> score of each network alone.
         frames: a row per frame with a face: frame, box, the ensemble's ``forgery_score``, and each network's
             logit.
+        trained_on: the networks' data, see ``Model.trained_on``; several by commas.
     """
 
     source: str
@@ -37,6 +38,7 @@ class Manipulation:
     manipulated: bool
     networks: dict[str, float]
     frames: pd.DataFrame
+    trained_on: str
 
 
 def detect_manipulation(
@@ -86,7 +88,8 @@ def detect_manipulation(
     )
     score = float(_sigmoid(logits.mean()))
     alone = {name: float(_sigmoid(logits[:, m].mean())) for m, name in enumerate(members)}
-    return Manipulation(source, score, score > 0.5, alone, shown)
+    data = ", ".join(dict.fromkeys(model.trained_on for model in members.values()))
+    return Manipulation(source, score, score > 0.5, alone, shown, data)
 
 
 def _members(models: "Sequence[Model | str | Path]") -> dict[str, Model]:

@@ -22,7 +22,8 @@ class Looking:
     """How pictures are looked at.
 
     Attributes:
-        detector: ``cascade`` (OpenCV's, no download), ``none`` (each picture is a face), a fixed box as
+        detector: ``cascade`` (OpenCV's, no download), ``yunet:FILE`` (finds turned faces, too; see
+            ``fer_repro.data.yunet``), ``none`` (each picture is a face), a fixed box as
             ``left,top,right,bottom``, or anything with ``name`` and ``detect``; boxes are tight, see
             ``fer_repro.data.faces.Detector``.
         faces: which to keep: all, largest or surest; "" is all, but the largest for clips and manipulation.
@@ -62,11 +63,13 @@ class Verification:
         score: cosine of the embeddings, in [-1, 1]; higher is more alike.
         threshold: from which it counts as one person; None if nobody measured it.
         same: the answer, or None without a threshold.
+        trained_on: the network's data, see ``Model.trained_on``.
     """
 
     score: float
     threshold: float | None
     same: bool | None
+    trained_on: str
 
 
 @dataclass
@@ -82,6 +85,11 @@ class Model:
     spec: ModelSpec
     backend: Backend = field(repr=False)
     made_of: str = field(default="", repr=False)
+
+    @property
+    def trained_on(self) -> str:
+        """``synthetic faces``, the name of a data set, ``as published`` or ``unknown``."""
+        return self.spec.trained_on
 
     @property
     def embeds(self) -> bool:
@@ -100,9 +108,9 @@ class Model:
             A row per face: source, frame, face (number in the picture, -1: none), left, top, right, bottom
             and score of the box, box (``tight``: no margin), prediction, confidence, ``p_<class>``, and what
             else the network has: ``forgery_score``, ``weight_<region>``, ``clip`` and ``frame_weight``,
-            ``embedding``; ``note``.
-            An answer that is not finite leaves its row empty, with a note. ``attrs["failed"]`` names the
-            inputs that could not be read or were not answered: source -> reason.
+            ``embedding``; ``trained_on``, the network's data (if ``synthetic faces``, do not believe it about
+            photographs); ``note``. An answer that is not finite leaves its row empty, with a note.
+            ``attrs["failed"]`` names inputs that could not be read or were not answered: source -> reason.
 
         Raises:
             UserError: there is nothing to look at, or an argument is wrong.
@@ -178,7 +186,8 @@ class Model:
             )
         score = float(np.clip(first @ second / lengths, -1, 1))
         threshold = self.spec.threshold
-        return Verification(score, threshold, None if threshold is None else score >= threshold)
+        same = None if threshold is None else score >= threshold
+        return Verification(score, threshold, same, self.trained_on)
 
     def _vector(self, given: Any, looking: dict[str, Any]) -> np.ndarray:  # noqa: ANN401
         if isinstance(given, np.ndarray) and given.dtype.kind == "f":
@@ -207,6 +216,6 @@ def _column(name: str, cells: list[Any]) -> Any:  # noqa: ANN401 - an array
         return pd.array(cells, dtype="Int64")
     if name == "face":
         return np.array(cells, np.int64)
-    if name in ("source", "box", "prediction", "clip", "note"):
+    if name in ("source", "box", "prediction", "clip", "trained_on", "note"):
         return pd.array(cells, dtype="str")
     return pd.Series(cells, dtype=object) if name == "embedding" else np.array(cells, np.float64)

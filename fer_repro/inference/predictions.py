@@ -53,7 +53,7 @@ def columns_of(spec: ModelSpec, embeds: bool) -> list[str]:
     named += [f"weight_{name.replace(' ', '_')}" for name in spec.regions]
     if spec.shows == "frames":
         named += ["clip", "frame_weight"]
-    return [*named, *(["embedding"] if embeds else []), "note"]
+    return [*named, *(["embedding"] if embeds else []), "trained_on", "note"]
 
 
 def predict_rows(
@@ -122,7 +122,7 @@ def _rows_of(seen: list[Seen], spec: ModelSpec, backend: Backend, clip: str) -> 
     rows = []
     for picture in seen:
         if not picture.faces:
-            rows.append(_place(picture, None, -1) | {"note": NO_FACE})
+            rows.append(_place(picture, None, -1) | _end(spec, NO_FACE))
         for number, face in enumerate(picture.faces):
             rows.append(_place(picture, face, number) | next(values))
     return rows
@@ -145,6 +145,10 @@ def _place(picture: Seen, face: Face | None, number: int) -> Row:
     return dict(zip(FIRST, (picture.source, picture.frame, number, *box), strict=True))
 
 
+def _end(spec: ModelSpec, note: str) -> Row:
+    return {"trained_on": spec.trained_on, "note": note}
+
+
 def _values(output: dict[str, np.ndarray], spec: ModelSpec, count: int, clip: str) -> list[Row]:
     logits = output["logits"].astype(np.float64)  # (N, K), of a clip (1, K)
     answered = _answered(output, count, clip)
@@ -155,7 +159,7 @@ def _values(output: dict[str, np.ndarray], spec: ModelSpec, count: int, clip: st
     for n in range(count):
         k = 0 if clip else n
         if not answered[n]:
-            rows.append({"clip": clip, "note": NOT_FINITE} if clip else {"note": NOT_FINITE})
+            rows.append(({"clip": clip} if clip else {}) | _end(spec, NOT_FINITE))
             continue
         row: Row = _classified(probabilities[k], spec) if spec.classes else {}
         if spec.task == "manipulation":
@@ -169,7 +173,7 @@ def _values(output: dict[str, np.ndarray], spec: ModelSpec, count: int, clip: st
             row["clip"] = clip
             weights = output.get("frame_weights")
             row["frame_weight"] = float(weights[0, n]) if weights is not None else None
-        rows.append({**row, "note": ""})
+        rows.append(row | _end(spec, ""))
     return rows
 
 

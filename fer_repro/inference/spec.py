@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 from fer_repro.config import PositiveInt
 from fer_repro.data.faces import POLICIES
 from fer_repro.errors import UserError, nearest
+from fer_repro.inference.trained_on import trained_on
 from fer_repro.sections import STRICT, read_section
 
 KEY = "fer_repro"
@@ -95,6 +96,11 @@ class ModelSpec:
     def name(self) -> str:
         """Method with arm or official identifier, for people."""
         return f"{self.method} {self.official.identifier if self.official else self.arm}"
+
+    @property
+    def trained_on(self) -> str:
+        """``synthetic faces``, the name of a data set, ``as published`` or ``unknown``."""
+        return trained_on(self.dataset, self.official is not None)
 
     @property
     def channels(self) -> int:
