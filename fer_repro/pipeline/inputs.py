@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_repro.config import load_config, method_arms
-from fer_repro.errors import UserError
+from fer_repro.errors import UserError, print_error
 from fer_repro.files import atomic_folder
 from fer_repro.git import ask_git
 from fer_repro.params import pipeline_runs, read_params
@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         write_inputs(chosen.params, NOTEBOOKS, chosen.out)
     except (UserError, OSError) as error:  # an OSError: no permission, no room
-        print(f"error: {error}", file=sys.stderr)
+        print_error(error)
         return 2
     return 0
 
