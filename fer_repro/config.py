@@ -356,6 +356,8 @@ _SMOKE: dict[str, Any] = {
 def _small(recipe: dict[str, Any]) -> dict[str, Any]:
     """Override what makes a run long."""
     copies = {"recipe.tta_copies": min(1, recipe["tta_copies"])}
+    if "pretraining" in recipe["model"]:  # published weights fit full widths only
+        copies["recipe.model.pretraining"] = "none"
     if recipe["triplets"] is None:
         return {**_SMOKE, **copies}
     triplets = {"epochs": 1, "per_epoch": 8, "batch_size": 4}

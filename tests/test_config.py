@@ -6,7 +6,9 @@ import pytest
 
 from fer_repro.config import load_config, method_arms, run_folder
 from fer_repro.errors import UserError
+from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
+from fer_repro.sections import read_section
 
 PARAMS = Path(__file__).parent.parent / "params.yaml"
 
@@ -108,6 +110,22 @@ def test_overrides_and_smoke_take_the_same_road():
     assert config.recipe.optimiser.lr == 0.5
     assert config.recipe.epochs == 1
     assert config.smoke
+
+
+METHODS = read_params(PARAMS)["methods"]
+
+
+@pytest.mark.parametrize(
+    ("method", "recipe"),
+    [(name, recipe) for name, section in METHODS.items() for recipe in section["recipes"]],
+)
+def test_smoke_fits_every_recipe(method, recipe):
+    built = load_method(method)
+    kinds = 2 if built.task == "manipulation" else 7
+    config = load_config(PARAMS, method, "synthetic", built.headline, 0, recipe, smoke=True)
+    options = read_section(built.options, config.recipe.model, "recipe.model")
+    assert built.build_model(built.headline, options, kinds) is not None
+    assert config.recipe.model.get("pretraining", "none") == "none"
 
 
 def test_overrides_leave_no_trace():
