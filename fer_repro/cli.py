@@ -304,9 +304,11 @@ def report(
     Example: fer-repro report --out /tmp/report.html
     """
     from fer_repro.files import keep_existing
-    from fer_repro.report.html import main as write
+    from fer_repro.terminal import doing
 
     keep_existing([out] if out != PAGE else [], force)
+    with doing("loading what draws figures"):
+        from fer_repro.report.html import main as write
     raise typer.Exit(write(["--out", str(out)]))
 
 

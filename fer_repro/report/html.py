@@ -21,6 +21,7 @@ from fer_repro.files import atomic_write
 from fer_repro.report.page import Page, gather
 from fer_repro.report.pictures import shrink_pictures
 from fer_repro.report.story import box_tables, number_captions
+from fer_repro.terminal import doing
 
 _TEMPLATES = Path(__file__).parent / "templates"
 SOURCES = ("comparison", "executed", "results", "published", "records", "runs", "fer_repro/report")
@@ -73,7 +74,10 @@ def write_report(root: Path, out: Path) -> int:
         UserError: params.yaml or a found file is not readable, or the page is too large to be mailed.
     """
     home = Path(os.path.relpath(root, out.parent)).as_posix()
-    text = render(gather(root, home)).encode("utf-8")
+    with doing("gathering results, figures and stories"):
+        page = gather(root, home)
+    with doing("laying out the page"):
+        text = render(page).encode("utf-8")
     if len(text) > _LARGEST:
         raise UserError(
             f"{out}: the page is {len(text) / 1e6:.0f} MB: expected at most {_LARGEST / 1e6:.0f} MB"

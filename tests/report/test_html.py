@@ -310,9 +310,9 @@ def test_the_report_needs_no_torch():
 def test_a_page_that_cannot_be_written_is_told_in_one_line(built, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main(["--root", str(built), "--out", str(tmp_path / "file/page.html")]) == 2
-    said = capsys.readouterr().err
+    *steps, said = capsys.readouterr().err.splitlines()
+    assert steps == ["gathering results, figures and stories ...", "laying out the page ..."]
     assert said.startswith("fer-repro: [Errno ")
-    assert said.count("\n") == 1
 
 
 def test_the_hashes_beside_the_page_follow_what_it_is_made_of(project):
