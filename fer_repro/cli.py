@@ -63,6 +63,14 @@ def data_add(
             "--size", help="Side of the stored images, N x N; pictures are cut to their middle square.", min=0
         ),
     ] = 0,
+    detector: Annotated[
+        str,
+        typer.Option(
+            "--detector",
+            help="Of videos: cascade, or yunet:FILE (yunet: FER_REPRO_YUNET names the file); the cascades if "
+            "left out.",
+        ),
+    ] = "",
     enable: Annotated[
         bool, typer.Option("--enable", help="Put the set into params.yaml, for dvc repro and make reproduce.")
     ] = False,
@@ -95,7 +103,7 @@ def data_add(
 
     if enable:
         _params(params)  # a mistake there is told before anything is converted
-    added = add_dataset(name, path, store, force, size)
+    added = add_dataset(name, path, store, force, size, detector)
     typer.echo(examine(added).text())
     if added.manifest.note:
         typer.echo(f"\nNote: {added.manifest.note}")

@@ -11,10 +11,12 @@ import numpy as np
 
 from fer_repro.data.attachments import ConvertedFiles, write_files
 from fer_repro.data.audit import Audit, Official, audit
+from fer_repro.data.faces import Detector
 from fer_repro.data.pair_audit import audit_people
 from fer_repro.data.pairs import PAIRS, ConvertedPairs, has_pairs, write_pairs
 from fer_repro.data.samples import Converted
 from fer_repro.data.store import MANIFEST, Store, open_store, store_writer
+from fer_repro.data.yunet import named_detector
 from fer_repro.errors import UserError, nearest
 from fer_repro.terminal import progress
 
@@ -88,6 +90,25 @@ class ResizingVariantAdapter(Protocol):
         ...
 
 
+@runtime_checkable
+class FaceFindingAdapter(Protocol):
+    """An adapter of videos, in which a detector finds the faces."""
+
+    FINDS_FACES: bool
+
+    def convert(
+        self,
+        path: Path,
+        append: Callable[[np.ndarray], None],
+        expect: Callable[[int], None],
+        size: int,
+        variant: str,
+        detector: Detector | None,
+    ) -> Converted:
+        """Read the publisher's files as others do; ``detector`` None takes the cascades."""
+        ...
+
+
 def dataset_names() -> tuple[str, ...]:
     """The data sets that can be added: the files in ``data/datasets``."""
     folder = Path(__file__).parent / "datasets"
@@ -137,7 +158,9 @@ def official_of(name: str) -> Official | None:
     return adapter.VARIANTS[variant] if variant and isinstance(adapter, VariantAdapter) else adapter.OFFICIAL
 
 
-def add_dataset(name: str, path: Path, stores: Path, force: bool = False, size: int = 0) -> Store:
+def add_dataset(
+    name: str, path: Path, stores: Path, force: bool = False, size: int = 0, detector: str = ""
+) -> Store:
     """Check the publisher's files and convert them into ``stores/<name>``, whole or not at all.
 
     Args:
@@ -146,6 +169,8 @@ def add_dataset(name: str, path: Path, stores: Path, force: bool = False, size: 
         stores: the folder of all added sets.
         force: replace the set if it is there.
         size: side of the stored images; 0 leaves them as they are.
+        detector: what finds the faces of videos, see ``fer_repro.data.yunet.named_detector``; "" takes the
+            faces of ``faces.parquet`` in their folder, or the cascades.
 
     Raises:
         UserError: the files are not as expected, or the set is there already.
@@ -153,6 +178,9 @@ def add_dataset(name: str, path: Path, stores: Path, force: bool = False, size: 
     adapter = load_adapter(name)
     if size and not isinstance(adapter, ResizingAdapter):
         raise UserError(f"--size {size}: {name} stores its images as they are; leave it out")
+    if detector and not isinstance(adapter, FaceFindingAdapter):
+        raise UserError(f"--detector {detector}: no faces are searched for in {name}; leave it out")
+    finder = named_detector(detector) if detector else None
     classes = adapter.CLASSES or cast(PeopleAdapter, adapter).read_classes(path)
     with store_writer(stores / name, name, classes, force) as writer, ExitStack() as stack:
         steps: list[Callable[[int], None]] = []
@@ -166,7 +194,9 @@ def add_dataset(name: str, path: Path, stores: Path, force: bool = False, size: 
                 step(len(images))
 
         variant = name.partition("-")[2]
-        if isinstance(adapter, ResizingVariantAdapter):
+        if isinstance(adapter, FaceFindingAdapter):
+            converted = adapter.convert(path, append, expect, size, variant, finder)
+        elif isinstance(adapter, ResizingVariantAdapter):
             converted = adapter.convert(path, append, expect, size, variant)
         elif isinstance(adapter, ResizingAdapter):
             converted = adapter.convert(path, append, expect, size)

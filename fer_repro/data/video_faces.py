@@ -1,8 +1,9 @@
 """Videos become faces: equally spaced frames, one face of each, cut out by one policy; a video at a time.
 
 As in arXiv:2004.07676 (their code): 32 frames per video, boxes with its margin, the policy ``scale``. Theirs
-keeps the surest face of BlazeFace, here it is the largest of the cascades. A file ``faces.parquet`` in the
-data set's folder saves the search: the store of a set that was added holds one (see ``face_index``).
+keeps the surest face of BlazeFace, here it is the largest of the cascades or of another detector. A file
+``faces.parquet`` in the data set's folder saves the search: the store of a set that was added holds one (see
+``face_index``).
 """
 
 import hashlib
@@ -133,6 +134,12 @@ def convert_videos(
         raise UserError(
             f"{root / FACES}: holds faces of {known.frames} frames per video: expected {frames}; take it "
             "away to have them searched for"
+        )
+    if known is not None and detector is not None and known.detector != detector.name:
+        named = known.detector or "an unnamed detector"
+        raise UserError(
+            f"{root / FACES}: holds faces by {named}: expected {detector.name}; take "
+            "it away to have them searched for, or leave the detector out"
         )
     digests = _digests(root, videos, known)
     finder = detector or CascadeDetector()

@@ -106,10 +106,11 @@ def predict(
 
     outs = _outs(csv, json, parquet)
     inputs = list_inputs(list(paths))
-    _note_repetitions([item.as_posix() if isinstance(item, Path) else item.source for item in inputs])
+    sources = [item.as_posix() if isinstance(item, Path) else item.source for item in inputs]
+    _note_repetitions(sources)
     keep_existing(outs, force)
     if annotated is not None:
-        copies_of([item.as_posix() for item in inputs if isinstance(item, Path)], annotated, force)
+        copies_of(list(dict.fromkeys(sources)), annotated, force)
     (opened,) = _open([model], runtime, device, variant, colour, face_size)
     looking = Looking(detector, faces, boxes, batch_size, every, frames, window)
     keep = not outs or annotated is not None or "-" in (csv, json)
@@ -143,10 +144,11 @@ def _predicted(
     """Predict into files or memory; the table is empty where nobody asks for it."""
     from fer_repro.inference.journal import predict_to
     from fer_repro.inference.model import as_table
+    from fer_repro.inference.predictions import note_missing_faces
 
     chunks = predict_to(outs, model, inputs, looking, resume) if outs else model.stream(inputs, looking)
     rows: list[dict[str, Any]] = []
-    failed = _follow(chunks, rows if keep and not outs else None)
+    failed = _follow(note_missing_faces(chunks), rows if keep and not outs else None)
     table = _read_back(outs[0]) if outs and keep else as_table(rows, model.spec, {}, model.embeds)
     return table, failed
 

@@ -76,6 +76,7 @@ def _machine(root: Path) -> Iterator[Finding]:
         found = torch.cuda.get_device_name() if torch.cuda.is_available() else "none: networks run on the CPU"
         yield Finding("environment", "accelerator", "ok" if torch.cuda.is_available() else "absent", found)
     yield _cascades()
+    yield _yunet()
     free = shutil.disk_usage(root).free / 1e9
     state = "ok" if free >= LEAST_ROOM else "absent"
     yield Finding("environment", "disk", state, f"{free:.1f} GB free; training wants {LEAST_ROOM:g} or more")
@@ -89,6 +90,16 @@ def _cascades() -> Finding:
         return Finding("environment", "face detector", "ok", CascadeDetector().name)
     except UserError as error:
         return Finding("environment", "face detector", "missing", str(error))
+
+
+def _yunet() -> Finding:
+    from fer_repro.data.yunet import YUNET, named_detector
+    from fer_repro.errors import UserError
+
+    try:
+        return Finding("environment", YUNET, "ok", named_detector(YUNET).name)
+    except UserError as error:
+        return Finding("environment", YUNET, "absent", str(error))
 
 
 def _data(root: Path) -> Iterator[Finding]:

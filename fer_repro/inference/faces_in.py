@@ -17,6 +17,7 @@ from fer_repro.data.faces import (
     most_confident_face,
     plan_crop,
 )
+from fer_repro.data.yunet import CASCADE, YUNET, named_detector
 from fer_repro.errors import UserError, nearest
 from fer_repro.inference.spec import ModelSpec
 from fer_repro.spreadsheets import as_numbers
@@ -29,7 +30,7 @@ TIGHT = "tight"
 """In the column ``box`` of predictions: the boxes have no margin. Those of earlier versions had one."""
 Which = Literal["all", "largest", "surest"]
 SIDES = ("left", "top", "right", "bottom")
-TEXTS = dict.fromkeys(("source", "clip", "prediction", "note"), "str")
+TEXTS = dict.fromkeys(("source", "clip", "prediction", "trained_on", "note"), "str")
 INSIDE = 0.5  # of the area of a given box; detectors' boxes stick out at an image's edges
 
 
@@ -96,15 +97,17 @@ class FixedBox:
 
 
 def choose_detector(choice: "str | Detector") -> Detector:
-    """Turn a name into a detector: ``cascade``, ``none``, or ``left,top,right,bottom``; others stay.
+    """Turn a name into a detector: ``cascade``, ``yunet:FILE``, ``none`` or ``left,top,right,bottom``.
+
+    Objects that are detectors stay what they are.
 
     Raises:
         UserError: there is no such detector.
     """
     if not isinstance(choice, str):
         return choice
-    if choice == "cascade":
-        return CascadeDetector()
+    if choice == CASCADE or choice.partition(":")[0] == YUNET:
+        return named_detector(choice)
     if choice == "none":
         return WholePicture()
     numbers = choice.split(",")
@@ -119,9 +122,8 @@ def _unknown(choice: str) -> Detector:
 
 
 def _no_detector(choice: str) -> UserError:
-    return UserError(
-        f"detector is '{choice}'; {nearest(choice, ('cascade', 'none'))} or left,top,right,bottom in pixels"
-    )
+    names = nearest(choice, (CASCADE, YUNET, "none"))
+    return UserError(f"detector is '{choice}'; {names}; or yunet:FILE, or left,top,right,bottom in pixels")
 
 
 def _check_inside(box: Box, image: np.ndarray, name: str) -> None:

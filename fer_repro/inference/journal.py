@@ -130,6 +130,7 @@ def predict_to(
     """
     for out in outs:
         check_kind(out)
+    looking = looking.opened()
     journal = Journal(outs[0], stamp_of(model, inputs, looking), resume)
     whole = False
     try:
@@ -139,7 +140,7 @@ def predict_to(
             journal.add(chunk)
             yield chunk
         for out in outs:
-            write_rows(out, model.spec, journal.rows(), model.embeds)
+            write_rows(out, model.spec, journal.rows(), model.embeds, looking.finder)
         whole = True
     finally:
         journal.close(delete=whole)
@@ -177,7 +178,9 @@ def _state_of(item: Input) -> list[Any]:
     return [item.source, item.frame, item.clip, pixels.shape, hashlib.sha256(pixels.data).hexdigest()]
 
 
-def write_rows(out: Path, spec: ModelSpec, rows: Iterator[Row], embeds: bool = False) -> None:
+def write_rows(
+    out: Path, spec: ModelSpec, rows: Iterator[Row], embeds: bool = False, detector: str = ""
+) -> None:
     """Write rows in the kind that the name asks for, some thousand in memory at a time.
 
     Args:
@@ -185,10 +188,13 @@ def write_rows(out: Path, spec: ModelSpec, rows: Iterator[Row], embeds: bool = F
         spec: of the network.
         rows: of its table.
         embeds: the network has embeddings, see ``Model``.
+        detector: what found the faces; Parquet files keep it in their metadata.
     """
-    writers = {".csv": _write_csv, ".json": _write_json, ".parquet": _write_parquet}
     with atomic_write(out) as temporary:
-        writers[out.suffix](temporary, spec, rows, embeds)
+        if out.suffix == ".parquet":
+            _write_parquet(temporary, spec, rows, embeds, detector)
+        else:
+            {".csv": _write_csv, ".json": _write_json}[out.suffix](temporary, spec, rows, embeds)
 
 
 def _write_csv(path: Path, spec: ModelSpec, rows: Iterator[Row], embeds: bool) -> None:
@@ -208,7 +214,7 @@ def _write_json(path: Path, spec: ModelSpec, rows: Iterator[Row], embeds: bool) 
         file.write("\n]\n")
 
 
-def _write_parquet(path: Path, spec: ModelSpec, rows: Iterator[Row], embeds: bool) -> None:
+def _write_parquet(path: Path, spec: ModelSpec, rows: Iterator[Row], embeds: bool, detector: str) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -217,6 +223,7 @@ def _write_parquet(path: Path, spec: ModelSpec, rows: Iterator[Row], embeds: boo
     if embeds:  # where no picture of the part has a face it would be a column of nothing
         place = schema.get_field_index("embedding")
         schema = schema.set(place, pa.field("embedding", pa.list_(pa.float64())))
+    schema = schema.with_metadata({**(schema.metadata or {}), "detector": detector})
     with pq.ParquetWriter(path, schema) as writer:
         while True:
             table = as_table(part, spec, {}, embeds)

@@ -77,9 +77,8 @@ def detect_manipulation(
         )
     source = str(sources[0])
     if tables[0].empty:
-        raise UserError(
-            f"{source}: no face found in {len(found)} frames; detector='none' takes frames as they are"
-        )
+        where = f"{source}, {len(found)} frames" if len(found) > 1 else source
+        raise UserError(f"no face found in {where}; detector none takes frames as they are")
     logits = np.stack([table["forgery_logit"] for table in tables], axis=1)  # (F, M)
     columns = ["source", "frame", "left", "top", "right", "bottom", "box"]
     shown = tables[0][columns].assign(

@@ -1,7 +1,7 @@
 """A model that is ready to use: ``predict``, ``embed``, ``verify`` and ``detect_manipulation``."""
 
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,15 @@ class Looking:
                 raise UserError(f"{name} is {value!r}: expected a whole number from {lowest}")
         if self.faces:
             check_which(self.faces)
+
+    def opened(self) -> "Looking":
+        """The same with the detector itself for its name, so that it is opened once."""
+        return replace(self, detector=choose_detector(self.detector))
+
+    @property
+    def finder(self) -> str:
+        """What finds the faces: the detector's name with its settings, of YuNet with its file's SHA-256."""
+        return choose_detector(self.detector).name if self.boxes is None else "boxes of an earlier prediction"
 
 
 @dataclass(frozen=True)
@@ -110,17 +119,21 @@ class Model:
             else the network has: ``forgery_score``, ``weight_<region>``, ``clip`` and ``frame_weight``,
             ``embedding``; ``trained_on``, the network's data (if ``synthetic faces``, do not believe it about
             photographs); ``note``. An answer that is not finite leaves its row empty, with a note.
-            ``attrs["failed"]`` names inputs that could not be read or were not answered: source -> reason.
+            ``attrs["failed"]`` names inputs that could not be read or were not answered: source -> reason;
+            ``attrs["detector"]`` what found the faces, with its settings.
 
         Raises:
             UserError: there is nothing to look at, or an argument is wrong.
         """
         rows: list[dict[str, Any]] = []
         failed: dict[str, str] = {}
-        for chunk in self.stream(list_inputs(inputs), Looking(**looking)):
+        look = Looking(**looking).opened()
+        for chunk in self.stream(list_inputs(inputs), look):
             rows += chunk.rows
             failed |= {each.source: each.reason for each in chunk.failed}
-        return as_table(rows, self.spec, failed, self.embeds)
+        table = as_table(rows, self.spec, failed, self.embeds)
+        table.attrs["detector"] = look.finder
+        return table
 
     def stream(
         self,
@@ -164,7 +177,8 @@ class Model:
             raise UserError(reason)
         empty = table[table["face"] < 0]
         if len(empty):
-            raise UserError(f"{empty['source'].iloc[0]}: no face found; try detector none for cut-out faces")
+            source = empty["source"].iloc[0]
+            raise UserError(f"no face found in {source}; detector none takes faces that are cut out already")
         return np.stack(table["embedding"].tolist())
 
     def verify(self, a: Any, b: Any, **looking: Any) -> Verification:  # noqa: ANN401 - whatever a user has

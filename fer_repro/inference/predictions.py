@@ -1,5 +1,6 @@
 """From faces to rows of a table: batches and clips through a network, in the order of the pictures."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fer_repro.data.pictures import listed
 from fer_repro.errors import one_line
 from fer_repro.inference.backends import Backend
 from fer_repro.inference.faces_in import TIGHT, Face
@@ -95,6 +97,19 @@ def predict_rows(
         elif isinstance(event, Done):
             chunk.done.append(event.entry)
     yield close()
+
+
+def note_missing_faces(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    """Pass chunks on; name on stderr the inputs without any face when all are through."""
+    has_face: dict[str, bool] = {}
+    for chunk in chunks:
+        for row in chunk.rows:
+            has_face[row["source"]] = row["face"] >= 0 or has_face.get(row["source"], False)
+        yield chunk
+    without = [one_line(source) for source, found in has_face.items() if not found]
+    if without:
+        count = f"{len(without)} of {len(has_face)} inputs: " if len(without) > 1 else ""
+        print(f"no face found in {count}{listed(without)}", file=sys.stderr, flush=True)
 
 
 def unanswered(row: Row) -> Failed | None:

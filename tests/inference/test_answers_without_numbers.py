@@ -206,14 +206,27 @@ def test_an_image_without_a_face_is_not_a_network_without_embeddings(files, tmp_
         lambda: people.verify(blank, IMAGES[0]),
         lambda: people.embed([IMAGES[0], blank], detector="0,0,100,100"),
     ):
-        with pytest.raises(UserError, match=r"blank.png: no face found|array 0: box"):
+        with pytest.raises(UserError, match=r"no face found in .*blank.png|array 0: box"):
             call()
     done = CliRunner().invoke(app, ["compare-faces", blank, blank, "-m", str(files["adacos"])])
-    assert str(done.exception) == f"{blank}: no face found; try detector none for cut-out faces"
+    assert str(done.exception).startswith(f"no face found in {blank}; detector none takes")
     done = CliRunner().invoke(app, ["detect-manipulation", blank, "-m", str(files["efficientnet"])])
-    assert (done.exit_code, f"{blank}: no face found" in done.stderr) == (3, True)
+    assert (done.exit_code, f"no face found in {blank}" in done.stderr) == (3, True)
     with pytest.raises(UserError, match="rmn masked has no embeddings"):
         fer_repro.load(files["rmn"]).embed(blank)
+
+
+def test_predict_names_inputs_without_a_face(files, tmp_path):
+    for name in "ab":
+        Image.fromarray(BLANK).save(tmp_path / f"{name}.png")
+    call = ["predict", "-m", str(files["rmn"]), "--csv", str(tmp_path / "found.csv"), "--force"]
+    done = CliRunner().invoke(app, [*call, f"{tmp_path}/a.png"])
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (0, f"no face found in {tmp_path}/a.png")
+    done = CliRunner().invoke(app, [*call, f"{tmp_path}/a.png", f"{tmp_path}/b.png"])
+    expected = f"no face found in 2 of 2 inputs: {tmp_path}/a.png, {tmp_path}/b.png"
+    assert done.stderr.splitlines()[-1] == expected
+    done = CliRunner().invoke(app, [*call, f"{tmp_path}/a.png", "--detector", "none"])
+    assert "no face" not in done.stderr
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])

@@ -227,6 +227,8 @@ def test_doctor_tells_what_is_there(fer, monkeypatch, tmp_path):
     assert states["data", "prepared"]["told"].startswith("synthetic, synthetic_clips")
     assert states["models", "verification"]["told"].startswith("2;")
     assert states["environment", "face detector"]["state"] == "ok"
+    assert states["environment", "yunet"]["state"] == "absent"
+    assert "face_detection_yunet_2023mar.onnx" in states["environment", "yunet"]["told"]
     from fer_repro.inference import doctor
 
     monkeypatch.setattr(doctor, "NEEDED", (*doctor.NEEDED, "no-such-package"))

@@ -4,15 +4,17 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from films import write_film
 from PIL import Image
 
 import fer_repro
+from fer_repro.data.faces import Box
 from fer_repro.errors import UserError
 from fer_repro.inference.faces_in import read_table
 from fer_repro.inference.inputs import list_inputs
-from fer_repro.inference.journal import predict_to
+from fer_repro.inference.journal import predict_to, stamp_of
 from fer_repro.inference.model import Looking
 
 
@@ -100,3 +102,29 @@ def test_unknown_kinds_are_refused_before_anything_is_looked_at(rmn, album, tmp_
     with pytest.raises(UserError, match=r"out.xlsx: expected .csv or .json or .parquet"):
         finish(rmn, [tmp_path / "out.xlsx"], album, watched)
     assert watched.count == 0
+
+
+class Found:
+    """Finds a face, by a network whose file has this digest."""
+
+    def __init__(self, digest):
+        self.name = f"yunet sha256={digest}"
+
+    def detect(self, image):
+        return [Box(4, 4, 44, 44)]
+
+
+def test_another_detectors_file_is_another_call(rmn, album, tmp_path):
+    inputs = list_inputs(album)
+    one, same, other = (stamp_of(rmn, inputs, Looking(detector=Found(d))) for d in ("01", "01", "02"))
+    assert (one == same, one == other) == (True, False)
+
+
+def test_what_found_the_faces_is_kept(rmn, album, tmp_path):
+    out = tmp_path / "found.parquet"
+    list(predict_to([out], rmn, list_inputs(album), Looking(detector=Found("01"))))
+    assert pq.read_schema(out).metadata[b"detector"] == b"yunet sha256=01"
+    table = rmn.predict(album, detector=Found("01"))
+    assert table.attrs["detector"] == "yunet sha256=01"
+    again = rmn.predict(album, boxes=table, detector="none")
+    assert again.attrs["detector"] == "boxes of an earlier prediction"

@@ -61,7 +61,7 @@ def test_what_cannot_be_scored_is_told(members, rmn, tmp_path):
             return []
 
     picture = np.zeros((96, 96, 3), np.uint8)
-    with pytest.raises(UserError, match="no face found in 1 frames"):
+    with pytest.raises(UserError, match="no face found in array 0; detector none"):
         fer_repro.detect_manipulation(picture, members, detector=Nobody())
     with pytest.raises(UserError, match="rmn masked was trained for expression"):
         fer_repro.detect_manipulation(picture, [*members, rmn], detector="none")

@@ -23,6 +23,7 @@ import numpy as np
 
 from fer_repro.data.attachments import ConvertedFiles
 from fer_repro.data.audit import Official
+from fer_repro.data.faces import Detector
 from fer_repro.data.pictures import listed, subfolders, visible
 from fer_repro.data.video import FILMS
 from fer_repro.data.video_faces import CLASSES as REAL_OR_NOT
@@ -32,7 +33,7 @@ from fer_repro.errors import UserError
 CLASSES = REAL_OR_NOT
 OFFICIAL = Official({}, {}, "", {"clip": 590 + 300 + 5639})
 VARIANTS: dict[str, Official | None] = {f"{number}fpv": OFFICIAL for number in FEWER}
-RESIZES = True
+RESIZES = FINDS_FACES = True
 TERMS = "Celeb-DF is given out on request for non-commercial research: do not publish its videos again."
 LAYOUT = "Celeb-real/, YouTube-real/, Celeb-synthesis/ and List_of_testing_videos.txt"
 
@@ -52,6 +53,7 @@ def convert(
     expect: Callable[[int], None],
     size: int = 0,
     variant: str = "",
+    detector: Detector | None = None,
 ) -> ConvertedFiles:
     """Read the videos, part by part.
 
@@ -61,6 +63,7 @@ def convert(
         expect: not called: how many frames show a face is known at the end.
         size: side of the faces; 0 is 224.
         variant: a key of ``VARIANTS``.
+        detector: finds the faces; the cascades if left out.
 
     Raises:
         UserError: the folder is not laid out so, the list is not as expected, or no face is found.
@@ -76,7 +79,7 @@ def convert(
             left_out.append(clip)
             continue
         videos.append(_video(clip, file, split, original))
-    converted = convert_videos(path, videos, append, size, frames_of(variant))
+    converted = convert_videos(path, videos, append, size, frames_of(variant), detector)
     note = converted.note
     if left_out:
         note += (

@@ -23,6 +23,7 @@ import numpy as np
 
 from fer_repro.data.attachments import ConvertedFiles
 from fer_repro.data.audit import Official
+from fer_repro.data.faces import Detector
 from fer_repro.data.names import composed, is_listed_file
 from fer_repro.data.pictures import listed, subfolders, visible
 from fer_repro.data.video import FILMS
@@ -33,7 +34,7 @@ from fer_repro.errors import UserError, nearest
 CLASSES = REAL_OR_NOT
 OFFICIAL = None  # about 119,000 videos; no exact count is published
 VARIANTS: dict[str, Official | None] = {f"{number}fpv": None for number in FEWER}
-RESIZES = True
+RESIZES = FINDS_FACES = True
 TERMS = "DFDC is given out under its own licence for research on detection: do not publish its videos again."
 LAYOUT = "dfdc_train_part_N/metadata.json with the videos beside it, N from 0 to 49"
 
@@ -48,6 +49,7 @@ def convert(
     expect: Callable[[int], None],
     size: int = 0,
     variant: str = "",
+    detector: Detector | None = None,
 ) -> ConvertedFiles:
     """Read the videos of all folders that are there, in order of their numbers.
 
@@ -57,6 +59,7 @@ def convert(
         expect: not called: how many frames show a face is known at the end.
         size: side of the faces; 0 is 224.
         variant: a key of ``VARIANTS``.
+        detector: finds the faces; the cascades if left out.
 
     Raises:
         UserError: the folder is not laid out so, a list is not as expected, or no face is found.
@@ -68,7 +71,7 @@ def convert(
         missing += sorted(set(entries) - set(films))
         unlisted += sorted(set(films) - set(entries))
         videos += [_video(films[name], name, entries[name]) for name in sorted(set(entries) & set(films))]
-    converted = convert_videos(path, videos, append, size, frames_of(variant))
+    converted = convert_videos(path, videos, append, size, frames_of(variant), detector)
     note = converted.note
     if any(_number(folder) is None for folder in _folders(path)):
         note += " Folders without a number are split by this project: one in eight originals val, one test."

@@ -27,6 +27,7 @@ import numpy as np
 
 from fer_repro.data.attachments import ConvertedFiles
 from fer_repro.data.audit import Official
+from fer_repro.data.faces import Detector
 from fer_repro.data.names import check_links, is_listed_file
 from fer_repro.data.pictures import listed, subfolders, visible
 from fer_repro.data.samples import SPLITS
@@ -44,7 +45,7 @@ VARIANTS: dict[str, Official | None] = {
     for parts in product(("", *QUALITIES[1:]), ("", "authors"), ("", *(f"{n}fpv" for n in FEWER)))
     if any(parts)
 }
-RESIZES = True
+RESIZES = FINDS_FACES = True
 TERMS = (
     "FaceForensics++ is given out on request for non-commercial research: do not publish its videos again."
 )
@@ -63,6 +64,7 @@ def convert(
     expect: Callable[[int], None],
     size: int = 0,
     variant: str = "",
+    detector: Detector | None = None,
 ) -> ConvertedFiles:
     """Read the videos of one quality, originals first, then method by method.
 
@@ -72,6 +74,7 @@ def convert(
         expect: not called: how many frames show a face is known at the end.
         size: side of the faces; 0 is 224.
         variant: a key of ``VARIANTS``.
+        detector: finds the faces; the cascades if left out.
 
     Raises:
         UserError: the folder is not laid out so, a split is missing, or no face is found.
@@ -100,7 +103,7 @@ def convert(
                     factors={"source": source},
                 )
             )
-    converted = convert_videos(path, videos, append, size, frames_of(variant))
+    converted = convert_videos(path, videos, append, size, frames_of(variant), detector)
     return ConvertedFiles(
         converted.samples,
         converted.source,

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from miniature_videos import write_face_film
 
+from fer_repro.data import yunet
 from fer_repro.data.adding import add_dataset, examine, load_adapter
 from fer_repro.data.face_index import SCHEMA, read_face_index
 from fer_repro.data.faces import Box, CascadeDetector
@@ -130,6 +131,45 @@ def test_faces_that_are_known_are_not_searched_for(tmp_path, raw, monkeypatch):
     assert again.samples.equals(first.samples)
     with pytest.raises(UserError, match=r"faces\.parquet: holds faces of 5 frames per video: expected 10"):
         add(raw, tmp_path, "ffpp-10fpv", size=32)
+
+
+class Fixed:
+    """Finds one face at one place."""
+
+    name = "yunet sha256=0123 tight"
+
+    def __init__(self, *asked):
+        self.asked = asked
+
+    def detect(self, image):
+        return [Box(40, 20, 100, 100, 0.9)]
+
+
+def test_another_detector_is_kept_with_its_faces(tmp_path, raw, monkeypatch):
+    opened = []
+    monkeypatch.setattr(yunet, "YuNetDetector", lambda *asked: opened.append(asked) or Fixed())
+    monkeypatch.setenv("FER_REPRO_YUNET", "net.onnx")
+    for choice in ("yunet", "yunet:net.onnx"):
+        store = add(raw, tmp_path, "ffpp-1fpv", size=32, detector=choice, force=True)
+        assert "faces by yunet sha256=0123 tight" in store.manifest.note
+        assert read_face_index(store.folder / "faces.parquet").detector == Fixed.name
+        assert np.allclose(store.samples["score"], 0.9)
+    assert opened == [(Path("net.onnx"),)] * 2
+
+
+def test_faces_by_another_detector_are_not_taken_for_the_named_one(tmp_path, raw, monkeypatch):
+    shutil.copy(add(raw, tmp_path, "ffpp-1fpv", size=32).folder / "faces.parquet", raw)
+    monkeypatch.setattr(yunet, "YuNetDetector", Fixed)
+    with pytest.raises(
+        UserError, match=r"faces\.parquet: holds faces by haar .*: expected yunet sha256=0123"
+    ):
+        add(raw, tmp_path, "ffpp-1fpv", size=32, detector="yunet:net.onnx", force=True)
+    add(raw, tmp_path, "ffpp-1fpv", size=32, detector="cascade", force=True)
+
+
+def test_a_set_of_images_needs_no_detector(tmp_path):
+    with pytest.raises(UserError, match="--detector cascade: no faces are searched for in lfw; leave it out"):
+        add_dataset("lfw", tmp_path, tmp_path / "stores", detector="cascade")
 
 
 def rewrite(path, box, detector, change):
