@@ -1,9 +1,9 @@
 """How many faces do the detectors find on images of people, and how long does an image take?
 
-``python benchmarks/detectors.py YUNET PATH...`` prints a Markdown table with a row per PATH: a folder of images
-or videos, or ``fer2013.csv``. Of more than 300 images so many equally spaced ones are taken, of each video nine
-frames. Every image shows a person, so an image without a face is a miss. Milliseconds are medians of processor
-time, one thread.
+``python benchmarks/detectors.py YUNET PATH...`` prints a Markdown table with a row per PATH: a folder of
+images or videos, or ``fer2013.csv``. Of more than 300 images so many equally spaced ones are taken, of each
+video nine frames. Every image shows a person, so an image without a face is a miss. Milliseconds are medians
+of processor time, one thread.
 """
 
 import statistics

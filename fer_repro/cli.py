@@ -103,7 +103,8 @@ def data_add(
 
     if enable:
         _params(params)  # a mistake there is told before anything is converted
-    added = add_dataset(name, path, store, force, size, detector)
+    finder = detector or _finder(name, params)
+    added = add_dataset(name, path, store, force, size, finder)
     typer.echo(examine(added).text())
     if added.manifest.note:
         typer.echo(f"\nNote: {added.manifest.note}")
@@ -336,6 +337,17 @@ def _pipeline_sets(params: Path) -> dict[str, str]:
     from fer_repro.params import pipeline_datasets
 
     return pipeline_datasets(_params(params))
+
+
+def _finder(name: str, params: Path) -> str:
+    """Name what params.yaml wants to find the faces of videos; "" for the default and for other sets."""
+    from fer_repro.data.adding import FaceFindingAdapter, load_adapter
+    from fer_repro.data.yunet import CASCADE
+    from fer_repro.params import FINDER
+
+    if not isinstance(load_adapter(name), FaceFindingAdapter) or not params.exists():
+        return ""
+    return str(_params(params).get(FINDER, "")).removeprefix(CASCADE)
 
 
 def _params(params: Path) -> dict[str, Any]:

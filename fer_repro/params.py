@@ -9,6 +9,8 @@ from fer_repro.errors import UserError, nearest
 from fer_repro.files import atomic_write, read_yaml
 
 TOP_LEVEL = ("data", "evaluation", "full", "methods", "pipeline", "runtime", "seeds")
+FINDER = "detector"
+"""The optional key of params.yaml that names what finds the faces of videos that are added."""
 TASKS = ("faces", "clips", "pairs", "forgeries")
 """What the pipeline trains for: each task with data sets and methods of its own."""
 DEFAULT = "default"
@@ -23,7 +25,9 @@ def read_params(params_file: Path) -> dict[str, Any]:
         UserError: an unknown or missing top-level key, or one of the wrong kind.
     """
     params = read_yaml(params_file)
-    _check_keys(params, TOP_LEVEL, f"{params_file}")
+    _check_keys({key: value for key, value in params.items() if key != FINDER}, TOP_LEVEL, f"{params_file}")
+    if not isinstance(params.get(FINDER, ""), str):
+        raise UserError(f"{params_file}: {FINDER} is {params[FINDER]!r}: expected cascade or yunet:FILE")
     if not isinstance(params["seeds"], list) or not params["seeds"]:
         raise UserError(
             f"{params_file}: seeds is {params['seeds']!r}: expected a list with at least one entry"

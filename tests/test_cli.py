@@ -65,21 +65,30 @@ def test_add_doctor_list(fer, project):
     assert "synthetic" in out
 
 
-def test_the_next_step_fits_params_yaml(fer, project):
-    params = project / "params.yaml"
-    without = "".join(
-        line for line in params.read_text().splitlines(True) if "stores/fer2013/manifest.json" not in line
-    )
-    params.write_text(without)
+def test_the_next_step_is_the_exact_edit(fer, project):
     _, out, _ = fer("data", "add", "fer2013", "../raw/fer2013.csv")
-    line = out.rstrip().splitlines()[-1]
-    assert line == "  fer2013: stores/fer2013/manifest.json"
-    params.write_text(without.replace("datasets:\n", f"datasets:\n    {line}\n", 1))
-    _, out, _ = fer("data", "add", "fer2013", "../raw/fer2013.csv", "--force")
-    assert out.rstrip().splitlines()[-1] == "Next: dvc repro"
-    _, out, _ = fer("data", "list")
-    assert re.search(r"^fer2013 +in the pipeline  35 samples", out, re.MULTILINE)
-    assert re.search(r"^synthetic_forgeries +in the pipeline  part of", out, re.MULTILINE)
+    assert out.endswith(
+        "Next: in params.yaml add\n  under pipeline.datasets:\n    fer2013: stores/fer2013/manifest.json\n"
+        "  under pipeline.faces.datasets:\n    - fer2013\n"
+        "(with --enable this command does it), then run: dvc repro\n"
+    )
+    before = (project / "params.yaml").read_text()
+    _, out, _ = fer("data", "add", "fer2013", "../raw/fer2013.csv", "--force", "--enable")
+    assert out.endswith("params.yaml: added to pipeline.faces\nNext: dvc repro\n")
+    made = (project / "params.yaml").read_text()
+    assert made.count("\n") == before.count("\n") + 2
+    assert "    fer2013: stores/fer2013/manifest.json\n  faces:" in made
+    assert "    - synthetic\n    - fer2013\n    methods:" in made
+    for further in ((), ("--enable",)):
+        _, out, _ = fer("data", "add", "fer2013", "../raw/fer2013.csv", "--force", *further)
+        assert out.rstrip().splitlines()[-1] == "Next: dvc repro"
+
+
+def test_a_mistake_in_params_is_told_before_anything_is_added(fer, project):
+    (project / "params.yaml").write_text("seeds: []\n")
+    code, _, err = fer("data", "add", "fer2013", "../raw/fer2013.csv", "--enable")
+    assert (code, "params.yaml" in err) == (2, True)
+    assert not (project / "stores").exists()
 
 
 def test_doctor_is_content_with_an_official_set(fer, project, monkeypatch):
@@ -444,3 +453,17 @@ def test_mistakes_are_told_before_heavy_imports(project, setting, said, loads):
     )
     assert said in done.stderr
     assert done.stdout.split() == (["torch"] if loads else [])
+
+
+def test_params_name_what_finds_the_faces_of_videos(fer, project):
+    params = project / "params.yaml"
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    assert "\ndetector: cascade\n" in text
+    params.write_text(text.replace("detector: cascade", "detector: yunet:none.onnx"), encoding="utf-8")
+    code, _, err = fer("data", "add", "ffpp", "../raw")
+    assert code == 2
+    assert "none.onnx: no such file; expected YuNet's network" in err
+    assert fer("data", "add", "fer2013", "../raw/fer2013.csv", "--force")[0] == 0  # no faces are searched for
+    params.write_text(text.replace("detector: cascade", "detector: [yunet]"), encoding="utf-8")
+    code, _, err = fer("data", "add", "ffpp", "../raw")
+    assert (code, "detector is ['yunet']: expected cascade or yunet:FILE" in err) == (2, True)
