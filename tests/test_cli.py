@@ -82,6 +82,9 @@ def test_the_next_step_is_the_exact_edit(fer, project):
     for further in ((), ("--enable",)):
         _, out, _ = fer("data", "add", "fer2013", "../raw/fer2013.csv", "--force", *further)
         assert out.rstrip().splitlines()[-1] == "Next: dvc repro"
+    _, out, _ = fer("data", "list")
+    assert re.search(r"^fer2013 +in the pipeline  35 samples", out, re.MULTILINE)
+    assert re.search(r"^synthetic_forgeries +in the pipeline  part of", out, re.MULTILINE)
 
 
 def test_a_mistake_in_params_is_told_before_anything_is_added(fer, project):
