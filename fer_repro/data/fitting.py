@@ -1,7 +1,7 @@
 """Which tasks of the pipeline a set that was added fits, or why nothing can be trained on it."""
 
 from fer_repro.data.identification import identification_table
-from fer_repro.data.pairs import has_pairs, open_pairs
+from fer_repro.data.pairs import has_pairs, open_pairs, people_in
 from fer_repro.data.samples import SPLITS
 from fer_repro.data.store import Store
 from fer_repro.data.video_faces import CLASSES as REAL_OR_MANIPULATED
@@ -48,7 +48,8 @@ def untrainable(store: Store) -> str:
 
 
 def _unpaired(store: Store, name: str) -> str:
-    if open_pairs(store).empty:
+    pairs = open_pairs(store)
+    if pairs.empty:
         return f"{name} has no pairs to test on: expected a list of them, or more people to draw one of."
     try:
         table, _ = identification_table(store.samples)
@@ -56,4 +57,12 @@ def _unpaired(store: Store, name: str) -> str:
         return f"{name} has too few people beside those of its pairs to learn from: {error}."
     if not (table["split"] == "val").any():
         return f"{name} has nobody with three images beside the people of its pairs: val needs one of three."
+    learnt = set(table["subject"])
+    lists = {str(kind): part for kind, part in pairs.groupby("list", sort=False)}
+    known = {kind: bool(learnt & set(people_in(part, store.samples))) for kind, part in lists.items()}
+    tested = next((lists[kind] for kind in lists if not known[kind]), None)
+    if tested is None:
+        return f"{name} has only pairs of people to learn from: expected a list of others."
+    if not tested["fold"].any() and not any(known.values()):
+        return f"{name} has pairs without folds, and none of other people to take a threshold from."
     return ""

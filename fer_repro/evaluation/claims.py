@@ -141,6 +141,10 @@ class Claims:
     conditions: Mapping[str, Conditions]
     data_sets: Mapping[str, DataSet]
 
+    def data_set(self, name: str) -> DataSet:
+        """Give a data set in words: one that no claim names, as people's own, goes by its name."""
+        return self.data_sets.get(name, DataSet(name, f"collected: fer-repro data add {name} PATH"))
+
 
 def read_claims(path: Path | str = "published/claims.yaml") -> Claims:
     """Read and check ``claims.yaml``.

@@ -42,7 +42,7 @@ def _data(claims: Claims, claim: Claim, place: Place) -> tuple[str, ...]:
     papers = [one.place for one in claim.where if one.place.dataset == place.dataset]
     if any(place.protocol == one.protocol and place.metric == one.metric for one in papers):
         return ()
-    words = claims.data_sets[place.dataset].words
+    words = claims.data_set(place.dataset).words
     return (f"{words} by protocol {place.protocol}",) if papers else (words,)
 
 

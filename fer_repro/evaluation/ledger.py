@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from fer_repro.evaluation.power import MANY_SEEDS, detectable, more_seeds, power
 from fer_repro.evaluation.statistics import holm
 from fer_repro.evaluation.verdicts import RULES, WIDEST, Case, decide
 from fer_repro.files import atomic_write
+from fer_repro.recipes import is_synthetic
 
 COLUMNS = (
     "claim", "method", "kind", "statement", "arm", "against", "dataset", "data", "protocol", "metric",
@@ -26,6 +27,8 @@ COLUMNS = (
     "detectable", "more_seeds", "verdict", "rule", "reason", "line", "note", "access",
 )  # fmt: skip
 
+PARTS = ("clean", "occlusion", "pose_30", "pose_45")
+"""Protocols that test a part of a test set."""
 NOT_ATTEMPTED = "not attempted"
 _PLACE = ("claim", "dataset", "protocol", "metric")
 _NUMBERS = (
@@ -151,7 +154,29 @@ def read_tested(path: Path | str) -> pd.DataFrame:
 def _places(claim: Claim, evidence: Sequence[Evidence]) -> list[Published]:
     """The paper's places, and the stand-ins that were tested; the paper's size does not hold there."""
     tested = [place for place in claim.stand_ins if _find(claim, place, evidence) is not None]
+    tested += _collected(claim, evidence)
     return [*claim.where, *(Published(place, None, "") for place in tested)]
+
+
+def _collected(claim: Claim, evidence: Sequence[Evidence]) -> list[Place]:
+    """Let any collected set stand in that the claim does not name: tested like a stand-in, on the same part.
+
+    A hard part of a test set stands in for the same part alone, a whole test set for a whole one.
+    """
+    known = [*(one.place for one in claim.where), *claim.stand_ins]
+    named = {place.dataset for place in known if _find(claim, place, evidence) is not None}
+    places: dict[tuple[str, str], Place] = {}
+    for found in evidence:
+        if found.method != claim.method or is_synthetic(found.dataset) or found.dataset in named:
+            continue
+        for model in claim.stand_ins:
+            part = found.protocol in PARTS or model.protocol in PARTS
+            if found.metric != model.metric or (part and found.protocol != model.protocol):
+                continue
+            place = replace(model, dataset=found.dataset, protocol=found.protocol)
+            if _find(claim, place, evidence) is not None:
+                places.setdefault((place.dataset, place.metric), place)
+    return list(places.values())
 
 
 def _find(claim: Claim, place: Place, evidence: Sequence[Evidence]) -> Evidence | None:
@@ -196,7 +221,7 @@ def _row(claims: Claims, entry: _Entry, p: float, confidence: float) -> dict[str
     claim, place, size = entry.claim, entry.published.place, entry.published.size
     rule = decide(_case(entry, p, confidence))
     verdict, reason = RULES[rule]
-    data = claims.data_sets[place.dataset]
+    data = claims.data_set(place.dataset)
     row: dict[str, Any] = {
         "claim": claim.id, "method": claim.method, "kind": claim.kind, "statement": claim.statement,
         "arm": claim.arm, "against": " | ".join(claim.against), "dataset": place.dataset, "data": data.words,

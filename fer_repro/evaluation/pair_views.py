@@ -74,7 +74,7 @@ def cause_bars(runs: Sequence[PairRun], samples: pd.DataFrame) -> pd.DataFrame:
     if set(LOOKS) <= set(samples):
         alike = (one[list(LOOKS)] == two[list(LOOKS)]).all(axis=1).to_numpy()
         groups |= {"different,\nlookalikes": ~same & alike, "different,\nothers": ~same & ~alike}
-    if not _labels_are_people(samples):
+    if samples["label"].nunique() > 1 and not _labels_are_people(samples):
         face = (one["label"] == two["label"]).to_numpy()
         groups |= {"same, one\nexpression": same & face, "same, two\nexpressions": same & ~face}
     if "yaw" in samples:
@@ -102,7 +102,7 @@ def _bars(runs: Sequence[PairRun], groups: dict[str, np.ndarray]) -> pd.DataFram
 
 def _labels_are_people(samples: pd.DataFrame) -> bool:
     """Say whether labels tell no more than who is shown, as in sets of identities."""
-    return bool(samples.groupby("subject")["label"].nunique().max() <= 1)
+    return "subject" in samples and bool(samples.groupby("subject")["label"].nunique().max() <= 1)
 
 
 def embedded_groups(rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, list[str]]:

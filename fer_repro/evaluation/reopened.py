@@ -23,7 +23,7 @@ from fer_repro.methods.method import Method, load_method
 from fer_repro.sections import read_section
 from fer_repro.training.checkpoint import check_finite
 
-WEIGHTS = "weights.safetensors"
+WEIGHTS, FIRST_FOLD = "weights.safetensors", "weights_fold1.safetensors"
 Compute = Callable[[nn.Module, Tensor], Mapping[str, Tensor] | None]
 
 
@@ -56,7 +56,9 @@ class Reopened:
 
 
 def reopen(folder: Path | str, store: Store) -> Reopened:
-    """Rebuild the network of a run and load its weights.
+    """Rebuild the network of a run and load its weights; of a run in folds those of the first.
+
+    The split of a set with folds is that of its first fold, so nobody of its test part was learnt from.
 
     Args:
         folder: of one seed and arm.
@@ -76,7 +78,7 @@ def reopen(folder: Path | str, store: Store) -> Reopened:
     if (folder / PAIR_SCORES).is_file():
         table, classes = identification_table(store.samples)
     network = method.build_model(arm, options, len(classes), pretrained=False)
-    path = folder / WEIGHTS
+    path = folder / (FIRST_FOLD if config["data"].get("folds") else WEIGHTS)
     try:
         network.load_state_dict(load_file(path))
     except FileNotFoundError:

@@ -93,11 +93,12 @@ def gather(root: Path, home: str = ".") -> Page:
     """
     params_file = root / "params.yaml"
     params = read_params(params_file)
+    runs = pipeline_runs(params)
     page = Page(
         root=root,
         datasets=list(pipeline_datasets(params)),
         methods=pipeline_methods(params),
-        trained=pipeline_runs(params),
+        trained=runs,
         seeds=list(params["seeds"]),
         arms={str(name): list(method_arms(params_file, name)) for name in pipeline_methods(params)},
         confidence=float(params["evaluation"]["confidence"]),

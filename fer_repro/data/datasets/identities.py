@@ -3,7 +3,8 @@
 The list is ``pairs.txt`` (as LFW's) or ``pairs.csv`` (first,second,same,fold) in the folder; both forms are
 described in ``fer_repro/data/pairs.py``. Without one, folds that share no person are drawn: ten, or as many
 as there are people for; of every second person where these are enough for two folds, so that a network can
-learn from the others, else of all.
+learn from the others, else of all. Beside a list without folds pairs of the other people are drawn, too, as
+the list ``val``: a threshold comes from pairs that are not tested.
 
 Several such sets can be kept side by side, as ``identities-orl`` or any other word behind the hyphen.
 
@@ -71,6 +72,8 @@ def convert(
     pairs = _draw(samples) if file is None else read_pairs(file, "pairs", samples)
     tested = set(people_in(pairs, samples))
     pictures = _split(pictures, tested)
+    if file is not None and not pairs["fold"].any():
+        pairs = _with_threshold_pairs(pairs, samples[~samples["subject"].isin(tested)])
     converted = convert_pictures(folder, pictures, append, expect, size)
     source = {} if file is None else {f"list {file.name}": file_sha256(file)}
     note = _note(file, pairs, samples)
@@ -96,6 +99,14 @@ def _draw(samples: pd.DataFrame) -> pd.DataFrame:
     return draw_pairs(samples[samples["subject"].isin(tested)], folds, PER_FOLD)
 
 
+def _with_threshold_pairs(pairs: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Draw pairs of the people to learn from, too: a list without folds takes its threshold from them."""
+    if (others["subject"].value_counts() > 1).sum() < 2 * 2:  # two people for each of the two folds
+        return pairs
+    drawn = draw_pairs(others, 2, PER_FOLD).assign(list="val", fold=0)
+    return pd.concat([pairs, drawn], ignore_index=True)
+
+
 def _split(pictures: Sequence[Picture], tested: set[str]) -> list[Picture]:
     return [replace(picture, split="test" if picture.subject in tested else "train") for picture in pictures]
 
@@ -114,6 +125,10 @@ def _note(file: Path | None, pairs: pd.DataFrame, samples: pd.DataFrame) -> str:
             notes.append("Every second person is tested, the others are there to learn from.")
         else:
             notes.append("All people with two images are tested: there are too few to learn from others.")
+    elif "val" in set(pairs["list"]) and file is not None:
+        notes.append(
+            "The list has no folds: pairs of the other people were drawn (seed 0) for the threshold."
+        )
     crossing = crossing_folds(pairs, samples)
     if crossing:
         notes.append(
