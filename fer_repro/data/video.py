@@ -1,5 +1,6 @@
 """Frames of a video, equally spaced, one in memory at a time."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ FILMS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 WHOLE = 0.9  # a video with a smaller share of what its tables list is cut off
 AGAIN = 1000  # calls in a row that give no frame end a video; each may stand for a damaged one
 MOST_FRAMES = 1 << 31
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what is wrong with a video is said here
 
 
 def frame_positions(count: int, wanted: int) -> np.ndarray:

@@ -173,3 +173,11 @@ def test_real_clips_decode():
     assert shapes["004"] == [(0, (720, 1280, 3)), (154, (720, 1280, 3)), (308, (720, 1280, 3))]
     assert shapes["brtujopkby"][-1] == (299, (1920, 1080, 3))  # upright
     assert shapes["519_515"][-1] == (750, (480, 640, 3))
+
+
+def test_only_this_project_speaks_of_a_damaged_video(tmp_path, capfd):
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(np.random.default_rng(0).bytes(2000))
+    with pytest.raises(UserError, match="not readable as a video"):
+        map_frames(path, 2, lambda at, frame: at)
+    assert capfd.readouterr().err == ""
