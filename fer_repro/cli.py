@@ -219,6 +219,8 @@ def evaluate(
 ) -> None:
     """Compare the arms of trained runs over seeds and test samples; writes results/DATASET/METHOD.
 
+    Prints means over seeds and their standard deviations (sd); results/ has intervals and all other measures.
+
     Example: fer-repro evaluate rmn synthetic --seed 0 --seed 1 --seed 2
     """
     from fer_repro.evaluation.summary import evaluate_runs, main_rows, write_results
@@ -230,9 +232,7 @@ def evaluate(
     keep_results(folder, found.rows, force)
     write_results(folder, found)
     table = main_rows(found)
-    print_table(
-        table.columns.tolist(), table.to_numpy().tolist(), right=("mean", "seeds", "deviation over seeds")
-    )
+    print_table(table.columns.tolist(), table.to_numpy().tolist(), right=("mean", "seeds", "sd over seeds"))
     typer.echo(f"Written: {folder}")
 
 

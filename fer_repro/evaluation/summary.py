@@ -156,7 +156,7 @@ def main_rows(evaluation: Evaluation) -> pd.DataFrame:
             "mean": means["value"].map("{:.2f}".format),
             "unit": means["unit"],
             "seeds": means["runs"].astype(str),
-            "deviation over seeds": deviations.map("{:.2f}".format).where(deviations.notna(), ""),
+            "sd over seeds": deviations.map("{:.2f}".format).where(deviations.notna(), ""),
         }
     ).fillna("")
 
