@@ -94,6 +94,8 @@ def predict(
     Without --csv, --json, --parquet or --annotate a table is printed: file, face, answer and confidence of
     each face; --wide prints all columns, as files have them. A killed call continues.
 
+    What the network was trained on is said on stderr, in the column trained_on and in annotated copies.
+
     Exit code 0: all done. 3: some inputs could not be read, or the network's answer was no finite number;
     they are named on stderr, all others are done.
 
