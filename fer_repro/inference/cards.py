@@ -13,7 +13,7 @@ from fer_repro.inference import measured
 from fer_repro.inference.runs import read_run_facts
 from fer_repro.inference.spec import ModelSpec
 from fer_repro.inference.start_weights import StartWeights, start_weights
-from fer_repro.inference.trained_on import SYNTHETIC
+from fer_repro.inference.trained_on import SYNTHETIC_FACES
 from fer_repro.methods.method import load_method
 from fer_repro.report.tables import markdown_text
 
@@ -153,14 +153,14 @@ def _training(spec: ModelSpec, run: Path | None) -> dict[str, Any]:
 
 
 def _data_licence(spec: ModelSpec) -> str:
-    if spec.trained_on == SYNTHETIC:
+    if spec.trained_on == SYNTHETIC_FACES:
         return NO_REAL_PERSON
     return load_adapter(spec.dataset).TERMS if is_addable(spec.dataset) else "unknown: ask who trained it"
 
 
 def _weights_licence(spec: ModelSpec) -> str:
     if spec.official is None:
-        bound = "" if spec.trained_on == SYNTHETIC else "; the terms of the data bind them, too"
+        bound = "" if spec.trained_on == SYNTHETIC_FACES else "; the terms of the data bind them, too"
         return f"{CODE_LICENCE} as far as this project can grant it{bound}"
     papers = read_yaml(PAPERS) if PAPERS.is_file() else {}
     licence = papers.get(spec.method, {}).get("licence", {"code": "unknown", "weights": "unknown"})
@@ -200,7 +200,7 @@ def _text(spec: ModelSpec, facts: dict[str, Any]) -> str:
 
 
 def _first_limit(spec: ModelSpec) -> tuple[str, ...]:
-    return (SYNTHETIC_LIMIT,) if spec.trained_on == SYNTHETIC else ()
+    return (SYNTHETIC_LIMIT,) if spec.trained_on == SYNTHETIC_FACES else ()
 
 
 def _pairs(values: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from fer_repro.errors import UserError, one_line
 from fer_repro.inference.catalogue import FILES, PLACES, Listed, list_models
-from fer_repro.inference.trained_on import SYNTHETIC, is_unknown
+from fer_repro.inference.trained_on import SYNTHETIC_FACES, is_unknown
 
 _EXAMPLES = {
     "expression": "rmn synthetic",
@@ -25,7 +25,7 @@ OWN, OTHER = range(2)
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenModels:
     """The networks that are taken, and why.
 
     Attributes:
@@ -55,7 +55,7 @@ class _Candidate(NamedTuple):
     accuracy: float | None
 
 
-def choose_models(task: str = "expression", root: Path = Path()) -> Choice:
+def choose_models(task: str = "expression", root: Path = Path()) -> ChosenModels:
     """Choose networks of single images.
 
     Args:
@@ -73,7 +73,7 @@ def choose_models(task: str = "expression", root: Path = Path()) -> Choice:
             "with --model"
         )
     if len(left) == 1:
-        return Choice(left[0].paths, f"the only one for {task}")
+        return ChosenModels(left[0].paths, f"the only one for {task}")
     reasons = []
     for key, word in _RULES:
         best = min(map(key, left))
@@ -83,7 +83,7 @@ def choose_models(task: str = "expression", root: Path = Path()) -> Choice:
         left = kept
     if len(left) > 1:
         reasons.append(f"first by name of {len(left)}")
-    return Choice(left[0].paths, "; ".join(reasons))
+    return ChosenModels(left[0].paths, "; ".join(reasons))
 
 
 def _candidates(models: list[Listed]) -> Iterator[_Candidate]:
@@ -107,7 +107,7 @@ def _candidates(models: list[Listed]) -> Iterator[_Candidate]:
 
 
 def _rank(data: str) -> int:
-    return RENDERED if data == SYNTHETIC else UNSURE if is_unknown(data) else REAL
+    return RENDERED if data == SYNTHETIC_FACES else UNSURE if is_unknown(data) else REAL
 
 
 def _accuracy(members: list[Listed]) -> float | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from fer_repro.data.adding import is_addable
 from fer_repro.recipes import is_synthetic
 
-SYNTHETIC, PUBLISHED, UNKNOWN = "synthetic faces", "as published", "unknown"
+SYNTHETIC_FACES, AS_PUBLISHED, UNKNOWN_DATA = "synthetic faces", "as published", "unknown"
 _NO_NAME = ("", "none", "unknown")
 
 
@@ -27,15 +27,15 @@ def trained_on(dataset: str, official: bool = False) -> str:
         whose data no file names, or ``unknown``, with the name of a set that no adapter here reads.
     """
     if is_synthetic(dataset):
-        return SYNTHETIC
+        return SYNTHETIC_FACES
     if dataset in _NO_NAME:
-        return PUBLISHED if official else UNKNOWN
-    return dataset if is_addable(dataset) else f"{UNKNOWN} ({dataset})"
+        return AS_PUBLISHED if official else UNKNOWN_DATA
+    return dataset if is_addable(dataset) else f"{UNKNOWN_DATA} ({dataset})"
 
 
 def is_unknown(data: str) -> bool:
     """Whether ``trained_on`` could not tell."""
-    return data.startswith(UNKNOWN)
+    return data.startswith(UNKNOWN_DATA)
 
 
 def warning_of(networks: Iterable[tuple[str, str]]) -> str:
@@ -48,7 +48,7 @@ def warning_of(networks: Iterable[tuple[str, str]]) -> str:
         One line; "" where nothing is to be said.
     """
     pairs = list(networks)
-    synthetic = [name for name, data in pairs if data == SYNTHETIC]
+    synthetic = [name for name, data in pairs if data == SYNTHETIC_FACES]
     unknown = [f"{name} was trained on {data} data" for name, data in pairs if is_unknown(data)]
     said = list(dict.fromkeys(unknown))
     if synthetic:
@@ -69,6 +69,6 @@ def caption_of(data: Iterable[str]) -> str:
         data: ``trained_on`` of the networks.
     """
     found = set(data)
-    if SYNTHETIC in found:
-        return f"trained on {SYNTHETIC}"
+    if SYNTHETIC_FACES in found:
+        return f"trained on {SYNTHETIC_FACES}"
     return "trained on unknown data" if any(map(is_unknown, found)) else ""
