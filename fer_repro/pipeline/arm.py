@@ -38,7 +38,7 @@ def task_of(method: Method, store: Store) -> Task:
         UserError: the method has no such task.
     """
     task: Task = "expression"
-    if has_pairs(store) and "verification" in method.tasks:
+    if has_pairs(store) and ("verification" in method.tasks or _classes_are_people(store)):
         task = "verification"
     elif store.classes == FORGERY_CLASSES:
         task = "manipulation"
@@ -48,6 +48,10 @@ def task_of(method: Method, store: Store) -> Task:
             f"{' and '.join(method.tasks)}"
         )
     return task
+
+
+def _classes_are_people(store: Store) -> bool:
+    return bool(store.samples.groupby("label")["subject"].nunique().max() == 1)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from miniature_people import make_lfw
 from safetensors.torch import load_file
 
 from fer_repro.config import load_config
+from fer_repro.data.adding import add_dataset
 from fer_repro.data.loading import open_split
 from fer_repro.data.prepare import prepare_dataset
 from fer_repro.data.store import open_store, write_store
@@ -223,6 +225,16 @@ def test_a_method_is_refused_on_data_of_another_task(prepared, tmp_path):
         task_of(load_method("rmn"), open_store(prepared / "synthetic_forgeries"))
     assert task_of(load_method("efficientnet"), fold_store(tmp_path)) == "expression"
     assert task_of(load_method("rmn"), open_store(prepared / "synthetic_pairs")) == "expression"
+
+
+def test_people_are_no_expressions(tmp_path):
+    """A set of identities has a class for each person: only methods that verify train on it."""
+    make_lfw(tmp_path / "raw")
+    store = add_dataset("lfw", tmp_path / "raw", tmp_path / "stores")
+    for name in ("rmn", "ran", "fan", "efficientnet"):
+        with pytest.raises(UserError, match=f"'lfw' is for verification, method {name} for"):
+            task_of(load_method(name), store)
+    assert task_of(load_method("adacos"), store) == "verification"
 
 
 def test_lists_that_show_learnt_people_give_thresholds_at_most(prepared):

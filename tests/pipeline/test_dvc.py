@@ -24,6 +24,7 @@ PLUMBING = {
     "fer_repro.git",
     "fer_repro.config",
     "fer_repro.params",
+    "fer_repro.recipes",
     "fer_repro.sections",
     "fer_repro.spreadsheets",
     "fer_repro.terminal",
