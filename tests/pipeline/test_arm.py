@@ -1,6 +1,7 @@
 """Each task through one run: what is learnt, what is tested, which files come out."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -24,6 +25,7 @@ from fer_repro.errors import UserError
 from fer_repro.evaluation.pair_scores import read_pair_scores
 from fer_repro.evaluation.predict import read_predictions
 from fer_repro.methods.method import load_method
+from fer_repro.params import enable_dataset
 from fer_repro.pipeline.arm import Arm, task_of
 from fer_repro.pipeline.outcome import metric_line, pairs_to_score
 from fer_repro.pipeline.run import train_run
@@ -263,9 +265,8 @@ def test_votes_are_learnt_where_the_data_set_has_them(tmp_path):
 def test_two_processes_make_the_files_of_one(tmp_path):
     """Through the command, as a user starts it."""
     store = fold_store(tmp_path / "store", "folder")
-    params = tmp_path / "params.yaml"
-    line = f"folder: {store.folder / 'manifest.json'}"
-    params.write_text(PARAMS.read_text().replace("synthetic: data/synthetic/manifest.json", line))
+    params = Path(shutil.copy(PARAMS, tmp_path))
+    enable_dataset(params, "folder", ["faces"], str(store.folder / "manifest.json"))
     words = ("train", "rmn", "folder", "--recipe", "synthetic", "--smoke", "-s", "recipe.image_size=32")
     # Adam's first steps would turn rounding into signs
     words = (*words, "-s", "recipe.optimiser.name=sgd", "--params", str(params))
