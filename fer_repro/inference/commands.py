@@ -91,8 +91,8 @@ def predict(
     Each PATH gives all its files, also those that another one named: an image named twice has its rows twice.
     Files of a folder or glob are sorted with the numbers in their names by value.
 
-    Without --csv, --json, --parquet or --annotate a table is printed: file, face, answer and confidence of
-    each face; --wide prints all columns, as files have them. A killed call continues.
+    Without --csv, --json, --parquet or --annotate a table is printed: file, face, answer, confidence and the
+    network's training data; --wide prints all columns, as files have them. A killed call continues.
 
     What the network was trained on is said on stderr, in the column trained_on and in annotated copies.
 
@@ -231,7 +231,7 @@ def compare_faces(
         return
     answers = {None: "no threshold was measured", True: "one person", False: "two people"}
     threshold = "" if found.threshold is None else f" (threshold {found.threshold:.3f})"
-    print(f"cosine {found.score:.3f}{threshold}: {answers[found.same]}")
+    print(f"cosine {found.score:.3f}{threshold}: {answers[found.same]} (trained on {found.trained_on})")
 
 
 def detect_manipulation(
@@ -278,7 +278,8 @@ def detect_manipulation(
         print(json.dumps(shown))
     for each in [] if as_json else found:
         word = "manipulated" if each.manipulated else "real"
-        print(f"{each.score:.4f}  {word:12} {len(each.frames)} frames  {each.source}")
+        told = f"{each.score:.4f}  {word:12} {len(each.frames)} frames  {each.source}"
+        print(f"{told}  (trained on {each.trained_on})")
     raise typer.Exit(_report(failed))
 
 

@@ -263,7 +263,9 @@ def all_columns(table: pd.DataFrame) -> str:
 
 
 def main_columns(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Choose what fits a terminal: file, face, answer, confidence, and frames and notes where there are any.
+    """Choose what fits a terminal: file, face, answer, confidence, what the network was trained on.
+
+    Frames and notes stand where there are any.
 
     Returns:
         Headings, and a row of cells per face.
@@ -272,13 +274,14 @@ def main_columns(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     answers = next(name for name in ("prediction", "forgery_score", "embedding") if name in table)
     sure = "confidence" in table
     headings = ["file", *(["frame"] if framed else []), "face", ANSWERS[answers]]
-    headings += [*(["confidence"] if sure else []), *(["note"] if noted else [])]
+    headings += [*(["confidence"] if sure else []), "trained on", *(["note"] if noted else [])]
     rows = []
     for row in table.to_dict("records"):
         cells = [one_line(_near(str(row["source"])))]
         cells += ["" if pd.isna(row["frame"]) else str(int(row["frame"]))] if framed else []
         cells += ["" if row["face"] < 0 else str(row["face"]), _answer(row[answers])]
         cells += ["" if pd.isna(row["confidence"]) else f"{row['confidence']:.1%}"] if sure else []
+        cells.append(one_line(str(row["trained_on"])))
         rows.append(cells + ([str(row["note"] or "")] if noted else []))
     return headings, rows
 

@@ -34,12 +34,13 @@ def models(as_json: Json = False) -> None:
         [
             one_line(each.path),
             each.task,
+            each.trained_on,
             "" if each.val_accuracy is None else f"{each.val_accuracy:.1%}",
             f"{each.megabytes:.1f}",
         ]
         for each in found
     ]
-    print_table(("model", "task", "val", "MB"), rows, right=("val", "MB"))
+    print_table(("model", "task", "trained on", "val", "MB"), rows, right=("val", "MB"))
 
 
 def import_checkpoint(

@@ -71,9 +71,10 @@ def test_every_form_has_the_same_rows(fer, album, tmp_path):
     assert [row["confidence"] for row in rows] == pytest.approx(kept["confidence"].tolist(), abs=1e-8)
     _, printed, _ = fer(*call)
     head, *lines = printed.splitlines()
-    assert head.split() == ["file", "face", "answer", "confidence"]
+    assert head.split() == ["file", "face", "answer", "confidence", "trained", "on"]
     assert [line.split() for line in lines] == [
-        [row["source"], "0", row["prediction"], f"{row['confidence']:.1%}"] for row in rows
+        [row["source"], "0", row["prediction"], f"{row['confidence']:.1%}", "synthetic", "faces"]
+        for row in rows
     ]
     _, printed, _ = fer(*call, "--wide")
     assert printed.splitlines()[0].split() == list(kept)
@@ -172,6 +173,7 @@ def test_two_faces_are_compared(fer, album):
     assert found["same"] is True
     _, printed, _ = fer("compare-faces", album / "0.png", album / "1.png", "-m", run, "--detector", "none")
     assert printed.startswith("cosine ")
+    assert printed.endswith("(trained on synthetic faces)\n")
     code, _, told = fer("compare-faces", album / "0.png", album / "1.png", "-m", RMN, "--detector", "none")
     assert code == 2
     assert "rmn masked has no embeddings" in told
