@@ -26,7 +26,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="signals and locks")
 def test_two_workers_leave_nothing_to_do(clone):
     code, said = sweep(clone, *TWO)
     assert code == 0
-    assert said.count(": done in") == 1 + 4 + 2  # prepared, trained, evaluated
+    assert said.count(": done in") == 2 + 4 + 2  # inputs and prepared, trained, evaluated
     assert clone.would_run() == set()
     assert "Data and pipelines are up to date." in sweep(clone, *TWO)[1]
     assert clone.call("git", "status", "--porcelain", "--", "dvc.lock") == ""
@@ -40,7 +40,7 @@ def test_a_failing_stage_stops_no_other_and_is_named(clone):
     assert code != 0
     assert "train-faces@synthetic-rmn-1: failed" in said
     assert said.count("no such face") == 2  # by its worker, and by the serial end that says why last
-    assert said.count(": done in") == 1 + 3  # prepared, trained; nothing is evaluated
+    assert said.count(": done in") == 2 + 3  # inputs and prepared, trained; nothing is evaluated
 
 
 @posix
@@ -52,7 +52,7 @@ def test_a_second_sweep_waits_for_the_first(clone):
     waited, worked = sorted(said, key=lambda text: "another sweep" not in text)
     assert "another sweep of this project runs (process" in waited
     assert "Running stage" not in waited
-    assert worked.count(": done in") == 1 + 4 + 2
+    assert worked.count(": done in") == 2 + 4 + 2
     assert clone.would_run() == set()
 
 
