@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 # modules that are named otherwise than their package
 PACKAGES = {
+    "ruamel": "ruamel.yaml",
     "bs4": "beautifulsoup4",
     "PIL": "pillow",
     "cv2": "opencv-python-headless",

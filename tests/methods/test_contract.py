@@ -10,6 +10,7 @@ from fer_repro.config import load_config
 from fer_repro.data.views import Faces, Frames, Regions
 from fer_repro.methods.method import load_method, method_names
 from fer_repro.params import read_params
+from fer_repro.recipes import inherit
 from fer_repro.sections import read_section
 
 PARAMS = Path(__file__).parent.parent.parent / "params.yaml"
@@ -53,7 +54,8 @@ def test_params_know_the_method_and_its_arms():
         assert {method.headline, method.control} <= set(section["arms"])
         assert set(section["arms"]) | set(section["more_arms"]) <= set(method.arms)
         assert not set(section["arms"]) & set(section["more_arms"])
-        for recipe, content in section["recipes"].items():
+        for recipe in section["recipes"]:
+            content = inherit(section["recipes"], recipe, name)
             options = read_section(method.options, content["model"], f"methods.{name}.recipes.{recipe}")
             assert method.pretraining_name(options)
             assert isinstance(method.view(options), VIEWS[method.inputs])
