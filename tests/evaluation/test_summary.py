@@ -24,7 +24,7 @@ def check_files(folder, params, method, third):
     """Written twice the files are the same bytes; returns the evaluation and the files' bytes."""
     evaluation = evaluate(folder, params, method)
     files = write_results(folder / "results", evaluation)
-    assert [path.name for path in files] == [*ALWAYS, third, "metrics.json"]
+    assert [path.name for path in files] == [*ALWAYS, third, "headline.json", "metrics.json"]
     before = {path.name: path.read_bytes() for path in files}
     write_results(folder / "results", evaluate(folder, params, method))
     assert before == {path.name: path.read_bytes() for path in files}
