@@ -11,7 +11,8 @@ import pytest
 import yaml
 from miniature_sets import LAYOUTS, write_noise
 
-from fer_repro.data.adding import add_dataset, fitting_tasks
+from fer_repro.data.adding import add_dataset
+from fer_repro.data.fitting import fitting_tasks
 from fer_repro.data.prepare import prepare_dataset
 from fer_repro.files import read_yaml
 from fer_repro.params import TASKS
