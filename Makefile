@@ -65,8 +65,7 @@ verify: $(STAMP) ## check the results in git against dvc.lock, and fresh ones ag
 	@python -m fer_repro.pipeline.verify
 
 lab: $(STAMP) ## open JupyterLab on the notebooks (this machine only, with a token)
-	@jupyter lab --ServerApp.ip=127.0.0.1 $$([ "$$(id -u)" = 0 ] && echo --allow-root) --LabApp.default_url=/lab/tree/notebooks \
-		--ContentsManager.pre_save_hook=fer_repro.pipeline.inputs.strip_at_save
+	@jupyter lab --ServerApp.ip=127.0.0.1 $$([ "$$(id -u)" = 0 ] && echo --allow-root) --LabApp.default_url=/lab/tree/notebooks --ContentsManager.pre_save_hook=fer_repro.pipeline.inputs.strip_at_save
 
 docs: $(STAMP) ## build the documentation into site/
 	@python -m fer_repro.report.results_page

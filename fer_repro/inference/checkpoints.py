@@ -158,7 +158,7 @@ def _unpickle(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL (\S+)", str(error))
         if not found:
-            raise UserError(f"{path}: {NO_CHECKPOINT}. Nothing in it was executed") from None
+            raise UserError(f"{path}: refused: {NO_CHECKPOINT}. Nothing in it was executed") from None
         raise UserError(
             f"{path}: refused: it asks for {found[1]}; a checkpoint of tensors alone needs no such thing, "
             "and reading it could run any program. Nothing in it was executed; ask its authors for a plain "

@@ -27,15 +27,23 @@ def finished(project, tmp_path, monkeypatch):
     return made
 
 
+def change_epochs(project, before, after):
+    """Change the recipe, and let the first stage resolve it."""
+    project.change("params.yaml", f"epochs: {before}", f"epochs: {after}")  # of rmn: the first method there
+    project.dvc("repro", "-q", "inputs")
+
+
 def run(stage):
     for command in stage.commands:
         subprocess.run(command, shell=True, cwd=stage.folder, check=True)
 
 
 def test_a_stage_is_resolved_restored_and_recorded_as_dvc_does(finished):
-    before = stages_in_lock(finished)
+    original = stages_in_lock(finished)
     assert changed_stages("train-faces", "evaluate-faces") == []
-    finished.change("params.yaml", "epochs: 2", "epochs: 3")  # of rmn: the first method there
+    change_epochs(finished, 2, 3)
+    before = stages_in_lock(finished)
+    assert before.pop("inputs") != original["inputs"]
     assert changed_stages("evaluate-faces", "train-faces")[0] == EVALUATE  # group after group
     assert TRAIN in changed_stages("train-faces")
 
@@ -44,26 +52,29 @@ def test_a_stage_is_resolved_restored_and_recorded_as_dvc_does(finished):
     assert stage.folder == finished.folder
     assert len(stage.commands) == 1
     assert stage.commands[0].startswith(
-        "python -m fer_repro.pipeline.notebooks run train -p dataset=synthetic"
+        "python -m fer_repro.pipeline.notebooks run train --from inputs/notebooks -p dataset=synthetic"
     )
     outs = ["executed/train-synthetic-rmn-1.ipynb", "runs/synthetic/rmn/1"]
     assert sorted(stage.outs) == [finished.folder / out for out in outs]
-    assert stage.inputs["params"]["params.yaml"]["methods.rmn.recipes.synthetic"]["epochs"] == 3
+    recipe = json.loads((finished.folder / "inputs/recipes/synthetic/rmn.json").read_text())
+    assert recipe["recipe"]["epochs"] == 3
+    assert "inputs/recipes/synthetic/rmn.json" in {entry["path"] for entry in stage.inputs["deps"]}
     run(stage)
     assert record(stage)
     assert TRAIN not in changed_stages("train-faces")
     recorded = stages_in_lock(finished)
     assert recorded.pop(TRAIN) != before[TRAIN]
+    recorded.pop("inputs")
     assert recorded == {name: entry for name, entry in before.items() if name != TRAIN}
 
-    finished.change("params.yaml", "epochs: 3", "epochs: 2")
+    change_epochs(finished, 3, 2)
     assert stage_to_run(TRAIN) is None  # DVC has seen these inputs
-    assert stages_in_lock(finished) == before
+    assert stages_in_lock(finished) == original
     assert json.loads(finished.dvc("status", "--json")) == {}
 
 
 def test_what_dvc_records_itself_is_the_same(finished):
-    finished.change("params.yaml", "epochs: 2", "epochs: 3")
+    change_epochs(finished, 2, 3)
     stage = stage_to_run(TRAIN)
     run(stage)
     assert record(stage)
@@ -84,7 +95,7 @@ def test_outputs_that_git_keeps_stay_out_of_the_run_cache(finished):
 
 
 def test_a_change_while_a_stage_runs_leaves_everything_as_it_was(finished):
-    finished.change("params.yaml", "epochs: 2", "epochs: 3")
+    change_epochs(finished, 2, 3)
     stage = stage_to_run(TRAIN)
     run(stage)
     before = (finished.folder / "dvc.lock").read_bytes()
@@ -97,7 +108,7 @@ def test_a_change_while_a_stage_runs_leaves_everything_as_it_was(finished):
 
 
 def test_a_missing_output_or_input_is_one_sentence(finished):
-    finished.change("params.yaml", "epochs: 2", "epochs: 3")
+    change_epochs(finished, 2, 3)
     stage = stage_to_run(TRAIN)
     shutil.rmtree(finished.folder / "runs/synthetic/rmn/1")
     with pytest.raises(UserError, match=f"^{TRAIN}: output 'runs/synthetic/rmn/1' does not exist"):

@@ -118,8 +118,8 @@ def test_a_failing_stage_is_named_and_tried_once_while_others_finish(prepared, w
 def test_what_ran_while_its_parameters_changed_is_not_recorded(prepared, workers, capsys):
     lock = prepared.folder / "dvc.lock"
     before = lock.read_bytes()
-    path = 'Path("params.yaml")'
-    change = f'{path}.write_text({path}.read_text().replace("epochs: 2", "epochs: 3"))'
+    path = 'Path("inputs/recipes/synthetic/twin.json")'
+    change = f'{path}.write_text({path}.read_text().replace("\\"epochs\\": 2", "\\"epochs\\": 3"))'
     training(prepared, f'if values["seed"] == "1": {change}')
     name = "train-faces@synthetic-twin-1"
     assert workers.run_stages([name]) == ray_sweep.Undone((), (name,))
