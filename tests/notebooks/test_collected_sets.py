@@ -140,7 +140,7 @@ def test_what_was_added_is_compared_and_reported(home):
 
     folder, params = home
     assert not OF_RENDERED_FACES.search(told(folder / "executed/data-folder-mine.ipynb"))
-    given = places(folder, "runs", "prepared", "results", "timings")
+    given = places(folder, "runs", "prepared", "results")
     run_notebook(
         "comparison", given | {"out": str(folder / "comparison")}, folder / "executed/comparison.ipynb"
     )
