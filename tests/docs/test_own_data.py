@@ -134,7 +134,7 @@ def test_every_real_set_gets_to_the_report(project, tmp_path):
     added = "".join(f"fer-repro data add {name} {place} --enable\n" for name, place in places.items())
     (road,) = [text for text in readme_blocks("Using your own data") if "data add" in text]
     assert "dvc repro" in road
-    run(added + road, project)
+    run(added + road, project, timeout=3600)  # seven sets and all methods that take them
     runs = pipeline_runs(read_params(project / "params.yaml"))
     assert {dataset for dataset, _ in runs} >= {"fer2013", *places}
     assert ("ckplus48", "fan") in runs

@@ -48,12 +48,17 @@ def carry_out(blocks, project):
     return said
 
 
-def run(command, project):
+def run(command, project, timeout=900):
     """Call a command as a reader would, with this environment and the project's own package."""
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": programs, "PYTHONPATH": str(project), "NO_COLOR": "1"}
     done = subprocess.run(
-        ["bash", "-euc", command], cwd=project, env=environment, capture_output=True, text=True, timeout=900
+        ["bash", "-euc", command],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout

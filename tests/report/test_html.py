@@ -296,6 +296,18 @@ def test_a_damaged_notebook_is_one_clear_error(project, capsys):
     assert not (project / "index.html").exists()
 
 
+def test_a_large_page_is_written_and_said(project, capsys, monkeypatch):
+    """Seven data sets fill 16 MB; what took an hour to train is not to end without a report."""
+    page = project / "index.html"
+    assert main(["--root", str(project), "--out", str(page)]) == 0
+    assert "larger than" not in capsys.readouterr().err
+    monkeypatch.setattr("fer_repro.report.html._MAILED", page.stat().st_size - 1)
+    page.unlink()
+    assert main(["--root", str(project), "--out", str(page)]) == 0
+    assert f"note: {page} is larger than" in capsys.readouterr().err
+    assert page.is_file()
+
+
 def test_results_without_a_column_are_one_clear_error(project):
     write(project / "results/synthetic/rmn/rows.csv", "method,arm\nrmn,masked\n")
     with pytest.raises(UserError, match=r"rows\.csv: column '.*' is missing"):
