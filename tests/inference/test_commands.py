@@ -130,7 +130,7 @@ def test_a_model_is_chosen_and_the_reason_said(fer, album, project):
     assert {each["task"] for each in listed} == {"expression", "verification", "manipulation"}
     _, printed, _ = fer("models")
     head, *lines = printed.splitlines()
-    assert head.split() == ["model", "task", "val", "MB"]
+    assert head.split() == ["model", "task", "trained", "on", "val", "MB"]
     assert [line.split()[0] for line in lines] == [each["path"] for each in listed]
 
 

@@ -28,8 +28,8 @@ LOADING, RUNNING = 60, 240  # seconds that a page, and all cells of a notebook, 
 
 
 @contextmanager
-def jupyterlab(project, *options):
-    """Serve a folder on the loopback interface with settings of its own; notebooks are saved every second."""
+def jupyterlab(project, *options, autosave=3600):
+    """Serve a folder on the loopback interface with settings of its own; ``autosave`` in seconds."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -40,7 +40,7 @@ def jupyterlab(project, *options):
     settings = {
         "notebook-extension/tracker": {"windowingMode": "none"},  # else only cells in sight are in the page
         "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-        "docmanager-extension/plugin": {"autosaveInterval": 1},
+        "docmanager-extension/plugin": {"autosaveInterval": autosave},
     }
     for name, values in settings.items():
         path = homes["JUPYTERLAB_SETTINGS_DIR"] / "@jupyterlab" / f"{name}.jupyterlab-settings"
@@ -103,26 +103,32 @@ def open_notebook(browser, address, name):
 
 
 def choose_run_all(page):
+    """Run all cells by the menu and wait for them, or for the first error."""
     page.locator(".lm-MenuBar-item", has_text="Run").first.click()
     page.locator("li[data-command='runmenu:run-all']").click()
+    page.wait_for_function(
+        "() => document.querySelector(\"[data-mime-type='application/vnd.jupyter.error']\") ||"
+        "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
+        ".every(prompt => /\\d/.test(prompt.textContent))",
+        timeout=1000 * RUNNING,
+    )
 
 
 def run_all(browser, address, project, name):
-    """Open a notebook, run all cells by the menu, save it; returns the page and the notebook as saved."""
+    """Open a notebook, run all cells, save it; returns page and code cells."""
     page = open_notebook(browser, address, name)
     choose_run_all(page)
     file = project / "notebooks" / f"{name}.ipynb"
-    until = time.monotonic() + RUNNING
+    until = time.monotonic() + LOADING
     while True:
-        page.wait_for_timeout(1500)
-        page.keyboard.press("Control+s")
-        page.wait_for_timeout(500)
         code = saved_code(file)
         failed = [output for cell in code for output in cell["outputs"] if output["output_type"] == "error"]
         assert not failed, failed[0]["ename"] + ": " + failed[0]["evalue"]
         if code and all(cell["execution_count"] for cell in code):
             return page, code
-        assert time.monotonic() < until, f"{name}: cells are still running"
+        assert time.monotonic() < until, f"{name}: not all cells were run and saved"
+        page.keyboard.press("Control+s")
+        page.wait_for_timeout(1500)
 
 
 def saved_code(file):
@@ -162,16 +168,14 @@ def test_a_notebook_that_ran_changes_no_input(browser, fresh, options):
         subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *command], cwd=fresh, check=True)
     file = fresh / "notebooks/data.ipynb"
     before, written = stripped(read_notebook(file)), file.stat().st_mtime_ns
-    with jupyterlab(fresh, *options) as address:
+    with jupyterlab(fresh, *options, autosave=1) as address:
         page = open_notebook(browser, address, "data")
         choose_run_all(page)
-        page.wait_for_function(
-            "() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
-            ".every(prompt => /\\d/.test(prompt.textContent))",
-            timeout=1000 * RUNNING,
-        )
         until = time.monotonic() + LOADING
-        while file.stat().st_mtime_ns == written or (not options and not saved_code(file)[-1]["outputs"]):
+        # what arrives while JupyterLab saves stays unsaved until the next change: the last output may lack
+        while file.stat().st_mtime_ns == written or not (
+            options or any(c["outputs"] for c in saved_code(file))
+        ):
             assert time.monotonic() < until, "JupyterLab has not saved by itself"
             page.wait_for_timeout(500)
         page.wait_for_timeout(3000)  # further autosaves
