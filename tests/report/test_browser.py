@@ -142,7 +142,7 @@ def test_every_anchor_and_every_file_it_links_is_there(wide):
     assert lost == []
 
 
-@pytest.mark.parametrize("width", [375, 1280, 1920])
+@pytest.mark.parametrize("width", [375, 800, 1100, 1200, 1280, 1920])
 def test_nothing_scrolls_sideways_but_in_its_box(opened, width):
     page = opened(width=width).page
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
