@@ -27,6 +27,7 @@ from typing import Any
 from fer_repro.errors import UserError, nearest, print_error
 from fer_repro.files import atomic_write, parse_pairs
 from fer_repro.pipeline.inputs import NOTEBOOKS
+from fer_repro.pipeline.preload import run_preloaded
 
 EXECUTED = Path("executed")
 KERNEL_SECONDS = 600  # a busy machine needs more than the usual minute to start a kernel
@@ -360,6 +361,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     received = _stop_with_the_kernel()
     try:
+        code = run_preloaded(sys.argv[1:] if arguments is None else arguments)
+        if code is not None:
+            return code
         reach_stores(Path.cwd())
         out = run_notebook(chosen.name, parse_pairs(chosen.pairs, "-p"), chosen.out, chosen.source)
     except UserError as error:

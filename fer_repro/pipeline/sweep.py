@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from fer_repro.config import RunConfig, RuntimeConfig, load_config, method_arms
@@ -19,14 +20,16 @@ from fer_repro.errors import UserError, print_error
 from fer_repro.params import TASKS, pipeline_runs, read_params
 from fer_repro.pipeline.dvc_stages import call_dvc, changed_stages
 from fer_repro.pipeline.local_sweep import run_stages
+from fer_repro.pipeline.preload import ADDRESS, preloaded
 from fer_repro.pipeline.project_lock import alone
 from fer_repro.pipeline.ray_sweep import RayWorkers, import_ray, ray_workers
 from fer_repro.pipeline.stopping import stop_with_children
 
 REPORT, SOURCES = Path("reports/index.html"), Path("reports/sources.json")
+INPUTS = ("inputs",)
 # the last tasks take longest: begun first, they keep no worker waiting at the end
 GROUPS = [
-    ("inputs",),
+    INPUTS,
     ("prepare",),
     *(tuple(f"{step}-{task}" for task in reversed(TASKS)) for step in ("train", "evaluate")),
 ]
@@ -120,11 +123,15 @@ def _find_programs() -> None:
 
 
 def _sweep_here(workers: int) -> int:
-    if workers > 1:
-        for groups in GROUPS:
-            if run_stages(changed_stages(*groups), workers):
-                break  # what follows would miss its inputs; the serial end says why
-    return call_dvc("repro")
+    with ExitStack() as stack:
+        if workers > 1:
+            for groups in GROUPS:
+                changed = changed_stages(*groups)
+                if changed and groups != INPUTS and not os.environ.get(ADDRESS):
+                    stack.enter_context(preloaded())
+                if run_stages(changed, workers):
+                    break  # what follows would miss its inputs; the serial end says why
+        return call_dvc("repro")
 
 
 def _sweep_on(ray: RayWorkers) -> int:

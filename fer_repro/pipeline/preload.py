@@ -1,0 +1,181 @@
+"""Import the large libraries once per sweep: stages are forked from a process that holds them.
+
+Importing torch, torchmetrics, pandas and papermill takes each notebook stage many seconds. ``preloaded``
+starts a server that imports them and names its socket in ``FER_REPRO_PRELOADED``. A stage (notebooks.py) that
+finds it there hands over its arguments, its environment and its open files; the server forks a runner, which
+forks its kernel, and the stage waits for the exit code. No module of this package that a stage uses is
+imported before the fork: code that was edited meanwhile is the code that runs. Where forking is unsafe
+(everything but Linux), or where the server has gone or belongs to another environment, a stage imports by
+itself as ever.
+"""
+
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+from fer_repro.pipeline.stopping import end_with_parent
+
+ADDRESS = "FER_REPRO_PRELOADED"
+# What a notebook stage spends its start with. The threads that some of them start (OpenBLAS, jemalloc) are
+# started anew by those libraries after a fork.
+LIBRARIES = (
+    "torch", "torchvision", "torchmetrics", "lightning.fabric", "pandas", "scipy.stats", "sklearn.metrics",
+    "seaborn", "cv2", "safetensors.torch", "bs4", "tqdm.auto", "pydantic", "papermill", "nbclient",
+    "jupyter_client.provisioning", "psutil", "ipykernel.kernelapp",
+)  # fmt: skip
+# read by libraries while they are imported: where a stage has other values, it imports by itself
+_READ_AT_IMPORT = ("OMP_", "MKL_", "OPENBLAS_", "KMP_", "ONEDNN_", "DNNL_", "TORCH", "CUDA", "LD_", "PYTHON")
+_OURS = {"PYTHONHASHSEED": "0", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+_FILES = 3  # standard input, output and error
+_LARGEST = 1 << 20  # bytes of a request
+_SECONDS_TO_END = 10.0  # of a runner that is told to stop
+
+
+@contextmanager
+def preloaded() -> Iterator[None]:
+    """Fork the stages that are started within from a process with the libraries, where the system can."""
+    if sys.platform != "linux":
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="fer-", ignore_cleanup_errors=True) as folder:
+        address = f"{folder}/libraries"
+        server = subprocess.Popen(
+            [sys.executable, "-m", "fer_repro.pipeline.preload", address],
+            stdin=subprocess.PIPE,  # its end is the server's
+            env={**os.environ, **_OURS},
+            preexec_fn=end_with_parent,
+            start_new_session=True,  # Ctrl-C of a terminal reaches the stages, which pass it on
+        )
+        before, os.environ[ADDRESS] = os.environ.get(ADDRESS, ""), address
+        try:
+            yield
+        finally:
+            os.environ[ADDRESS] = before
+            server.terminate()
+            server.communicate()
+
+
+def run_preloaded(arguments: Sequence[str]) -> int | None:
+    """Let the server run a notebook in this process's place.
+
+    When an exception, such as one that a signal raises, ends this call, the runner and its kernel are ended.
+
+    Args:
+        arguments: of ``python -m fer_repro.pipeline.notebooks``.
+
+    Returns:
+        The exit code, or None where there is no server for this environment; nothing was started then.
+    """
+    address = os.environ.get(ADDRESS, "")
+    if not address or not hasattr(socket, "send_fds"):
+        return None
+    environment = {key: value for key, value in os.environ.items() if key != ADDRESS}
+    request = {"arguments": [*arguments], "folder": str(Path.cwd()), "environment": environment, **_here()}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
+        try:
+            line.connect(address)
+            socket.send_fds(line, [json.dumps(request).encode()], range(_FILES))
+            if line.recv(1) != b"+":
+                return None
+        except OSError:
+            return None
+        try:
+            return int(line.recv(16) or 1)
+        finally:
+            with suppress(OSError):
+                line.shutdown(socket.SHUT_WR)
+                line.settimeout(_SECONDS_TO_END)
+                while line.recv(16):
+                    pass
+
+
+def _here() -> dict[str, Any]:
+    """What server and stage must agree in."""
+    read = {key: value for key, value in os.environ.items() if key.startswith(_READ_AT_IMPORT)}
+    return {"read": {**read, "PYTHONHASHSEED": "0"}, "python": sys.executable, "package": __file__}
+
+
+def _serve(address: str) -> None:
+    """Import the libraries, then fork a runner for each request until standard input ends."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(address)
+        listener.listen(64)  # early requests wait
+        here, before = _here(), dict(os.environ)
+        for name in LIBRARIES:
+            importlib.import_module(name)
+        added = {key: value for key, value in os.environ.items() if key not in before}  # torch does
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for runners: they answer themselves
+        while True:
+            ready, _, _ = select.select([listener, sys.stdin], [], [])
+            if sys.stdin in ready:
+                return
+            line, _ = listener.accept()
+            with line:
+                text, files, _, _ = socket.recv_fds(line, _LARGEST, _FILES)
+                request = json.loads(text or b"{}")
+                if all(request.get(key) == value for key, value in here.items()) and not os.fork():
+                    listener.close()
+                    request["environment"] = {**added, **request["environment"]}
+                    _run(request, files, line)
+                for file in files:
+                    os.close(file)
+
+
+def _run(request: dict[str, Any], files: Sequence[int], line: socket.socket) -> NoReturn:
+    """Become the runner of one stage: its files, folder and environment, and a kernel that waits."""
+    code = 1
+    try:
+        for number, file in enumerate(files):
+            os.dup2(file, number)
+            os.close(file)
+        sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        os.chdir(request["folder"])
+        sys.argv[1:] = request["arguments"]
+        from fer_repro.pipeline.forked_kernel import fork_kernel
+
+        fork_kernel(line)
+        line.sendall(b"+")
+        threading.Thread(target=_end_with, args=(line,), daemon=True).start()
+        from fer_repro.pipeline.notebooks import main
+
+        code = main(request["arguments"])
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    with suppress(BaseException):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        line.sendall(str(code).encode())
+    os._exit(code)
+
+
+def _end_with(line: socket.socket) -> None:
+    """End this runner and its kernel when the stage that waits for it has gone."""
+    import psutil
+
+    line.recv(1)
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            child.kill()
+            child.wait(_SECONDS_TO_END)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1])
