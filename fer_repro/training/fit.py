@@ -19,6 +19,7 @@ from fer_repro.data.views import Items, View
 from fer_repro.errors import UserError
 from fer_repro.training.allocator import keep_freed_memory
 from fer_repro.training.checkpoint import Checkpoint, copy_weights, generators, restore_generators
+from fer_repro.training.convolutions import prepare_convolutions
 from fer_repro.training.loop import Part, average_of, train_one_epoch
 from fer_repro.training.optim import Schedule, make_optimiser
 from fer_repro.training.pace import Pace
@@ -161,14 +162,13 @@ class Fit:
         self.checkpoint = checkpoint
         if fabric.device.type == "cpu":
             keep_freed_memory()
+            prepare_convolutions(network)
         self.screen = Screen(view, split, recipe.image_size, _mover(fabric.device))
         items = epoch_length(view, split, recipe.sampling)
         self._check_parts(items)
         has_weights = any(parameter.requires_grad for parameter in loss.parameters())
         self.loss: nn.Module = fabric.to_device(loss)
-        # CPUs stay contiguous: torch 2.14.1 corrupted its heap there (width 8, batch of 7, two threads)
-        is_fast = runtime.channels_last and fabric.device.type == "cuda"
-        self.layout = torch.channels_last if is_fast else torch.contiguous_format
+        self.layout = torch.channels_last if runtime.channels_last else torch.contiguous_format
         prepare_norms(network, fabric)
         fabric.to_device(network).to(memory_format=self.layout)
         self.average = average_of(network, recipe.ema) if recipe.ema else None

@@ -26,12 +26,14 @@ def make_optimiser(parameters: Iterable[nn.Parameter], config: OptimiserConfig) 
         config: name, rate, weight decay, momentum (beta1 of RAdam and AdamW).
     """
     trained = [parameter for parameter in parameters if parameter.requires_grad]
+    # one pass over each weight instead of ten; on accelerators PyTorch's own choice stays
+    fused = True if all(parameter.device.type == "cpu" for parameter in trained) else None
     lr, decay, betas = config.lr, config.weight_decay, (config.momentum, 0.999)
     if config.name == "radam":
         return RAdam(trained, lr=lr, betas=betas, weight_decay=decay, decoupled_weight_decay=True)
     if config.name == "adamw":
-        return AdamW(trained, lr=lr, betas=betas, weight_decay=decay)
-    return SGD(trained, lr=lr, momentum=config.momentum, weight_decay=decay)
+        return AdamW(trained, lr=lr, betas=betas, weight_decay=decay, fused=fused)
+    return SGD(trained, lr=lr, momentum=config.momentum, weight_decay=decay, fused=fused)
 
 
 class Schedule:
