@@ -30,14 +30,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="only show that it runs")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--out", type=Path, default=ROOT, help="folder of benchmarks/ and docs/")
+    parser.add_argument("--rival", type=Path, metavar="CLONE", help="another clone, to train beside this one")
     asked = parser.parse_args(arguments)
-    unknown = [name for name in asked.names if name not in PARTS]
+    parts = (*PARTS, *(["rival"] if asked.rival else []))
+    unknown = [name for name in asked.names if name not in parts]
     if unknown:
-        parser.error(f"there is no benchmark '{unknown[0]}'; expected some of {', '.join(PARTS)}")
+        parser.error(f"there is no benchmark '{unknown[0]}'; expected some of {', '.join(parts)}")
     torch.set_num_threads(1)
-    settings = Settings(asked.device, asked.quick)
+    settings = Settings(asked.device, asked.quick, asked.rival)
     tables: dict[str, Table] = {}
-    names = asked.names or (PARTS if asked.device == "cpu" else ON_CUDA)
+    names = asked.names or (parts if asked.device == "cpu" else ON_CUDA)
     for name in names:
         begin = time.monotonic()
         try:

@@ -55,7 +55,7 @@ def take_steps(name: str, how: str, settings: Settings) -> dict[str, float]:
     if settings.quick:
         job = replace(job, config=replace(job.config, recipe=replace(job.config.recipe, batch_size=4)))
     steps = 2 if settings.quick else STEPS
-    run = bare_steps(job, make_fabric(job.config.runtime), steps, settings)
+    run = bare_steps(job, make_fabric(job.config), steps, settings)
     run()
     begin = clock(settings)
     run()

@@ -23,10 +23,12 @@ class Settings:
     Attributes:
         device: ``cpu`` or ``cuda``.
         quick: only show that it runs: tiny networks, one repeat; the numbers mean nothing.
+        rival: another clone, whose training is timed beside ours.
     """
 
     device: str
     quick: bool
+    rival: Path | None = None
 
     @property
     def repeats(self) -> int:

@@ -11,6 +11,7 @@ from torch import nn
 from benchmarks.material import Job, default_jobs, find_job
 from benchmarks.tables import Settings, Spread, Table, clock, ratios
 from fer_repro.training.checkpoint import Checkpoint
+from fer_repro.training.convolutions import prepare_convolutions
 from fer_repro.training.fit import fit
 from fer_repro.training.optim import make_optimiser
 from fer_repro.training.processes import make_fabric
@@ -51,13 +52,10 @@ def epochs(job: Job, settings: Settings) -> tuple[Spread, Spread, int]:
     items = steps * recipe.batch_size
     sampling = replace(recipe.sampling, per_epoch=items)
     precision = "bf16-mixed" if settings.device == "cuda" else "32-true"
-    config = replace(
-        job.config,
-        recipe=replace(recipe, sampling=sampling, epochs=repeats + 1, early_stop=0),
-        runtime=replace(job.config.runtime, precision=precision),
-    )
+    recipe = replace(recipe, sampling=sampling, epochs=repeats + 1, early_stop=0, precision=precision)
+    config = replace(job.config, recipe=recipe)
     make_deterministic(config.runtime)
-    job, fabric = replace(job, config=config), make_fabric(config.runtime)
+    job, fabric = replace(job, config=config), make_fabric(config)
     bare, stamps = bare_steps(job, fabric, steps, settings), []
 
     def validate(network: nn.Module) -> tuple[float, float]:
@@ -86,12 +84,16 @@ def epochs(job: Job, settings: Settings) -> tuple[Spread, Spread, int]:
 
 def bare_steps(job: Job, fabric, steps: int, settings: Settings) -> Callable[[], None]:
     """Make the call that does nothing but forward, backward and optimiser step."""
-    layout = torch.channels_last if settings.device == "cuda" else torch.contiguous_format
-    network = job.network().to(settings.device, memory_format=layout).train()
+    network = job.network().to(settings.device, memory_format=torch.channels_last).train()
+    if settings.device == "cpu":
+        prepare_convolutions(network)
     loss = job.loss().to(settings.device)
     recipe = job.config.recipe
     optimiser = make_optimiser([*network.parameters(), *loss.parameters()], recipe.optimiser)
     inputs, targets = job.batch(recipe.batch_size, settings)
+    inputs = tuple(
+        each.contiguous(memory_format=torch.channels_last) if each.ndim == 4 else each for each in inputs
+    )
 
     def run() -> None:
         for _ in range(steps):

@@ -188,7 +188,7 @@ def train(
 
     Several processes share a run: torchrun --nproc-per-node 2 -m fer_repro.cli train rmn synthetic
 
-    Example: fer-repro train rmn fer2013 --recipe paper -s runtime.device=cuda -s runtime.precision=bf16-mixed
+    Example: fer-repro train rmn fer2013 --recipe paper -s runtime.device=cuda -s recipe.precision=bf16-mixed
     """
     from fer_repro.files import parse_pairs
     from fer_repro.pipeline.own_runs import train_own

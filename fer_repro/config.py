@@ -165,6 +165,7 @@ class RecipeConfig:
     note: str  # said in every table where a result of this recipe stands
     model: dict[str, bool | int | float | str]  # the method's own options, checked by the method
     image_size: PositiveInt  # pixels; images are enlarged to this side
+    precision: Literal["32-true", "bf16-mixed", "16-mixed", "auto"]  # auto: bf16 where the machine has it
     epochs: PositiveInt
     batch_size: PositiveInt  # of an optimiser step, over all processes
     accumulate: PositiveInt  # forward passes that share a batch, to save memory; batch norm sees its part
@@ -209,7 +210,6 @@ class RuntimeConfig:
     """Where and how a run computes; numbers depend on the thread count, so it is fixed here."""
 
     device: Literal["cpu", "cuda", "auto"]
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
     threads: PositiveInt
     checkpoint_seconds: NonNegative
     compile: bool
@@ -348,7 +348,7 @@ _SMOKE: dict[str, Any] = {
     "evaluation.bootstrap": 50,
     "evaluation.explained": 2,
     "runtime.device": "cpu",
-    "runtime.precision": "32-true",
+    "recipe.precision": "32-true",
     "runtime.compile": False,
 }
 

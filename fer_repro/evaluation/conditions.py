@@ -11,6 +11,7 @@ _WORDS = {
     "epochs": "{} epochs",
     "model.dimensions": "{}-d embeddings",
     "model.trunk": "trunk {}",
+    "model.stem": "{} stem",
 }
 _LIMITS = {"max_train": "at most {} training samples", "max_test": "at most {} test samples"}
 

@@ -19,7 +19,7 @@ from fer_repro.evaluation.forgery import describe_frames, frame_logits, is_manip
 from fer_repro.evaluation.groups import sample_groups
 from fer_repro.evaluation.pair_rows import score_pairs
 from fer_repro.evaluation.pair_scores import PAIR_SCORES
-from fer_repro.evaluation.row_form import SPLIT, Subject
+from fer_repro.evaluation.row_form import SPLIT, Subject, note_of
 from fer_repro.evaluation.rows import TESTED, tested_samples
 from fer_repro.evaluation.run_files import PairRun, Run, by_arm, read_pair_runs, read_runs
 from fer_repro.evaluation.statistics import mean_shares
@@ -162,7 +162,7 @@ def read_evidence(
     runs: list[Run] | list[PairRun] = read_pair_runs(*place) if verifies else read_runs(*place)
     recipe = runs[0].config["recipe"]
     options = read_section(built.options, recipe["model"], f"{first / 'config.json'}: recipe.model")
-    subject = Subject(method, built.paper, dataset, built.pretraining_name(options), recipe["note"])
+    subject = Subject(method, built.paper, dataset, built.pretraining_name(options), note_of(recipe))
     pairs = [run for run in runs if isinstance(run, PairRun)]
     if pairs:
         return [pair_evidence(pairs, subject)]

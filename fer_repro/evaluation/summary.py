@@ -17,7 +17,7 @@ from fer_repro.evaluation.forgery_rows import ensemble_table, forgery_rows, meas
 from fer_repro.evaluation.metrics import classification_metrics, confusion_matrix, recalls, softmax
 from fer_repro.evaluation.pair_rows import measure_pairs, pair_rows, roc_points
 from fer_repro.evaluation.pair_scores import PAIR_SCORES
-from fer_repro.evaluation.row_form import COLUMNS, SPLIT, Subject
+from fer_repro.evaluation.row_form import COLUMNS, SPLIT, Subject, note_of
 from fer_repro.evaluation.rows import difference_rows, result_rows
 from fer_repro.evaluation.run_files import (
     MAIN_METRICS,
@@ -128,7 +128,7 @@ def evaluate_runs(
     where = f"{first / 'config.json'}: recipe.model"
     pretraining = built.pretraining_name(read_section(built.options, recipe["model"], where))
     terms = _Terms(
-        Subject(method, built.paper, dataset, pretraining, recipe["note"]),
+        Subject(method, built.paper, dataset, pretraining, note_of(recipe)),
         store.samples,
         built.control,
         config.confidence,

@@ -3,13 +3,12 @@
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fer_repro.errors import UserError
 from fer_repro.layers.imagenet import load_imagenet_trunk
 from fer_repro.layers.margin_heads import CosineHead, exact
-from fer_repro.layers.resnet import BasicBlock, initialise_kaiming, stage
+from fer_repro.layers.resnet import BasicBlock, Stem, initialise_kaiming, run_stem, stage, stem_convolution
 
 
 class Embedded(NamedTuple):
@@ -35,13 +34,18 @@ class EmbeddingResNet(nn.Module):
         dimensions: D, of an embedding.
         width: channels of the stem and of stage 1; 64 in ResNet-18.
         blocks: their number per stage; ResNet-18's.
+        stem: before stage 1.
     """
 
     def __init__(
-        self, dimensions: int, width: int = 64, blocks: tuple[int, int, int, int] = (2, 2, 2, 2)
+        self,
+        dimensions: int,
+        width: int = 64,
+        blocks: tuple[int, int, int, int] = (2, 2, 2, 2),
+        stem: Stem = "table",
     ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.conv1 = stem_convolution(stem, width)
         self.bn1 = nn.BatchNorm2d(width)
         self.layer1 = stage(BasicBlock, width, width, blocks[0], stride=1)
         self.layer2 = stage(BasicBlock, width, 2 * width, blocks[1], stride=2)
@@ -58,40 +62,28 @@ class EmbeddingResNet(nn.Module):
         """
         if images.ndim != 4 or images.shape[1] != 3:
             raise UserError(f"images have the shape {tuple(images.shape)}: expected (N, 3, H, W)")
-        features = F.relu(self.bn1(self.conv1(images)))  # (N, w, H/2, W/2)
-        features = F.max_pool2d(features, 3, stride=2, padding=1)  # (N, w, H/4, W/4)
+        features = run_stem(self.conv1, self.bn1, images)  # (N, w, H/4, W/4), twice that if small
         features = self.layer2(self.layer1(features))  # (N, 2w, H/8, W/8)
         features = self.layer4(self.layer3(features))  # (N, 8w, H/32, W/32)
         return self.embedding(features.mean(dim=(2, 3)))  # (N, D)
 
 
-def make_trunk(dimensions: int, width: int, imagenet: bool) -> EmbeddingResNet:
+def make_trunk(dimensions: int, width: int, imagenet: bool, stem: Stem = "table") -> EmbeddingResNet:
     """Build the trunk of a recipe, a ResNet-18 of any width.
 
     Args:
         dimensions: D, of an embedding.
         width: channels of stem and stage 1.
         imagenet: start from torchvision's weights, but for the embedding.
+        stem: before stage 1.
 
     Raises:
         UserError: ImageNet weights are asked for and do not fit or cannot be had.
     """
-    trunk = EmbeddingResNet(dimensions, width)
+    trunk = EmbeddingResNet(dimensions, width, stem=stem)
     if imagenet:
         load_imagenet_trunk(trunk, "resnet18")
     return trunk
-
-
-def check_width(width: int, pretraining: str) -> None:
-    """Refuse ImageNet weights for another width than theirs.
-
-    Raises:
-        UserError: naming both.
-    """
-    if pretraining == "imagenet" and width != 64:
-        raise UserError(
-            f"model.width is {width}, but model.pretraining imagenet needs 64, ResNet-18's own width"
-        )
 
 
 class EmbeddingClassifier(nn.Module):

@@ -15,6 +15,30 @@ from fer_repro.errors import UserError
 Trunk = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d"]
 
 
+def check_start(pretraining: str, width: int, stem: str = "table", whose: str = "ResNet-18") -> None:
+    """Refuse to start a network of another width or stem from ImageNet weights.
+
+    Args:
+        pretraining: of the recipe's model, as are the next two.
+        width: channels of the stem.
+        stem: before stage 1.
+        whose: the network that has been trained on ImageNet.
+
+    Raises:
+        UserError: naming both.
+    """
+    if pretraining != "imagenet":
+        return
+    if width != 64:
+        raise UserError(
+            f"model.width is {width}, but model.pretraining imagenet needs 64, {whose}'s own width"
+        )
+    if stem != "table":
+        raise UserError(
+            f"model.stem is {stem}, but model.pretraining imagenet needs table, {whose}'s own stem"
+        )
+
+
 def imagenet_weights(trunk: Trunk) -> dict[str, Tensor]:
     """Read the ImageNet weights of a trunk from torch's cache, fetching them once if they are not there.
 

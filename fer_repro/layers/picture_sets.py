@@ -1,11 +1,10 @@
 """Several pictures per sample (frames of a clip, regions of a face): one ResNet for all, a weighted mean."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fer_repro.errors import UserError
-from fer_repro.layers.resnet import BasicBlock, initialise_kaiming, stage
+from fer_repro.layers.resnet import BasicBlock, Stem, initialise_kaiming, run_stem, stage, stem_convolution
 
 _AT_ONCE = 256  # pictures that one evaluation pass holds in memory; long clips go in parts
 
@@ -19,15 +18,18 @@ class SharedTrunk(nn.Module):
     Args:
         width: channels of the stem and of stage 1; 64 in ResNet-18 and ResNet-34.
         blocks: basic blocks per stage; (2, 2, 2, 2) is ResNet-18.
+        stem: before stage 1.
 
     Attributes:
         features: D = 8 width, the length of a feature vector.
     """
 
-    def __init__(self, width: int = 64, blocks: tuple[int, int, int, int] = (2, 2, 2, 2)) -> None:
+    def __init__(
+        self, width: int = 64, blocks: tuple[int, int, int, int] = (2, 2, 2, 2), stem: Stem = "table"
+    ) -> None:
         super().__init__()
         self.features = 8 * width
-        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.conv1 = stem_convolution(stem, width)
         self.bn1 = nn.BatchNorm2d(width)
         self.layer1 = stage(BasicBlock, width, width, blocks[0], stride=1)
         self.layer2 = stage(BasicBlock, width, 2 * width, blocks[1], stride=2)
@@ -37,8 +39,7 @@ class SharedTrunk(nn.Module):
 
     def embed_images(self, images: Tensor) -> Tensor:
         """Map images (M, 3, H, W) in [0, 1] to feature vectors (M, D)."""
-        maps = F.relu(self.bn1(self.conv1(images)))  # (M, 64, H/2, W/2)
-        maps = F.max_pool2d(maps, 3, stride=2, padding=1)  # (M, 64, H/4, W/4)
+        maps = run_stem(self.conv1, self.bn1, images)  # (M, 64, H/4, W/4), twice that with the small stem
         maps = self.layer2(self.layer1(maps))  # (M, 128, H/8, W/8)
         maps = self.layer4(self.layer3(maps))  # (M, 512, H/32, W/32)
         return maps.mean(dim=(2, 3))  # (M, D)

@@ -6,12 +6,19 @@ Table: arXiv:2603.05937, Table III, and the README of its authors. Keys are torc
 from dataclasses import dataclass
 from typing import Literal, cast
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fer_repro.layers.attention_blocks import AttentiveBasicBlock, AttentiveBottleneck, BottleneckAttention
 from fer_repro.layers.imagenet import Trunk, load_imagenet_trunk
-from fer_repro.layers.resnet import BasicBlock, Bottleneck, initialise_kaiming, stage
+from fer_repro.layers.resnet import (
+    BasicBlock,
+    Bottleneck,
+    Stem,
+    initialise_kaiming,
+    run_stem,
+    stage,
+    stem_convolution,
+)
 
 PlainResNetName = Literal[
     "resnet18",
@@ -54,11 +61,12 @@ class PlainResNet(nn.Module):
         classes: K.
         width: channels of the stem; 64 at full width. A ResNeXt's groups scale with it: the smallest keep
             their four channels.
+        stem: before stage 1.
     """
 
-    def __init__(self, plan: _Plan, classes: int, width: int = 64) -> None:
+    def __init__(self, plan: _Plan, classes: int, width: int = 64, stem: Stem = "table") -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.conv1 = stem_convolution(stem, width)
         self.bn1 = nn.BatchNorm2d(width)
         options = {"groups": max(1, plan.groups * width // 64), "widening": 2} if plan.groups > 1 else {}
         channels = width
@@ -73,15 +81,16 @@ class PlainResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Classify images (N, 3, H, W) into logits (N, K)."""
-        features = F.relu(self.bn1(self.conv1(images)))
-        features = F.max_pool2d(features, 3, stride=2, padding=1)
+        features = run_stem(self.conv1, self.bn1, images)
         for name, part in self.named_children():
             if name.startswith(("layer", "bam")):
                 features = part(features)
         return cast(Tensor, self.fc(features.mean(dim=(2, 3))))
 
 
-def plain_resnet(name: PlainResNetName, classes: int, width: int = 64, imagenet: bool = False) -> PlainResNet:
+def plain_resnet(
+    name: PlainResNetName, classes: int, width: int = 64, imagenet: bool = False, stem: Stem = "table"
+) -> PlainResNet:
     """Build a network by name.
 
     Args:
@@ -89,12 +98,13 @@ def plain_resnet(name: PlainResNetName, classes: int, width: int = 64, imagenet:
         classes: K.
         width: channels of the stem.
         imagenet: start stem and stages from torchvision's ImageNet weights; attention starts afresh.
+        stem: before stage 1; ImageNet weights fit that of the table.
 
     Raises:
         UserError: the weights cannot be fetched, or ``width`` is not theirs.
     """
     plan = _PLANS[name]
-    network = PlainResNet(plan, classes, width)
+    network = PlainResNet(plan, classes, width, stem)
     if imagenet:
         load_imagenet_trunk(network, plan.trunk)
     return network

@@ -4,8 +4,14 @@ Networks are put together from these in each method's file, so that their keys s
 ``layer1.0.conv1`` ... and ImageNet weights fit without a mapping.
 """
 
+from typing import Literal
+
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+Stem = Literal["table", "small"]
+"""``table``: a 7x7 convolution of stride 2 and a 3x3 pooling of stride 2 (arXiv:1512.03385, Table 1).
+``small``, for images of 32 to 64 pixels: a 3x3 convolution of stride 1 and a 2x2 pooling."""
 
 
 class BasicBlock(nn.Module):
@@ -105,6 +111,21 @@ def stage(
     wide = channels * block.expansion
     first = block(in_channels, channels, stride, **options)
     return nn.Sequential(first, *(block(wide, channels, **options) for _ in range(count - 1)))
+
+
+def stem_convolution(stem: Stem, width: int) -> nn.Conv2d:
+    """Make the first convolution of a network, ``conv1`` in torchvision's keys."""
+    if stem == "small":
+        return nn.Conv2d(3, width, 3, padding=1, bias=False)
+    return nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+
+
+def run_stem(convolution: nn.Conv2d, norm: nn.Module, images: Tensor) -> Tensor:
+    """Map images (N, 3, H, W) to the input of stage 1: (N, width, H/4, W/4), with the small stem H/2, W/2."""
+    features = F.relu(norm(convolution(images)))
+    if convolution.stride == (1, 1):  # the small stem
+        return F.max_pool2d(features, 2)
+    return F.max_pool2d(features, 3, stride=2, padding=1)
 
 
 def initialise_kaiming(module: nn.Module) -> None:

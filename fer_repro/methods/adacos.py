@@ -39,16 +39,17 @@ from fer_repro.errors import UserError
 from fer_repro.layers.embedding import (
     EmbeddingClassifier,
     HeadLoss,
-    check_width,
     explain_angles,
     make_trunk,
     watch_scale,
 )
+from fer_repro.layers.imagenet import check_start
 from fer_repro.layers.margin_heads import (
     CONTROLS,
     CosineHead,
     control_head,
 )
+from fer_repro.layers.resnet import Stem
 from fer_repro.methods.method import Method
 from fer_repro.sections import STRICT
 
@@ -66,6 +67,7 @@ class AdaCosOptions:
     cosface_margin: NonNegative  # subtracted from the cosine
     arcface_margin: NonNegative  # radians added to the angle
     pretraining: Literal["none", "imagenet"]  # of the trunk
+    stem: Stem = "table"  # before stage 1: table | small
 
 
 def fixed_scale(classes: int) -> float:
@@ -210,8 +212,9 @@ def build_model(
         UserError: the arm is unknown, ImageNet weights do not fit or cannot be had, or the head refuses C.
     """
     METHOD.check_arm(arm)
-    check_width(options.width, options.pretraining)
-    trunk = make_trunk(options.dimensions, options.width, pretrained and options.pretraining == "imagenet")
+    check_start(options.pretraining, options.width, options.stem)
+    imagenet = pretrained and options.pretraining == "imagenet"
+    trunk = make_trunk(options.dimensions, options.width, imagenet, options.stem)
     return EmbeddingClassifier(trunk, _head(arm, options, classes))
 
 

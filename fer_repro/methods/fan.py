@@ -43,8 +43,9 @@ from torch import Tensor, nn
 from fer_repro.config import PositiveInt
 from fer_repro.data.views import Frames
 from fer_repro.errors import UserError, nearest
-from fer_repro.layers.imagenet import load_imagenet_trunk
+from fer_repro.layers.imagenet import check_start, load_imagenet_trunk
 from fer_repro.layers.picture_sets import SharedTrunk, check_mask, pictures_second, weighted_mean
+from fer_repro.layers.resnet import Stem
 from fer_repro.methods.method import Method, OfficialLayout
 from fer_repro.sections import STRICT
 
@@ -59,6 +60,7 @@ class FANOptions:
     frames: PositiveInt  # K, frames per training group
     sampling: Literal["paper", "afew", "ckplus"]  # of training groups, see fer_repro.data.frames
     pretraining: Literal["none", "imagenet"]  # of the trunk
+    stem: Stem = "table"  # before stage 1: table | small
 
 
 class FANOutput(NamedTuple):
@@ -89,6 +91,7 @@ class FrameAttentionNetwork(SharedTrunk):
         reference_evaluation: evaluate relation attention by the authors' formula (difference 1).
         unused_heads: build the heads that the variant does not use, frozen, as the authors' checkpoints have
             them.
+        stem: before stage 1.
     """
 
     alpha: nn.Module  # Linear, Sigmoid
@@ -103,8 +106,9 @@ class FrameAttentionNetwork(SharedTrunk):
         attention: Attention = "self_relation",
         reference_evaluation: bool = False,
         unused_heads: bool = False,
+        stem: Stem = "table",
     ) -> None:
-        super().__init__(width)
+        super().__init__(width, stem=stem)
         self.attention = attention
         self.reference_evaluation = reference_evaluation
         used = {"self_relation": ("alpha", "beta", "pred_fc2"), "self": ("alpha", "pred_fc1")}
@@ -166,10 +170,11 @@ class ScoreFusion(SharedTrunk):
     Args:
         classes: number of expressions.
         width: channels of stage 1; 64 in ResNet-18.
+        stem: before stage 1.
     """
 
-    def __init__(self, classes: int, width: int = 64) -> None:
-        super().__init__(width)
+    def __init__(self, classes: int, width: int = 64, stem: Stem = "table") -> None:
+        super().__init__(width, stem=stem)
         self.fc = nn.Linear(self.features, classes)
 
     def forward(self, frames: Tensor, mask: Tensor | None = None) -> FANOutput:
@@ -259,18 +264,19 @@ def build_model(arm: str, options: FANOptions, classes: int, pretrained: bool = 
         UserError: the arm is unknown, or ImageNet weights are asked for and do not fit or cannot be had.
     """
     METHOD.check_arm(arm)
-    if options.pretraining == "imagenet" and options.width != 64:
-        raise UserError(
-            f"model.width is {options.width}, but model.pretraining imagenet needs 64, ResNet-18's own width"
-        )
+    check_start(options.pretraining, options.width, options.stem)
     network: SharedTrunk
     if arm == "score_fusion":
-        network = ScoreFusion(classes, options.width)
+        network = ScoreFusion(classes, options.width, options.stem)
     else:
         attentions: dict[str, Attention] = {"self_attention": "self", "feature_average": "none"}
         attention = attentions.get(arm, "self_relation")
         network = FrameAttentionNetwork(
-            classes, options.width, attention, reference_evaluation=arm == "self_relation_reference"
+            classes,
+            options.width,
+            attention,
+            reference_evaluation=arm == "self_relation_reference",
+            stem=options.stem,
         )
     if pretrained and options.pretraining == "imagenet":
         load_imagenet_trunk(network, "resnet18")

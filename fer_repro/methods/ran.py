@@ -38,9 +38,9 @@ from torch import Tensor, nn
 
 from fer_repro.config import PositiveInt
 from fer_repro.data.views import Regions
-from fer_repro.errors import UserError
-from fer_repro.layers.imagenet import load_imagenet_trunk
+from fer_repro.layers.imagenet import check_start, load_imagenet_trunk
 from fer_repro.layers.picture_sets import SharedTrunk, pictures_second, weighted_mean
+from fer_repro.layers.resnet import Stem
 from fer_repro.methods.method import Method, OfficialLayout
 from fer_repro.sections import STRICT
 
@@ -55,6 +55,7 @@ class RANOptions:
     crops: Literal["fixed", "affectnet", "random", "landmarks"]  # see fer_repro.data.regions
     margin: Annotated[float, Field(ge=0, lt=1)]  # of the region-biased loss
     pretraining: Literal["none", "imagenet"]  # of the trunk
+    stem: Stem = "table"  # before stage 1: table | small
 
 
 class RANOutput(NamedTuple):
@@ -103,6 +104,7 @@ class RegionAttentionNetwork(SharedTrunk):
         relation: with relation attention.
         biased: return what the region-biased loss needs.
         blocks: basic blocks per stage; (3, 4, 6, 3) is ResNet-34.
+        stem: before stage 1.
     """
 
     def __init__(
@@ -113,8 +115,9 @@ class RegionAttentionNetwork(SharedTrunk):
         relation: bool = True,
         biased: bool = True,
         blocks: tuple[int, int, int, int] = (2, 2, 2, 2),
+        stem: Stem = "table",
     ) -> None:
-        super().__init__(width, blocks)
+        super().__init__(width, blocks, stem)
         self.weights = weights
         self.biased = biased
         self.alpha = nn.Sequential(nn.Linear(self.features, 1), nn.Sigmoid())
@@ -161,10 +164,11 @@ class WholeFace(SharedTrunk):
     Args:
         classes: number of expressions.
         width: channels of stage 1; 64 in ResNet-18.
+        stem: before stage 1.
     """
 
-    def __init__(self, classes: int, width: int = 64) -> None:
-        super().__init__(width)
+    def __init__(self, classes: int, width: int = 64, stem: Stem = "table") -> None:
+        super().__init__(width, stem=stem)
         self.fc = nn.Linear(self.features, classes)
 
     def forward(self, regions: Tensor) -> RANOutput:
@@ -265,16 +269,13 @@ def build_model(arm: str, options: RANOptions, classes: int, pretrained: bool = 
         UserError: the arm is unknown, or ImageNet weights are asked for and do not fit or cannot be had.
     """
     METHOD.check_arm(arm)
-    if options.pretraining == "imagenet" and options.width != 64:
-        raise UserError(
-            f"model.width is {options.width}, but model.pretraining imagenet needs 64, ResNet-18's own width"
-        )
+    check_start(options.pretraining, options.width, options.stem)
     weights, relation, biased, _ = _ARMS[arm]
     network: SharedTrunk
     if arm == "whole_face":
-        network = WholeFace(classes, options.width)
+        network = WholeFace(classes, options.width, options.stem)
     else:
-        network = RegionAttentionNetwork(classes, options.width, weights, relation, biased)
+        network = RegionAttentionNetwork(classes, options.width, weights, relation, biased, stem=options.stem)
     if pretrained and options.pretraining == "imagenet":
         load_imagenet_trunk(network, "resnet18")
     return network

@@ -14,7 +14,8 @@ follows the code, because the published weights and numbers come from it.
    and a softmax over the channels, so that a mask of C channels averages exactly 1/C. The arm
    ``sigmoid_mask`` puts the sigmoid in the softmax's place; the unit before it ends with a ReLU, so that
    mask lies in [0.5, 1].
-2. Stem: the text says a 3x3 convolution and a 2x2 pooling; Table I and the code have 7x7 and 3x3.
+2. Stem: the text says a 3x3 convolution and a 2x2 pooling; Table I and the code have 7x7 and 3x3. The
+   option ``stem: small``, 3x3 of stride 1 and 2x2 pooling, needs no enlarging of 48 px images (ours).
 3. Up-sampling: Fig. 2 leaves it open. As in the code it is a transposed 2x2 convolution, batch
    normalisation and ReLU, and the up-sampled map stands before the skip in the concatenation.
 4. Head: the paper names no dropout; the code that produced 74.14 has 0.4 before the linear layer.
@@ -43,10 +44,18 @@ from torch import Tensor, nn
 
 from fer_repro.config import PositiveInt
 from fer_repro.errors import UserError
-from fer_repro.layers.imagenet import load_imagenet_trunk
+from fer_repro.layers.imagenet import check_start, load_imagenet_trunk
 from fer_repro.layers.plain_resnets import PlainResNetName, plain_resnet
 from fer_repro.layers.plain_trunks import PlainTrunkName, plain_trunk
-from fer_repro.layers.resnet import BasicBlock, Bottleneck, initialise_kaiming, stage
+from fer_repro.layers.resnet import (
+    BasicBlock,
+    Bottleneck,
+    Stem,
+    initialise_kaiming,
+    run_stem,
+    stage,
+    stem_convolution,
+)
 from fer_repro.methods.method import Method, OfficialLayout
 from fer_repro.sections import STRICT
 
@@ -62,6 +71,7 @@ class RMNOptions:
     width: PositiveInt  # channels of the stem and of stage 1, 64 in the paper; masks and other networks scale
     dropout: Annotated[float, Field(ge=0, lt=1)]  # before the linear layer of the dropout1 head
     pretraining: Literal["none", "imagenet"]  # of stem and stages
+    stem: Stem = "table"  # before stage 1: table | small
 
 
 class MaskingBlock(nn.Module):
@@ -121,6 +131,7 @@ class ResidualMaskingNetwork(nn.Module):
         head: plain linear layer, or one of the authors' heads with dropout.
         block: residual block of the stages; Table I has the basic one.
         blocks: their number per stage; ResNet-34's in Table I.
+        stem: before stage 1 (difference 2).
     """
 
     def __init__(
@@ -132,10 +143,11 @@ class ResidualMaskingNetwork(nn.Module):
         head: Head = "dropout1",
         block: type[BasicBlock] | type[Bottleneck] = BasicBlock,
         blocks: tuple[int, int, int, int] = (3, 4, 6, 3),
+        stem: Stem = "table",
     ) -> None:
         super().__init__()
         self.masks = masks
-        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.conv1 = stem_convolution(stem, width)
         self.bn1 = nn.BatchNorm2d(width)
         channels = [width] + [width * 2**n * block.expansion for n in range(4)]
         self.layer1 = stage(block, channels[0], width, blocks[0], stride=1)
@@ -154,14 +166,15 @@ class ResidualMaskingNetwork(nn.Module):
                 mask.requires_grad_(masks != "unused")
 
     def forward(self, images: Tensor) -> Tensor:
-        """Classify images (N, 3, H, W) in [0, 1], H and W in 32n-3 ... 32n, into logits (N, K).
+        """Classify images (N, 3, H, W) in [0, 1] into logits (N, K).
+
+        H and W lie in 32n-3 ... 32n, with the small stem in 16n ... 16n+1; its maps are twice as large.
 
         Raises:
             UserError: the images have another shape.
         """
         self._check_shape(images)
-        features = F.relu(self.bn1(self.conv1(images)))  # (N, 64, H/2, W/2)
-        features = F.max_pool2d(features, 3, stride=2, padding=1)  # (N, 64, H/4, W/4)
+        features = run_stem(self.conv1, self.bn1, images)  # (N, 64, H/4, W/4)
         features = self.refine(self.layer1(features), 1)  # (N, 64, H/4, W/4)
         features = self.refine(self.layer2(features), 2)  # (N, 128, H/8, W/8)
         features = self.refine(self.layer3(features), 3)  # (N, 256, H/16, W/16)
@@ -178,10 +191,18 @@ class ResidualMaskingNetwork(nn.Module):
         shape = tuple(images.shape)
         if len(shape) != 4 or shape[1] != 3:
             raise UserError(f"images have the shape {shape}: RMN expects (N, 3, H, W), grey images repeated")
-        if self.masks not in ("none", "unused") and any(-side % 32 > 3 for side in shape[2:]):
+        if self.masks in ("none", "unused"):
+            return
+        if self.conv1.stride == (1, 1):
+            fits = all(side >= 16 and side % 16 < 2 for side in shape[2:])
+            sides = "16n ... 16n+1 with the small stem (16-17, 32-33, 48-49, ...)"
+        else:
+            fits = all(-side % 32 < 4 for side in shape[2:])
+            sides = "32n-3 ... 32n only (61-64, 93-96, ..., 221-224)"
+        if not fits:
             raise UserError(
-                f"images are {shape[2]}x{shape[3]}: the masks of RMN run on sides 32n-3 ... 32n only "
-                "(61-64, 93-96, ..., 221-224); the recipe's image_size enlarges, e.g. 48 to 64"
+                f"images are {shape[2]}x{shape[3]}: the masks of RMN run on sides {sides}; the recipe's "
+                "image_size enlarges, e.g. 48 to 64"
             )
 
 
@@ -298,17 +319,16 @@ def build_model(arm: str, options: RMNOptions, classes: int, pretrained: bool = 
             not fit or cannot be had.
     """
     METHOD.check_arm(arm)
-    if options.pretraining == "imagenet" and options.width != 64:
-        raise UserError(
-            f"model.width is {options.width}, but model.pretraining imagenet needs 64, ResNet-34's own width"
-        )
+    check_start(options.pretraining, options.width, options.stem, "ResNet-34")
     imagenet = pretrained and options.pretraining == "imagenet"
     if arm in get_args(PlainResNetName):
-        return plain_resnet(cast(PlainResNetName, arm), classes, options.width, imagenet)
+        return plain_resnet(cast(PlainResNetName, arm), classes, options.width, imagenet, options.stem)
     if arm in get_args(PlainTrunkName):
+        if options.stem != "table":
+            raise UserError(f"model.stem is {options.stem}, but {arm} is no ResNet: expected table")
         return plain_trunk(cast(PlainTrunkName, arm), classes, options.width, imagenet)
     masks, head, _ = _ARMS[arm]
-    network = ResidualMaskingNetwork(classes, options.width, options.dropout, masks, head)
+    network = ResidualMaskingNetwork(classes, options.width, options.dropout, masks, head, stem=options.stem)
     if imagenet:
         load_imagenet_trunk(network, "resnet34")
     return network

@@ -62,7 +62,7 @@ def train_own(
     from fer_repro.pipeline.run import train_run
     from fer_repro.training.processes import make_fabric
 
-    fabric = make_fabric(configs[0].runtime)
+    fabric = make_fabric(configs[0])
     with ExitStack() as stack:
         if fabric.is_global_zero:  # of the processes that torchrun or Slurm started
             stack.enter_context(one_writer(run_folder(out, dataset, method, seed)))

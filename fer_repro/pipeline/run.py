@@ -25,7 +25,7 @@ from fer_repro.pipeline.outcome import write_outcome
 from fer_repro.sections import read_section
 from fer_repro.training.checkpoint import TRAINING_CODE, fingerprint
 from fer_repro.training.processes import agreed, make_fabric
-from fer_repro.training.seeding import environment
+from fer_repro.training.seeding import choose_precision, environment
 
 RUN_CODE = (
     *TRAINING_CODE,
@@ -110,7 +110,7 @@ def train_run(
         _options(built, config, params_file)
     store = open_store(Path(prepared_root) / dataset)
     task = task_of(built, store)
-    fabric = make_fabric(configs[arms[0]].runtime)
+    fabric = make_fabric(configs[arms[0]])
     kept: list[str] = []
     report = RunReport({}, {}, {}, ())
     for arm, config in configs.items():
@@ -197,6 +197,7 @@ def _write_timing(path: Path, arm: Arm, turns: Sequence[Trained], seconds: float
             for pace in each.fitted.paces
         ],
         "processes": arm.fabric.world_size,
+        "precision": choose_precision(arm.config),
         "environment": environment(arm.config.runtime),
     }
     with atomic_write(path) as temporary:

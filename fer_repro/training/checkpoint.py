@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from fer_repro.config import RunConfig
 from fer_repro.errors import UserError
 from fer_repro.files import atomic_write
+from fer_repro.training.seeding import choose_precision
 
 PACKAGE = Path(__file__).parent.parent
 TRAINING_CODE = (
@@ -58,6 +59,7 @@ def fingerprint(
         64 hexadecimal digits.
     """
     values = asdict(config)
+    values["recipe"]["precision"] = choose_precision(config)  # auto is not the same everywhere
     del values["evaluation"], values["runtime"]["checkpoint_seconds"]
     parts = [json.dumps(values, sort_keys=True), data_digest, torch.__version__, str(processes)]
     for pattern in code:

@@ -15,34 +15,34 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from fer_repro.config import RuntimeConfig
+from fer_repro.config import RunConfig
 from fer_repro.data.views import Items
 from fer_repro.layers.synced_norm import synced
-from fer_repro.training.seeding import choose_device
+from fer_repro.training.seeding import choose_device, choose_precision
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 
-def make_fabric(runtime: RuntimeConfig) -> "Fabric":
+def make_fabric(config: RunConfig) -> "Fabric":
     """Start Lightning Fabric on one device, or on those that torchrun or Slurm gave this run.
 
     Fabric is imported here, because that takes about three seconds.
 
     Args:
-        runtime: device and precision.
+        config: its device and precision.
 
     Raises:
         UserError: cuda is asked for and absent.
     """
-    device = choose_device(runtime)
+    device, precision = choose_device(config.runtime), choose_precision(config)
     from lightning.fabric import Fabric
 
     per_node, nodes = launched()
     if per_node * nodes == 1:
-        return Fabric(accelerator=device, devices=1, precision=runtime.precision)
+        return Fabric(accelerator=device, devices=1, precision=precision)
     fabric = Fabric(
-        accelerator=device, devices=per_node, num_nodes=nodes, strategy="ddp", precision=runtime.precision
+        accelerator=device, devices=per_node, num_nodes=nodes, strategy="ddp", precision=precision
     )
     fabric.launch()
     return fabric

@@ -5,14 +5,15 @@ import platform
 import random
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from fer_repro.config import RuntimeConfig
+from fer_repro.config import RunConfig, RuntimeConfig
 from fer_repro.errors import UserError
 
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 PACKAGES = ("torch", "torchvision", "lightning", "numpy", "pandas", "scipy", "safetensors")
 
 
@@ -51,6 +52,17 @@ def choose_device(runtime: RuntimeConfig) -> str:
     if runtime.device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return runtime.device
+
+
+def choose_precision(config: RunConfig) -> Precision:
+    """Resolve ``auto`` to bf16 where the device multiplies in it, else to float32."""
+    if config.recipe.precision != "auto":
+        return config.recipe.precision
+    if choose_device(config.runtime) == "cuda":
+        has_it = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has_it = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16-mixed" if has_it else "32-true"
 
 
 def environment(runtime: RuntimeConfig) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def network():
 
 @pytest.fixture
 def fabric():
-    return make_fabric(load_config("params.yaml", "rmn", "synthetic", "masked", 0).runtime)
+    return make_fabric(load_config("params.yaml", "rmn", "synthetic", "masked", 0))
 
 
 def test_predictions_follow_the_naive_loop(split, network, fabric):

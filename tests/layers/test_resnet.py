@@ -2,10 +2,18 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision
 from torchvision.models import resnet
 
-from fer_repro.layers.resnet import BasicBlock, Bottleneck, initialise_kaiming, stage
+from fer_repro.layers.resnet import (
+    BasicBlock,
+    Bottleneck,
+    initialise_kaiming,
+    run_stem,
+    stage,
+    stem_convolution,
+)
 
 
 @pytest.mark.parametrize(
@@ -41,3 +49,23 @@ def test_the_start_is_kaiming_with_fan_out():
     assert block.conv1.weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.05)
     assert (block.bn1.weight == 1).all()
     assert (block.bn1.bias == 0).all()
+
+
+@pytest.mark.parametrize("side", [48, 49, 64])
+def test_the_small_stem_halves_the_side(side):
+    stem = stem_convolution("small", 4)
+    assert (stem.kernel_size, stem.stride, stem.padding, stem.bias) == ((3, 3), (1, 1), (1, 1), None)
+    images = torch.rand(2, 3, side, side)
+    found = run_stem(stem, torch.nn.Identity(), images)
+    assert torch.equal(found, F.max_pool2d(stem(images).relu(), 2))
+    assert found.shape == (2, 4, side // 2, side // 2)
+
+
+@pytest.mark.parametrize("side", [48, 49, 64])
+def test_the_stem_of_the_table_is_torchvisions(side):
+    network = torchvision.models.resnet18().eval()
+    images = torch.rand(2, 3, side, side)
+    ours = stem_convolution("table", 64)
+    ours.load_state_dict(network.conv1.state_dict(), strict=True)
+    expected = network.maxpool(network.relu(network.bn1(network.conv1(images))))
+    assert torch.equal(run_stem(ours, network.bn1, images), expected)

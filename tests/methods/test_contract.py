@@ -42,6 +42,21 @@ def logits_of(result):
     return getattr(result, "logits", result)
 
 
+@pytest.mark.parametrize("name", sorted(set(method_names()) - {"efficientnet"}))
+def test_every_residual_network_takes_the_small_stem(name):
+    method = load_method(name)
+    recipe = next(iter(read_params(PARAMS)["methods"][name]["recipes"]))
+    for arm in (method.headline, method.control):
+        overrides = {"recipe.model.stem": "small", "recipe.image_size": 32}
+        config = load_config(PARAMS, name, "synthetic", arm, 0, recipe, overrides, smoke=True)
+        options = read_section(method.options, config.recipe.model, "params.yaml")
+        network = method.build_model(arm, options, CLASSES[method.task])
+        convolution = next(part for part in network.modules() if isinstance(part, torch.nn.Conv2d))
+        assert (convolution.kernel_size, convolution.stride) == ((3, 3), (1, 1))
+        logits = logits_of(network(samples(method, 2, 32)))
+        assert logits.shape == (2, CLASSES[method.task])
+
+
 @pytest.fixture(params=CASES, ids=lambda case: "-".join(case))
 def case(request):
     return build(*request.param)

@@ -309,6 +309,43 @@ def test_the_rule_for_sides_is_the_networks_own():
         assert runs == (side in (61, 62, 63, 64, 93, 94, 95, 96)), side
 
 
+def small(arm="masked", **changes):
+    options = {"width": 4, "dropout": 0.0, "pretraining": "none", "stem": "small", **changes}
+    return build_model(arm, RMNOptions(**options), 7).eval()
+
+
+def test_with_the_small_stem_exactly_the_sides_of_the_rule_run():
+    model = small()
+    check, model._check_shape = model._check_shape, lambda images: None
+    for side in range(14, 52):
+        images = torch.rand(1, 3, side, side)
+        try:
+            with torch.no_grad():
+                model(images)
+            runs = True
+        except RuntimeError:
+            runs = False
+        if runs:
+            check(images)
+        else:
+            with pytest.raises(UserError, match=r"16n \.\.\. 16n\+1 with the small stem"):
+                check(images)
+        assert runs == (side in (16, 17, 32, 33, 48, 49)), side
+
+
+def test_the_small_stem_gives_masks_of_24_12_6_and_3_pixels_at_48():
+    kept = explain(small(), torch.rand(1, 3, 48, 48))
+    assert [kept[f"mask{n}"].shape[-1] for n in range(1, 5)] == [24, 12, 6, 3]
+
+
+def test_a_stem_is_for_residual_networks():
+    assert small("resnet18").conv1.stride == (1, 1)
+    with pytest.raises(UserError, match=r"model\.stem is small, but vgg19 is no ResNet: expected table"):
+        small("vgg19")
+    with pytest.raises(UserError, match=r"model\.stem is small, but model\.pretraining imagenet needs table"):
+        small(width=64, pretraining="imagenet")
+
+
 def test_height_and_width_may_differ():
     with torch.no_grad():
         assert narrow().eval()(torch.rand(1, 3, 64, 96)).shape == (1, 7)

@@ -209,7 +209,7 @@ def arm_of(store, method="rmn", **data):
     config = load_config(PARAMS, method, "synthetic", built.headline, 0)
     config = replace(config, data=replace(config.data, **data))
     options = read_section(built.options, config.recipe.model, "p")
-    fabric = make_fabric(config.runtime)
+    fabric = make_fabric(config)
     return Arm(built, config, options, store, Path("state"), task_of(built, store), fabric)
 
 

@@ -69,9 +69,8 @@ def adacos_net():
 
 
 def main(result):
-    runtime = make_config().runtime
-    make_deterministic(runtime)
-    fabric = make_fabric(runtime)
+    make_deterministic(make_config().runtime)
+    fabric = make_fabric(make_config())
     WatchedScreen.seen = []
     import fer_repro.training.fit as module
 

@@ -57,7 +57,7 @@ def graphs(monkeypatch):
         return torch._dynamo.lookup_backend(traced[-1])(graph, inputs)
 
     torch._dynamo.reset()
-    make_fabric(make_config().runtime)  # Fabric notes the arguments of compilations after its import
+    make_fabric(make_config())  # Fabric notes the arguments of compilations after its import
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=tracing))
     yield traced
     torch._dynamo.reset()
@@ -86,7 +86,7 @@ def trained(network, loss, view, split, config, folder, compiled):
     config = replace(config, runtime=replace(config.runtime, compile=compiled, threads=1))
     make_deterministic(config.runtime)
     seed_everything(0)
-    fabric, epochs = make_fabric(config.runtime), iter(range(1, 1 + EPOCHS))
+    fabric, epochs = make_fabric(config), iter(range(1, 1 + EPOCHS))
     checkpoint = Checkpoint(folder / f"{compiled}.pt", "x")
     return fit(network, loss, view, split, config, fabric, lambda n: (1.0, next(epochs) / 10), checkpoint)
 

@@ -305,7 +305,7 @@ def test_average_parts_and_clipping_resume_bit_identically(tmp_path, last):
 
 def test_mixed_precision_resumes(tmp_path):
     config = make_config()
-    config = replace(config, runtime=replace(config.runtime, precision="bf16-mixed"))
+    config = replace(config, recipe=replace(config.recipe, precision="bf16-mixed"))
     whole = run(config, Checkpoint(tmp_path / "whole", "x"))
     with pytest.raises(Stop):
         run(config, StoppingCheckpoint(tmp_path / "state", "x", 9))

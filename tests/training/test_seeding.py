@@ -8,7 +8,14 @@ import torch
 from tiny_run import make_config
 
 from fer_repro.errors import UserError
-from fer_repro.training.seeding import choose_device, environment, make_deterministic, seed_everything
+from fer_repro.training.checkpoint import fingerprint
+from fer_repro.training.seeding import (
+    choose_device,
+    choose_precision,
+    environment,
+    make_deterministic,
+    seed_everything,
+)
 
 
 def test_all_generators_are_seeded():
@@ -39,3 +46,24 @@ def test_an_absent_device_is_named(monkeypatch):
     assert choose_device(replace(runtime, device="auto")) == "cpu"
     with pytest.raises(UserError, match=r"runtime.device is 'cuda'"):
         choose_device(replace(runtime, device="cuda"))
+
+
+@pytest.mark.parametrize(
+    ("amx", "avx512", "expected"),
+    [(False, False, "32-true"), (True, False, "bf16-mixed"), (False, True, "bf16-mixed")],
+)
+def test_auto_takes_bf16_where_the_processor_multiplies_in_it(monkeypatch, amx, avx512, expected):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    config = make_config()
+    assert choose_precision(replace(config, recipe=replace(config.recipe, precision="auto"))) == expected
+    assert choose_precision(config) == "32-true"
+
+
+def test_a_run_that_took_bf16_is_not_resumed_in_float32(monkeypatch):
+    config = replace(make_config(), recipe=replace(make_config().recipe, precision="auto"))
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    plain = fingerprint(config, "data")
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    assert fingerprint(config, "data") != plain

@@ -116,7 +116,7 @@ def run(
     make_deterministic(config.runtime)
     seed_everything(config.seed)
     network = network or (PausingNet(pause) if pause else TinyNet())
-    fabric = make_fabric(config.runtime)
+    fabric = make_fabric(config)
     validate = validate or validate_on(split)
     criterion = loss or nn.CrossEntropyLoss()
     return fit(network, criterion, Faces(), split, config, fabric, validate, checkpoint, log)
