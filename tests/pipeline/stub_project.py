@@ -19,7 +19,6 @@ STUB = '''
 """Stands in for the notebook runner: writes what each stage's outputs are, from its parameters alone."""
 import json, sys
 from pathlib import Path
-import nbformat
 import yaml
 
 name, *rest = sys.argv[2:]
