@@ -4,8 +4,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from fer_repro.pipeline.dvc_stages import TRIES, found_locked, pause, start_dvc
 from fer_repro.pipeline.stopping import STOPPED
@@ -16,22 +16,38 @@ _NOISE = re.compile(
 )
 
 
-def run_stages(stages: Sequence[str], workers: int) -> list[str]:
-    """Run stages with at most so many workers at once.
+def run_stages(stages: Mapping[str, Sequence[str]], workers: int) -> set[str]:
+    """Run stages with at most so many workers at once, each as soon as what it needs is there.
+
+    A worker that is free takes the first stage that can run, so that none is idle while there is one. What
+    needs a stage that failed is left out.
 
     Args:
-        stages: names such as ``train-faces@synthetic-rmn-0``, whose inputs are up to date.
+        stages: names such as ``train-faces@synthetic-rmn-0``, each with those among them whose outputs it
+            reads; these stand before it.
         workers: from 1.
 
     Returns:
-        The stages that failed.
+        The stages that failed or were left out.
     """
     if not stages:
-        return []
+        return set()
     print(f"{len(stages)} stages, {workers} at a time: {', '.join(stages)}", flush=True)
+    done: set[str] = set()
+    failed: set[str] = set()
+    waiting = list(stages)
+    running: dict[Future[bool], str] = {}
     with ThreadPoolExecutor(workers) as pool:
-        done = list(pool.map(_run_stage, stages))
-    return [stage for stage, is_done in zip(stages, done, strict=True) if not is_done]
+        while waiting or running:
+            failed |= {stage for stage in waiting if failed.intersection(stages[stage])}
+            waiting = [stage for stage in waiting if stage not in failed]
+            ready = [stage for stage in waiting if done.issuperset(stages[stage])]
+            for stage in ready[: workers - len(running)]:
+                running[pool.submit(_run_stage, stage)] = stage
+                waiting.remove(stage)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                (done if future.result() else failed).add(running.pop(future))
+    return failed
 
 
 def _run_stage(stage: str) -> bool:

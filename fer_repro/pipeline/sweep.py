@@ -1,8 +1,8 @@
 """Train the matrix of data set, method and seed with several workers, safely.
 
-``python -m fer_repro.pipeline.sweep`` (or ``fer-repro sweep``) gives each stage that has changed, group after
-group as they need one another, to the next free worker, and leaves the rest to a serial ``dvc repro``, which
-also repairs what a worker left undone. Workers are processes of this machine, or tasks on a Ray cluster
+``python -m fer_repro.pipeline.sweep`` (or ``fer-repro sweep``) gives each stage that has changed to the next
+free worker, as soon as what it needs is there, and leaves the rest to a serial ``dvc repro``, which also
+repairs what a worker left undone. Workers are processes of this machine, or tasks on a Ray cluster
 (ray_sweep.py). A second sweep of the same project waits for the first; one that is told to stop takes all it
 has started with it.
 """
@@ -11,9 +11,10 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from fer_repro.config import RunConfig, RuntimeConfig, load_config, method_arms
 from fer_repro.errors import UserError, print_error
@@ -27,7 +28,7 @@ from fer_repro.pipeline.stopping import stop_with_children
 
 REPORT, SOURCES = Path("reports/index.html"), Path("reports/sources.json")
 INPUTS = ("inputs",)
-# the last tasks take longest: begun first, they keep no worker waiting at the end
+# of Ray, one after the other; the last tasks take longest: begun first, they keep no worker waiting
 GROUPS = [
     INPUTS,
     ("prepare",),
@@ -109,7 +110,7 @@ def sweep(
         if pull and (code := call_dvc("pull", pull)):
             return code
         if not ray:
-            return _sweep_here(count)
+            return _sweep_here(count, read_params(params_file))
         with ray_workers(ray, runtime, workers, gpus) as found:
             code = _sweep_on(found)
         return code or call_dvc("repro")
@@ -122,16 +123,45 @@ def _find_programs() -> None:
         raise UserError("a sweep needs DVC, which is not installed: pip install 'fer-repro[pipeline]'")
 
 
-def _sweep_here(workers: int) -> int:
+def _sweep_here(workers: int, params: Mapping[str, Any]) -> int:
     with ExitStack() as stack:
         if workers > 1:
-            for groups in GROUPS:
-                changed = changed_stages(*groups)
-                if changed and groups != INPUTS and not os.environ.get(ADDRESS):
+            inputs: dict[str, list[str]] = {name: [] for name in changed_stages(*INPUTS)}
+            if not run_stages(inputs, workers):  # or the serial end says why it failed
+                stages = _stages_to_run(params)
+                if stages and not os.environ.get(ADDRESS):
                     stack.enter_context(preloaded())
-                if run_stages(changed, workers):
-                    break  # what follows would miss its inputs; the serial end says why
+                run_stages(stages, workers)
         return call_dvc("repro")
+
+
+def _stages_to_run(params: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Find the stages that have changed and those that read their outputs, each with what it waits for."""
+    changed = set(changed_stages(*(name for groups in GROUPS[1:] for name in groups)))
+    found: dict[str, list[str]] = {}
+    for stage, needed in _needs(params).items():
+        waits = [each for each in needed if each in found]
+        if waits or stage in changed:
+            found[stage] = waits
+    return found
+
+
+def _needs(params: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Name the stages of preparing, training and evaluation, each with those that it reads from."""
+    stages: dict[str, list[str]] = {f"prepare@{name}": [] for name in params["pipeline"]["datasets"]}
+    places = [
+        (task, dataset, method)
+        for task in TASKS
+        for dataset in params["pipeline"][task]["datasets"]
+        for method in params["pipeline"][task]["methods"]
+    ]
+    for task, dataset, method in places:
+        for seed in params["seeds"]:
+            stages[f"train-{task}@{dataset}-{method}-{seed}"] = [f"prepare@{dataset}"]
+    for task, dataset, method in places:
+        trained = [f"train-{task}@{dataset}-{method}-{seed}" for seed in params["seeds"]]
+        stages[f"evaluate-{task}@{dataset}-{method}"] = [f"prepare@{dataset}", *trained]
+    return stages
 
 
 def _sweep_on(ray: RayWorkers) -> int:

@@ -5,8 +5,10 @@ import os
 import shutil
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
+import yaml
 from sweep_project import (
     LIMIT,
     STAGES,
@@ -19,7 +21,27 @@ from sweep_project import (
     wait_for_quiet,
 )
 
+from fer_repro.params import read_params
+from fer_repro.pipeline.sweep import _needs
+
 TWO = ("--workers", "2")
+ROOT = Path(__file__).parents[2]
+
+
+def test_stages_are_named_as_dvc_names_them():
+    recorded = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
+    named = _needs(read_params(ROOT / "params.yaml"))
+    assert set(named) == set(recorded) - {"inputs", "compare", "report"}
+    for stage, needed in named.items():
+        reads = [dependency["path"] for dependency in recorded[stage]["deps"]]
+        written = {each: [out["path"] for out in recorded[each]["outs"]] for each in named}
+        sources = {
+            each for each, paths in written.items() for path in paths
+            if any(path == read or path.startswith(f"{read}/") for read in reads)
+        }  # fmt: skip
+        assert set(needed) == sources, stage
+
+
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and locks")
 
 
@@ -40,7 +62,8 @@ def test_a_failing_stage_stops_no_other_and_is_named(clone):
     assert code != 0
     assert "train-faces@synthetic-rmn-1: failed" in said
     assert said.count("no such face") == 2  # by its worker, and by the serial end that says why last
-    assert said.count(": done in") == 2 + 3  # inputs and prepared, trained; nothing is evaluated
+    assert said.count(": done in") == 2 + 3 + 1  # inputs and prepared, trained; RAN is evaluated
+    assert "evaluate-faces@synthetic-ran: done in" in said
 
 
 @posix
