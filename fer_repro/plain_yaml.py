@@ -4,8 +4,10 @@ No tag makes an object, a date stays a text, no number is infinite, and a file o
 end in memory.
 """
 
+import copy
 import math
 import re
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -88,9 +90,16 @@ _Yaml12Loader.add_constructor("tag:yaml.org,2002:map", _no_duplicate_keys)
 def parse_yaml(text: str, where: str) -> Any:  # noqa: ANN401 - whatever the text holds
     """Read one YAML 1.2 value from ``text``; ``where`` names its source in messages.
 
+    A stage asks for params.yaml again and again: the same text is parsed once, and every caller gets a copy.
+
     Raises:
         UserError: the text is no YAML, or repeats a key.
     """
+    return copy.deepcopy(_parse(text, where))
+
+
+@lru_cache(maxsize=8)
+def _parse(text: str, where: str) -> Any:  # noqa: ANN401 - as above
     try:
         loader = _Yaml12Loader(text)
         loader.name = where
