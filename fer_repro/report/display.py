@@ -76,7 +76,11 @@ def reading_html(*paragraphs: str) -> str:
 
 def figure_html(figure: Figure, caption: str, alt: str) -> str:
     """Write a figure with its caption and a text for those who cannot see it, all inside the HTML."""
-    data = base64.b64encode(png_bytes(figure)).decode("ascii")
+    return _figure_html(png_bytes(figure), caption, alt)
+
+
+def _figure_html(png: bytes, caption: str, alt: str) -> str:
+    data = base64.b64encode(png).decode("ascii")
     image = f'<img alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{data}">'
     words = f"<figcaption>{html.escape(caption)}</figcaption>"
     return f'<figure class="plot"><div class="paper">{image}</div>{words}</figure>\n'
@@ -91,9 +95,10 @@ def show_figure(figure: Figure, caption: str, alt: str, path: Path | str | None 
         alt: what the figure shows, for readers who cannot see it.
         path: without suffix; None saves nothing.
     """
-    if path is not None:
-        save_figure(figure, path)
-    return Shown(figure_html(figure, caption, alt))
+    if path is None:
+        return Shown(figure_html(figure, caption, alt))
+    png, *_ = save_figure(figure, path)  # shown as saved: rendering takes long
+    return Shown(_figure_html(png.read_bytes(), caption, alt))
 
 
 def show_table(

@@ -5,7 +5,8 @@ dash and marker. Figures stand on white in light and dark pages alike.
 """
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +121,27 @@ def png_bytes(figure: Figure) -> bytes:
 def _render(figure: Figure, kind: str) -> bytes:
     buffer = io.BytesIO()
     metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}[kind]
-    with mpl.rc_context(_RC):
+    # an SVG is laid out with its own measures of text, so there matplotlib has to do it
+    with mpl.rc_context(_RC), _laid_out(figure) if kind == "png" else nullcontext():
         figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
     return buffer.getvalue()
+
+
+@contextmanager
+def _laid_out(figure: Figure) -> Iterator[None]:
+    """Lay a figure out beforehand; ``savefig`` would draw everything once more to do so."""
+    engine, dpi = figure.get_layout_engine(), figure.dpi
+    if engine is None:
+        yield
+        return
+    figure.dpi = DPI
+    engine.execute(figure)
+    figure.dpi = dpi
+    figure.set_layout_engine(None)
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(engine)
 
 
 def save_figure(figure: Figure, path: Path | str) -> tuple[Path, ...]:
