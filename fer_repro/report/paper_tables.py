@@ -1,8 +1,9 @@
 """Each paper's tables in its own layout, measured numbers beside the published ones of the same data."""
 
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,7 @@ COLUMNS = (
 )  # fmt: skip
 _PLACE = ["dataset", "protocol", "split", "metric", "unit"]
 _USUAL = ("", "official", "ten_fold", "authors_split", "templates", "distractors_1e6")
+Cells = Mapping[Hashable, Any]  # of one row, by the names of columns
 _ALWAYS = ("accuracy", "pair_accuracy")
 
 
@@ -51,14 +53,13 @@ def paper_table(
     """
     values = in_percent(measured[measured["method"] == method])
     ours = over_seeds(without_repeats(values[~is_difference(values)]), confidence)
-    rows, used = [], set()
-    for _, known in _quoted(in_percent(published), method).iterrows():
-        partner = _partner(ours, known) if known["method"] == method else None
-        if partner is not None:
-            used.add(partner.name)
+    left = ours.to_dict("index")
+    found, rows = list(left.items()), []
+    for known in _quoted(in_percent(published), method).to_dict("records"):
+        name, partner = _partner(found, known) if known["method"] == method else (None, None)
+        left.pop(name, None)
         rows.append(_join(known, partner, method))
-    left = ours.drop(index=list(used))
-    rows += [_alone(row, method) for _, row in left.iterrows()]
+    rows += [_alone(row, method) for row in left.values()]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -72,12 +73,15 @@ def _quoted(published: pd.DataFrame, method: str) -> pd.DataFrame:
     return published[chosen].assign(table=homes[chosen])
 
 
-def _partner(ours: pd.DataFrame, known: pd.Series) -> pd.Series | None:
-    same = np.logical_and.reduce([ours[name] == known[name] for name in ("arm", "dataset", "metric")])
-    return next((row for _, row in ours[same].iterrows() if stand_together(row, known)), None)
+def _partner(ours: Sequence[tuple[Hashable, Cells]], known: Cells) -> tuple[Hashable, Cells | None]:
+    """Find the measured row that stands beside a published one: its name and the row."""
+    for name, row in ours:
+        if all(row[key] == known[key] for key in ("arm", "dataset", "metric")) and stand_together(row, known):
+            return name, row
+    return None, None
 
 
-def _join(known: pd.Series, partner: pd.Series | None, method: str) -> dict[str, object]:
+def _join(known: Cells, partner: Cells | None, method: str) -> dict[str, object]:
     network = known["arm"] if known["method"] == method else known["method"].replace("_", " ")
     if known["method"] != method and known["arm"] not in ("reported", known["method"]):
         network = f"{network} {known['arm']}"
@@ -86,14 +90,14 @@ def _join(known: pd.Series, partner: pd.Series | None, method: str) -> dict[str,
     return row if partner is None else row | _numbers(partner) | {"gap": partner["value"] - known["value"]}
 
 
-def _numbers(row: pd.Series) -> dict[str, object]:
+def _numbers(row: Cells) -> dict[str, object]:
     return {
         "measured": row["value"], "deviation": row["deviation"], "low": row["low"], "high": row["high"],
         "seeds": row["runs"],
     }  # fmt: skip
 
 
-def _alone(row: pd.Series, method: str) -> dict[str, object]:
+def _alone(row: Cells, method: str) -> dict[str, object]:
     kept = {name: row[name] for name in ("tta", "pretraining", "note", *_PLACE)}
     return {**kept, **_numbers(row), "method": method, "table": "", "network": row["arm"], "source": ""}
 

@@ -5,9 +5,10 @@ Numbers stay numbers until they are written; every format prints the same text.
 
 import html
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -144,8 +145,13 @@ def mean_interval(values: Sequence[float], confidence: float) -> tuple[float, fl
     if len(numbers) < 2:
         return mean, float("nan"), float("nan"), float("nan")
     deviation = float(numbers.std(ddof=1))
-    reach = float(student.ppf((1 + confidence) / 2, len(numbers) - 1)) * deviation / np.sqrt(len(numbers))
+    reach = _quantile(confidence, len(numbers)) * deviation / np.sqrt(len(numbers))
     return mean, deviation, mean - reach, mean + reach
+
+
+@cache
+def _quantile(confidence: float, count: int) -> float:
+    return float(student.ppf((1 + confidence) / 2, count - 1))
 
 
 def over_seeds(measured: pd.DataFrame, confidence: float) -> pd.DataFrame:
@@ -163,32 +169,28 @@ def over_seeds(measured: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """
     filled = {name: measured[name].fillna("") for name in GROUP}
     measured = measured.assign(**filled, seed=measured["seed"].fillna("").astype(str))
-    gathered = []
-    for key, rows in measured.groupby(GROUP, sort=False):
-        single = rows[rows["seed"] != ""]
-        if len(single):
-            numbers = mean_interval(single["value"].tolist(), confidence)
-            runs = single["seed"].nunique()
+    gathered, rest = [], ("unit", "pretraining", "note")
+    for key, rows in _gather(measured, GROUP).items():
+        first = rows[0]
+        single = [row for row in rows if row["seed"] != ""]
+        if single:
+            numbers = mean_interval([row["value"] for row in single], confidence)
+            runs = len({row["seed"] for row in single})
         else:
-            first = rows.iloc[0]
             mean, deviation, runs = float(first["value"]), float(first["deviation"]), int(first["runs"])
-            reach = (
-                float(student.ppf((1 + confidence) / 2, runs - 1)) * deviation / np.sqrt(runs)
-                if runs > 1
-                else np.nan
-            )
+            reach = _quantile(confidence, runs) * deviation / np.sqrt(runs) if runs > 1 else np.nan
             numbers = (mean, deviation, mean - reach, mean + reach)
-        rest = {name: rows.iloc[0].get(name, "") for name in ("unit", "pretraining", "note")}
-        gathered.append(
-            {
-                **dict(zip(GROUP, key, strict=True)),
-                **dict(zip(("value", "deviation", "low", "high"), numbers, strict=True)),
-                "runs": runs,
-                **rest,
-            }
-        )
-    columns = [*GROUP, "value", "deviation", "low", "high", "runs", "unit", "pretraining", "note"]
+        gathered.append((*key, *numbers, runs, *(first.get(name, "") for name in rest)))
+    columns = [*GROUP, "value", "deviation", "low", "high", "runs", *rest]
     return pd.DataFrame(gathered, columns=columns)
+
+
+def _gather(rows: pd.DataFrame, names: Sequence[str]) -> dict[tuple[str, ...], list[dict[Hashable, Any]]]:
+    """Gather rows by what some columns hold, in their order; pandas takes far longer to."""
+    gathered: dict[tuple[str, ...], list[dict[Hashable, Any]]] = {}
+    for row in rows.to_dict("records"):
+        gathered.setdefault(tuple(row[name] for name in names), []).append(row)
+    return gathered
 
 
 def beside_published(measured: pd.DataFrame, published: pd.DataFrame, confidence: float) -> pd.DataFrame:
@@ -209,7 +211,11 @@ def beside_published(measured: pd.DataFrame, published: pd.DataFrame, confidence
     scaled = without_repeats(in_percent(measured))
     table = over_seeds(scaled[~is_difference(scaled)], confidence)
     known = in_percent(published) if len(published) else published
-    found = [_find_published(row, known) for _, row in table.iterrows()]
+    places = _gather(known, _PLACE)
+    found = []
+    for row in table.to_dict("records"):
+        beside = places.get(tuple(row[name] for name in _PLACE), ())
+        found.append(next((one for one in beside if stand_together(row, one)), None))
     table["published"] = [float(row["value"]) if row is not None else np.nan for row in found]
     table["source"] = [_source(row) if row is not None else "" for row in found]
     table["gap"] = table["value"] - table["published"]
@@ -226,10 +232,8 @@ def _with_words(table: pd.DataFrame) -> pd.DataFrame:
     units = table["unit"].tolist()
     return table.assign(
         data=[
-            f"{row['dataset']}, {row['protocol']}"
-            if row["protocol"] not in ("", "official")
-            else row["dataset"]
-            for _, row in table.iterrows()
+            f"{dataset}, {protocol}" if protocol not in ("", "official") else dataset
+            for dataset, protocol in zip(table["dataset"], table["protocol"], strict=True)
         ],
         words=[metric_words(*pair) for pair in zip(table["metric"], units, strict=True)],
         augmented=["yes" if uses_tta(value) else "no" for value in table["tta"]],
@@ -276,17 +280,7 @@ def result_columns(table: pd.DataFrame) -> tuple[Column, ...]:
     return RESULTS
 
 
-def _find_published(row: pd.Series, published: pd.DataFrame) -> pd.Series | None:
-    if published.empty:
-        return None
-    same = np.logical_and.reduce([published[name] == row[name] for name in _PLACE])
-    for _, known in published[same].iterrows():
-        if stand_together(row, known):
-            return known
-    return None
-
-
-def stand_together(measured: pd.Series, published: pd.Series) -> bool:
+def stand_together(measured: Mapping[Hashable, Any], published: Mapping[Hashable, Any]) -> bool:
     """Tell whether protocol and test-time augmentation are the same, where both say them.
 
     Args:
@@ -302,7 +296,7 @@ def _text(value: object) -> str:
     return "" if value is None or (isinstance(value, float) and np.isnan(value)) else str(value).strip()
 
 
-def _source(row: pd.Series) -> str:
+def _source(row: Mapping[Hashable, Any]) -> str:
     return ", ".join(part for part in (_text(row.get("paper")), _text(row.get("table"))) if part)
 
 
