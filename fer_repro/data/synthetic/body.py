@@ -26,10 +26,12 @@ def neck_and_shirt(
     view: View,
     turn: np.ndarray,
 ) -> None:
-    """Paint neck and shirt over ``canvas`` (3, P); they stay upright while the head turns."""
-    low = np.flatnonzero(y < -0.45)
-    x, y = x[low], y[low]
-    part = canvas[:, low]
+    """Paint neck and shirt over ``canvas`` (3, P); they stay upright while the head turns.
+
+    The points come in rows from top to bottom, so those that lie low are the last.
+    """
+    first = y.size - np.count_nonzero(y < -0.45)
+    x, y, part = x[first:], y[first:], canvas[:, first:]
     foot_x, foot_y, _ = (turn @ np.array([0.0, -0.75, -0.25])).tolist()
     half = 0.40 + 0.05 * (1.0 - person.femininity)
     lean = foot_x * limit((y + 1.9) * (1.0 / (foot_y + 1.9)), 0.0, 1.0)
@@ -51,7 +53,6 @@ def neck_and_shirt(
     fold *= 0.25 + view.light_ambient + 0.4 * view.light_strength
     for channel, value in zip(part, tone, strict=True):
         channel += cloth * (value * fold - channel)
-    canvas[:, low] = part
 
 
 def ear(

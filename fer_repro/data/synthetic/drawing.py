@@ -8,22 +8,22 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
 Colour = tuple[float, float, float]
+_HALF, _MINUS_TWO, _THREE = (np.array(value, np.float32) for value in (0.5, -2.0, 3.0))
+"""As arrays: numpy takes half a microsecond to make one of a Python number, as long as for a sum."""
 
 
 def limit(values: Array, low: float, high: float) -> Array:
     """Values held between two bounds; as numpy.clip, which takes longer on short arrays."""
-    held = np.maximum(values, low)
-    return np.minimum(held, high, out=held)
+    return values.clip(low, high)
 
 
 def soft(distance: Array, width: float) -> Array:
     """Smooth step: 0 where ``distance`` <= -``width``, 1 where >= ``width``; same shape as ``distance``."""
     step = distance * (0.5 / width)
-    step += 0.5
-    np.maximum(step, 0.0, out=step)
-    np.minimum(step, 1.0, out=step)
-    result = step * -2.0
-    result += 3.0
+    step += _HALF
+    step.clip(0.0, 1.0, out=step)
+    result = step * _MINUS_TWO
+    result += _THREE
     result *= step
     result *= step
     return result

@@ -163,8 +163,9 @@ def check_factors(table: pd.DataFrame) -> None:
 
 def take_part(kind: type[Part], row: Mapping[Any, Any]) -> Part:
     """Read one part of a face from a row, as plain Python numbers, which leave float32 arrays as they are."""
-    values = {field.name: row[field.name] for field in fields(kind)}
-    for name, value in values.items():
+    values = [row[name] for name in kind.__match_args__]
+    for place, value in enumerate(values):
         if not isinstance(value, str):
-            values[name] = int(value) if name in ("noise_seed", "jpeg") else float(value)
-    return kind(**values)
+            whole = kind.__match_args__[place] in ("noise_seed", "jpeg")
+            values[place] = int(value) if whole else float(value)
+    return kind(*values)

@@ -55,33 +55,43 @@ class Solid:
 
     def section(self, y: Array) -> tuple[Array, Array, Array, Array]:
         """T(y), its slope, W(y) and its slope, each (P,)."""
+        up, down = self._away(y)
+        up2, down2 = up * up, down * down
+        slope = up2 * (self.square_top * 2.0)
+        slope += 1.0 - self.square_top
+        slope *= up
+        slope *= 2.0 / self.top
+        lower = down2 * (self.square_bottom * 2.0)
+        lower += 1.0 - self.square_bottom
+        lower *= down
+        lower *= 2.0 / self.bottom
+        slope += lower
+        level, width = self._outline(up2, down2)
+        down *= -2.0 * self.width * self.taper / self.bottom
+        return level, slope, width, down
+
+    def _away(self, y: Array) -> tuple[Array, Array]:
+        """How far up (or 0) and down (or 0, negative) from the middle, as shares of the solid's reach."""
         away = y - self.middle
         up = np.maximum(away, 0.0)
         up *= 1.0 / self.top
         down = np.minimum(away, 0.0, out=away)
         down *= 1.0 / self.bottom
-        up2, down2 = up * up, down * down
-        flat_up, flat_down = 1.0 - self.square_top, 1.0 - self.square_bottom
-        high, low = up2 * self.square_top, down2 * self.square_bottom
-        slope = high * 2.0
-        slope += flat_up
-        slope *= up
-        slope *= 2.0 / self.top
-        lower = low * 2.0
-        lower += flat_down
-        lower *= down
-        lower *= 2.0 / self.bottom
-        slope += lower
-        high += flat_up
-        high *= up2
-        low += flat_down
+        return up, down
+
+    def _outline(self, up2: Array, down2: Array) -> tuple[Array, Array]:
+        """T and W, each (P,), from the squares of ``_away``; the latter is overwritten."""
+        level = up2 * self.square_top
+        level += 1.0 - self.square_top
+        level *= up2
+        low = down2 * self.square_bottom
+        low += 1.0 - self.square_bottom
         low *= down2
-        high += low
+        level += low
         width = np.minimum(down2, 1.3, out=down2)
         width *= -self.width * self.taper
         width += self.width
-        down *= -2.0 * self.width * self.taper / self.bottom
-        return high, slope, width, down
+        return level, width
 
     def gradient(self, x: Array, y: Array, z: Array) -> tuple[Array, Array, Array, Array]:
         """Value minus 1 (negative inside) and gradient of the level function, each (P,)."""
@@ -111,7 +121,8 @@ class Solid:
 
     def height(self, x: Array, y: Array) -> Array:
         """The front surface's z over (x, y), 0 beyond the outline."""
-        level, _, width, _ = self.section(y)
+        up, down = self._away(y)
+        level, width = self._outline(up * up, down * down)
         across = x / width
         return self.front * np.sqrt(np.maximum(1.0 - level - across * across, 0.0))
 

@@ -1,6 +1,8 @@
 """Draw faces from their factors: rays, solids, paint, light, occluders, camera."""
 
+import math
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import pandas as pd
@@ -98,10 +100,17 @@ def draw(
     if styled:
         _paint_hair(canvas, rays, (person, view), shell, met_hair, turn, depth, 0.5 * step)
     covered = occlude(canvas, Scene(x, y, rays, depth, head, person, view, turn, step))
-    side = (size, supersample, size, supersample)
-    picture = np.clip(canvas, 0.0, 1.0).reshape(3, *side).mean(axis=(2, 4)).transpose(1, 2, 0)
-    mask = np.asarray((covered > 0.02).reshape(side).any(axis=(1, 3)))
-    return np.ascontiguousarray(picture), mask
+    picture = _join_rays(np.add, np.clip(canvas, 0.0, 1.0, out=canvas), size) / supersample**2
+    mask = _join_rays(np.logical_or, covered > 0.02, size)
+    return np.ascontiguousarray(picture.transpose(1, 2, 0)), mask
+
+
+def _join_rays(join: np.ufunc, values: np.ndarray, size: int) -> np.ndarray:
+    """Join the values (..., P) of each pixel's rays to (..., size, size); axes this short slow numpy down."""
+    rays = math.isqrt(values.shape[-1]) // size
+    values = values.reshape(*values.shape[:-1], size, rays, size, rays)
+    rows = reduce(join, (values[..., place] for place in range(rays)))
+    return np.asarray(reduce(join, (rows[..., place, :] for place in range(rays))))
 
 
 def aim(view: View, side: int) -> tuple[Array, Array, float]:
@@ -150,10 +159,11 @@ def _paint_head(
     for channel, value in zip(colour, skin.skin_colour(person), strict=True):
         channel[:] = value
     flat = np.zeros_like(x)
-    front = np.flatnonzero(z > 0.0)
     surface = skin.Surface(
         x, y - person.asymmetry * x, max(0.006, edge), colour, flat, flat.copy(), flat + 0.22
     )
+    front = np.flatnonzero(z > 0.0)
+    front = front[skin.lower_first(surface.y[front])]
     visible = surface.crop(front)
     _paint_face(visible, person, actions, view)
     surface.paste(front, visible)

@@ -1,6 +1,7 @@
 """The skin: its colour, the soft relief beside the nose, folds, lines, brows and beard."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -30,6 +31,7 @@ SKIN_TONES: tuple[Colour, ...] = (
     (0.37, 0.24, 0.175),
 )
 FAINT = 0.004  # lines weaker than this are not drawn
+FOLDS = -0.13  # height between the folds of the lower and of the upper face
 EYE_LEVEL = 0.085  # height of the eyes' middle
 
 
@@ -63,6 +65,18 @@ class Surface:
         self.slope_x[keep], self.slope_y[keep] = part.slope_x, part.slope_y
         self.gloss[keep] = part.gloss
 
+    def part(self, keep: slice) -> "Surface":
+        """The points of a slice, not copied: what is painted there is painted here."""
+        return Surface(
+            self.x[keep],
+            self.y[keep],
+            self.edge,
+            self.albedo[:, keep],
+            self.slope_x[keep],
+            self.slope_y[keep],
+            self.gloss[keep],
+        )
+
     def bump(self, centre: tuple[float, float], size: tuple[float, float], height: float) -> None:
         """Add a Gaussian hill of ``height`` face units to the relief."""
         across, up = (self.x - centre[0]) * (1 / size[0]), (self.y - centre[1]) * (1 / size[1])
@@ -70,12 +84,17 @@ class Surface:
         self.slope_x += hill * across * (1 / size[0])
         self.slope_y += hill * up * (1 / size[1])
 
+    @cached_property
+    def sides(self) -> tuple[Array, Array]:
+        """Distance from the middle line, and the side, which changes smoothly across it; each (P,)."""
+        return np.abs(self.x), limit(self.x * 12.0, -1.0, 1.0)
+
     def bumps(self, centre: tuple[float, float], size: tuple[float, float], height: float) -> None:
         """Add a pair of hills at +-x; points of each half see their own one."""
-        folded = np.abs(self.x)
+        folded, side = self.sides
         across, up = (folded - centre[0]) * (1 / size[0]), (self.y - centre[1]) * (1 / size[1])
         hill = np.exp(-(across * across + up * up)) * (-2.0 * height)
-        self.slope_x += hill * across * limit(self.x * 12.0, -1.0, 1.0) * (1 / size[0])
+        self.slope_x += hill * across * side * (1 / size[0])
         self.slope_y += hill * up * (1 / size[1])
 
 
@@ -147,14 +166,21 @@ def paint_skin(surface: Surface, person: Identity, actions: Actions, nose: Nose)
 
 
 def paint_folds(surface: Surface, person: Identity, actions: Actions, nose: Nose) -> None:
-    """Folds from nose to mouth, lines of forehead, glabella and nose."""
-    lower = surface.y < -0.13
-    for near, paint in ((lower, _paint_lower_folds), (~lower, _paint_upper_folds)):
-        here = np.flatnonzero(near)
-        if here.size:
-            part = surface.crop(here)
+    """Folds from nose to mouth, lines of forehead, glabella and nose.
+
+    The points come in the order of ``lower_first``.
+    """
+    lower = np.count_nonzero(surface.y < FOLDS)
+    for near, paint in ((slice(lower), _paint_lower_folds), (slice(lower, None), _paint_upper_folds)):
+        part = surface.part(near)
+        if part.x.size:
             paint(part, person, actions, nose)
-            surface.paste(here, part)
+
+
+def lower_first(y: Array) -> np.ndarray:
+    """Order (P,) of points by the folds they may have: those of the lower face first."""
+    lower = y < FOLDS
+    return np.concatenate([np.flatnonzero(lower), np.flatnonzero(~lower)])
 
 
 def _paint_lower_folds(surface: Surface, person: Identity, actions: Actions, nose: Nose) -> None:
