@@ -181,17 +181,18 @@ def map_area_interval(
     """
     values, truth = _pixels(maps, masks)
     order = np.argsort(-values.ravel(), kind="stable")
-    image, positive = order // truth[0].size, truth.ravel()[order].astype(np.float64)
+    # whole numbers add up several times as fast, to the same sums
+    image, positive = order // truth[0].size, truth.ravel()[order].astype(np.int64)
     last = _last_of_each(values.ravel()[order])
     kind = "bootstrap over images"
-    value = _curve(positive, np.ones(len(order)), last).area
+    value = _curve(positive, np.ones_like(order), last).area
     if not positive.any():
         return Interval(value, float("nan"), float("nan"), kind)
     generator = np.random.default_rng(seed)
     areas = np.empty(resamples)
     for i in range(resamples):
         drawn = np.bincount(generator.integers(0, len(truth), len(truth)), minlength=len(truth))
-        counts = drawn[image].astype(np.float64)
+        counts = drawn[image]
         areas[i] = _curve(positive * counts, counts, last).area
     low, high = np.nanquantile(areas, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(value, float(low), float(high), kind)
@@ -275,7 +276,7 @@ def _last_of_each(falling: NDArray) -> NDArray[np.int64]:
     return np.append(np.flatnonzero(np.diff(falling)), len(falling) - 1)
 
 
-def _curve(positive: Floats, counts: Floats, last: NDArray[np.int64]) -> MapCurve:
+def _curve(positive: NDArray, counts: NDArray, last: NDArray[np.int64]) -> MapCurve:
     """Precision and recall after each distinct value, from how often each ordered pixel counts."""
     hits, taken = np.cumsum(positive)[last], np.cumsum(counts)[last]
     precision = np.divide(hits, taken, out=np.zeros(len(last)), where=taken > 0)

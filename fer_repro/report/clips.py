@@ -90,24 +90,23 @@ def frame_table(explained: Mapping[str, Mapping[str, Array]], samples: pd.DataFr
         ``arm``, ``clip`` (position among the explained ones), ``intensity``, ``distractor`` and ``relative``,
         the weight times the number of frames.
     """
-    tables = []
+    columns = ["arm", "clip", "intensity", "distractor", "relative"]
+    if not any(len(tensors["rows"]) for tensors in explained.values()):
+        return pd.DataFrame(columns=columns)
+    arms, clips, frames, relative = [], [], [], []
     for arm, tensors in explained.items():
         for position, (rows, weights) in enumerate(zip(tensors["rows"], tensors["weights"], strict=True)):
             kept = rows >= 0
-            frames = samples.iloc[rows[kept]]
-            tables.append(
-                pd.DataFrame(
-                    {
-                        "arm": arm,
-                        "clip": position,
-                        "intensity": frames["intensity"].to_numpy(dtype=float),
-                        "distractor": frames["distractor"].astype(str).to_numpy(),
-                        "relative": weights[kept].astype(float) * kept.sum(),
-                    }
-                )
-            )
-    columns = ["arm", "clip", "intensity", "distractor", "relative"]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+            arms += [arm] * int(kept.sum())
+            clips += [position] * int(kept.sum())
+            frames.append(rows[kept])
+            relative.append(weights[kept].astype(float) * kept.sum())
+    places = np.concatenate(frames)
+    intensity = samples["intensity"].to_numpy(dtype=float)[places]
+    distractor = samples["distractor"].astype(str).to_numpy()[places]
+    return pd.DataFrame(
+        dict(zip(columns, (arms, clips, intensity, distractor, np.concatenate(relative)), strict=True))
+    )
 
 
 def weight_timelines(clips: Sequence[Clip]) -> Figure:
