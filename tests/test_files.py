@@ -277,3 +277,12 @@ def test_numbers_in_names_are_sorted_by_value(ordered):
     paths = [Path(name) for name in ordered]
     shuffled = [*reversed(paths)]
     assert sorted(shuffled, key=natural_order) == paths
+
+
+def test_a_changed_copy_of_yaml_stays_ones_own(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("key: [1, {inner: 2}]\n", encoding="utf-8")
+    read_yaml(path)["key"][1]["inner"] = 3
+    assert read_yaml(path) == {"key": [1, {"inner": 2}]}
+    path.write_text("key: 4\n", encoding="utf-8")
+    assert read_yaml(path) == {"key": 4}

@@ -1,3 +1,6 @@
+import base64
+import io
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -5,7 +8,8 @@ import pytest
 
 from fer_repro.errors import UserError
 from fer_repro.report import explained, figures
-from fer_repro.report.style import png_bytes, save_figure
+from fer_repro.report.display import show_figure
+from fer_repro.report.style import DPI, png_bytes, save_figure
 
 CLASSES = ["angry", "$\\frac$", "<b>"]
 
@@ -90,3 +94,26 @@ def test_other_formats_are_refused(tmp_path):
 def test_a_flat_mask_is_said_to_be_flat():
     figure = explained.mask_overlay(np.zeros((1, 8, 8)), [np.full((1, 4, 2, 2), 0.25)], ["x"])
     assert "1.25 everywhere" in figure.axes[1].get_title("left")
+
+
+def test_layout_beforehand_is_that_of_savefig():
+    history = pd.DataFrame(
+        {"arm": "a", "seed": 0, "epoch": [1, 2]}
+        | dict.fromkeys(("train_loss", "val_loss", "train_accuracy", "val_accuracy"), 0.5)
+    )
+    figure = figures.learning_curves(history)
+    engine = figure.get_layout_engine()
+    found, buffer = png_bytes(figure), io.BytesIO()
+    assert figure.get_layout_engine() is engine
+    figures.learning_curves(history).savefig(buffer, dpi=DPI, metadata={"Software": None})
+    assert found == buffer.getvalue()
+
+
+def test_a_saved_figure_is_shown_as_saved(tmp_path):
+    history = pd.DataFrame(
+        {"arm": "a", "seed": 0, "epoch": [1, 2]}
+        | dict.fromkeys(("train_loss", "val_loss", "train_accuracy", "val_accuracy"), 0.5)
+    )
+    shown = show_figure(figures.learning_curves(history), "", "", tmp_path / "curves")
+    assert base64.b64encode((tmp_path / "curves.png").read_bytes()).decode() in shown.markup
+    assert shown.markup == show_figure(figures.learning_curves(history), "", "").markup
