@@ -62,8 +62,8 @@ def test_a_failing_stage_stops_no_other_and_is_named(clone):
     assert code != 0
     assert "train-faces@synthetic-rmn-1: failed" in said
     assert said.count("no such face") == 2  # by its worker, and by the serial end that says why last
-    assert said.count(": done in") == 2 + 3 + 1  # inputs and prepared, trained; RAN is evaluated
-    assert "evaluate-faces@synthetic-ran: done in" in said
+    assert said.count(": done in") == 2 + 3 + 1  # inputs and prepared, trained; the twin is evaluated
+    assert "evaluate-faces@synthetic-twin: done in" in said
 
 
 @posix
