@@ -13,6 +13,7 @@ from films import write_film
 from PIL import Image
 from tiny_models import tiny_model
 from typer.testing import CliRunner
+from warm_cli import WarmCli
 
 from fer_repro import cli
 from fer_repro.errors import UserError
@@ -45,19 +46,24 @@ TERMINALS = {
     "C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     "UTF-8": {"PYTHONIOENCODING": "utf-8"},
 }
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("PYTHONIOENCODING", "PYTHONUTF8", "LC_ALL")}
+ENVIRONMENT["PYTHONPATH"] = str(Path(cli.__file__).parents[1])
 
 
-def called(folder, *arguments, **terminal):
-    """Run the command as its own process, in the folder."""
-    clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONIOENCODING", "PYTHONUTF8", "LC_ALL")}
-    home = str(Path(cli.__file__).parents[1])
-    return subprocess.run(
-        [sys.executable, "-m", "fer_repro.cli", *arguments],
-        capture_output=True,
-        cwd=folder,
-        env={**clean, "PYTHONPATH": home, **terminal},
-        check=False,
-    )
+@pytest.fixture(scope="module")
+def called(tmp_path_factory):
+    """Runs the command as a process of its own, in a folder and on one of the terminals."""
+    warm = {}
+
+    def call(folder, *arguments, terminal="ascii"):
+        if terminal not in warm:
+            place = tmp_path_factory.mktemp("terminals") / terminal
+            warm[terminal] = WarmCli(place, ENVIRONMENT | TERMINALS[terminal])
+        return warm[terminal].call(folder, *arguments)
+
+    yield call
+    for each in warm.values():
+        each.end()
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +86,9 @@ def home(tmp_path_factory):
 
 @pytest.mark.parametrize("terminal", TERMINALS)
 @pytest.mark.parametrize("out", [(), ("--csv", "-"), ("--csv", "out.csv", "--annotate", "seen")])
-def test_a_terminal_of_any_encoding(home, terminal, out):
+def test_a_terminal_of_any_encoding(home, called, terminal, out):
     call = ("predict", "photos", "-m", "models/rmn.safetensors", "--detector", "none", "--force")
-    done = called(home, *call, *out, **TERMINALS[terminal])
+    done = called(home, *call, *out, terminal=terminal)
     assert done.returncode == 3
     assert b"Traceback" not in done.stderr
     told = done.stderr.decode({"C": "ascii"}.get(terminal, terminal))
@@ -108,30 +114,32 @@ def test_every_kind_of_file_holds_all_others(home, tmp_path):
         assert not list(tmp_path.glob(".*"))
 
 
-def test_other_commands(home):
+def test_other_commands(home, called):
     odd, good = os.fsdecode(b"photos/caf\xe9.png"), "photos/zo\u00eb.png"
     people, detects = ("-m", "models/adacos.safetensors"), ("-m", "models/efficientnet.safetensors")
-    done = called(home, "compare-faces", good, odd, *people, "--detector", "none", PYTHONIOENCODING="ascii")
+    done = called(home, "compare-faces", good, odd, *people, "--detector", "none")
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"photos/caf\\udce9.png: its name is not readable" in done.stderr
     call = ("detect-manipulation", good, odd, "photos/good.png", *detects, "--detector", "none")
-    done = called(home, *call, PYTHONIOENCODING="ascii")
+    done = called(home, *call)
     assert (done.returncode, len(done.stdout.splitlines())) == (3, 2)
     assert b"photos/zo\\xeb.png" in done.stdout
-    done = called(home, *call, "--json", PYTHONIOENCODING="ascii")
+    done = called(home, *call, "--json")
     assert [each["source"] for each in json.loads(done.stdout)] == [good, "photos/good.png"]
     for form in ((), ("--json",)):
-        done = called(home, "models", *form, PYTHONIOENCODING="ascii")
+        done = called(home, "models", *form)
         assert done.returncode == 0
         assert done.stdout.count(b".safetensors") == 4
-    done = called(home, "predict", "photos/good.png", "-m", os.fsdecode(b"models/caf\xe9.safetensors"))
+    odd = os.fsdecode(b"models/caf\xe9.safetensors")
+    command = [sys.executable, "-m", "fer_repro.cli", "predict", "photos/good.png", "-m", odd]
+    done = subprocess.run(command, capture_output=True, cwd=home, env=ENVIRONMENT, check=False)
     assert done.returncode == 2
     assert b"not readable as safetensors" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("place", ["class", "image"])
-def test_a_set_with_such_a_name_is_refused_in_one_line(home, tmp_path, place):
+def test_a_set_with_such_a_name_is_refused_in_one_line(home, called, tmp_path, place):
     name = os.fsdecode(b"caf\xe9")
     classes, image = (
         ("happy", name if place == "class" else "sad"),
@@ -140,7 +148,7 @@ def test_a_set_with_such_a_name_is_refused_in_one_line(home, tmp_path, place):
     for label in classes:
         (tmp_path / "set" / label).mkdir(parents=True)
         Image.new("L", (8, 8)).save(tmp_path / "set" / label / image)
-    done = called(tmp_path, "data", "add", "folder", "set", PYTHONIOENCODING="ascii")
+    done = called(tmp_path, "data", "add", "folder", "set")
     assert done.returncode == 2
     assert b"caf\\udce9" in done.stderr
     assert len(done.stderr.splitlines()) == 1
