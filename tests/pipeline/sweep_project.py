@@ -8,6 +8,8 @@ import psutil
 import yaml
 from stub_project import ROOT, STUB
 
+from fer_repro.pipeline.preload import ADDRESS
+
 SWEEP = (sys.executable, str(ROOT / "fer_repro/pipeline/sweep.py"))
 TRAIN = 'elif name == "train":\n'
 STAGES = {f"train-faces@synthetic-{method}-{seed}" for method in ("rmn", "twin") for seed in (0, 1)}
@@ -21,16 +23,18 @@ def training(clone, first):
     (clone.folder / "fer_repro/pipeline/notebooks.py").write_text(text)
 
 
-def start(clone, *arguments):
+def start(clone, *arguments, preloads=False):
+    """Start a sweep; the stubs need no libraries, so only a test of it lets the sweep import them first."""
+    none = {} if preloads else {ADDRESS: "none"}
     return subprocess.Popen(
-        [*SWEEP, *arguments], cwd=clone.folder, env=clone.environment, start_new_session=True,
+        [*SWEEP, *arguments], cwd=clone.folder, env={**clone.environment, **none}, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
 
-def sweep(clone, *arguments):
+def sweep(clone, *arguments, preloads=False):
     """Run a sweep to its end: (exit code, what it said)."""
-    process = start(clone, *arguments)
+    process = start(clone, *arguments, preloads=preloads)
     said = process.communicate(timeout=LIMIT)[0]
     return process.returncode, said
 

@@ -46,7 +46,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="signals and locks")
 
 
 def test_two_workers_leave_nothing_to_do(clone):
-    code, said = sweep(clone, *TWO)
+    code, said = sweep(clone, *TWO, preloads=True)
     assert code == 0
     assert said.count(": done in") == 2 + 4 + 2  # inputs and prepared, trained, evaluated
     assert clone.would_run() == set()
@@ -94,7 +94,7 @@ def test_a_stopped_sweep_leaves_nothing_running_and_the_next_one_finishes(clone,
     """SIGTERM and SIGINT go to the sweep alone, as ``kill`` sends them; SIGKILL goes to the whole group."""
     once = 'started = Path("started")'
     training(clone, f"{once}; started.exists() or started.touch() or __import__('time').sleep(60)")
-    process = start(clone, "--workers", str(workers))
+    process = start(clone, "--workers", str(workers), preloads=True)
     wait_for(clone.folder / "started", process)
     if number == signal.SIGKILL:
         os.killpg(process.pid, number)
