@@ -1,7 +1,10 @@
 """A small project that stories can be told of: drawn sets of few people, shrunken runs of two seeds."""
 
+import importlib
 import json
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,8 @@ import yaml
 from fer_repro.data.prepare import prepare_dataset
 from fer_repro.data.synthetic.stills import write_stills
 from fer_repro.files import read_yaml
+from fer_repro.pipeline.notebooks import run_notebook
+from fer_repro.pipeline.preload import ADDRESS, preloaded, run_preloaded
 from fer_repro.pipeline.run import train_run
 
 ROOT = Path(__file__).parents[2]
@@ -75,3 +80,35 @@ def trained(drawn):
             train_run(drawn / "params.yaml", method, name, seed, *places, smoke=True)
     patch.undo()
     return drawn
+
+
+@pytest.fixture(scope="session")
+def libraries():
+    """The address of a server that forks stages from a process with the libraries; unset outside of here."""
+    for name in ("torchvision", "sklearn.metrics", "cv2"):
+        importlib.import_module(name)  # they set variables in which stage and server must agree
+    with preloaded(), pytest.MonkeyPatch.context() as patch:
+        address = os.environ.get(ADDRESS, "")
+        until = time.monotonic() + 60  # a busy machine starts a Python late
+        while address and not Path(address).exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        patch.setenv(ADDRESS, "")
+        yield address
+
+
+@pytest.fixture(scope="session")
+def tell(libraries):
+    """Runs a notebook with its parameters into a file, as ``run_notebook``; forked where it can be."""
+
+    def run(name, parameters, out):
+        pairs = [f"{key}={json.dumps(value)}" for key, value in parameters.items()]
+        words = [word for pair in pairs for word in ("-p", pair)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(ADDRESS, libraries)
+            code = run_preloaded(["run", name, *words, "--out", str(out)])
+        if code is None:
+            return run_notebook(name, parameters, out)
+        assert code == 0
+        return out
+
+    return run

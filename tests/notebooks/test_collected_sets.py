@@ -16,7 +16,6 @@ from fer_repro.data.fitting import fitting_tasks
 from fer_repro.data.prepare import prepare_dataset
 from fer_repro.files import read_yaml
 from fer_repro.params import TASKS
-from fer_repro.pipeline.notebooks import run_notebook
 from fer_repro.pipeline.run import train_run
 
 ROOT = Path(__file__).parents[2]
@@ -63,11 +62,6 @@ def places(home, *names):
     return {"params_file": str(home / "params.yaml"), **{name: str(home / name) for name in names}}
 
 
-def tell(home, name, dataset, method):
-    given = {"dataset": dataset, "out": str(home / "results"), **places(home, "runs", "prepared")}
-    return run_notebook(method, given, home / f"executed/{name}.ipynb")
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """A project of collected sets alone, in whose pipeline each stands in the tasks that it fits."""
@@ -82,7 +76,7 @@ def home(tmp_path_factory):
         yield folder, params
 
 
-def add(home, name):
+def add(home, name, tell):
     """Add, enable, prepare and train one set with one method."""
     folder, params = home
     LAID_OUT[name](folder / "raw" / name)
@@ -96,7 +90,7 @@ def add(home, name):
     if name == "folder-mine":
         out = str(folder / "prepared" / name)
         given = {"dataset": name, "manifest": str(folder / manifest), "out": out}
-        run_notebook("data", given, folder / f"executed/data-{name}.ipynb")
+        tell("data", given, folder / f"executed/data-{name}.ipynb")
     else:
         prepare_dataset(name, folder / manifest, folder / "prepared" / name)
     roots = [folder / part for part in ("runs", "ckpt", "timings", "prepared")]
@@ -121,10 +115,11 @@ SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in TRAINED if name !
 
 
 @pytest.mark.parametrize("name", ["folder-mine", *SLOW])
-def test_the_story_of_a_collected_set(home, name):
-    method = add(home, name)
+def test_the_story_of_a_collected_set(home, name, tell):
+    method = add(home, name, tell)
     folder = home[0]
-    text = told(tell(folder, f"{method}-{name}", name, method))
+    given = {"dataset": name, "out": str(folder / "results"), **places(folder, "runs", "prepared")}
+    text = told(tell(method, given, folder / f"executed/{method}-{name}.ipynb"))
     assert not OF_RENDERED_FACES.search(text)
     rows = pd.read_csv(folder / "results" / name / method / "rows.csv")
     config = json.loads(next((folder / "runs" / name / method).glob("0/*/config.json")).read_text())
@@ -135,15 +130,13 @@ def test_the_story_of_a_collected_set(home, name):
     assert config["recipe"]["note"] in text
 
 
-def test_what_was_added_is_compared_and_reported(home):
+def test_what_was_added_is_compared_and_reported(home, tell):
     from fer_repro.report.html import write_report
 
     folder, params = home
     assert not OF_RENDERED_FACES.search(told(folder / "executed/data-folder-mine.ipynb"))
     given = places(folder, "runs", "prepared", "results")
-    run_notebook(
-        "comparison", given | {"out": str(folder / "comparison")}, folder / "executed/comparison.ipynb"
-    )
+    tell("comparison", given | {"out": str(folder / "comparison")}, folder / "executed/comparison.ipynb")
     ledger = pd.read_csv(folder / "comparison/ledger.csv")
     write_report(folder, folder / "reports/index.html")
     page = (folder / "reports/index.html").read_text(encoding="utf-8")

@@ -12,7 +12,6 @@ from small_pipeline import pipeline_of
 from fer_repro.data.synthetic.stills import write_stills
 from fer_repro.files import read_yaml
 from fer_repro.methods.method import method_names
-from fer_repro.pipeline.notebooks import run_notebook
 
 ROOT = Path(__file__).parents[2]
 SEEDS = (0, 1)
@@ -20,7 +19,7 @@ FORMATS = ("csv", "json", "md", "tex", "html")
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, tell):
     """A folder with everything the stages make."""
     patch = pytest.MonkeyPatch()
     patch.chdir(ROOT)
@@ -34,7 +33,7 @@ def finished(tmp_path_factory):
     (home / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     places = {name: str(home / name) for name in ("prepared", "runs", "results", "comparison")}
     file, executed = str(home / "params.yaml"), home / "executed"
-    run_notebook(
+    tell(
         "data",
         {"manifest": str(home / "data/synthetic/manifest.json"), "out": f"{places['prepared']}/synthetic"},
         executed / "data-synthetic.ipynb",
@@ -47,17 +46,17 @@ def finished(tmp_path_factory):
             "prepared": places["prepared"],
             "out": places["runs"],
         }
-        run_notebook("train", given, executed / f"train-synthetic-rmn-{seed}.ipynb")
+        tell("train", given, executed / f"train-synthetic-rmn-{seed}.ipynb")
     given = {
         "params_file": file,
         "runs": places["runs"],
         "prepared": places["prepared"],
         "out": places["results"],
     }
-    run_notebook("rmn", given, executed / "rmn-synthetic.ipynb")
+    tell("rmn", given, executed / "rmn-synthetic.ipynb")
     given = {"params_file": file} | {name: places[name] for name in ("runs", "prepared", "results")}
     given["out"] = places["comparison"]
-    run_notebook("comparison", given, executed / "comparison.ipynb")
+    tell("comparison", given, executed / "comparison.ipynb")
     yield home
     patch.undo()
 

@@ -6,7 +6,6 @@ import nbformat
 import pytest
 
 from fer_repro.data.synthetic.drawn import TRUTH
-from fer_repro.pipeline.notebooks import run_notebook
 
 pytestmark = pytest.mark.slow
 FIGURES = {  # name: the set, and how many figures the story has with the picture for those who cannot move it
@@ -25,10 +24,12 @@ def _root(monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[2])
 
 
-def tell(home, name, out="executed"):
-    places = {part: str(home / part) for part in ("runs", "prepared")}
-    given = {"params_file": str(home / "params.yaml"), "out": str(home / "results"), **places}
-    return run_notebook(name, given, home / f"{out}/{name}.ipynb")
+@pytest.fixture
+def story(trained, tell):
+    """Tells a method's story into a folder of the project."""
+    places = {part: str(trained / part) for part in ("runs", "prepared")}
+    given = {"params_file": str(trained / "params.yaml"), "out": str(trained / "results"), **places}
+    return lambda name, out="executed": tell(name, given, trained / f"{out}/{name}.ipynb")
 
 
 def shown(executed):
@@ -38,23 +39,23 @@ def shown(executed):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_story_is_told_to_its_end(trained, name):
+def test_a_story_is_told_to_its_end(trained, story, name):
     dataset, figures = FIGURES[name]
-    assert shown(tell(trained, name)).count("<figure class=") == figures
+    assert shown(story(name)).count("<figure class=") == figures
     assert {path.name for path in (trained / "results" / dataset / name).iterdir()} > WRITTEN
 
 
-def test_a_story_is_the_same_when_it_is_told_again(trained):
-    first, again = tell(trained, "rmn"), tell(trained, "rmn", "again")
+def test_a_story_is_the_same_when_it_is_told_again(story):
+    first, again = story("rmn"), story("rmn", "again")
     assert first.read_bytes() == again.read_bytes()
 
 
-def test_without_truth_the_story_says_so(trained):
+def test_without_truth_the_story_says_so(trained, story):
     truth = trained / "prepared/synthetic" / TRUTH
     kept = truth.read_bytes()
     truth.unlink()
     try:
-        text = shown(tell(trained, "ran"))
+        text = shown(story("ran"))
     finally:
         truth.write_bytes(kept)
     assert text.count("<figure class=") == FIGURES["ran"][1] - 1
