@@ -33,7 +33,7 @@ ADDRESS = "FER_REPRO_PRELOADED"
 LIBRARIES = (
     "torch", "torchvision", "torchmetrics", "lightning.fabric", "pandas", "scipy.stats", "sklearn.metrics",
     "seaborn", "cv2", "safetensors.torch", "bs4", "tqdm.auto", "pydantic", "papermill", "nbclient",
-    "jupyter_client.provisioning", "psutil", "ipykernel.kernelapp",
+    "jupyter_client.provisioning", "psutil", "ipykernel.kernelapp", "timm.models",
 )  # fmt: skip
 # read by libraries while they are imported: where a stage has other values, it imports by itself
 _READ_AT_IMPORT = ("OMP_", "MKL_", "OPENBLAS_", "KMP_", "ONEDNN_", "DNNL_", "TORCH", "CUDA", "LD_", "PYTHON")
