@@ -215,13 +215,18 @@ def _despite_the_clock(run: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any
 
 @contextmanager
 def _private_folder() -> Iterator[str]:
-    """Keep the kernel away from the user's IPython startup files, history, kernels and hash seed."""
+    """Keep the kernel away from the user's IPython startup files, history, kernels and hash seed.
+
+    Libraries compute on one thread unless the user says otherwise: two kernels at once would fight over the
+    cores, and numbers would depend on how many there are. Training has ``runtime.threads``.
+    """
     with tempfile.TemporaryDirectory(prefix="fer-", ignore_cleanup_errors=True) as folder:
         private = {
             "IPYTHONDIR": f"{folder}/ipython",
             "JUPYTER_RUNTIME_DIR": folder,
             "JUPYTER_PREFER_ENV_PATH": "1",
             "PYTHONHASHSEED": "0",
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         }
         before = {key: os.environ.get(key) for key in private}
         os.environ.update(private)

@@ -38,6 +38,7 @@ LIBRARIES = (
 # read by libraries while they are imported: where a stage has other values, it imports by itself
 _READ_AT_IMPORT = ("OMP_", "MKL_", "OPENBLAS_", "KMP_", "ONEDNN_", "DNNL_", "TORCH", "CUDA", "LD_", "PYTHON")
 _OURS = {"PYTHONHASHSEED": "0", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+_USUAL = {"OMP_NUM_THREADS": "1"}  # of a kernel, as is the hash seed; see notebooks.py
 _FILES = 3  # standard input, output and error
 _LARGEST = 1 << 20  # bytes of a request
 _SECONDS_TO_END = 10.0  # of a runner that is told to stop
@@ -54,7 +55,7 @@ def preloaded() -> Iterator[None]:
         server = subprocess.Popen(
             [sys.executable, "-m", "fer_repro.pipeline.preload", address],
             stdin=subprocess.PIPE,  # its end is the server's
-            env={**os.environ, **_OURS},
+            env={**_USUAL, **os.environ, **_OURS},
             preexec_fn=end_with_parent,
             start_new_session=True,  # Ctrl-C of a terminal reaches the stages, which pass it on
         )
@@ -104,7 +105,7 @@ def run_preloaded(arguments: Sequence[str]) -> int | None:
 def _here() -> dict[str, Any]:
     """What server and stage must agree in."""
     read = {key: value for key, value in os.environ.items() if key.startswith(_READ_AT_IMPORT)}
-    return {"read": {**read, "PYTHONHASHSEED": "0"}, "python": sys.executable, "package": __file__}
+    return {"read": {**_USUAL, **read, "PYTHONHASHSEED": "0"}, "python": sys.executable, "package": __file__}
 
 
 def _serve(address: str) -> None:
