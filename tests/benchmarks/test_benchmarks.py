@@ -60,13 +60,41 @@ def test_an_unknown_part_is_told():
 def test_results_and_page_hold_the_tables_and_the_machine_without_its_name(part, tmp_path):
     tables, runner = part("tables"), part("__main__")
     table = tables.Table("Speed", "What was timed.", ("thing", "s"), [["a", "1.50"], ["b", "20"]])
-    runner._write(tmp_path, tables.machine(tables.Settings("cpu", quick=True)), {"speed": table}, "")
+    described = tables.machine(tables.Settings("cpu", quick=True))
+    runner._write(tmp_path, described, {"speed": table}, {}, "")
     kept = json.loads((tmp_path / "benchmarks" / "results.json").read_text())
     assert kept["tables"]["speed"]["rows"] == [["a", "1.50"], ["b", "20"]]
     about = {"processor", "cores", "threads", "instructions", "accelerator"}  # no name of a host
     assert set(kept["machine"]) == about | {"python", "torch", "torchvision", "numpy"}
     page = (tmp_path / "docs" / "benchmarks.md").read_text()
     assert "| a       | 1.50 |" in page
+
+
+def test_tables_of_hours_stay_until_they_are_measured_again(part, tmp_path):
+    tables, runner = part("tables"), part("__main__")
+    described = tables.machine(tables.Settings("cpu", quick=True))
+    first, long = (tables.Table(name, "Prose.", ("a",), [["1"]]) for name in ("Old", "Hours"))
+    runner._write(tmp_path, described, {"speed": first}, {}, "")
+    runner._write(tmp_path, described, {}, {"budgets": long}, "")
+    runner._write(tmp_path, described, {"speed": tables.Table("New", "Prose.", ("a",), [["2"]])}, {}, "")
+    page = (tmp_path / "docs" / "benchmarks.md").read_text()
+    assert "## Hours" in page
+    assert "## New" in page
+    assert "## Old" not in page
+    assert f"Prose. Machine: {described['processor']}" in page
+
+
+def test_seconds_run_to_the_first_epoch_that_is_good(part):
+    import pandas as pd
+
+    trained, timed = part("trained"), part("time_to_accuracy")
+    history = pd.DataFrame({"val_accuracy": [0.5, 0.61, 0.59, 0.65], "best": [1, 1, 0, 1]})
+    done = [trained.Training(history, {}, 10.0), trained.Training(history[:1], {}, 12.0)]
+    assert timed._reached(done, 0.60) == "20 (20 to 20), 1 of 2 seeds"
+    assert timed._reached(done, 0.66) == "not reached"
+    assert timed._reached(done, 0.50) == "11 (10 to 12)"
+    assert done[0].seconds == 40.0
+    assert done[0].validation_accuracy == 65.0
 
 
 @pytest.mark.slow

@@ -1,0 +1,85 @@
+"""Whole trainings for benchmarks, each done once: kept in ``scratch/benchmarks``, continued when killed."""
+
+import json
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.tables import ROOT, Settings
+from fer_repro.config import load_config, run_folder
+from fer_repro.data.store import open_store
+from fer_repro.pipeline.run import train_run
+
+KEPT = ROOT / "scratch" / "benchmarks"
+SEEDS = (100, 101, 102)
+"""Of choices: none of those that results are reported for."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """One finished training.
+
+    Attributes:
+        history: its ``history.csv``: a row for each epoch.
+        metrics: its ``metrics.json``.
+        epoch_seconds: median of its epochs, without validation.
+    """
+
+    history: pd.DataFrame
+    metrics: dict[str, Any]
+    epoch_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """Of all epochs, had each taken as long as the median one: pauses do not count."""
+        return self.epoch_seconds * len(self.history)
+
+    @property
+    def validation_accuracy(self) -> float:
+        """In percent, of the epoch that validation chose."""
+        chosen = self.history[self.history["best"] == 1]
+        return 100 * float(chosen["val_accuracy"].iloc[-1])
+
+
+def trained(
+    settings: Settings,
+    name: str,
+    run: tuple[str, str, str],
+    recipe: str,
+    seed: int,
+    overrides: Mapping[str, Any],
+    prepared: Path = ROOT / "prepared",
+) -> Training:
+    """Train one arm, or read what an earlier call has left.
+
+    Args:
+        settings: of the benchmark; ``quick`` takes a few samples and one epoch.
+        name: of the variant, a folder.
+        run: method, arm and data set.
+        recipe: of the method.
+        seed: of the run.
+        overrides: as of ``train_run``.
+        prepared: folder of the data sets.
+    """
+    method, arm, dataset = run
+    root = KEPT / ("quick" if settings.quick else "") / name
+    params = ROOT / "params.yaml"
+    folder = run_folder(root / "runs", dataset, method, seed, arm)
+    timing = run_folder(root / "timings", dataset, method, seed, arm).with_suffix(".json")
+    config = load_config(params, method, dataset, arm, seed, recipe, overrides, settings.quick)
+    digests = open_store(prepared / dataset).digests
+    if not (config.is_in(folder / "config.json", digests) and timing.exists()):
+        roots = [root / kind for kind in ("runs", "ckpt", "timings")]
+        train_run(
+            params, method, dataset, seed, *roots, prepared, recipe, overrides, settings.quick, arms=(arm,)
+        )
+    epochs = json.loads(timing.read_text(encoding="utf-8"))["epochs"]
+    return Training(
+        pd.read_csv(folder / "history.csv"),
+        json.loads((folder / "metrics.json").read_text(encoding="utf-8")),
+        statistics.median(epoch["seconds"] for epoch in epochs),
+    )
