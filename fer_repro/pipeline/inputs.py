@@ -1,8 +1,9 @@
 """What stages depend on, free of what does not matter to them: the pipeline's first stage, a second long.
 
 ``python -m fer_repro.pipeline.inputs`` copies the notebooks without outputs and without what editors note in
-them, and writes the resolved recipe of each run. All other stages depend on these files, so that a notebook
-that was run and saved, or a comment in params.yaml, re-runs this stage alone.
+them, and writes the resolved recipe of each run, the digests of the code that makes each stage's numbers
+(stage_code.py), and the sections of params.yaml that all runs together depend on. All other stages depend on
+these files, so that a notebook that was run and saved, or a comment in params.yaml, re-runs this stage alone.
 """
 
 import argparse
@@ -19,9 +20,11 @@ from fer_repro.errors import UserError, print_error
 from fer_repro.files import atomic_folder
 from fer_repro.git import ask_git
 from fer_repro.params import pipeline_runs, read_params
+from fer_repro.stage_code import STAGES, code_digests
 
 INPUTS = Path("inputs")
 NOTEBOOKS = Path("notebooks")
+COMPARED = ("methods", "pipeline", "seeds")  # what the comparison and the report read of params.yaml
 _METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -29,7 +32,7 @@ _METADATA = {
 
 
 def write_inputs(params_file: Path, notebooks: Path, out: Path) -> None:
-    """Write ``out/notebooks/NAME.ipynb`` and ``out/recipes/DATASET/METHOD.json``, atomically.
+    """Write notebooks/NAME.ipynb, recipes/DATASET/METHOD.json, code/STAGE.json and params.json, atomically.
 
     Args:
         params_file: usually ``params.yaml``.
@@ -40,12 +43,49 @@ def write_inputs(params_file: Path, notebooks: Path, out: Path) -> None:
         UserError: a mistake in params.yaml, or a file that is not a notebook.
     """
     sources = {path.name: stripped(read_notebook(path)) for path in sorted(notebooks.glob("*.ipynb"))}
-    recipes = {run: _resolved(params_file, *run) for run in pipeline_runs(read_params(params_file))}
+    params = read_params(params_file)
+    recipes = {run: _resolved(params_file, *run) for run in pipeline_runs(params)}
     with atomic_folder(out, force=True) as folder:
         for name, notebook in sources.items():
             _write_json(folder / "notebooks" / name, notebook)
         for (dataset, method), values in recipes.items():
             _write_json(folder / "recipes" / dataset / f"{method}.json", values)
+        for stage, patterns in STAGES.items():
+            for method in sorted({method for _, method in recipes}) if "{method}" in stage else [""]:
+                digests = code_digests(patterns, method)
+                _write_json(folder / "code" / f"{stage.format(method=method)}.json", digests)
+        _write_json(folder / "params.json", {key: params[key] for key in COMPARED})
+
+
+def check_code(notebooks: Path, name: str, method: str) -> None:
+    """Refuse to compute with code that is not the one whose digests a stage depends on.
+
+    Code that was edited after ``write_inputs``, or while a stage ran, would give numbers that DVC takes for
+    those of the code before.
+
+    Args:
+        notebooks: folder of the stage's notebook; there are digests beside ``inputs/notebooks`` alone.
+        name: of the notebook.
+        method: that it trains; empty where there is none.
+
+    Raises:
+        UserError: naming the first file that has changed.
+    """
+    stage = {"data": "prepare", "train": f"train-{method}", "comparison": "compare"}.get(
+        name, f"evaluate-{name}"
+    )
+    path = notebooks.parent / "code" / f"{stage}.json"
+    if not path.is_file():
+        return
+    then = json.loads(path.read_text(encoding="utf-8"))
+    patterns = {key.format(method=method or name): value for key, value in STAGES.items()}[stage]
+    now = code_digests(patterns, method or name)
+    changed = sorted(file for file in {*then, *now} if then.get(file) != now.get(file))
+    if changed:
+        raise UserError(
+            f"fer_repro/{changed[0]} has changed since {path} was written; the pipeline brings all up to "
+            "date: dvc repro"
+        )
 
 
 def read_notebook(path: Path) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from typing import Any
 
 from fer_repro.errors import UserError, nearest, print_error
 from fer_repro.files import atomic_write, parse_pairs
-from fer_repro.pipeline.inputs import NOTEBOOKS
+from fer_repro.pipeline.inputs import NOTEBOOKS, check_code
 from fer_repro.pipeline.preload import run_preloaded
 
 EXECUTED = Path("executed")
@@ -130,7 +130,8 @@ def run_notebook(
         The path of the executed copy.
 
     Raises:
-        UserError: unknown notebook or parameter, or a parameter of the wrong type; nothing was started.
+        UserError: unknown notebook or parameter, or a parameter of the wrong type; nothing was started. Or
+            the stage's code is not, or was not to the end, the one it depends on (inputs.py).
         CellError: a cell raised; the notebook up to there is kept beside ``out`` as ``<stem>.failed.ipynb``.
     """
     notebook = source / f"{name}.ipynb"
@@ -145,8 +146,10 @@ def run_notebook(
     kept = out.with_name(f"{out.stem}.failed.ipynb")
     out.parent.mkdir(parents=True, exist_ok=True)
     kept.unlink(missing_ok=True)
-    begin = time.monotonic()
+    begin, method = time.monotonic(), str(parameters.get("method", ""))
+    check_code(source, name, method)
     executed = _execute(notebook, kept, checked)
+    check_code(source, name, method)
     with atomic_write(out) as temporary:
         temporary.write_text(stable_json(executed), encoding="utf-8")
     kept.unlink(missing_ok=True)

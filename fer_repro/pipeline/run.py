@@ -23,23 +23,11 @@ from fer_repro.methods.method import Method, load_method
 from fer_repro.pipeline.arm import Arm, Trained, task_of, train_arm
 from fer_repro.pipeline.outcome import write_outcome
 from fer_repro.sections import read_section
-from fer_repro.training.checkpoint import TRAINING_CODE, fingerprint
+from fer_repro.stage_code import RUN
+from fer_repro.training.checkpoint import fingerprint
 from fer_repro.training.processes import agreed, make_fabric
 from fer_repro.training.seeding import choose_precision, environment
 
-RUN_CODE = (
-    *TRAINING_CODE,
-    "data/folds.py",
-    "data/identification.py",
-    "data/pairs.py",
-    "evaluation/metrics.py",
-    "evaluation/pair_scores.py",
-    "evaluation/predict.py",
-    "evaluation/verification.py",
-    "pipeline/arm.py",
-    "pipeline/outcome.py",
-    "pipeline/run.py",
-)
 STAMP = "fingerprint.txt"
 
 
@@ -148,7 +136,7 @@ def _options(method: Method, config: RunConfig, params_file: Path | str) -> Any:
 def run_stamp(config: RunConfig, store: Store, processes: int = 1) -> str:
     """Hash everything that an arm's files depend on: ``fingerprint`` of all code, and the evaluation."""
     evaluation = json.dumps(asdict(config.evaluation), sort_keys=True)
-    trained = fingerprint(config, store.digest, RUN_CODE, processes)
+    trained = fingerprint(config, store.digest, RUN, processes)
     return hashlib.sha256((trained + evaluation).encode()).hexdigest()
 
 

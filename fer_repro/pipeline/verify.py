@@ -20,6 +20,7 @@ from fer_repro.errors import UserError, print_error
 from fer_repro.files import read_yaml
 from fer_repro.git import ask_git, head_commit
 from fer_repro.pipeline.dvc_stages import advice
+from fer_repro.pipeline.inputs import INPUTS
 from fer_repro.report.ledger import as_text, count_verdicts, read_ledger
 
 RESULTS, RUNS = Path("results"), Path("runs")
@@ -165,6 +166,8 @@ def _changes(entry: Any, products: Sequence[str]) -> list[str]:  # noqa: ANN401 
         for path, state in paths.items():
             absent = state in ("deleted", "not in cache") and kind == "changed outs"
             judged_elsewhere = kind == "changed deps" and any(_touches(path, one) for one in products)
+            if _touches(path, INPUTS.name) and state == "modified":
+                judged_elsewhere = False  # it says what code and parameters are: they have changed
             if not (absent or judged_elsewhere):
                 found += [f"{path} {state}"] if isinstance(state, str) else sorted(state)
     return found

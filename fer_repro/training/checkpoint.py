@@ -17,33 +17,12 @@ from torch import Tensor, nn
 from fer_repro.config import RunConfig
 from fer_repro.errors import UserError
 from fer_repro.files import atomic_write
+from fer_repro.stage_code import TRAINING, code_digests
 from fer_repro.training.seeding import choose_precision
-
-PACKAGE = Path(__file__).parent.parent
-TRAINING_CODE = (
-    "methods/{method}.py",
-    "methods/method.py",
-    "layers/*.py",
-    "training/*.py",
-    "data/augmentation.py",
-    "data/batches.py",
-    "data/colour_spaces.py",
-    "data/distortions.py",
-    "data/draws.py",
-    "data/frames.py",
-    "data/loading.py",
-    "data/protocols.py",
-    "data/regions.py",
-    "data/resizing.py",
-    "data/sampling.py",
-    "data/validation.py",
-    "data/views.py",
-    "data/votes.py",
-)
 
 
 def fingerprint(
-    config: RunConfig, data_digest: str, code: Iterable[str] = TRAINING_CODE, processes: int = 1
+    config: RunConfig, data_digest: str, code: Iterable[str] = TRAINING, processes: int = 1
 ) -> str:
     """Hash everything that training depends on: configuration, data, code, processes and PyTorch's version.
 
@@ -62,9 +41,7 @@ def fingerprint(
     values["recipe"]["precision"] = choose_precision(config)  # auto is not the same everywhere
     del values["evaluation"], values["runtime"]["checkpoint_seconds"]
     parts = [json.dumps(values, sort_keys=True), data_digest, torch.__version__, str(processes)]
-    for pattern in code:
-        for path in sorted(PACKAGE.glob(pattern.format(method=config.method))):
-            parts.append(f"{path.relative_to(PACKAGE)} {hashlib.sha256(path.read_bytes()).hexdigest()}")
+    parts += [f"{path} {digest}" for path, digest in code_digests(code, config.method).items()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -58,7 +58,10 @@ import sys
 for name in [name for name in sys.modules if name.partition(".")[0] == "fer_repro"]:
     del sys.modules[name]  # this folder's stubs
 sys.path.insert(0, {root!r})
+from pathlib import Path
+from fer_repro import stage_code
 from fer_repro.pipeline.inputs import main
+stage_code.PACKAGE = Path("fer_repro").absolute()
 sys.exit(main([]))
 """
 REPORT = """
@@ -132,7 +135,7 @@ def make_project(folder):
         shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("tmp", "cache"))
     names = {text for stage in STAGES.values() for text in stage.get("do", stage)["deps"]}
-    for text in sorted(names):
+    for text in sorted(names | {"fer_repro/methods/${item.method}.py"}):
         for method in ("rmn", "twin"):
             text = text.removeprefix("inputs/")
             path = folder / text.replace("${item.method}", method)

@@ -2,6 +2,7 @@
 
 import ast
 import json
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -9,6 +10,8 @@ from stub_project import REPORT, ROOT, STAGES, Project, save_as_an_editor
 
 from fer_repro.params import TASKS, enable_dataset, read_params
 from fer_repro.pipeline import verify
+from fer_repro.stage_code import STAGES as CODE
+from fer_repro.stage_code import code_digests
 
 PARAMS = read_params(ROOT / "params.yaml")
 STEPS = [
@@ -26,6 +29,7 @@ PLUMBING = {
     "fer_repro.params",
     "fer_repro.recipes",
     "fer_repro.sections",
+    "fer_repro.stage_code",
     "fer_repro.spreadsheets",
     "fer_repro.terminal",
     "fer_repro.pipeline.notebooks",
@@ -93,9 +97,12 @@ def uncovered(files, dependencies):
 def test_a_stage_depends_on_the_modules_it_uses(stage, task, method):
     name = f"{stage}-{task}" if task else stage
     definition = STAGES[name].get("do", STAGES[name])
-    dependencies = [text.replace("${item.method}", method) for text in definition["deps"]]
+    read = [text.replace("${item.method}", method) for text in definition["deps"]]
+    code = f"{stage}-{{method}}" if task else stage
+    assert f"inputs/code/{code.format(method=method)}.json" in read
+    hashed = [f"fer_repro/{path}" for path in code_digests(CODE[code], method)]
     start = {f"fer_repro.methods.{method}"} if stage in ("train", "evaluate") else set()
-    for text in dependencies:
+    for text in read:
         if text.endswith(".ipynb"):
             start |= modules_of(ROOT / text.removeprefix("inputs/"))
     if stage == "prepare":
@@ -103,14 +110,31 @@ def test_a_stage_depends_on_the_modules_it_uses(stage, task, method):
         start |= {f"fer_repro.data.synthetic.{kind}" for kind in drawn}  # imported by name
         start |= {"fer_repro.data.datasets.fer2013"}
     start |= {"train": {"fer_repro.pipeline.run"}, "report": {"fer_repro.report.html"}}.get(stage, set())
-    assert not uncovered(needed(start), [*dependencies, *ELSEWHERE.get(stage, ())])
+    assert not uncovered(needed(start), [*hashed, *ELSEWHERE.get(stage, ())])
 
 
-def test_training_never_depends_on_the_report_nor_on_the_whole_package():
-    for stage in (name for name in STAGES if name.startswith(("prepare", "train"))):
-        for text in STAGES[stage].get("do", STAGES[stage])["deps"]:
-            assert not text.startswith("fer_repro/report"), stage
-            assert text not in ("fer_repro", "fer_repro/methods", "fer_repro/data", "fer_repro/evaluation")
+def test_the_first_stage_reads_all_code_that_it_hashes():
+    hashed = {path for code in CODE.values() for path in code_digests(code, "rmn")}
+    assert not uncovered({f"fer_repro/{path}" for path in hashed}, STAGES["inputs"]["deps"])
+
+
+def test_every_pattern_of_code_names_files_and_templates_are_hashed():
+    for stage, patterns in CODE.items():
+        for pattern in patterns:
+            assert code_digests([pattern], "rmn"), f"{stage}: {pattern}"
+    assert {Path(path).suffix for path in code_digests(CODE["report"])} > {".py"}
+    assert "methods/ran.py" not in code_digests(CODE["train-{method}"], "rmn")
+
+
+def test_no_stage_depends_on_code_but_the_first():
+    for name in STAGES.keys() - {"inputs"}:
+        for text in STAGES[name].get("do", STAGES[name])["deps"]:
+            assert not text.startswith(("fer_repro", "notebooks")), name
+
+
+def test_data_and_training_never_depend_on_the_report():
+    for stage in ("prepare", "train-{method}"):
+        assert not [path for path in code_digests(CODE[stage], "rmn") if path.startswith("report/")]
 
 
 def test_no_output_is_pushed_into_the_embedded_store():
@@ -164,13 +188,17 @@ def test_a_recipe_reruns_those_that_take_over_from_it(restored):
 
 def test_a_change_of_one_methods_file_reruns_that_method_only(restored):
     (restored.folder / "fer_repro/methods/twin.py").write_text("# changed\n")
-    assert {name for name in restored.would_run() if "rmn" in name or name.startswith("prepare")} == set()
+    restored.dvc("repro", "inputs")
+    trained = {"train-faces@synthetic-twin-0", "train-faces@synthetic-twin-1"}
+    assert restored.would_run() - BEHIND == trained | {"evaluate-faces@synthetic-twin"}
 
 
 def test_the_report_trains_nothing(restored):
     (restored.folder / "fer_repro/report/html.py").write_text(REPORT + "# changed\n")
-    (restored.folder / "fer_repro/report/figures.py").write_text("# changed\n")
-    assert not {name for name in restored.would_run() if name.startswith(("prepare", "train"))}
+    (restored.folder / "fer_repro/report/page.html").write_text("<p>")
+    restored.dvc("repro", "inputs")
+    evaluated = {f"evaluate-faces@synthetic-{method}" for method in ("rmn", "twin")}
+    assert restored.would_run() - BEHIND == evaluated
 
 
 def test_evaluation_settings_and_bytecode_train_nothing(restored):
@@ -228,8 +256,13 @@ def test_a_part_of_the_pipeline_is_verified_as_the_whole(restored, tmp_path, mon
     assert "train-faces@synthetic-rmn-0: runs/synthetic/rmn/0 modified" in verify.outdated_stages()
     run.write_text(text)
     clone.change("fer_repro/methods/twin.py", "", "# another network")
-    assert {said.partition(":")[0] for said in verify.outdated_stages()} >= {"train-faces@synthetic-twin-0"}
+    assert verify.outdated_stages() == ["inputs: fer_repro/methods modified"]
+    clone.dvc("repro", "inputs")
+    stale = {said.partition(":")[0] for said in verify.outdated_stages()}
+    assert stale >= {"train-faces@synthetic-twin-0", "evaluate-faces@synthetic-twin", "compare"}
     (clone.folder / "fer_repro/methods/twin.py").write_text("")
+    clone.dvc("repro", "inputs")
+    assert verify.outdated_stages() == []
     clone.change("params.yaml", "seeds:\n- 0", "seeds:\n- 7")
     assert "train-faces@synthetic-rmn-7" in " ".join(verify.outdated_stages())
 

@@ -99,11 +99,13 @@ def test_a_change_while_a_stage_runs_leaves_everything_as_it_was(finished):
     stage = stage_to_run(TRAIN)
     run(stage)
     before = (finished.folder / "dvc.lock").read_bytes()
-    code = finished.folder / "fer_repro/training/part.py"
-    code.write_text("changed = True\n")
+    code = finished.folder / "inputs/code/train-rmn.json"
+    text = code.read_text()
+    code.unlink()  # a link to DVC's cache
+    code.write_text("{}")
     assert not record(stage)
     assert (finished.folder / "dvc.lock").read_bytes() == before
-    code.write_text("")
+    code.write_text(text)
     assert record(stage)  # the same code again
 
 

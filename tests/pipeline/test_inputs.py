@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import pytest
 from stub_project import save_as_an_editor, write_notebook
 
+from fer_repro import stage_code
 from fer_repro.errors import UserError
 from fer_repro.git import ask_git
-from fer_repro.pipeline.inputs import read_notebook, strip_at_save, stripped, write_inputs
+from fer_repro.pipeline.inputs import check_code, read_notebook, strip_at_save, stripped, write_inputs
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,6 +70,27 @@ def test_a_recipe_is_written_with_all_it_takes_over(notebooks, tmp_path):
     assert (rmn["recipe_name"], rmn["recipe"]["epochs"], rmn["recipe"]["tta_copies"]) == ("fer2013", 3, 8)
     assert (ran["recipe_name"], ran["recipe"]["batch_size"]) == ("real_faces", 64)
     assert ran["data"]["folds"] == 0
+
+
+def test_code_that_has_changed_since_is_refused_where_it_counts(notebooks, tmp_path, monkeypatch):
+    package = Path(shutil.copytree(ROOT / "fer_repro", tmp_path / "fer_repro"))
+    monkeypatch.setattr(stage_code, "PACKAGE", package)
+    write_inputs(ROOT / "params.yaml", notebooks, tmp_path / "inputs")
+    copies = tmp_path / "inputs/notebooks"
+    every = [("data", ""), ("train", "rmn"), ("train", "ran"), ("rmn", ""), ("comparison", "")]
+    for name, method in every:
+        check_code(copies, name, method)
+    (package / "methods/rmn.py").write_text("# changed")
+    (package / "cli.py").write_text("# changed")
+    for name, method in (("train", "rmn"), ("rmn", ""), ("comparison", "")):
+        with pytest.raises(UserError, match=r"^fer_repro/methods/rmn\.py has changed since .*: dvc repro$"):
+            check_code(copies, name, method)
+    for name, method in (("data", ""), ("train", "ran")):
+        check_code(copies, name, method)
+    check_code(notebooks, "train", "rmn")  # of no stage
+    (package / "training/new.py").write_text("")
+    with pytest.raises(UserError, match=r"training/new\.py"):
+        check_code(copies, "train", "ran")
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"nbformat": 3, "cells": []}', '{"nbformat": 4, "cells": [1]}'])

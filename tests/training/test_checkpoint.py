@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_run import TinyNet, make_config
 
-from fer_repro.training import checkpoint as module
+from fer_repro import stage_code
 from fer_repro.training.checkpoint import (
     Checkpoint,
     copy_weights,
@@ -76,7 +76,7 @@ def test_the_fingerprint_follows_everything_training_depends_on(tmp_path, monkey
     (tmp_path / "methods").mkdir()
     code = tmp_path / "methods" / "rmn.py"
     code.write_text("one")
-    monkeypatch.setattr(module, "PACKAGE", tmp_path)
+    monkeypatch.setattr(stage_code, "PACKAGE", tmp_path)
     before = fingerprint(config, "data")
     code.write_text("two")
     assert before != fingerprint(config, "data")

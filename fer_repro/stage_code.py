@@ -1,0 +1,104 @@
+"""Which files of the package make the numbers of which stage: the only list of them.
+
+``inputs`` (pipeline/inputs.py) writes the digests that stages depend on, and a resume state is stamped with
+those of its training. Left out on purpose: errors.py, files.py, params.py, config.py, sections.py,
+terminal.py and pipeline/notebooks.py carry numbers but do not make them; report/ and the evaluation of a
+single seed only draw in data.ipynb and train.ipynb.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+_DATA = (
+    "data/augmentation.py",
+    "data/batches.py",
+    "data/colour_spaces.py",
+    "data/distortions.py",
+    "data/draws.py",
+    "data/frames.py",
+    "data/loading.py",
+    "data/protocols.py",
+    "data/regions.py",
+    "data/resizing.py",
+    "data/views.py",
+    "data/votes.py",
+)
+_TESTED_DATA = (
+    "data/folds.py",
+    "data/identification.py",
+    "data/names.py",
+    "data/pairs.py",
+    "data/samples.py",
+    "data/store.py",
+)
+_NETWORKS = ("layers/*.py", "methods/method.py", "methods/{method}.py")
+TRAINING = (*_NETWORKS, "training/*.py", *_DATA, "data/sampling.py", "data/validation.py")
+"""What trained weights depend on."""
+RUN = (
+    *TRAINING,
+    *_TESTED_DATA,
+    "evaluation/metrics.py",
+    "evaluation/pair_scores.py",
+    "evaluation/predict.py",
+    "evaluation/verification.py",
+    "pipeline/arm.py",
+    "pipeline/outcome.py",
+    "pipeline/run.py",
+)
+"""What the files of a trained arm depend on."""
+_REPORT = ("report/**/*",)
+STAGES = {
+    "prepare": (
+        "data/adding.py",
+        "data/attachments.py",
+        "data/audit.py",
+        "data/datasets/**/*.py",
+        "data/draws.py",
+        "data/faces.py",
+        "data/folds.py",
+        "data/names.py",
+        "data/pair_audit.py",
+        "data/pairs.py",
+        "data/pictures.py",
+        "data/pixel_csv.py",
+        "data/prepare.py",
+        "data/protocols.py",
+        "data/samples.py",
+        "data/store.py",
+        "data/synthetic/**/*.py",
+        "data/yunet.py",
+    ),
+    "train-{method}": RUN,
+    "evaluate-{method}": (
+        *_NETWORKS,
+        *_DATA,
+        *_TESTED_DATA,
+        "data/synthetic/**/*.py",
+        "evaluation/*.py",
+        *_REPORT,
+        "training/loop.py",
+    ),
+    "compare": ("evaluation/*.py", "layers/*.py", "methods/*.py", *_REPORT),
+    "report": _REPORT,
+}
+"""Stage -> patterns of files below the package; ``{method}`` stands for a method's name."""
+
+
+def code_digests(patterns: Iterable[str], method: str = "") -> dict[str, str]:
+    """Hash the files that patterns name.
+
+    Args:
+        patterns: of files below the package.
+        method: put in place of ``{method}``.
+
+    Returns:
+        Path below the package -> SHA-256, sorted by path.
+    """
+    files = {path for pattern in patterns for path in PACKAGE.glob(pattern.format(method=method))}
+    return {
+        path.relative_to(PACKAGE).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(files)
+        if path.is_file() and path.suffix != ".pyc"
+    }
