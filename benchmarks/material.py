@@ -1,5 +1,6 @@
 """What networks are trained on and shown here: random pictures, arranged as each method sees them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from fer_repro.data.loading import Split
 from fer_repro.data.sampling import epoch_items
 from fer_repro.methods.method import Method, load_method
 from fer_repro.sections import read_section
+from fer_repro.training.convolutions import prepare_convolutions
 
 SIDE = 48
 FRAMES = 8
@@ -63,7 +65,13 @@ class Job:
 
 
 def find_job(
-    name: str, method: str, arm: str, dataset: str, recipe: str, settings: Settings, **overrides: Any
+    name: str,
+    method: str,
+    arm: str,
+    dataset: str,
+    recipe: str,
+    settings: Settings,
+    overrides: Mapping[str, Any] | None = None,
 ) -> Job:
     """Read a recipe as ``fer-repro train`` does.
 
@@ -74,10 +82,10 @@ def find_job(
         dataset: a key of ``data``.
         recipe: a key of the method's recipes.
         settings: of the benchmark; ``quick`` takes narrow networks.
-        **overrides: keys of the recipe's ``model`` section.
+        overrides: dotted keys, as of ``load_config``.
     """
-    config = load_config(ROOT / "params.yaml", method, dataset, arm, 0, recipe)
-    model = {**config.recipe.model, "pretraining": "none", **overrides}
+    config = load_config(ROOT / "params.yaml", method, dataset, arm, 0, recipe, overrides)
+    model = {**config.recipe.model, "pretraining": "none"}
     if settings.quick:
         model["width"] = min(8, int(model["width"]))
     runtime = replace(config.runtime, device=settings.device, threads=1)
@@ -86,6 +94,18 @@ def find_job(
     options = read_section(found.options, model, f"model of {name}")
     task = "verification" if dataset.endswith("pairs") else found.task
     return Job(name, found, config, options, CLASSES[task])
+
+
+def prepared(network: nn.Module, settings: Settings) -> nn.Module:
+    """Put a network where and how ``fit`` computes it."""
+    if settings.device == "cpu":
+        prepare_convolutions(network)
+    return network.to(settings.device, memory_format=torch.channels_last)
+
+
+def laid_out(tensor: Tensor) -> Tensor:
+    """Lay images out as ``fit`` does; other tensors stay."""
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
 
 def default_jobs(settings: Settings) -> list[Job]:
@@ -104,7 +124,14 @@ def paper_jobs(settings: Settings) -> list[Job]:
     """The networks of the papers, at 224 pixels; AdaCos and P2SGrad share a ResNet-18 of full width."""
     jobs = [
         find_job("RMN", "rmn", "masked", "synthetic", "paper", settings),
-        find_job("ResNet-18 (AdaCos)", "adacos", "dynamic", *["synthetic_pairs"] * 2, settings, width=64),
+        find_job(
+            "ResNet-18 (AdaCos)",
+            "adacos",
+            "dynamic",
+            *["synthetic_pairs"] * 2,
+            settings,
+            {"recipe.model.width": 64},
+        ),
         find_job("RAN, 6 regions", "ran", "softmax_weights", "synthetic", "paper", settings),
         find_job("FAN, 3 frames", "fan", "self_relation", "synthetic_clips", "paper", settings),
         find_job("EfficientNet-B4", "efficientnet", "plain", "synthetic_forgeries", "paper", settings),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from benchmarks.material import Job, default_jobs, paper_jobs
+from benchmarks.material import Job, default_jobs, laid_out, paper_jobs, prepared
 from benchmarks.tables import ROOT, Settings, Spread, Table, by_turns
 from fer_repro.layers.cost import count_flops
 from fer_repro.training.optim import make_optimiser
@@ -81,8 +81,9 @@ def steps(
 ) -> tuple[Callable[[], object], Callable[[], object], int]:
     """Make the calls of a training step and a forward pass, and count the latter's operations."""
     inputs, targets = job.batch(batch, settings)
-    network, loss = job.network().to(settings.device), job.loss().to(settings.device)
-    shown = job.network().to(settings.device).eval()
+    inputs = tuple(laid_out(each) for each in inputs)
+    network, loss = prepared(job.network(), settings), job.loss().to(settings.device)
+    shown = prepared(job.network(), settings).eval()
     flops = count_flops(shown, *inputs)
     parameters = [*network.parameters(), *loss.parameters()]
     optimiser = make_optimiser(parameters, job.config.recipe.optimiser)

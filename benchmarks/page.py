@@ -12,8 +12,8 @@ from benchmarks.tables import Table
 HEAD = """# Benchmarks
 
 `make bench` (`python -m benchmarks`) measures all of this in one run and writes this page;
-`python -m benchmarks NAME` prints one table, `--device cuda` measures a GPU. The last tables train for hours:
-they are measured when they are named (`budgets`, `time_to_accuracy`), and kept until then. Numbers are
+`python -m benchmarks NAME` prints one table, `--device cuda` measures a GPU. The last tables take long: they
+are measured when they are named (`budgets`, `time_to_accuracy`, `rival`), and kept until then. Numbers are
 medians of several rounds, with the smallest and the largest in brackets; what is compared is timed by turns,
 and ratios are taken round by round. One thread; seconds are of processor time where nothing else is said, so
 that other work on the machine disturbs little.

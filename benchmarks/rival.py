@@ -1,21 +1,14 @@
-"""How many times as fast as another commit does this one train? ``python -m benchmarks --rival CLONE``."""
+"""How many times as fast as another commit does this one train? ``benchmarks rival --rival CLONE``."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.material import default_jobs, find_job
 from benchmarks.tables import ROOT, Settings, Spread, Table, ratios
 
 TURNS = 3
-ARMS = {
-    "RMN": ("rmn", "masked", "synthetic"),
-    "RMN, control": ("rmn", "no_mask", "synthetic"),
-    "RAN": ("ran", "softmax_weights", "synthetic"),
-    "FAN": ("fan", "self_relation", "synthetic_clips"),
-    "AdaCos": ("adacos", "dynamic", "synthetic_pairs"),
-    "EfficientNet": ("efficientnet", "plain", "synthetic_forgeries"),
-}
 # run in either clone with that clone's own code and recipes
 EPOCHS = """
 import json, sys, torch
@@ -36,7 +29,10 @@ def measure(settings: Settings) -> Table:
     assert settings.rival, "only asked for with a clone"
     clones = {"rival": settings.rival.resolve(), "own": ROOT}
     rows = []
-    for name, arm in list(ARMS.items())[: 1 if settings.quick else None]:
+    jobs = default_jobs(settings)
+    jobs.insert(1, find_job("RMN, control", "rmn", "no_mask", *["synthetic"] * 2, settings))
+    for job in jobs[: 1 if settings.quick else None]:
+        arm = (job.config.method, job.config.arm, job.config.dataset)
         seconds: dict[str, list[float]] = {clone: [] for clone in clones}
         items = 0
         for _ in range(1 if settings.quick else TURNS):
@@ -45,7 +41,7 @@ def measure(settings: Settings) -> Table:
                 seconds[clone].append(spent)
         spreads = {clone: Spread(tuple(values)) for clone, values in seconds.items()}
         rates = [f"{items / spread.median:,.1f}" for spread in spreads.values()]
-        rows.append([name, *rates, ratios(spreads["rival"], spreads["own"]).shown()])
+        rows.append([job.name, *rates, ratios(spreads["rival"], spreads["own"]).shown()])
     return Table(
         "Training, beside another commit",
         f"Items per second of `fit` at the default recipes, by turns in fresh processes: commit "

@@ -36,10 +36,17 @@ def _training_rows(dataset: str, method: str) -> list[list[str]]:
     files = sorted((ROOT / "timings" / dataset / method).glob("*/*.json"))
     arms = [json.loads(path.read_text(encoding="utf-8")) for path in files]
     trained = [arm["train_seconds"] + arm.get("first_step_seconds", 0) for arm in arms]
+    validated = [sum(epoch["validation_seconds"] for epoch in arm["epochs"]) for arm in arms]
     shown = [arm["evaluate_seconds"] for arm in arms]
+    stages = sorted((ROOT / "timings" / "stages").glob(f"train-{dataset}-{method}-*.json"))
+    whole = [json.loads(path.read_text(encoding="utf-8"))["seconds"] for path in stages]
+    rest = (sum(whole) - sum(trained) - sum(validated) - sum(shown)) / max(1, len(whole))
+    where = f"train: {method} on {dataset}"
     return [
-        _row(f"train: {method} on {dataset}, training", trained),
-        _row(f"train: {method} on {dataset}, predicting and explaining", shown),
+        _row(f"{where}, training", trained),
+        _row(f"{where}, validation", validated),
+        _row(f"{where}, predicting and explaining", shown),
+        [f"{where}, start-up, figures and saving", str(len(whole)), f"{rest * len(whole):.0f}", "-"],
     ]
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.material import find_job
 from benchmarks.tables import ROOT, Settings
+from benchmarks.training import epochs
 from fer_repro.config import load_config, run_folder
 from fer_repro.data.store import open_store
 from fer_repro.pipeline.run import train_run
@@ -26,17 +28,12 @@ class Training:
     Attributes:
         history: its ``history.csv``: a row for each epoch.
         metrics: its ``metrics.json``.
-        epoch_seconds: median of its epochs, without validation.
+        items: that an epoch trains on.
     """
 
     history: pd.DataFrame
     metrics: dict[str, Any]
-    epoch_seconds: float
-
-    @property
-    def seconds(self) -> float:
-        """Of all epochs, had each taken as long as the median one: pauses do not count."""
-        return self.epoch_seconds * len(self.history)
+    items: int
 
     @property
     def validation_accuracy(self) -> float:
@@ -77,9 +74,27 @@ def trained(
         train_run(
             params, method, dataset, seed, *roots, prepared, recipe, overrides, settings.quick, arms=(arm,)
         )
-    epochs = json.loads(timing.read_text(encoding="utf-8"))["epochs"]
+    paces = json.loads(timing.read_text(encoding="utf-8"))["epochs"]
     return Training(
         pd.read_csv(folder / "history.csv"),
         json.loads((folder / "metrics.json").read_text(encoding="utf-8")),
-        statistics.median(epoch["seconds"] for epoch in epochs),
+        round(statistics.median(epoch["seconds"] * epoch["images_per_second"] for epoch in paces)),
     )
+
+
+def item_seconds(
+    settings: Settings, run: tuple[str, str, str], recipe: str, overrides: Mapping[str, Any]
+) -> float:
+    """Measure what an item (face, clip) costs in training, without validation, in processor seconds.
+
+    The trainings themselves may have been disturbed by other work or have paused.
+
+    Args:
+        settings: of the benchmark.
+        run: method, arm and data set.
+        recipe: of the method.
+        overrides: as of ``trained``.
+    """
+    method, arm, dataset = run
+    whole, _, items = epochs(find_job(method, method, arm, dataset, recipe, settings, overrides), settings, 2)
+    return whole.median / items

@@ -5,13 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import torch
 from torch import nn
 
-from benchmarks.material import Job, default_jobs, find_job
+from benchmarks.material import Job, default_jobs, find_job, laid_out, prepared
 from benchmarks.tables import Settings, Spread, Table, clock, ratios
 from fer_repro.training.checkpoint import Checkpoint
-from fer_repro.training.convolutions import prepare_convolutions
 from fer_repro.training.fit import fit
 from fer_repro.training.optim import make_optimiser
 from fer_repro.training.processes import make_fabric
@@ -45,10 +43,19 @@ def measure(settings: Settings) -> Table:
     )
 
 
-def epochs(job: Job, settings: Settings) -> tuple[Spread, Spread, int]:
-    """Time epochs of ``fit`` by turns with bare steps; returns seconds of both and the items of an epoch."""
+def epochs(job: Job, settings: Settings, rounds: int = 0) -> tuple[Spread, Spread, int]:
+    """Time epochs of ``fit`` by turns with bare steps.
+
+    Args:
+        job: what is trained.
+        settings: of the benchmark.
+        rounds: epochs that count; 0 takes ``ROUNDS``.
+
+    Returns:
+        Seconds of both, and the items of an epoch.
+    """
     recipe = job.config.recipe
-    steps, repeats = (2, 1) if settings.quick else (STEPS, ROUNDS)
+    steps, repeats = (2, 1) if settings.quick else (STEPS, rounds or ROUNDS)
     items = steps * recipe.batch_size
     sampling = replace(recipe.sampling, per_epoch=items)
     precision = "bf16-mixed" if settings.device == "cuda" else "32-true"
@@ -84,16 +91,12 @@ def epochs(job: Job, settings: Settings) -> tuple[Spread, Spread, int]:
 
 def bare_steps(job: Job, fabric, steps: int, settings: Settings) -> Callable[[], None]:
     """Make the call that does nothing but forward, backward and optimiser step."""
-    network = job.network().to(settings.device, memory_format=torch.channels_last).train()
-    if settings.device == "cpu":
-        prepare_convolutions(network)
+    network = prepared(job.network(), settings).train()
     loss = job.loss().to(settings.device)
     recipe = job.config.recipe
     optimiser = make_optimiser([*network.parameters(), *loss.parameters()], recipe.optimiser)
     inputs, targets = job.batch(recipe.batch_size, settings)
-    inputs = tuple(
-        each.contiguous(memory_format=torch.channels_last) if each.ndim == 4 else each for each in inputs
-    )
+    inputs = tuple(laid_out(each) for each in inputs)
 
     def run() -> None:
         for _ in range(steps):

@@ -9,6 +9,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fer_repro.errors import UserError
+
 Stem = Literal["table", "small"]
 """``table``: a 7x7 convolution of stride 2 and a 3x3 pooling of stride 2 (arXiv:1512.03385, Table 1).
 ``small``, for images of 32 to 64 pixels: a 3x3 convolution of stride 1 and a 2x2 pooling."""
@@ -123,9 +125,37 @@ def stem_convolution(stem: Stem, width: int) -> nn.Conv2d:
 def run_stem(convolution: nn.Conv2d, norm: nn.Module, images: Tensor) -> Tensor:
     """Map images (N, 3, H, W) to the input of stage 1: (N, width, H/4, W/4), with the small stem H/2, W/2."""
     features = F.relu(norm(convolution(images)))
-    if convolution.stride == (1, 1):  # the small stem
+    if stem_of(convolution) == "small":
         return F.max_pool2d(features, 2)
     return F.max_pool2d(features, 3, stride=2, padding=1)
+
+
+def stem_of(convolution: nn.Conv2d) -> Stem:
+    """Tell a network's stem by its first convolution."""
+    return "small" if convolution.stride == (1, 1) else "table"
+
+
+def check_sides(convolution: nn.Conv2d, images: Tensor, who: str) -> None:
+    """Check that stage 1's maps can be halved three times and doubled again.
+
+    Args:
+        convolution: the network's first one.
+        images: (N, 3, H, W).
+        who: needs it, for the message.
+
+    Raises:
+        UserError: a side of the images does not fit.
+    """
+    small = stem_of(convolution) == "small"
+    unit, low, high = (16, 0, 1) if small else (32, -3, 0)  # these sides give maps of the same side
+    if all((side - low) % unit <= high - low and side >= unit + low for side in images.shape[2:]):
+        return
+    each = [f"{k * unit + low}-{k * unit + high}" for k in ((2, 3, 4) if small else (2, 3, 7))]
+    form = f"{unit}n ... {unit}n+1 with the small stem" if small else f"{unit}n-3 ... {unit}n only"
+    raise UserError(
+        f"images are {images.shape[2]}x{images.shape[3]}: {who} run on sides {form} "
+        f"({', '.join(each)}, ...); the recipe's image_size enlarges, e.g. 48 to 64"
+    )
 
 
 def initialise_kaiming(module: nn.Module) -> None:

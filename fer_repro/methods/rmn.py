@@ -51,6 +51,7 @@ from fer_repro.layers.resnet import (
     BasicBlock,
     Bottleneck,
     Stem,
+    check_sides,
     initialise_kaiming,
     run_stem,
     stage,
@@ -191,19 +192,8 @@ class ResidualMaskingNetwork(nn.Module):
         shape = tuple(images.shape)
         if len(shape) != 4 or shape[1] != 3:
             raise UserError(f"images have the shape {shape}: RMN expects (N, 3, H, W), grey images repeated")
-        if self.masks in ("none", "unused"):
-            return
-        if self.conv1.stride == (1, 1):
-            fits = all(side >= 16 and side % 16 < 2 for side in shape[2:])
-            sides = "16n ... 16n+1 with the small stem (16-17, 32-33, 48-49, ...)"
-        else:
-            fits = all(-side % 32 < 4 for side in shape[2:])
-            sides = "32n-3 ... 32n only (61-64, 93-96, ..., 221-224)"
-        if not fits:
-            raise UserError(
-                f"images are {shape[2]}x{shape[3]}: the masks of RMN run on sides {sides}; the recipe's "
-                "image_size enlarges, e.g. 48 to 64"
-            )
+        if self.masks not in ("none", "unused"):
+            check_sides(self.conv1, images, "the masks of RMN")
 
 
 def _head(head: Head, features: int, classes: int, dropout: float) -> nn.Module:

@@ -127,7 +127,10 @@ def fit(
         running.train(pace)
         trained += state.tally[2] - before
         paces.append(pace.epoch(state.epoch + 1, state.tally[2] - before))
-        record = running.close_epoch(*validate(running.judged), watch(running.judged))
+        begin = time.perf_counter()
+        validated = validate(running.judged)
+        paces[-1]["validation_seconds"] = round(time.perf_counter() - begin, 3)
+        record = running.close_epoch(*validated, watch(running.judged))
         if running.is_due() or state.finished:
             running.save()
         log(record)

@@ -47,8 +47,8 @@ class Surface:
     slope_y: Array
     gloss: Array  # (P,)
 
-    def crop(self, keep: np.ndarray) -> "Surface":
-        """A copy of the points at the given indices."""
+    def crop(self, keep: np.ndarray | slice) -> "Surface":
+        """The points at the given indices, copied; of a slice not: what is painted there is painted here."""
         return Surface(
             self.x[keep],
             self.y[keep],
@@ -64,18 +64,6 @@ class Surface:
         self.albedo[:, keep] = part.albedo
         self.slope_x[keep], self.slope_y[keep] = part.slope_x, part.slope_y
         self.gloss[keep] = part.gloss
-
-    def part(self, keep: slice) -> "Surface":
-        """The points of a slice, not copied: what is painted there is painted here."""
-        return Surface(
-            self.x[keep],
-            self.y[keep],
-            self.edge,
-            self.albedo[:, keep],
-            self.slope_x[keep],
-            self.slope_y[keep],
-            self.gloss[keep],
-        )
 
     def bump(self, centre: tuple[float, float], size: tuple[float, float], height: float) -> None:
         """Add a Gaussian hill of ``height`` face units to the relief."""
@@ -172,7 +160,7 @@ def paint_folds(surface: Surface, person: Identity, actions: Actions, nose: Nose
     """
     lower = np.count_nonzero(surface.y < FOLDS)
     for near, paint in ((slice(lower), _paint_lower_folds), (slice(lower, None), _paint_upper_folds)):
-        part = surface.part(near)
+        part = surface.crop(near)
         if part.x.size:
             paint(part, person, actions, nose)
 
