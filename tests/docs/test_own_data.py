@@ -14,6 +14,7 @@ from PIL import Image
 from worked_pages import ROOT, blocks_of, run
 
 from fer_repro.params import pipeline_runs, read_params
+from fer_repro.pipeline.preload import preloaded
 
 REAL = Path(os.environ.get("FER_REPRO_REAL_DATA", "-"))
 ROAD = "From your data to a verdict"
@@ -99,7 +100,16 @@ def check_results(project, dataset, method, recipe=""):
     assert (project / f"executed/{method}-{dataset}.ipynb").is_file()
 
 
-def test_a_folder_of_faces_gets_to_the_report(project, tmp_path):
+@pytest.fixture
+def forked(project, monkeypatch):
+    """The stages of this project are forked from a process with the libraries, as a sweep has it."""
+    monkeypatch.chdir(project)  # whose package the server is to run
+    monkeypatch.setenv("PYTHONPATH", str(project))
+    with preloaded():
+        yield
+
+
+def test_a_folder_of_faces_gets_to_the_report(project, forked, tmp_path):
     faces(tmp_path / "faces")
     said = run(block_of("data.md", ROAD), project)
     assert "params.yaml: added to pipeline.faces" in said
