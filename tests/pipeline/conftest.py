@@ -1,5 +1,5 @@
 import pytest
-from stub_project import Project, make_project
+from stub_project import make_clone, make_project
 
 
 @pytest.fixture(scope="session")
@@ -13,7 +13,4 @@ def project(tmp_path_factory):
 @pytest.fixture
 def clone(project, tmp_path):
     """A fresh clone of it, with its data: nothing of what stages make is there."""
-    project.call("git", "clone", "-q", str(project.folder), str(tmp_path / "clone"))
-    made = Project(tmp_path / "clone")
-    made.dvc("pull", "data.dvc")
-    return made
+    return make_clone(project, tmp_path)

@@ -172,3 +172,11 @@ def make_project(folder):
     made.call("git", "add", "-A")
     made.call("git", "commit", "-qm", "all")
     return made
+
+
+def make_clone(project, folder):
+    """Clone it into ``folder``, with its data: nothing of what stages make is there."""
+    project.call("git", "clone", "-q", str(project.folder), str(folder / "clone"))
+    made = Project(folder / "clone")
+    made.dvc("pull", "data.dvc")
+    return made

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from stub_project import make_clone
 from sweep_project import (
     LIMIT,
     STAGES,
@@ -45,13 +46,36 @@ def test_stages_are_named_as_dvc_names_them():
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and locks")
 
 
-def test_two_workers_leave_nothing_to_do(clone):
-    code, said = sweep(clone, *TWO, preloads=True)
-    assert code == 0
+@pytest.fixture(scope="module")
+def swept(project, tmp_path_factory):
+    """A clone without data after two sweeps at once that fetch it, and what each of them said."""
+    clone = make_clone(project, tmp_path_factory.mktemp("swept"))
+    shutil.rmtree(clone.folder / "data")
+    training(clone, "import time; time.sleep(1)")
+    both = [start(clone, *TWO, "--pull", "data.dvc", preloads=True) for _ in range(2)]
+    said = [one.communicate(timeout=LIMIT)[0] for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+    return clone, *sorted(said, key=lambda text: "another sweep" in text)
+
+
+def test_two_workers_leave_nothing_to_do(swept):
+    clone, said, later = swept
     assert said.count(": done in") == 2 + 4 + 2  # inputs and prepared, trained, evaluated
     assert clone.would_run() == set()
-    assert "Data and pipelines are up to date." in sweep(clone, *TWO)[1]
+    assert "Data and pipelines are up to date." in later
     assert clone.call("git", "status", "--porcelain", "--", "dvc.lock") == ""
+
+
+@posix
+def test_a_second_sweep_waits_for_the_first(swept):
+    _, worked, waited = swept
+    assert "another sweep of this project runs (process" in waited
+    assert "another sweep" not in worked
+    assert "Running stage" not in waited
+
+
+def test_it_fetches_what_it_is_told_to(swept):
+    assert json.loads((swept[0].folder / "prepared/synthetic/manifest.json").read_text()) == {}
 
 
 def test_a_failing_stage_stops_no_other_and_is_named(clone):
@@ -64,19 +88,6 @@ def test_a_failing_stage_stops_no_other_and_is_named(clone):
     assert said.count("no such face") == 2  # by its worker, and by the serial end that says why last
     assert said.count(": done in") == 2 + 3 + 1  # inputs and prepared, trained; the twin is evaluated
     assert "evaluate-faces@synthetic-twin: done in" in said
-
-
-@posix
-def test_a_second_sweep_waits_for_the_first(clone):
-    training(clone, "import time; time.sleep(1)")
-    first, second = start(clone, *TWO), start(clone, *TWO)
-    said = [one.communicate(timeout=LIMIT)[0] for one in (first, second)]
-    assert (first.returncode, second.returncode) == (0, 0), said
-    waited, worked = sorted(said, key=lambda text: "another sweep" not in text)
-    assert "another sweep of this project runs (process" in waited
-    assert "Running stage" not in waited
-    assert worked.count(": done in") == 2 + 4 + 2
-    assert clone.would_run() == set()
 
 
 @posix
@@ -128,10 +139,3 @@ def test_outside_a_project_it_says_so(tmp_path, project):
     )
     assert done.returncode == 2
     assert done.stderr.endswith("no DVC project here; start in the project's root\n")
-
-
-def test_it_fetches_what_it_is_told_to(clone):
-    shutil.rmtree(clone.folder / "data")
-    code, said = sweep(clone, *TWO, "--pull", "data.dvc")
-    assert code == 0, said
-    assert json.loads((clone.folder / "prepared/synthetic/manifest.json").read_text()) == {}
