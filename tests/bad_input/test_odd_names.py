@@ -13,7 +13,7 @@ from films import write_film
 from PIL import Image
 from tiny_models import tiny_model
 from typer.testing import CliRunner
-from warm_cli import WarmCli
+from warm_python import CLI, WarmPython
 
 from fer_repro import cli
 from fer_repro.errors import UserError
@@ -51,14 +51,13 @@ ENVIRONMENT["PYTHONPATH"] = str(Path(cli.__file__).parents[1])
 
 
 @pytest.fixture(scope="module")
-def called(tmp_path_factory):
+def called():
     """Runs the command as a process of its own, in a folder and on one of the terminals."""
     warm = {}
 
     def call(folder, *arguments, terminal="ascii"):
         if terminal not in warm:
-            place = tmp_path_factory.mktemp("terminals") / terminal
-            warm[terminal] = WarmCli(place, ENVIRONMENT | TERMINALS[terminal])
+            warm[terminal] = WarmPython(CLI, ENVIRONMENT | TERMINALS[terminal])
         return warm[terminal].call(folder, *arguments)
 
     yield call

@@ -1,5 +1,7 @@
 """A small repository with the real dvc.yaml and stubs for its stages: two methods, two seeds."""
 
+import atexit
+import functools
 import json
 import os
 import shutil
@@ -10,6 +12,7 @@ from pathlib import Path
 import nbformat
 import yaml
 from small_pipeline import pipeline_of
+from warm_python import DVC, WarmPython
 
 from fer_repro.params import read_params
 
@@ -72,6 +75,14 @@ Path("reports/sources.json").write_text("{}")
 """
 
 
+@functools.cache
+def warm_dvc():
+    """DVC's own processes, which need not import it."""
+    warm = WarmPython(DVC, None)
+    atexit.register(warm.end)
+    return warm
+
+
 class Project:
     """A small repository with the real dvc.yaml and stubs for its stages: two methods, two seeds."""
 
@@ -85,14 +96,16 @@ class Project:
         }
 
     def call(self, *command):
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-        return done.stdout
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True)
+        return self._said(done)
 
     def dvc(self, *command):
-        return self.call(sys.executable, "-m", "dvc", *command)
+        return self._said(warm_dvc().call(self.folder, *command, environment=self.environment))
+
+    @staticmethod
+    def _said(done):
+        assert done.returncode == 0, f"{done.args}: {done.stdout.decode()}{done.stderr.decode()}"
+        return done.stdout.decode()
 
     def would_run(self, *stages):
         lines = self.dvc("repro", "--dry", "--pull", "--allow-missing", *stages).splitlines()

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -11,6 +9,7 @@ import pytest
 import yaml
 from PIL import Image
 from stub_project import ROOT
+from warm_python import CLI, TRAINING, WarmPython
 
 PIPELINE_ALONE = (
     "dvc",
@@ -39,16 +38,15 @@ def call(tmp_path):
     )
     path = os.pathsep.join([str(blocked), str(ROOT)])
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    warm = WarmPython((*CLI, *TRAINING), environment)
 
     def run(*words, code=0):
-        command = [sys.executable, "-m", "fer_repro.cli", *map(str, words)]
-        done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
-        )
+        done = warm.call(tmp_path, *map(str, words))
         assert done.returncode == code, done.stderr[-3000:]
-        return done.stderr if code else done.stdout
+        return (done.stderr if code else done.stdout).decode()
 
-    return run
+    yield run
+    warm.end()
 
 
 @pytest.fixture
