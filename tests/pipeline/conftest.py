@@ -1,5 +1,7 @@
+import shutil
+
 import pytest
-from stub_project import make_clone, make_project
+from stub_project import Project, make_clone, make_project
 
 
 @pytest.fixture(scope="session")
@@ -10,7 +12,13 @@ def project(tmp_path_factory):
     return make_project(folder)
 
 
+@pytest.fixture(scope="session")
+def pristine(project, tmp_path_factory):
+    """A fresh clone of it, with its data, that nobody changes."""
+    return make_clone(project, tmp_path_factory.mktemp("pristine"))
+
+
 @pytest.fixture
-def clone(project, tmp_path):
-    """A fresh clone of it, with its data: nothing of what stages make is there."""
-    return make_clone(project, tmp_path)
+def clone(pristine, tmp_path):
+    """A copy of that: nothing of what stages make is there."""
+    return Project(shutil.copytree(pristine.folder, tmp_path / "clone", symlinks=True))

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from stub_project import Project
 from sweep_project import stages_in_lock, start, sweep, training, wait_for, wait_for_quiet
 
 from fer_repro.errors import UserError
@@ -35,14 +36,22 @@ def cluster():
         ray.shutdown()
 
 
+@pytest.fixture(scope="module")
+def with_data(pristine, tmp_path_factory):
+    """A clone whose data set is prepared, so that training may begin; nobody changes it."""
+    made = Project(shutil.copytree(pristine.folder, tmp_path_factory.mktemp("prepared") / "clone"))
+    made.dvc("repro", "-q", "--single-item", "inputs", "prepare@synthetic")
+    return made
+
+
 @pytest.fixture
-def prepared(cluster, clone, monkeypatch):
-    """The working folder: a clone whose data set is prepared, so that training may begin."""
-    clone.dvc("repro", "-q", "--single-item", "inputs", "prepare@synthetic")
-    monkeypatch.chdir(clone.folder)
+def prepared(cluster, with_data, tmp_path, monkeypatch):
+    """The working folder: a copy of that clone."""
+    made = Project(shutil.copytree(with_data.folder, tmp_path / "clone"))
+    monkeypatch.chdir(made.folder)
     for name in ("PATH", "DVC_SITE_CACHE_DIR"):
-        monkeypatch.setenv(name, clone.environment[name])
-    return clone
+        monkeypatch.setenv(name, made.environment[name])
+    return made
 
 
 @pytest.fixture
