@@ -152,32 +152,21 @@ def texts(code):
     ]
 
 
-@pytest.fixture
-def fresh(drawn, tmp_path):
-    return copy_of(drawn, tmp_path / "project")
-
-
-def test_the_data_notebook_runs_from_the_top(browser, fresh):
-    with jupyterlab(fresh) as address:
-        page, code = run_all(browser, address, fresh, "data")
-        images = page.locator(".jp-NotebookPanel img")
-        assert images.count() == 4
-        assert images.evaluate_all("all => all.every(one => one.complete && one.naturalWidth > 0)")
-        page.close()
-    assert texts(code) == []
-    assert (fresh / "scratch/prepared/synthetic/images.npy").is_file()
-
-
-@pytest.mark.parametrize("options", [(), (HOOK,)], ids=["plain", "make lab"])
-def test_a_notebook_that_ran_changes_no_input(browser, fresh, options):
-    """Run All, then nothing but autosave: with the hook of `make lab` git sees no change, either."""
+@pytest.fixture(scope="module", params=[(), (HOOK,)], ids=["plain", "make lab"])
+def autosaved(request, browser, drawn, tmp_path_factory):
+    """The data notebook after Run All and nothing but autosave: (project, file, before, options, figures)."""
+    project, options = copy_of(drawn, tmp_path_factory.mktemp("lab") / "project"), request.param
     for command in (("init", "-q"), ("add", "notebooks"), ("commit", "-qm", "all")):
-        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *command], cwd=fresh, check=True)
-    file = fresh / "notebooks/data.ipynb"
+        git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *command]
+        subprocess.run(git, cwd=project, check=True)
+    file = project / "notebooks/data.ipynb"
     before, written = stripped(read_notebook(file)), file.stat().st_mtime_ns
-    with jupyterlab(fresh, *options, autosave=1) as address:
+    with jupyterlab(project, *options, autosave=1) as address:
         page = open_notebook(browser, address, "data")
         run_cells(page)
+        images = "[...document.querySelectorAll('.jp-NotebookPanel img')]"
+        page.wait_for_function(f"() => {images}.every(one => one.complete)")
+        figures = page.evaluate(f"{images}.map(one => one.naturalWidth > 0)")
         until = time.monotonic() + LOADING
         while file.stat().st_mtime_ns == written or not (options or has_outputs(saved_code(file)[-1:])):
             assert time.monotonic() < until, "JupyterLab has not saved by itself"
@@ -185,15 +174,26 @@ def test_a_notebook_that_ran_changes_no_input(browser, fresh, options):
             page.keyboard.press("Control+Enter")  # what arrives during a save is saved after the next change
         page.wait_for_timeout(3000)  # further autosaves
         page.close()
+    return project, file, before, options, figures
+
+
+def test_the_data_notebook_runs_from_the_top(autosaved):
+    project, file, _, options, figures = autosaved
+    assert figures == [True] * 4
+    code = saved_code(file)
+    assert options or all(cell["execution_count"] for cell in code)
+    assert texts(code) == []
+    assert not [output for cell in code for output in cell["outputs"] if output["output_type"] == "error"]
+    assert (project / "scratch/prepared/synthetic/images.npy").is_file()
+
+
+def test_a_notebook_that_ran_changes_no_input(autosaved):
+    """With the hook of `make lab` git sees no change, either."""
+    project, file, before, options, _ = autosaved
     assert stripped(read_notebook(file)) == before
     assert has_outputs(saved_code(file)) == (not options)
-    seen = subprocess.run(
-        ["git", "status", "--porcelain", "-uno", "notebooks"],
-        cwd=fresh,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = ["git", "status", "--porcelain", "-uno", "notebooks"]
+    seen = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
     assert bool(seen.stdout) == (not options)
 
 
