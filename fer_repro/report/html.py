@@ -24,7 +24,10 @@ from fer_repro.report.story import box_tables, number_captions
 from fer_repro.terminal import doing
 
 _TEMPLATES = Path(__file__).parent / "templates"
-SOURCES = ("comparison", "executed", "results", "published", "records", "runs", "fer_repro/report")
+SOURCES = (
+    "comparison", "executed", "results", "published", "records", "runs", "inputs/code/report.json",
+    "inputs/params.json",
+)  # fmt: skip
 """Folders that the page is made of: what the stage `report` depends on."""
 _MAILED = 15_000_000  # bytes that common mail servers let pass as an attachment
 
@@ -84,7 +87,7 @@ def write_report(root: Path, out: Path) -> int:
 
 
 def write_sources(root: Path, out: Path) -> None:
-    """Write the SHA-256 of each folder that the page is made of, byte-stable.
+    """Write the SHA-256 of each folder and file that the page is made of, byte-stable.
 
     The page itself names commit, machine and times, so it is another one each time; for DVC this file stands
     in for it.
@@ -92,8 +95,8 @@ def write_sources(root: Path, out: Path) -> None:
     found = {}
     for name in SOURCES:
         digest = hashlib.sha256()
-        for path in sorted((root / name).rglob("*")):
-            if path.is_file() and not path.match("*.failed.ipynb") and not path.match("*.pyc"):
+        for path in sorted({root / name, *(root / name).rglob("*")}):
+            if path.is_file() and not path.match("*.failed.ipynb"):
                 content = hashlib.sha256(path.read_bytes()).hexdigest()
                 digest.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
         found[name] = digest.hexdigest()
