@@ -1,50 +1,72 @@
 """What does a second of training buy? Accuracy beside seconds, for batch, width, side, stem and epochs."""
 
-from typing import Any
-
 from benchmarks.tables import Settings, Spread, Table
-from benchmarks.trained import SEEDS, item_seconds, trained
+from benchmarks.trained import SEEDS, chosen_seeds, item_seconds, trained
 
-SMALL_STEM = {"recipe.model.stem": "small", "recipe.image_size": 48}
-# headline arm and data set of each method, and what is changed of the recipe named like the data set
-RUNS: dict[str, tuple[tuple[str, str, str], dict[str, dict[str, Any]]]] = {
+SMALL_STEM = {"model.stem": "small", "image_size": 48}
+# headline arm and data set of each method, and each change of the recipe named like the data set
+RUNS: dict[str, tuple[tuple[str, str, str], list[dict[str, int | str]]]] = {
     "RMN": (
         ("rmn", "masked", "synthetic"),
-        {"batch 64": {"recipe.batch_size": 64}, "3 epochs": {"recipe.epochs": 3}}
-        | {"12 epochs": {"recipe.epochs": 12}, "small stem, 48 px": SMALL_STEM},
+        [{"batch_size": 64}, {"epochs": 3}, {"epochs": 12}, SMALL_STEM],
     ),
     "RMN, control": (
         ("rmn", "no_mask", "synthetic"),
-        {"batch 64": {"recipe.batch_size": 64}, "width 16": {"recipe.model.width": 16}}
-        | {"3 epochs": {"recipe.epochs": 3}, "12 epochs": {"recipe.epochs": 12}}
-        | {"small stem, 48 px": SMALL_STEM},
+        [{"batch_size": 64}, {"model.width": 16}, {"epochs": 3}, {"epochs": 12}, SMALL_STEM],
     ),
     "RAN": (
         ("ran", "softmax_weights", "synthetic"),
-        {"batch 16": {"recipe.batch_size": 16}, "batch 64": {"recipe.batch_size": 64}}
-        | {"width 16": {"recipe.model.width": 16}, "8 epochs": {"recipe.epochs": 8}}
-        | {"48 px": {"recipe.image_size": 48}, "small stem, 48 px": SMALL_STEM},
+        [
+            {"batch_size": 16},
+            {"batch_size": 64},
+            {"model.width": 16},
+            {"epochs": 8},
+            {"image_size": 48},
+            SMALL_STEM,
+        ],
     ),
     "FAN": (
         ("fan", "self_relation", "synthetic_clips"),
-        {"batch 8": {"recipe.batch_size": 8}, "batch 32": {"recipe.batch_size": 32}}
-        | {"width 16": {"recipe.model.width": 16}, "9 epochs": {"recipe.epochs": 9}}
-        | {"36 epochs": {"recipe.epochs": 36}, "64 px": {"recipe.image_size": 64}}
-        | {"small stem": {"recipe.model.stem": "small"}},
+        [
+            {"batch_size": 8},
+            {"batch_size": 32},
+            {"model.width": 16},
+            {"epochs": 9},
+            {"epochs": 36},
+            {"image_size": 64},
+            {"model.stem": "small"},
+        ],
     ),
     "AdaCos": (
         ("adacos", "dynamic", "synthetic_pairs"),
-        {"batch 16": {"recipe.batch_size": 16}, "batch 64": {"recipe.batch_size": 64}}
-        | {"width 16": {"recipe.model.width": 16}, "5 epochs": {"recipe.epochs": 5}}
-        | {"20 epochs": {"recipe.epochs": 20}, "64 px": {"recipe.image_size": 64}}
-        | {"small stem": {"recipe.model.stem": "small"}},
+        [
+            {"batch_size": 16},
+            {"batch_size": 64},
+            {"model.width": 16},
+            {"epochs": 5},
+            {"epochs": 20},
+            {"image_size": 64},
+            {"model.stem": "small"},
+        ],
     ),
     "EfficientNet": (
         ("efficientnet", "plain", "synthetic_forgeries"),
-        {"batch 16": {"recipe.batch_size": 16}, "batch 64": {"recipe.batch_size": 64}}
-        | {"width 16": {"recipe.model.width": 16}, "2 epochs": {"recipe.epochs": 2}}
-        | {"8 epochs": {"recipe.epochs": 8}, "96 px": {"recipe.image_size": 96}},
+        [
+            {"batch_size": 16},
+            {"batch_size": 64},
+            {"model.width": 16},
+            {"epochs": 2},
+            {"epochs": 8},
+            {"image_size": 96},
+        ],
     ),
+}
+WORDS = {
+    "batch_size": "batch {}",
+    "epochs": "{} epochs",
+    "image_size": "{} px",
+    "model.stem": "{} stem",
+    "model.width": "width {}",
 }
 
 
@@ -53,9 +75,11 @@ def measure(settings: Settings) -> Table:
     rows = []
     for label, (run, changes) in list(RUNS.items())[: 1 if settings.quick else None]:
         usual = 0.0
-        for name, change in {"default": {}, **changes}.items():
+        for departures in [{}, *changes]:
+            name = ", ".join(WORDS[key].format(value) for key, value in departures.items()) or "default"
             folder = name.replace(",", "").replace(" ", "-")
-            seeds = SEEDS[: 1 if settings.quick else None]
+            change = {f"recipe.{key}": value for key, value in departures.items()}
+            seeds = chosen_seeds(settings)
             done = [trained(settings, folder, run, run[2], seed, change) for seed in seeds]
             accuracy = Spread(tuple(each.validation_accuracy for each in done))
             seconds = done[0].items * len(done[0].history) * item_seconds(settings, run, run[2], change)

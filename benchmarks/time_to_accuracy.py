@@ -1,7 +1,7 @@
 """How long until RMN's control classifies FER2013 so well? Needs ``fer-repro data add fer2013 PATH``."""
 
 from benchmarks.tables import ROOT, Settings, Spread, Table
-from benchmarks.trained import SEEDS, Training, item_seconds, trained
+from benchmarks.trained import SEEDS, Training, chosen_seeds, item_seconds, trained
 
 RUN = ("rmn", "no_mask", "fer2013")
 RECIPE = "fer2013_small_stem"
@@ -11,7 +11,7 @@ GOALS = (60, 64, 66)
 def measure(settings: Settings) -> Table:
     """Train with every seed; what is there already is read."""
     stores = ROOT / "stores"
-    done = [trained(settings, RECIPE, RUN, RECIPE, seed, {}, stores) for seed in _seeds(settings)]
+    done = [trained(settings, RECIPE, RUN, RECIPE, seed, {}, stores) for seed in chosen_seeds(settings)]
     epoch = done[0].items * item_seconds(settings, RUN, RECIPE, {})
     rows = [[f"PublicTest, {goal} %", _reached(done, goal / 100, epoch)] for goal in GOALS]
     public = Spread(tuple(each.validation_accuracy for each in done))
@@ -33,10 +33,6 @@ def measure(settings: Settings) -> Table:
         ("until", "seconds, or %"),
         rows,
     )
-
-
-def _seeds(settings: Settings) -> tuple[int, ...]:
-    return SEEDS[:1] if settings.quick else SEEDS
 
 
 def _reached(done: list[Training], goal: float, epoch: float) -> str:

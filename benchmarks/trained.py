@@ -42,6 +42,11 @@ class Training:
         return 100 * float(chosen["val_accuracy"].iloc[-1])
 
 
+def chosen_seeds(settings: Settings) -> tuple[int, ...]:
+    """All of ``SEEDS``; one where it is only to be shown that it runs."""
+    return SEEDS[: 1 if settings.quick else None]
+
+
 def trained(
     settings: Settings,
     name: str,

@@ -71,15 +71,15 @@ def check_code(notebooks: Path, name: str, method: str) -> None:
     Raises:
         UserError: naming the first file that has changed.
     """
-    stage = {"data": "prepare", "train": f"train-{method}", "comparison": "compare"}.get(
-        name, f"evaluate-{name}"
+    stage = {"data": "prepare", "train": "train-{method}", "comparison": "compare"}.get(
+        name, "evaluate-{method}"
     )
-    path = notebooks.parent / "code" / f"{stage}.json"
+    method = method or name
+    path = notebooks.parent / "code" / f"{stage.format(method=method)}.json"
     if not path.is_file():
         return
     then = json.loads(path.read_text(encoding="utf-8"))
-    patterns = {key.format(method=method or name): value for key, value in STAGES.items()}[stage]
-    now = code_digests(patterns, method or name)
+    now = code_digests(STAGES[stage], method)
     changed = sorted(file for file in {*then, *now} if then.get(file) != now.get(file))
     if changed:
         raise UserError(

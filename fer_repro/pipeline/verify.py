@@ -165,9 +165,10 @@ def _changes(entry: Any, products: Sequence[str]) -> list[str]:  # noqa: ANN401 
     for kind, paths in entry.items():
         for path, state in paths.items():
             absent = state in ("deleted", "not in cache") and kind == "changed outs"
-            judged_elsewhere = kind == "changed deps" and any(_touches(path, one) for one in products)
-            if _touches(path, INPUTS.name) and state == "modified":
-                judged_elsewhere = False  # it says what code and parameters are: they have changed
+            # what `inputs` wrote says what code and parameters are: where it differs, they have changed
+            says_code = _touches(path, INPUTS.name) and state == "modified"
+            made = not says_code and any(_touches(path, one) for one in products)
+            judged_elsewhere = kind == "changed deps" and made
             if not (absent or judged_elsewhere):
                 found += [f"{path} {state}"] if isinstance(state, str) else sorted(state)
     return found
