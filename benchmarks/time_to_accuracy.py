@@ -27,8 +27,8 @@ def measure(settings: Settings) -> Table:
         "Time to accuracy on FER2013",
         f"Seconds of one thread that RMN's control (no masks) trains until it reaches an accuracy on "
         f"PublicTest, which also chooses the epoch; PrivateTest is looked at once. Recipe "
-        f"`{RECIPE}` of params.yaml: width 16, 48 px, small stem, 20 epochs, batch 128, float32. Median of "
-        f"the seeds {', '.join(map(str, SEEDS))}, with the lowest and the highest; seconds without "
+        f"`{RECIPE}` of params.yaml: width 16, 48 px, small stem, batch 128, AdamW, float32. Median of the "
+        f"seeds {', '.join(map(str, SEEDS))}, with the lowest and the highest; seconds without "
         "validation.",
         ("until", "seconds, or %"),
         rows,
