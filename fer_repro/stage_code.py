@@ -39,16 +39,16 @@ TRAINING = (*_NETWORKS, "training/*.py", *_DATA, "data/sampling.py", "data/valid
 RUN = (
     *TRAINING,
     *_TESTED_DATA,
-    "evaluation/metrics.py",
     "evaluation/pair_scores.py",
     "evaluation/predict.py",
-    "evaluation/verification.py",
+    "measures/classification.py",
+    "measures/verification.py",
     "pipeline/arm.py",
     "pipeline/outcome.py",
     "pipeline/run.py",
 )
 """What the files of a trained arm depend on."""
-_REPORT = ("report/**/*",)
+_REPORT = ("measures/*.py", "report/**/*")
 STAGES = {
     "prepare": (
         "data/adding.py",

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fer_repro.evaluation.crossed import spread
-from fer_repro.evaluation.statistics import mean_shares, spread_interval
+from fer_repro.measures.intervals import mean_shares, spread_interval
+from fer_repro.measures.variance_components import spread
 
 COLUMNS = ("weights", "mean", "low", "high", "by_seed", "above_zero", "items", "of")
 

@@ -13,15 +13,15 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
-from fer_repro.evaluation.metrics import (
+from fer_repro.evaluation.row_form import SPLIT, Quantity, Row, Subject, reference_row, value_rows
+from fer_repro.evaluation.run_files import Run, by_arm
+from fer_repro.measures.classification import (
     accuracy,
     class_indices,
     expected_calibration_error,
     finite,
     softmax,
 )
-from fer_repro.evaluation.row_form import SPLIT, Quantity, Row, Subject, reference_row, value_rows
-from fer_repro.evaluation.run_files import Run, by_arm
 
 BINS = 15
 BOUNDS = (0.01, 100.0)

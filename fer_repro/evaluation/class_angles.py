@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from fer_repro.config import run_folder
 from fer_repro.data.store import Store
-from fer_repro.evaluation.metrics import softmax
 from fer_repro.evaluation.reopened import look, reopen
 from fer_repro.layers.embedding import EmbeddingClassifier, explain_angles
+from fer_repro.measures.classification import softmax
 
 
 @dataclass(frozen=True)

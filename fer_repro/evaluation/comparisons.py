@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fer_repro.evaluation.crossed import Spread, half_width, one_sided
 from fer_repro.evaluation.evidence import METRICS, Evidence
+from fer_repro.measures.variance_components import Spread, half_width, one_sided
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from fer_repro.data.store import Store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.frame_weights import clip_logits, look_at_clips
 from fer_repro.evaluation.groups import sample_groups
-from fer_repro.evaluation.metrics import softmax
 from fer_repro.evaluation.reopened import Reopened, reopen
-from fer_repro.evaluation.statistics import Interval, paired_difference
+from fer_repro.measures.classification import softmax
+from fer_repro.measures.intervals import Interval, paired_difference
 from fer_repro.methods.fan import FrameAttentionNetwork
 
 COLUMNS = (

@@ -19,7 +19,7 @@ from fer_repro.evaluation.agreement import agreement_row, agreement_table
 from fer_repro.evaluation.groups import sample_groups
 from fer_repro.evaluation.predict import item_batches
 from fer_repro.evaluation.reopened import Reopened, reopen
-from fer_repro.evaluation.truth import rank_correlation
+from fer_repro.measures.saliency import rank_correlation
 from fer_repro.training.loop import logits_of
 
 Looked = dict[str, np.ndarray]

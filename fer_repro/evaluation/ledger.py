@@ -14,10 +14,10 @@ from fer_repro.evaluation.claims import Claim, Claims, Place, Published
 from fer_repro.evaluation.comparisons import Comparison, against_best, against_value
 from fer_repro.evaluation.conditions import departures
 from fer_repro.evaluation.evidence import METRICS, Evidence
-from fer_repro.evaluation.power import MANY_SEEDS, detectable, more_seeds, power
-from fer_repro.evaluation.statistics import holm
 from fer_repro.evaluation.verdicts import RULES, WIDEST, Case, decide
 from fer_repro.files import atomic_write
+from fer_repro.measures.intervals import holm
+from fer_repro.measures.power import MANY_SEEDS, detectable, more_seeds, power
 from fer_repro.recipes import is_synthetic
 
 COLUMNS = (

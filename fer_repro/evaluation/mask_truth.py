@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fer_repro.data.store import Store
 from fer_repro.data.synthetic.drawn import TRUTH, read_truth
-from fer_repro.evaluation.truth import map_area_interval
+from fer_repro.measures.saliency import map_area_interval
 
 AGREEMENT = ("map", "area", "low", "high", "chance", "faces")
 

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.errors import UserError
-from fer_repro.evaluation.detection_statistics import auc_shares
 from fer_repro.evaluation.row_form import (
     COLUMNS,
     INTERVAL_COLUMNS,
@@ -25,12 +24,13 @@ from fer_repro.evaluation.row_form import (
     value_rows,
 )
 from fer_repro.evaluation.run_files import PairRun, by_arm
-from fer_repro.evaluation.statistics import (
+from fer_repro.measures.detection import auc_shares
+from fer_repro.measures.intervals import (
     paired_difference,
     sample_interval,
     seed_interval,
 )
-from fer_repro.evaluation.verification import (
+from fer_repro.measures.verification import (
     auc,
     equal_error_rate,
     fold_accuracy,

@@ -10,7 +10,7 @@ from fer_repro.data.synthetic.pairs import LOOKS
 from fer_repro.errors import UserError
 from fer_repro.evaluation.pair_rows import score_pairs
 from fer_repro.evaluation.run_files import PairRun, by_arm
-from fer_repro.evaluation.verification import fold_accuracy, unit
+from fer_repro.measures.verification import fold_accuracy, unit
 
 BARS = ["arm", "class", "value", "low", "high"]
 EMBEDDINGS = "embeddings.npz"

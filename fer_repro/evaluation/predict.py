@@ -18,8 +18,8 @@ from fer_repro.data.batches import Screen, batch_bounds
 from fer_repro.data.samples import CHALLENGE
 from fer_repro.data.views import Items
 from fer_repro.errors import UserError
-from fer_repro.evaluation.metrics import finite, softmax
 from fer_repro.files import atomic_write
+from fer_repro.measures.classification import finite, softmax
 from fer_repro.spreadsheets import as_numbers
 from fer_repro.terminal import Sparse
 from fer_repro.training.fit import Validate

@@ -16,7 +16,7 @@ from fer_repro.errors import UserError
 from fer_repro.evaluation.agreement import agreement_row, agreement_table
 from fer_repro.evaluation.groups import sample_groups
 from fer_repro.evaluation.reopened import look, reopen
-from fer_repro.evaluation.truth import region_coverage, weight_on_covered
+from fer_repro.measures.saliency import region_coverage, weight_on_covered
 
 Looked = dict[str, np.ndarray]
 

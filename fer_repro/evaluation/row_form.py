@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_repro.evaluation.crossed import spread
-from fer_repro.evaluation.detection_statistics import delong_test
-from fer_repro.evaluation.statistics import (
+from fer_repro.measures.detection import delong_test
+from fer_repro.measures.intervals import (
     Interval,
     mcnemar_exact,
     mcnemar_mid,
     seed_interval,
     spread_interval,
 )
+from fer_repro.measures.variance_components import spread
 
 COLUMNS = (
     "method", "arm", "paper", "table", "dataset", "protocol", "split", "metric", "unit", "value",

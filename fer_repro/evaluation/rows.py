@@ -9,7 +9,6 @@ import pandas as pd
 from fer_repro.data.protocols import protocol_rows, protocols_of
 from fer_repro.data.samples import CHALLENGE
 from fer_repro.evaluation.groups import sample_groups
-from fer_repro.evaluation.metrics import accuracy, mean_class_accuracy
 from fer_repro.evaluation.row_form import (
     COLUMNS,
     INTERVAL_COLUMNS,
@@ -24,7 +23,8 @@ from fer_repro.evaluation.row_form import (
     value_rows,
 )
 from fer_repro.evaluation.run_files import Run, by_arm
-from fer_repro.evaluation.statistics import (
+from fer_repro.measures.classification import accuracy, mean_class_accuracy
+from fer_repro.measures.intervals import (
     paired_difference,
     sample_interval,
     seed_interval,

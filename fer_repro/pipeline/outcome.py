@@ -14,7 +14,6 @@ from fer_repro.data.protocols import stratified
 from fer_repro.data.samples import CHALLENGE
 from fer_repro.data.views import Faces
 from fer_repro.errors import UserError
-from fer_repro.evaluation.metrics import classification_metrics, softmax
 from fer_repro.evaluation.pair_scores import read_pair_scores, write_pair_scores
 from fer_repro.evaluation.predict import (
     SPLITS,
@@ -25,8 +24,9 @@ from fer_repro.evaluation.predict import (
     tested_samples,
     write_predictions,
 )
-from fer_repro.evaluation.verification import cosine_scores, verification_metrics
 from fer_repro.files import atomic_write
+from fer_repro.measures.classification import classification_metrics, softmax
+from fer_repro.measures.verification import cosine_scores, verification_metrics
 from fer_repro.pipeline.arm import Arm, Trained
 from fer_repro.training.checkpoint import save_weights
 from fer_repro.training.fit import Fitted

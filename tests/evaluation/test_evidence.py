@@ -11,7 +11,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from fer_repro.errors import UserError
 from fer_repro.evaluation.evidence import read_evidence
-from fer_repro.evaluation.verification import fold_accuracy
+from fer_repro.measures.verification import fold_accuracy
 from fer_repro.methods.efficientnet import ENSEMBLE
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"

@@ -6,7 +6,6 @@ import pytest
 from sklearn import metrics as sk
 
 from fer_repro.errors import UserError
-from fer_repro.evaluation.detection_statistics import auc_shares, log_loss_shares
 from fer_repro.evaluation.forgery import (
     base_rate_metrics,
     describe_frames,
@@ -16,7 +15,8 @@ from fer_repro.evaluation.forgery import (
     is_manipulation,
 )
 from fer_repro.evaluation.predict import Predictions
-from fer_repro.evaluation.statistics import mean_shares
+from fer_repro.measures.detection import auc_shares, log_loss_shares
+from fer_repro.measures.intervals import mean_shares
 
 
 def sigmoid(values):

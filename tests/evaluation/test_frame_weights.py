@@ -23,7 +23,7 @@ from fer_repro.evaluation.frame_weights import (
     look_at_clips,
 )
 from fer_repro.evaluation.reopened import look, reopen
-from fer_repro.evaluation.statistics import paired_difference
+from fer_repro.measures.intervals import paired_difference
 
 COUNTS = (3, 5, 2, 4)
 ARM = "self_relation"

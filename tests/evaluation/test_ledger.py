@@ -12,10 +12,10 @@ from statsmodels.stats.multitest import multipletests
 from fer_repro.evaluation.claims import read_claims
 from fer_repro.evaluation.comparisons import against_best, against_value
 from fer_repro.evaluation.conditions import departures, pretraining_class
-from fer_repro.evaluation.crossed import half_width, spread
 from fer_repro.evaluation.ledger import COLUMNS, judge, write_ledger
-from fer_repro.evaluation.power import more_seeds
-from fer_repro.evaluation.statistics import mean_shares
+from fer_repro.measures.intervals import mean_shares
+from fer_repro.measures.power import more_seeds
+from fer_repro.measures.variance_components import half_width, spread
 
 PUBLISHED = Path(__file__).parents[2] / "published" / "claims.yaml"
 SMALL = {"model.width": 8, "image_size": 64, "epochs": 6, "max_train": 0, "max_test": 0, "smoke": False}

@@ -3,24 +3,24 @@
 import numpy as np
 import pytest
 
-from fer_repro.evaluation.detection_statistics import log_losses
-from fer_repro.evaluation.identification import identification_rates, pool_templates
-from fer_repro.evaluation.metrics import softmax
-from fer_repro.evaluation.statistics import (
+from fer_repro.measures.classification import softmax
+from fer_repro.measures.detection import log_losses
+from fer_repro.measures.identification import identification_rates, pool_templates
+from fer_repro.measures.intervals import (
     holm,
     mean_shares,
     paired_difference,
     sample_interval,
     seed_interval,
 )
-from fer_repro.evaluation.truth import (
+from fer_repro.measures.saliency import (
     map_area_interval,
     mean_interval,
     rank_correlation,
     region_coverage,
     weight_on_covered,
 )
-from fer_repro.evaluation.verification import add_mirror, cosine_scores, fold_accuracy, roc, unit
+from fer_repro.measures.verification import add_mirror, cosine_scores, fold_accuracy, roc, unit
 
 RNG = np.random.default_rng(0)
 ROWS, OTHERS = RNG.normal(size=(2, 40, 6)).astype(np.float32)

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fer_repro.evaluation.detection_statistics import auc_shares
 from fer_repro.evaluation.row_form import (
     COLUMNS,
     INTERVAL_COLUMNS,
@@ -16,7 +15,8 @@ from fer_repro.evaluation.row_form import (
     reference_row,
     value_rows,
 )
-from fer_repro.evaluation.statistics import mean_shares
+from fer_repro.measures.detection import auc_shares
+from fer_repro.measures.intervals import mean_shares
 
 SUBJECT = Subject("rmn", "2603.05937", "synthetic", "imagenet", "a small note")
 SHARE, LOSS = Quantity("official", "auc"), Quantity("official", "frame_log_loss", unit="points")

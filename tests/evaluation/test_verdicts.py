@@ -11,9 +11,9 @@ from paired_classifiers import draw_hits, true_accuracies
 
 from fer_repro.evaluation.claims import Size
 from fer_repro.evaluation.comparisons import Comparison
-from fer_repro.evaluation.crossed import Spread
 from fer_repro.evaluation.ledger import judge
 from fer_repro.evaluation.verdicts import RULES, Case, decide, size_agrees
+from fer_repro.measures.variance_components import Spread
 
 DOCS = Path(__file__).parents[2] / "docs" / "verdicts.md"
 SIZE = Size(value=2.0, unit="points", tolerance=0.5, source="a table")

@@ -8,7 +8,7 @@ same), and ``loose_crop/`` with the images.
 
 Faces are aligned by their five points. The table has one row per line of the face list, with ``template``,
 ``medium`` and ``quality`` (the detector's score); the pairs lie beside the images, see
-``fer_repro/data/templates.py``. ``template_scores`` in ``fer_repro/evaluation/identification.py`` merges the
+``fer_repro/data/templates.py``. ``template_scores`` in ``fer_repro/measures/identification.py`` merges the
 templates and scores the pairs; ``tar_at_far`` reads the result. All is ``test``: nothing is trained on it.
 
 ``ijb`` takes the benchmark that is there; ``ijb-b`` and ``ijb-c`` name one.

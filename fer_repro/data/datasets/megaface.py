@@ -8,7 +8,7 @@ pictures, ``facescrub_noises.txt`` (image) and ``megaface_noises.txt`` (folder/f
 
 ``megaface`` leaves the wrong pictures out, the "refined" protocol; ``megaface-original`` keeps them. The two
 do not compare: say which one a number is of. Probes have a ``subject``, distractors have none; all is
-``test``. ``distractor_rates`` in ``fer_repro/evaluation/identification.py`` makes the rates of it.
+``test``. ``distractor_rates`` in ``fer_repro/measures/identification.py`` makes the rates of it.
 
 Not verified on the original files: the layout, which is tested on a generated miniature.
 """

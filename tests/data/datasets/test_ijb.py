@@ -8,8 +8,8 @@ from fer_repro.data.adding import add_dataset, examine
 from fer_repro.data.alignment import PLACES
 from fer_repro.data.templates import open_template_pairs
 from fer_repro.errors import UserError
-from fer_repro.evaluation.identification import template_scores
-from fer_repro.evaluation.verification import unit
+from fer_repro.measures.identification import template_scores
+from fer_repro.measures.verification import unit
 
 FACES = "1.jpg 1 10\n2.jpg 1 10\n3.jpg 1 11\n4.jpg 5 12\n5.jpg 7 13\n6.jpg 7 14\n"
 PAIRS = "1 5 1\n1 7 0\n5 7 0\n"

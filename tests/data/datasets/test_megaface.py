@@ -4,7 +4,7 @@ from PIL import Image
 
 from fer_repro.data.adding import add_dataset
 from fer_repro.errors import UserError
-from fer_repro.evaluation.identification import distractor_rates
+from fer_repro.measures.identification import distractor_rates
 
 PROBES = [
     "Ann_A/Ann_A_1.png",

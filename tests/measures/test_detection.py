@@ -4,8 +4,7 @@ from scipy import stats
 from sklearn.metrics import log_loss, roc_auc_score
 
 from fer_repro.errors import UserError
-from fer_repro.evaluation.crossed import spread
-from fer_repro.evaluation.detection_statistics import (
+from fer_repro.measures.detection import (
     auc_shares,
     delong_covariance,
     delong_test,
@@ -13,6 +12,7 @@ from fer_repro.evaluation.detection_statistics import (
     log_losses,
     placements,
 )
+from fer_repro.measures.variance_components import spread
 
 # Albumin, total protein, K-G score and outcome of 43 patients: the data of DeLong, DeLong and Clarke-Pearson
 # 1988 as the SAS/STAT User's Guide prints them ("Comparing Receiver Operating Characteristic Curves").

@@ -6,7 +6,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from fer_repro.errors import UserError
-from fer_repro.evaluation.statistics import (
+from fer_repro.measures.intervals import (
     blocks,
     class_balanced_mean,
     holm,

@@ -6,7 +6,7 @@ import pytest
 from sklearn import metrics as sk
 
 from fer_repro.errors import UserError
-from fer_repro.evaluation.verification import (
+from fer_repro.measures.verification import (
     READINGS,
     add_mirror,
     auc,

@@ -8,13 +8,13 @@ import pytest
 
 from fer_repro.errors import UserError
 from fer_repro.evaluation import identification
-from fer_repro.evaluation.identification import (
+from fer_repro.measures.identification import (
     distractor_rates,
     identification_rates,
     pool_templates,
     template_scores,
 )
-from fer_repro.evaluation.verification import auc, equal_error_rate, roc, tar_at_far, unit
+from fer_repro.measures.verification import auc, equal_error_rate, roc, tar_at_far, unit
 
 GOLDENS = Path(__file__).parent.parent / "goldens"
 

@@ -4,7 +4,8 @@ from paired_classifiers import draw_hits, true_accuracies
 from scipy import stats
 
 from fer_repro.errors import UserError
-from fer_repro.evaluation.crossed import (
+from fer_repro.measures.intervals import mean_shares, paired_difference
+from fer_repro.measures.variance_components import (
     Spread,
     half_width,
     half_widths,
@@ -12,7 +13,6 @@ from fer_repro.evaluation.crossed import (
     p_value,
     spread,
 )
-from fer_repro.evaluation.statistics import mean_shares, paired_difference
 
 
 def normal_table(generator, seeds, groups, seed, sample, both):

@@ -4,9 +4,9 @@ from paired_classifiers import draw_hits, true_accuracies
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from fer_repro.evaluation.crossed import Spread, half_width, spread
-from fer_repro.evaluation.power import MOST_SEEDS, detectable, more_seeds, power
-from fer_repro.evaluation.statistics import mean_shares, paired_difference
+from fer_repro.measures.intervals import mean_shares, paired_difference
+from fer_repro.measures.power import MOST_SEEDS, detectable, more_seeds, power
+from fer_repro.measures.variance_components import Spread, half_width, spread
 
 
 def only_seeds(seeds, deviation, value=0.0):

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from fer_repro.evaluation.crossed import Floats, Spread, half_width, spread
-from fer_repro.evaluation.metrics import class_indices, truth_values
+from fer_repro.measures.classification import class_indices, truth_values
+from fer_repro.measures.variance_components import Floats, Spread, half_width, spread
 
 FEW_SEEDS = 10  # from here on seeds are resampled; below, the t distribution
 _BLOCK = 250_000  # numbers held at a time while resampling: they stay in the cache

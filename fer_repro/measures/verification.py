@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fer_repro.errors import UserError, nearest
-from fer_repro.evaluation.metrics import class_indices
+from fer_repro.measures.classification import class_indices
 
 THRESHOLDS = {
     "scores": "candidates are the distinct scores; same if score >= threshold; the lowest of the best",

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from fer_repro.evaluation.truth import (
+from fer_repro.measures.saliency import (
     map_area_interval,
     map_precision_recall,
     mean_interval,

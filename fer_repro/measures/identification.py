@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.errors import UserError
-from fer_repro.evaluation.verification import unit
+from fer_repro.measures.verification import unit
 
 _BLOCK = 4096  # distractors compared at a time
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from fer_repro.errors import UserError
-from fer_repro.evaluation.crossed import Floats, group_sums
-from fer_repro.evaluation.metrics import finite, truth_values
-from fer_repro.evaluation.statistics import mean_shares
+from fer_repro.measures.classification import finite, truth_values
+from fer_repro.measures.intervals import mean_shares
+from fer_repro.measures.variance_components import Floats, group_sums
 
 
 @dataclass(frozen=True)

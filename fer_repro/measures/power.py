@@ -8,7 +8,7 @@ Psychology: General 143, 2014), the test that of ``crossed``.
 import numpy as np
 from scipy import optimize, stats
 
-from fer_repro.evaluation.crossed import Spread, half_width, half_widths
+from fer_repro.measures.variance_components import Spread, half_width, half_widths
 
 MOST_SEEDS = 1000  # beyond, no number is looked for
 MANY_SEEDS = 30  # more are not asked of anybody: then the data are too few

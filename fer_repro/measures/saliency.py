@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import rankdata
 
-from fer_repro.evaluation.statistics import Interval, sample_interval
+from fer_repro.measures.intervals import Interval, sample_interval
 
 Floats = NDArray[np.float64]
 

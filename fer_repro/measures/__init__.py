@@ -1,0 +1,1 @@
+"""Pure numbers without torch: metrics, intervals, variance components, power, calibration."""
