@@ -1,92 +1,20 @@
-"""Whether confidence is what it says: reliability, expected calibration error, and temperature scaling.
+"""The calibration of runs: see ``fer_repro.measures.calibration``.
 
-Guo et al., ICML 2017, arXiv:1706.04599. The confidence is the largest probability, with two classes as with
-seven, and bins are 15 of equal width, (low, high]. One temperature divides all logits, so that no decision
-changes; it is fitted on the validation split alone. AdaCos bounds its probabilities from above: its networks
-are under-confident by construction.
+The temperature is fitted on the validation split alone. AdaCos bounds its probabilities from above: its
+networks are under-confident by construction.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp
 
 from fer_repro.evaluation.row_form import SPLIT, Quantity, Row, Subject, reference_row, value_rows
 from fer_repro.evaluation.run_files import Run, by_arm
-from fer_repro.measures.classification import (
-    accuracy,
-    class_indices,
-    expected_calibration_error,
-    finite,
-    softmax,
-)
+from fer_repro.measures.calibration import BINS, fit_temperature, log_likelihood_loss, reliability_table
+from fer_repro.measures.classification import accuracy, expected_calibration_error, softmax
 
-BINS = 15
-BOUNDS = (0.01, 100.0)
-"""Of the temperature: logits that separate the validation split would take it to 0, useless ones far up."""
 _VALIDATION = "val"
-
-
-def reliability_table(targets: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> pd.DataFrame:
-    """Compare confidence with accuracy in bins of confidence.
-
-    Args:
-        targets: (N,) class indices.
-        probabilities: (N, K), rows sum to 1.
-        bins: how many, of equal width in [0, 1].
-
-    Returns:
-        One row per bin: ``bin`` (from 1), ``low``, ``high``, ``confidence`` and ``accuracy`` (means, NaN in
-        an empty bin), ``count``.
-    """
-    given = finite(np.asarray(probabilities, np.float64), "probabilities")
-    true = class_indices(targets, given.shape[1], len(given))
-    confidence, hits = given.max(1), given.argmax(1) == true
-    index = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    count = np.bincount(index, minlength=bins)
-    shares = [np.bincount(index, weights, bins) for weights in (confidence, hits.astype(np.float64))]
-    means = [np.divide(share, count, out=np.full(bins, np.nan), where=count > 0) for share in shares]
-    edges = np.arange(bins + 1) / bins
-    return pd.DataFrame(
-        {
-            "bin": np.arange(1, bins + 1), "low": edges[:-1], "high": edges[1:],
-            "confidence": means[0], "accuracy": means[1], "count": count,
-        }
-    )  # fmt: skip
-
-
-def log_likelihood_loss(targets: np.ndarray, logits: np.ndarray, temperature: float = 1.0) -> float:
-    """Mean of -log softmax(z / T) at the target, in nats.
-
-    Args:
-        targets: (N,) class indices.
-        logits: (N, K) z.
-        temperature: T.
-    """
-    scaled = finite(np.asarray(logits, np.float64), "logits") / temperature
-    true = class_indices(targets, scaled.shape[1], len(scaled))
-    chosen = np.take_along_axis(scaled, true[:, None], 1)[:, 0]
-    return float(np.mean(logsumexp(scaled, axis=1) - chosen))
-
-
-def fit_temperature(targets: np.ndarray, logits: np.ndarray) -> float:
-    """Find the temperature with the least log loss, by a search over log T within ``BOUNDS``.
-
-    The loss is convex in 1 / T, so there is one minimum.
-
-    Args:
-        targets: (N,) class indices of the validation split.
-        logits: (N, K).
-    """
-    found = minimize_scalar(
-        lambda log_t: log_likelihood_loss(targets, logits, np.exp(log_t)),
-        bounds=tuple(np.log(BOUNDS)),
-        method="bounded",
-        options={"xatol": 1e-7},
-    )
-    return float(np.exp(found.x))
 
 
 def calibrate(runs: Sequence[Run]) -> pd.DataFrame:
@@ -141,7 +69,12 @@ def reliability(runs: Sequence[Run], calibration: pd.DataFrame) -> pd.DataFrame:
 
 
 def calibration_rows(
-    calibration: pd.DataFrame, run: Run, samples: pd.DataFrame, subject: Subject
+    calibration: pd.DataFrame,
+    run: Run,
+    samples: pd.DataFrame,
+    subject: Subject,
+    confidence: float,
+    resamples: int,
 ) -> list[Row]:
     """Make result rows ``ece`` and ``ece_after_temperature``: seeds, means, and the base rate's.
 
@@ -150,6 +83,8 @@ def calibration_rows(
         run: any of the runs, for the test split's targets.
         samples: the sample table.
         subject: method and data set.
+        confidence: of the means' intervals, e.g. 0.95.
+        resamples: of a bootstrap over ten seeds or more.
     """
     rows: list[Row] = []
     for metric, column in (("ece", "ece"), ("ece_after_temperature", "ece_after")):
@@ -157,7 +92,7 @@ def calibration_rows(
         for arm, part in calibration.groupby("arm", sort=False):
             values = dict(zip(part["seed"].tolist(), part[column].tolist(), strict=True))
             notes = None if metric == "ece" else _notes(part)
-            rows += value_rows(subject, quantity, str(arm), values, notes)
+            rows += value_rows(subject, quantity, str(arm), values, confidence, resamples, notes)
         if metric == "ece":
             rows.append(_base_rate_row(subject, quantity, run, samples))
     return rows

@@ -81,7 +81,7 @@ def forgery_rows(
         arms = {arm: found[metric] for arm, found in measured.items()}
         for arm, members in by_arm(runs).items():
             values = dict(zip((run.seed for run in members), arms[arm].values.tolist(), strict=True))
-            rows += value_rows(subject, quantity, arm, values)
+            rows += value_rows(subject, quantity, arm, values, confidence, resamples)
         note = "every frame gets the training split's share of manipulated frames"
         rows.append(reference_row(subject, quantity, "base_rate", constant[metric], note))
         compared = compare_by_seed(subject, quantity, arms, control, confidence, resamples)

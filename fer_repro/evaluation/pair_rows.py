@@ -172,7 +172,7 @@ def pair_rows(
         for arm, results in measured.items():
             values = {seed: result.values[metric] for seed, result in results.items()}
             notes = {seed: _note(metric, result) for seed, result in results.items()}
-            rows += value_rows(subject, quantity, arm, values, notes)
+            rows += value_rows(subject, quantity, arm, values, confidence, resamples, notes)
         rows.append(_chance_row(subject, quantity, runs[0].pairs))
         if metric == "pair_accuracy":
             compared = _compare_hits(subject, quantity, measured, control, confidence, resamples)
@@ -228,7 +228,7 @@ def _compare_hits(
     folds = np.arange(len(first.units)) if _has_folds(first.folds) else None
     units = {arm: np.stack([of.units for of in found.values()]) for arm, found in measured.items()}
     for arm, ours in units.items():
-        over_seeds = seed_interval(ours.mean(1).tolist(), confidence, resamples)
+        over_seeds = seed_interval(ours.mean(1).tolist(), confidence, resamples, quantity.interval_scale)
         over_units = sample_interval(ours, confidence, resamples, clusters=folds)
         for interval in (over_seeds, over_units):
             intervals.append(interval_row(subject, quantity, arm, interval, confidence, len(ours)))

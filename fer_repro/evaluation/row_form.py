@@ -1,4 +1,4 @@
-"""The form of a measured row: the columns of published/results.csv, with seed, deviation and runs."""
+"""The form of a measured row: the columns of published/results.csv, with seed, deviation, runs, interval."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fer_repro.measures.detection import delong_test
 from fer_repro.measures.intervals import (
     Interval,
+    Scale,
     mcnemar_exact,
     mcnemar_mid,
     seed_interval,
@@ -19,7 +20,7 @@ from fer_repro.measures.variance_components import spread
 
 COLUMNS = (
     "method", "arm", "paper", "table", "dataset", "protocol", "split", "metric", "unit", "value",
-    "pretraining", "tta", "source", "note", "seed", "deviation", "runs",
+    "pretraining", "tta", "source", "note", "seed", "deviation", "runs", "low", "high",
 )  # fmt: skip
 INTERVAL_COLUMNS = (
     "method", "arm", "dataset", "protocol", "split", "metric", "tta", "unit", "value", "low", "high",
@@ -77,6 +78,11 @@ class Quantity:
         return 100.0 if self.unit == "%" else 1.0
 
     @property
+    def interval_scale(self) -> Scale:
+        """Where intervals of its values are symmetric, so that none leaves what is possible."""
+        return "logit" if self.unit == "%" else "log"
+
+    @property
     def gap_unit(self) -> str:
         """The unit of differences."""
         return "points" if self.unit == "%" else self.unit
@@ -119,11 +125,11 @@ class BySeed:
             self.groups,
         )
 
-    def interval(self, confidence: float, resamples: int) -> Interval:
+    def interval(self, confidence: float, resamples: int, scale: Scale = "linear") -> Interval:
         """Interval of the mean over seeds, for other seeds and, where shares are known, other samples."""
         if self.shares is None:
-            return seed_interval(self.values.tolist(), confidence, resamples)
-        return spread_interval(spread(self.values, self.shares, self.groups), confidence)
+            return seed_interval(self.values.tolist(), confidence, resamples, scale)
+        return spread_interval(spread(self.values, self.shares, self.groups), confidence, scale)
 
 
 def value_rows(
@@ -131,15 +137,19 @@ def value_rows(
     quantity: Quantity,
     arm: str,
     values: Mapping[int, float],
+    confidence: float,
+    resamples: int,
     notes: Mapping[int, str] | None = None,
 ) -> list[Row]:
-    """Make one row per seed, then the row of their mean.
+    """Make one row per seed, then the row of their mean with its interval over seeds.
 
     Args:
         subject: method and data set.
         quantity: what was measured.
         arm: of the method.
         values: seed -> value.
+        confidence: of the interval, e.g. 0.95.
+        resamples: of a bootstrap over ten seeds or more.
         notes: seed -> what to say before the recipe's note in that seed's row.
     """
     scaled = {seed: quantity.scale * value for seed, value in values.items()}
@@ -149,8 +159,9 @@ def value_rows(
         said = (notes or {}).get(seed, "")
         rows.append({**row, "note": f"{said}; {subject.note}"} if said else row)
     numbers = list(scaled.values())
-    rows.append(_row(subject, quantity, arm, float(np.mean(numbers)), "", _deviation(numbers), len(numbers)))
-    return rows
+    mean = _row(subject, quantity, arm, float(np.mean(numbers)), "", _deviation(numbers), len(numbers))
+    over = seed_interval(list(values.values()), confidence, resamples, quantity.interval_scale)
+    return [*rows, {**mean, **_bounds(over, quantity)}]
 
 
 def reference_row(subject: Subject, quantity: Quantity, name: str, value: float, note: str) -> Row:
@@ -193,7 +204,8 @@ def difference_row(
     parts = [interval if np.isfinite(difference.low) else difference.kind, tests, subject.note]
     deviation = _deviation([scale * value for value in by_seed])
     row = _row(subject, quantity, name, scale * difference.value, "", deviation, len(by_seed))
-    return {**row, "unit": quantity.gap_unit, "note": "; ".join(part for part in parts if part)}
+    note = "; ".join(part for part in parts if part)
+    return {**row, **_bounds(difference, quantity), "unit": quantity.gap_unit, "note": note}
 
 
 def interval_row(
@@ -252,8 +264,9 @@ def compare_by_seed(
     """
     rows, intervals = [], []
     for arm, ours in arms.items():
-        over = seed_interval(ours.values.tolist(), confidence, resamples)
-        both = [over] if ours.shares is None else [over, ours.interval(confidence, resamples)]
+        scale = quantity.interval_scale
+        over = seed_interval(ours.values.tolist(), confidence, resamples, scale)
+        both = [over] if ours.shares is None else [over, ours.interval(confidence, resamples, scale)]
         count = len(ours.values)
         intervals += [interval_row(subject, quantity, arm, each, confidence, count) for each in both]
         if arm == control or control not in arms:
@@ -304,8 +317,14 @@ def _row(
         "method": subject.method, "arm": arm, "paper": subject.paper, "table": "", "dataset": subject.dataset,
         "protocol": quantity.protocol, "split": SPLIT, "metric": quantity.metric, "unit": quantity.unit,
         "value": value, "pretraining": subject.pretraining, "tta": quantity.tta, "source": "measured",
-        "note": subject.note, "seed": seed, "deviation": deviation, "runs": runs,
+        "note": subject.note, "seed": seed, "deviation": deviation, "runs": runs, "low": "", "high": "",
     }  # fmt: skip
+
+
+def _bounds(found: Interval, quantity: Quantity) -> Row:
+    """Write an interval's bounds; nothing where one value allows none."""
+    bounds = {"low": found.low, "high": found.high}
+    return {name: quantity.scale * bound if np.isfinite(bound) else "" for name, bound in bounds.items()}
 
 
 def _deviation(values: Sequence[float]) -> float | str:

@@ -63,7 +63,9 @@ class _Cell:
         return self.choose(run)[0] if self.quantity.metric == "mean_class_accuracy" else None
 
 
-def result_rows(runs: Sequence[Run], samples: pd.DataFrame, subject: Subject) -> pd.DataFrame:
+def result_rows(
+    runs: Sequence[Run], samples: pd.DataFrame, subject: Subject, confidence: float, resamples: int
+) -> pd.DataFrame:
     """Make the rows of every arm: one per seed, then their mean; and those of the majority class.
 
     A protocol appears where the sample table has the columns it needs and it chooses any tested sample.
@@ -72,14 +74,17 @@ def result_rows(runs: Sequence[Run], samples: pd.DataFrame, subject: Subject) ->
         runs: from ``read_runs``, and ensembles of them.
         samples: the sample table of the data set.
         subject: method and data set.
+        confidence: of the means' intervals, e.g. 0.95.
+        resamples: of a bootstrap over ten seeds or more.
 
     Returns:
-        ``COLUMNS``; value and deviation (n - 1) in percent; ``seed`` is empty in rows of means.
+        ``COLUMNS``; value, deviation (n - 1) and bounds in percent; ``seed`` is empty in rows of means.
     """
     rows: list[Row] = []
     for cell in _cells(runs, samples):
         for arm, members in by_arm(runs).items():
-            rows += value_rows(subject, cell.quantity, arm, {run.seed: cell.value(run) for run in members})
+            values = {run.seed: cell.value(run) for run in members}
+            rows += value_rows(subject, cell.quantity, arm, values, confidence, resamples)
         if not cell.augmented:
             rows.append(_majority_row(subject, cell, runs[0], samples))
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -118,7 +123,8 @@ def difference_rows(
             over_samples = sample_interval(
                 cell.hits(members), confidence, resamples, balance, clusters=cell.groups
             )
-            over_seeds = seed_interval([cell.value(run) for run in members], confidence, resamples)
+            values = [cell.value(run) for run in members]
+            over_seeds = seed_interval(values, confidence, resamples, cell.quantity.interval_scale)
             for interval in (over_seeds, over_samples):
                 intervals.append(interval_row(subject, cell.quantity, arm, interval, confidence, count))
             if arm == control or control not in arms:

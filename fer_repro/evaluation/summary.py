@@ -238,8 +238,9 @@ def _classification(runs: Sequence[Run], ensembles: Sequence[Sequence[str]], ter
     built = load_method(terms.subject.method)
     together = [run for names in ensembles for run in ensemble_runs(runs, names, built.ensemble_rule)]
     everything = [*runs, *together]
-    compare = (terms.control, terms.confidence, terms.resamples)
-    tables = [result_rows(everything, terms.samples, terms.subject)]
+    level = (terms.confidence, terms.resamples)
+    compare = (terms.control, *level)
+    tables = [result_rows(everything, terms.samples, terms.subject, *level)]
     differences, intervals = difference_rows(everything, terms.samples, terms.subject, *compare)
     arms = by_arm(everything)
     metrics = {
@@ -255,7 +256,7 @@ def _classification(runs: Sequence[Run], ensembles: Sequence[Sequence[str]], ter
             metrics[arm] |= _means([{name: by_seed.values.mean() for name, by_seed in found.items()}])
         table = ensemble_table(everything, terms.samples, terms.control, built.ensemble)
     calibration = calibrate(everything)
-    confident = calibration_rows(calibration, runs[0], terms.samples, terms.subject)
+    confident = calibration_rows(calibration, runs[0], terms.samples, terms.subject, *level)
     tables += [pd.DataFrame(confident, columns=list(COLUMNS)), differences]
     single = by_arm(runs)
     return Evaluation(
@@ -310,9 +311,9 @@ def _recalls(runs: Sequence[Run], confidence: float, resamples: int) -> pd.DataF
         tests = [run.predictions.of_split(SPLIT) for run in members]
         found = [recalls(test.targets, test.logits.argmax(1), len(classes)) for test in tests]
         for name, values in zip(classes, zip(*found, strict=True), strict=True):
-            over = seed_interval(values, confidence, resamples)
-            low, high = max(over.low, 0.0), min(over.high, 1.0)
-            rows.append({"arm": arm, "class": name, "value": over.value, "low": low, "high": high})
+            over = seed_interval(values, confidence, resamples, "logit")
+            bounds = {"low": over.low, "high": over.high}
+            rows.append({"arm": arm, "class": name, "value": over.value, **bounds})
     return pd.DataFrame(rows)
 
 

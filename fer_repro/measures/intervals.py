@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 from fer_repro.measures.classification import class_indices, truth_values
 from fer_repro.measures.variance_components import Floats, Spread, half_width, spread
 
 FEW_SEEDS = 10  # from here on seeds are resampled; below, the t distribution
+Scale = Literal["linear", "logit", "log"]
+"""Where an interval is symmetric: differences are linear, shares logit, losses logarithmic."""
 _BLOCK = 250_000  # numbers held at a time while resampling: they stay in the cache
 
 
@@ -98,13 +101,16 @@ def sample_interval(
     return Interval(value, *percentiles(draws, confidence, groups), f"bootstrap over {groups} groups")
 
 
-def seed_interval(values: Sequence[float], confidence: float, resamples: int, seed: int = 0) -> Interval:
+def seed_interval(
+    values: Sequence[float], confidence: float, resamples: int, scale: Scale = "linear", seed: int = 0
+) -> Interval:
     """Interval of the mean over seeds: t below ten seeds, widened percentile bootstrap from ten.
 
     Args:
         values: one number per seed.
         confidence: e.g. 0.95.
         resamples: of the bootstrap.
+        scale: of the values, see ``t_interval``; percentiles never leave the values' range.
         seed: of the resampling.
     """
     numbers = np.asarray(values, np.float64)
@@ -112,11 +118,61 @@ def seed_interval(values: Sequence[float], confidence: float, resamples: int, se
     if len(numbers) == 1:
         return Interval(mean, float("nan"), float("nan"), "one seed")
     if len(numbers) < FEW_SEEDS:
-        half = stats.t.ppf((1 + confidence) / 2, len(numbers) - 1) * stats.sem(numbers)
-        return Interval(mean, float(mean - half), float(mean + half), "t over seeds")
+        return mean_interval(values, confidence, "t over seeds", scale)
     chosen = np.random.default_rng(seed).integers(0, len(numbers), (resamples, len(numbers)))
     draws = numbers[chosen].mean(1)
     return Interval(mean, *percentiles(draws, confidence, len(numbers)), "bootstrap over seeds")
+
+
+def mean_interval(
+    values: Sequence[float] | NDArray, confidence: float, kind: str = "t", scale: Scale = "linear"
+) -> Interval:
+    """Student's t interval of the mean of independent numbers; without bounds for a single one.
+
+    Args:
+        values: (n,).
+        confidence: e.g. 0.95.
+        kind: what the numbers are.
+        scale: of the values, see ``t_interval``.
+    """
+    numbers = np.asarray(values, np.float64)
+    mean = float(numbers.mean())
+    if len(numbers) < 2:
+        return Interval(mean, float("nan"), float("nan"), kind)
+    half = stats.t.ppf((1 + confidence) / 2, len(numbers) - 1) * stats.sem(numbers)
+    return t_interval(mean, float(half), kind, scale)
+
+
+def t_interval(value: float, half: float, kind: str, scale: Scale = "linear") -> Interval:
+    """Put Student's t interval around an estimate, on the scale where it cannot leave what is possible.
+
+    The half width is carried to the scale by its derivative (the delta method): ``half / (p (1 - p))`` for
+    the logit of a share p, ``half / v`` for the logarithm of a loss v. Where the estimate is the bound itself
+    (every seed gets everything right) the interval is the estimate.
+
+    Args:
+        value: the estimate; in [0, 1] for ``logit``, from 0 for ``log``.
+        half: quantile times standard error, in the value's own unit.
+        kind: how the half width was made.
+        scale: ``linear`` for differences.
+
+    >>> found = t_interval(0.9, 0.2, "t over seeds", "logit")
+    >>> round(found.low, 3), round(found.high, 3)
+    (0.494, 0.988)
+    """
+    slope = {"linear": 1.0, "logit": value * (1 - value), "log": value}[scale]
+    if half == 0 or slope <= 0:
+        low = high = value
+    elif scale == "linear":
+        low, high = value - half, value + half
+    elif scale == "logit":
+        middle = special.logit(value)
+        low, high = special.expit(middle - half / slope), special.expit(middle + half / slope)
+    else:
+        with np.errstate(over="ignore"):  # an interval of one loss in two seeds may reach to infinity
+            low, high = value * np.exp(-half / slope), value * np.exp(half / slope)
+    words = "" if scale == "linear" else f", {scale} scale"
+    return Interval(value, float(low), float(high), kind + words)
 
 
 def paired_difference(
@@ -130,7 +186,7 @@ def paired_difference(
 ) -> Interval:
     """Difference of two arms with the same seeds and samples, paired by both.
 
-    The interval holds the variation over seeds, by Student's t, and over samples; see ``crossed``. (A
+    The interval holds the variation over seeds, by Student's t, and over samples: ``variance_components``. (A
     bootstrap over three seeds would hold the truth in 78 to 99 of 100 cases instead of 95: three values
     resampled vary too little, and the noise that seeds and samples share is counted three times.) One seed
     says nothing of others: then samples alone are resampled.
@@ -163,11 +219,16 @@ def paired_difference(
     return spread_interval(spread(*mean_shares(difference, targets), clusters), confidence)
 
 
-def spread_interval(found: Spread, confidence: float) -> Interval:
-    """Put the interval of ``crossed`` around a number or a difference."""
-    half = half_width(found, confidence)
+def spread_interval(found: Spread, confidence: float, scale: Scale = "linear") -> Interval:
+    """Put the interval of ``variance_components`` around a number or a difference.
+
+    Args:
+        found: the number and its variances.
+        confidence: e.g. 0.95.
+        scale: of the number, see ``t_interval``.
+    """
     kind = "t over samples" if found.seeds == 1 else "t over seeds and samples"
-    return Interval(found.value, found.value - half, found.value + half, kind)
+    return t_interval(found.value, half_width(found, confidence), kind, scale)
 
 
 def mcnemar_exact(first: NDArray, second: NDArray) -> float:

@@ -1,8 +1,8 @@
 """What the seeds and samples at hand can show: power, the smallest difference seen, and seeds that lack.
 
 All three take the variances that were observed as the true ones. The variance of a difference with S seeds is
-V(S) = V_seed S_0 / S + V_sample, see ``crossed``; the reasoning is that of Westfall, Kenny and Judd (J. Exp.
-Psychology: General 143, 2014), the test that of ``crossed``.
+V(S) = V_seed S_0 / S + V_sample, see ``variance_components``; the reasoning is that of Westfall, Kenny and
+Judd (J. Exp. Psychology: General 143, 2014), the test that of ``variance_components``.
 """
 
 import numpy as np

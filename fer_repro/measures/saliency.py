@@ -2,7 +2,7 @@
 
 Synthetic faces come with the true intensity of every frame, and with what covers, expresses or was
 manipulated. All measures are ranks or areas, so a network's weights need no scale. A clip or face about which
-the truth says nothing has NaN and is left out of the means, which ``mean_interval`` counts.
+the truth says nothing has NaN and is left out of the means, which ``known_mean_interval`` counts.
 """
 
 from typing import NamedTuple
@@ -83,7 +83,7 @@ def rank_correlation(weights: NDArray, intensity: NDArray, mask: NDArray) -> Ran
     """
     values, truth, there = np.asarray(weights), np.asarray(intensity), np.asarray(mask, bool)
     _check_alike(values, truth, there)
-    rhos = [_spearman(v[m], t[m]) for v, t, m in zip(values, truth, there, strict=True)]
+    rhos = [_agreement(v[m], t[m]) for v, t, m in zip(values, truth, there, strict=True)]
     per_clip = np.array(rhos, np.float64)
     return RankCorrelation(per_clip, mean_of(per_clip))
 
@@ -137,7 +137,7 @@ def weight_on_covered(weights: NDArray, coverage: NDArray) -> CoveredWeight:
     values, covered = np.asarray(weights, np.float64), np.asarray(coverage, np.float64)
     _check_alike(values, covered, np.ones(covered.shape, bool))
     pairs = list(zip(values, covered, strict=True))
-    correlations = np.array([_spearman(weight, share) for weight, share in pairs], np.float64)
+    correlations = np.array([_agreement(weight, share) for weight, share in pairs], np.float64)
     differences = np.array([_difference(weight, share) for weight, share in pairs], np.float64)
     return CoveredWeight(correlations, differences, mean_of(correlations), mean_of(differences))
 
@@ -198,7 +198,7 @@ def map_area_interval(
     return Interval(value, float(low), float(high), kind)
 
 
-def mean_interval(values: NDArray, confidence: float, resamples: int, seed: int = 0) -> Interval:
+def known_mean_interval(values: NDArray, confidence: float, resamples: int, seed: int = 0) -> Interval:
     """Percentile bootstrap over clips or faces of the mean of what is not NaN.
 
     Args:
@@ -235,13 +235,18 @@ def _check_alike(values: NDArray, truth: NDArray, mask: NDArray) -> None:
         raise ValueError(f"item {row}, place {place}: expected finite numbers")
 
 
-def _spearman(values: NDArray, truth: NDArray) -> float:
-    if len(truth) < 2 or np.ptp(truth) == 0:
+def spearman(first: NDArray, second: NDArray) -> float:
+    """Spearman's rho of two rows of (n,) numbers; NaN where one of them does not vary."""
+    if len(second) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return float("nan")
-    if np.ptp(values) == 0:
-        return 0.0
-    first, second = (rankdata(array) - (len(truth) + 1) / 2 for array in (values, truth))
-    return float(first @ second / np.sqrt((first @ first) * (second @ second)))
+    ours, theirs = (rankdata(array) - (len(second) + 1) / 2 for array in (first, second))
+    return float(ours @ theirs / np.sqrt((ours @ ours) * (theirs @ theirs)))
+
+
+def _agreement(values: NDArray, truth: NDArray) -> float:
+    """Rho with a truth that ranks something: 0 for values that do not."""
+    ranks = len(truth) > 1 and np.ptp(truth) > 0
+    return 0.0 if ranks and np.ptp(values) == 0 else spearman(values, truth)
 
 
 def _difference(weights: Floats, coverage: Floats) -> float:

@@ -13,7 +13,7 @@ The interval: S - 1 = 2 degrees of freedom must count for the first part, many f
 approximation is a little too short then (it holds the truth in 92 to 95 % where 95 are promised), and the
 root of the two squared half widths, MOVER (Zou and Donner, Statistics in Medicine 27, 2008), a little too
 long (95 to 97.7 %). We take the mean of both: 94.2 to 96.7 % for three seeds and any mixture of the parts,
-closer with more, exact where there is only one. ``tests/evaluation/test_crossed.py`` computes these ranges.
+closer with more, exact where there is only one; ``tests/measures/test_variance_components.py`` computes it.
 They are over many experiments: where three seeds agree by luck a single interval comes out too short, even
 shorter than one over samples alone.
 """

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from fer_repro.report.curves import average_precision
+from fer_repro.measures.saliency import map_precision_recall
 from fer_repro.report.display import Shown, say, show_figure, show_table
 from fer_repro.report.truth import enlarge, precision_curves, single_maps
 
@@ -65,8 +65,8 @@ def attention_table(maps: Mapping[str, Array], truths: Array, kinds: Sequence[st
         chosen = np.flatnonzero(touched & (names == kind))
         row: dict[str, object] = {"kind": kind, "faces": len(chosen), "chance": truths[chosen].mean()}
         for name, values in maps.items():
-            scores = [average_precision(enlarge(values[i], *truths[i].shape), truths[i]) for i in chosen]
-            row[name] = np.mean(scores)
+            faces = [(enlarge(values[i], *truths[i].shape), truths[i]) for i in chosen]
+            row[name] = np.mean([map_precision_recall(heat[None], truth[None]).area for heat, truth in faces])
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -3,37 +3,13 @@
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from fer_repro.measures.calibration import BINS, binned_error, reliability_bins
 from fer_repro.report.style import COLOURS, INK, QUIET, new_figure, plain
 
 Array = np.ndarray
-BINS = 15  # Guo et al., ICML 2017, arXiv:1706.04599
-
-
-def reliability(confidences: Array, right: Array, bins: int = BINS) -> tuple[pd.DataFrame, float]:
-    """Group predictions by confidence; bin m is ((m - 1) / M, m / M].
-
-    Args:
-        confidences: (N,) probability of the predicted class, in [0, 1].
-        right: (N,) whether it was the true one.
-        bins: M.
-
-    Returns:
-        One row per bin that holds anything, ``low``, ``high``, ``confidence``, ``accuracy``, ``count``; and
-        the expected calibration error, the mean of |accuracy - confidence| weighted by counts.
-    """
-    values, hits = np.asarray(confidences, float), np.asarray(right, float)
-    places = np.clip(np.ceil(values * bins).astype(int) - 1, 0, bins - 1)
-    grouped = pd.DataFrame({"bin": places, "confidence": values, "accuracy": hits}).groupby("bin")
-    table = grouped.mean()
-    table["count"] = grouped.size()
-    table.insert(0, "low", table.index / bins)
-    table.insert(1, "high", (table.index + 1) / bins)
-    gaps = (table["accuracy"] - table["confidence"]).abs()
-    return table.reset_index(drop=True), float((gaps * table["count"]).sum() / max(len(values), 1))
 
 
 def reliability_diagram(
@@ -51,7 +27,8 @@ def reliability_diagram(
     panels = figure.subplots(2, len(predictions), height_ratios=[3, 1], sharex=True, sharey="row",
                              squeeze=False)  # fmt: skip
     for (title, (confidences, right)), (upper, lower) in zip(predictions.items(), panels.T, strict=True):
-        table, error = reliability(confidences, right, bins)
+        everything = reliability_bins(np.asarray(confidences, float), np.asarray(right), bins)
+        table, error = everything[everything["count"] > 0], binned_error(everything)
         centres, width = (table["low"] + table["high"]) / 2, 0.92 / bins
         upper.bar(centres, table["accuracy"], width, color=COLOURS[0], label="accuracy")
         upper.bar(centres, table["confidence"] - table["accuracy"], width, bottom=table["accuracy"],

@@ -7,7 +7,6 @@ from fer_repro.report.display import Shown, say, show_table
 from fer_repro.report.tables import (
     Column,
     in_percent,
-    mean_interval,
     print_value,
     uses_tta,
     without_repeats,
@@ -55,15 +54,15 @@ def claim_table(
     confidence: float,
     metric: str = "accuracy",
 ) -> pd.DataFrame:
-    """Compare two arms of a method seed by seed: same seed, same data, same recipe.
+    """Choose the difference of two arms of a method, as evaluation measured it, with the paper's beside it.
 
     Args:
-        measured: result rows with one row per seed.
+        measured: result rows; those of ``headline - control`` count.
         published: rows of published/results.csv.
         method: whose arms.
         headline: the arm the paper is about.
         control: the arm it is compared with.
-        confidence: of Student's t interval over the seeds' differences.
+        confidence: of the rows' intervals.
         metric: compared quantity.
 
     Returns:
@@ -71,27 +70,16 @@ def claim_table(
         percentage points, ``published`` being the paper's own difference and the data set it is for.
     """
     rows = without_repeats(in_percent(measured))
-    rows = rows[(rows["method"] == method) & (rows["metric"] == metric)]
-    rows = rows[(rows["seed"].fillna("").astype(str) != "") & (rows["unit"] == "%")]
+    same = (rows["method"] == method) & (rows["metric"] == metric) & (rows["unit"] == "points")
     claims = []
-    for (dataset, protocol, tta), group in rows.groupby(
-        ["dataset", "protocol", "tta"], sort=False, dropna=False
-    ):
-        table = group.pivot_table(index="seed", columns="arm", values="value")
-        if headline not in table or control not in table:
-            continue
-        pairs = table[[headline, control]].dropna()
-        if pairs.empty:
-            continue
-        difference, deviation, low, high = mean_interval(
-            (pairs[headline] - pairs[control]).tolist(), confidence
-        )
-        place = (str(dataset), str(protocol))
+    for row in rows[same & (rows["arm"] == f"{headline} - {control}")].to_dict("records"):
+        place = (str(row["dataset"]), str(row["protocol"]))
         known, where = _published_difference(published, method, headline, control, metric, place)
+        numbers = [row[name] for name in ("value", "deviation", "low", "high", "runs")]
+        note = str(row.get("note", "")).rpartition("; ")[2]
         claims.append(
-            [method, dataset, protocol, metric, tta, headline, control, difference, deviation, low, high,
-             len(pairs), confidence, known, where, group.iloc[0].get("note", "")]
-        )  # fmt: skip
+            [method, *place, metric, row["tta"], headline, control, *numbers, confidence, known, where, note]
+        )
     return pd.DataFrame(claims, columns=CLAIM_COLUMNS)
 
 

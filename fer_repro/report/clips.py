@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
-from fer_repro.report.curves import mean_and_reach, rank_correlation
+from fer_repro.measures.intervals import mean_interval
+from fer_repro.measures.saliency import spearman
 from fer_repro.report.style import COLOURS, INK, PAPER, QUIET, arm_colours, bare, new_figure, plain
 
 Array = np.ndarray
@@ -218,11 +219,11 @@ def weight_against_intensity(frames: pd.DataFrame, bins: int = 5) -> Figure:
         _draw_medians(axes, rows[clean], bins)
         axes.axhline(1, color=INK, linewidth=1, linestyle=(0, (3, 2)))
         inside = [
-            rank_correlation(clip["intensity"].to_numpy(), clip["relative"].to_numpy())
+            spearman(clip["relative"].to_numpy(), clip["intensity"].to_numpy())
             for _, clip in rows.groupby("clip")
         ]
         known = [value for value in inside if np.isfinite(value)]
-        together = rank_correlation(rows["intensity"].to_numpy(), rows["relative"].to_numpy())
+        together = spearman(rows["relative"].to_numpy(), rows["intensity"].to_numpy())
         words = f"rank correlation: all frames {together:+.2f}\n"
         words += f"inside clips {np.mean(known):+.2f} (mean of {len(known)})" if known else "inside clips –"
         axes.set_title(plain(arm), pad=32)
@@ -271,7 +272,8 @@ def weight_by_distractor(frames: pd.DataFrame, confidence: float = 0.95) -> Figu
             rows = frames[(frames["arm"] == arm) & (frames["distractor"] == kind)]
             if rows.empty:
                 continue
-            mean, reach = mean_and_reach(rows.groupby("clip")["relative"].mean().to_numpy(), confidence)
+            found = mean_interval(rows.groupby("clip")["relative"].mean().to_numpy(), confidence)
+            mean, reach = found.value, found.high - found.value
             place = y + (i - (len(arms) - 1) / 2) * height
             axes.barh(place, mean, height * 0.9, color=colours[arm], label=plain(arm) if y == 0 else None)
             if np.isfinite(reach):

@@ -14,7 +14,7 @@ from fer_repro.report.tables import (
     Column,
     in_percent,
     is_difference,
-    over_seeds,
+    mean_rows,
     spell,
     spell_range,
     uses_tta,
@@ -33,16 +33,13 @@ _COLUMNS = (
 COMMON = ("method", "arm", "dataset", "value", "deviation", "low", "high", "runs", "seeds", "note")
 
 
-def common_ground(
-    rows: pd.DataFrame, arms: Mapping[str, str], datasets: Sequence[str], confidence: float
-) -> pd.DataFrame:
+def common_ground(rows: pd.DataFrame, arms: Mapping[str, str], datasets: Sequence[str]) -> pd.DataFrame:
     """Choose one result per method: accuracy of expressions on the same people, without TTA.
 
     Args:
         rows: measured result rows of any methods and data sets.
         arms: method -> the arm that stands for it, in the order of the table.
         datasets: that show the same people; of a method with results on several the first counts.
-        confidence: of the intervals over seeds.
 
     Returns:
         ``COMMON``, one row per method; ``seeds`` lists the values of single seeds. Numbers are missing where
@@ -51,7 +48,7 @@ def common_ground(
     same = (rows["metric"] == "accuracy") & (rows["protocol"] == "official") & ~is_difference(rows)
     clean = ~rows["tta"].map(uses_tta).astype(bool)
     chosen = in_percent(rows[same & clean])
-    found = over_seeds(chosen, confidence)
+    found = mean_rows(chosen)
     table = []
     for method, arm in arms.items():
         mine = found[(found["method"] == method) & (found["arm"] == arm) & found["dataset"].isin(datasets)]

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator, PercentFormatter
 from scipy.stats import norm
 
-from fer_repro.report.curves import Roc, area, equal_error_rate, roc
+from fer_repro.measures.verification import Roc, auc, equal_error_rate, roc
 from fer_repro.report.style import COLOURS, INK, QUIET, arm_colours, new_figure, plain
 
 Array = np.ndarray
@@ -70,12 +70,12 @@ def _step(scored: Scored) -> float:
 
 def _hits_at(curve: Roc, grid: Array) -> Array:
     """True positive rate at each false positive rate: the largest reached, linear in between."""
-    places, first = np.unique(curve.false_positive[::-1], return_index=True)
-    return np.interp(grid, places, curve.true_positive[::-1][first])
+    places, first = np.unique(curve.far[::-1], return_index=True)
+    return np.interp(grid, places, curve.tar[::-1][first])
 
 
 def _legend(arm: str, curves: Sequence[Roc]) -> str:
-    areas, errors = [area(curve) for curve in curves], [equal_error_rate(curve) for curve in curves]
+    areas, errors = [auc(curve) for curve in curves], [equal_error_rate(curve) for curve in curves]
     words = f"{plain(arm)}: AUC {np.mean(areas):.3f}"
     words += f" ({min(areas):.3f} to {max(areas):.3f})" if len(areas) > 1 else ""
     words += f", EER {100 * np.mean(errors):.1f} %"
@@ -140,7 +140,7 @@ def score_histograms(
             part = np.asarray(scores, float)[np.asarray(truth) == value]
             sns.histplot(x=part, bins=edges, stat="probability", ax=axes, color=colour, alpha=0.6,
                          linewidth=0, label=f"{kinds[value]}", legend=False)  # fmt: skip
-        axes.set_title(f"{plain(arm)}: AUC {area(roc(scores, truth)):.3f}")
+        axes.set_title(f"{plain(arm)}: AUC {auc(roc(scores, truth)):.3f}")
         axes.set_ylabel("")
         if thresholds and arm in thresholds:
             axes.axvline(thresholds[arm], color=INK, linewidth=1.2, linestyle=_DASHES, label="threshold")

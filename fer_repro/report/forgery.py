@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from fer_repro.report.curves import rank_correlation
+from fer_repro.measures.saliency import spearman
 from fer_repro.report.figures import show_face
 from fer_repro.report.style import COLOURS, HEAT, INK, PAPER, QUIET, RATES, bare, new_figure, plain
 from fer_repro.report.truth import enlarge, outline, precision_words, single_maps
@@ -111,7 +111,7 @@ def _write_correlations(axes: Axes, across: Array, down: Array, truth: Array, ki
         (0.62, ~truth, COLOURS[0], kinds[0]),
         (0.38, truth, COLOURS[1], kinds[1]),
     ):
-        value = f"{rank_correlation(across[chosen], down[chosen]):.2f}".replace("-", "−").replace("nan", "–")
+        value = f"{spearman(across[chosen], down[chosen]):.2f}".replace("-", "−").replace("nan", "–")
         axes.text(0.5, place, f"{kind} {value}", transform=axes.transAxes, ha="center", va="center",
                   fontsize=9.5, color=colour)  # fmt: skip
 

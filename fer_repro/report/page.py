@@ -128,7 +128,7 @@ def _add_results(page: Page) -> None:
     if measured.empty:
         return
     page.rows = in_percent(with_records(measured, page.root / "records"))
-    table = beside_published(measured, page.published, page.confidence)
+    table = beside_published(measured, page.published)
     percent = round(100 * page.confidence)
     caption = (
         f"Measured beside published, in percent; the interval is that of the mean over seeds ({percent} %, "

@@ -14,9 +14,8 @@ from fer_repro.report.tables import (
     Column,
     as_html,
     in_percent,
-    is_difference,
+    mean_rows,
     metric_words,
-    over_seeds,
     spell,
     spell_gap,
     spell_range,
@@ -35,16 +34,13 @@ Cells = Mapping[Hashable, Any]  # of one row, by the names of columns
 _ALWAYS = ("accuracy", "pair_accuracy")
 
 
-def paper_table(
-    measured: pd.DataFrame, published: pd.DataFrame, method: str, confidence: float
-) -> pd.DataFrame:
+def paper_table(measured: pd.DataFrame, published: pd.DataFrame, method: str) -> pd.DataFrame:
     """Join a paper's numbers, and those it quotes, with what was measured on the same data.
 
     Args:
         measured: result rows of any methods.
         published: rows of published/results.csv.
         method: whose paper.
-        confidence: of the intervals of means over seeds.
 
     Returns:
         ``COLUMNS``: the paper's numbers in the order of results.csv, ``measured`` empty where nothing was
@@ -52,7 +48,7 @@ def paper_table(
         losses in nats.
     """
     values = in_percent(measured[measured["method"] == method])
-    ours = over_seeds(without_repeats(values[~is_difference(values)]), confidence)
+    ours = mean_rows(without_repeats(values))
     left = ours.to_dict("index")
     found, rows = list(left.items()), []
     for known in _quoted(in_percent(published), method).to_dict("records"):

@@ -109,7 +109,7 @@ def with_records(measured: pd.DataFrame, records: Path) -> pd.DataFrame:
 def _show(folder: Path, published: pd.DataFrame, confidence: float) -> Record:
     record, rows = read_record(folder / "record.json"), read_rows(folder / "rows.csv")
     method, dataset = record["method"], record["dataset"]
-    table = for_people(beside_published(rows, published, confidence))
+    table = for_people(beside_published(rows, published))
     table = table[table["metric"] == "accuracy"]
     budget = record["recipe"].get("note", "")
     caption = (

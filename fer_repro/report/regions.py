@@ -14,7 +14,8 @@ from matplotlib.colors import Colormap, ListedColormap, Normalize, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from fer_repro.report.curves import mean_and_reach, rank_correlation
+from fer_repro.measures.intervals import mean_interval
+from fer_repro.measures.saliency import spearman
 from fer_repro.report.figures import show_face
 from fer_repro.report.style import COLOURS, INK, PAPER, QUIET, RATES, arm_colours, new_figure, plain
 
@@ -168,7 +169,7 @@ def weight_against_cover(weights: Array, covered: Array, names: Sequence[str], s
         axes.scatter(shares, values, s=12, color=COLOURS[0], alpha=0.35, linewidths=0, label="face")
         axes.axhline(1 / len(names), color=QUIET, linewidth=1.2, linestyle=_DASHES, label="equal weights")
         _draw_steps(axes, shares, values, steps)
-        found = f"{rank_correlation(shares, values):+.2f}".replace("-", "−")
+        found = f"{spearman(values, shares):+.2f}".replace("-", "−")
         axes.set_title(f"{plain(name)}: {found if found != '+nan' else '–'}", fontsize=9.5)
         axes.grid(axis="y")
     for axes in panels[max(len(names) - columns, 0) : len(names)]:
@@ -186,10 +187,10 @@ def _draw_steps(axes: Axes, shares: Array, values: Array, steps: int) -> None:
     touched = np.flatnonzero(shares > 0)
     groups = [np.flatnonzero(shares == 0), *np.array_split(touched[np.argsort(shares[touched])], steps)]
     groups = [group for group in groups if len(group)]
-    means = [mean_and_reach(values[group]) for group in groups]
+    means = [mean_interval(values[group], 0.95) for group in groups]
     axes.errorbar(
-        [float(shares[group].mean()) for group in groups], [mean for mean, _ in means],
-        [reach if np.isfinite(reach) else 0 for _, reach in means],
+        [float(shares[group].mean()) for group in groups], [mean.value for mean in means],
+        [np.nan_to_num(mean.high - mean.value) for mean in means],
         fmt="s-", color=INK, markersize=4.5, linewidth=1.4, capsize=2, label="mean, 95 % interval",
     )  # fmt: skip
 

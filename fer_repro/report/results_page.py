@@ -12,7 +12,6 @@ import pandas as pd
 
 from fer_repro.errors import UserError, print_error
 from fer_repro.files import atomic_write
-from fer_repro.params import read_params
 from fer_repro.report.ledger import (
     OPEN,
     TESTED,
@@ -172,10 +171,9 @@ def _gaps(ledger: pd.DataFrame, folders: list[Path]) -> str:
 
 def _record(folder: Path, root: Path) -> str:
     record, rows = read_record(folder / "record.json"), read_rows(folder / "rows.csv")
-    confidence = float(read_params(root / "params.yaml")["evaluation"]["confidence"])
     rows = rows[rows["metric"].isin(_SHOWN) & (rows["unit"] != "points")]
     published = read_rows(root / "published/results.csv")
-    table = for_people(beside_published(without_repeats(rows), published, confidence))
+    table = for_people(beside_published(without_repeats(rows), published))
     columns = [
         column for column in result_columns(table) if column.name not in ("method", "note", "class_mean")
     ]

@@ -17,9 +17,10 @@ from fer_repro.spreadsheets import as_numbers
 
 EMPTY_ROWS = [
     "method", "arm", "paper", "table", "dataset", "protocol", "split", "metric", "unit", "value",
-    "pretraining", "tta", "source", "note", "seed", "deviation", "runs",
+    "pretraining", "tta", "source", "note", "seed", "deviation", "runs", "low", "high",
 ]  # fmt: skip
-TEXT = {name: str for name in EMPTY_ROWS if name not in ("value", "deviation", "runs")}
+NUMBERS = ("value", "deviation", "runs", "low", "high")
+TEXT = {name: str for name in EMPTY_ROWS if name not in NUMBERS}
 
 
 def read_rows(path: Path) -> pd.DataFrame:
@@ -29,9 +30,7 @@ def read_rows(path: Path) -> pd.DataFrame:
         UserError: the file is missing or is no table of result rows.
     """
     try:
-        rows = pd.read_csv(
-            path, dtype=TEXT, keep_default_na=False, na_values={"value": "", "deviation": "", "runs": ""}
-        )
+        rows = pd.read_csv(path, dtype=TEXT, keep_default_na=False, na_values=dict.fromkeys(NUMBERS, ""))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; the evaluate stage writes it") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError) as error:
@@ -39,7 +38,7 @@ def read_rows(path: Path) -> pd.DataFrame:
     missing = [name for name in EMPTY_ROWS[:14] if name not in rows]
     if missing:
         raise UserError(f"{path}: column '{missing[0]}' is missing; {nearest(missing[0], map(str, rows))}")
-    for name in ("value", "deviation", "runs"):
+    for name in NUMBERS:
         if name in rows and not pd.api.types.is_numeric_dtype(rows[name]) and len(rows):
             odd = as_numbers(rows[name]).isna() & rows[name].notna()
             row = int(np.argmax(odd.to_numpy()))

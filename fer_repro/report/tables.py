@@ -7,12 +7,10 @@ import html
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from fer_repro.errors import UserError, nearest
 
@@ -102,7 +100,7 @@ def spell_range(low: float, high: float, unit: str) -> str:
 
 
 def in_percent(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows whose ``value`` and ``deviation`` are percent, whatever they were; points and nats stay.
+    """Return rows whose numbers are percent, whatever they were; points and nats stay.
 
     Raises:
         UserError: a unit that is none of these, or a missing column.
@@ -114,9 +112,11 @@ def in_percent(rows: pd.DataFrame) -> pd.DataFrame:
     if odd:
         raise UserError(f"result rows: unit '{odd[0]}': expected %, points, nats or fraction")
     factor = np.where(rows["unit"] == "fraction", 100.0, 1.0)
-    scaled = rows.assign(value=pd.to_numeric(rows["value"]) * factor)
-    if "deviation" in rows:
-        scaled = scaled.assign(deviation=pd.to_numeric(rows["deviation"], errors="coerce") * factor)
+    further = [name for name in ("deviation", "low", "high") if name in rows]
+    scaled = rows.assign(
+        value=pd.to_numeric(rows["value"]) * factor,
+        **{name: pd.to_numeric(rows[name], errors="coerce") * factor for name in further},
+    )
     return scaled.assign(unit=rows["unit"].where(rows["unit"].isin(_KEPT), "%"))
 
 
@@ -130,59 +130,19 @@ def without_repeats(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[~((rows["protocol"] == "clean") & rows["dataset"].isin(repeated))]
 
 
-def mean_interval(values: Sequence[float], confidence: float) -> tuple[float, float, float, float]:
-    """Mean, standard deviation over runs (n - 1) and Student's t interval of the mean.
+def mean_rows(measured: pd.DataFrame) -> pd.DataFrame:
+    """Choose the rows of means over seeds, with the deviation and the interval that evaluation wrote.
 
     Args:
-        values: one number per seed.
-        confidence: such as 0.95.
+        measured: result rows in percent.
 
     Returns:
-        mean, deviation, low, high; all but the mean are NaN for one value.
+        The columns of ``GROUP``, then ``value``, ``deviation``, ``low``, ``high``, ``runs``, ``unit``,
+        ``pretraining`` and ``note``, numbered from 0.
     """
-    numbers = np.asarray(values, dtype=float)
-    mean = float(numbers.mean())
-    if len(numbers) < 2:
-        return mean, float("nan"), float("nan"), float("nan")
-    deviation = float(numbers.std(ddof=1))
-    reach = _quantile(confidence, len(numbers)) * deviation / np.sqrt(len(numbers))
-    return mean, deviation, mean - reach, mean + reach
-
-
-@cache
-def _quantile(confidence: float, count: int) -> float:
-    return float(student.ppf((1 + confidence) / 2, count - 1))
-
-
-def over_seeds(measured: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Gather the rows of single seeds into one row per result, with deviation, interval and number of seeds.
-
-    Rows with an empty ``seed`` that already are means are used only where no row of a single seed stands.
-
-    Args:
-        measured: result rows in percent, with ``seed``, ``deviation`` and ``runs``.
-        confidence: such as 0.95.
-
-    Returns:
-        The columns of ``GROUP``, then ``value``, ``deviation``, ``low``, ``high``, ``runs``,
-        ``unit``, ``pretraining`` and ``note``.
-    """
-    filled = {name: measured[name].fillna("") for name in GROUP}
-    measured = measured.assign(**filled, seed=measured["seed"].fillna("").astype(str))
-    gathered, rest = [], ("unit", "pretraining", "note")
-    for key, rows in _gather(measured, GROUP).items():
-        first = rows[0]
-        single = [row for row in rows if row["seed"] != ""]
-        if single:
-            numbers = mean_interval([row["value"] for row in single], confidence)
-            runs = len({row["seed"] for row in single})
-        else:
-            mean, deviation, runs = float(first["value"]), float(first["deviation"]), int(first["runs"])
-            reach = _quantile(confidence, runs) * deviation / np.sqrt(runs) if runs > 1 else np.nan
-            numbers = (mean, deviation, mean - reach, mean + reach)
-        gathered.append((*key, *numbers, runs, *(first.get(name, "") for name in rest)))
-    columns = [*GROUP, "value", "deviation", "low", "high", "runs", *rest]
-    return pd.DataFrame(gathered, columns=columns)
+    means = measured[(measured["seed"].fillna("") == "") & ~is_difference(measured)]
+    columns = [*GROUP, "value", "deviation", "low", "high", "runs", "unit", "pretraining", "note"]
+    return means[columns].fillna(dict.fromkeys(GROUP, "")).reset_index(drop=True)
 
 
 def _gather(rows: pd.DataFrame, names: Sequence[str]) -> dict[tuple[str, ...], list[dict[Hashable, Any]]]:
@@ -193,7 +153,7 @@ def _gather(rows: pd.DataFrame, names: Sequence[str]) -> dict[tuple[str, ...], l
     return gathered
 
 
-def beside_published(measured: pd.DataFrame, published: pd.DataFrame, confidence: float) -> pd.DataFrame:
+def beside_published(measured: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """Put each measured result beside the published one of the same method, arm, data set and metric.
 
     A published number stands beside a measured one only where the data set is the same, the protocol is the
@@ -202,14 +162,12 @@ def beside_published(measured: pd.DataFrame, published: pd.DataFrame, confidence
     Args:
         measured: result rows of any number of seeds.
         published: rows of published/results.csv.
-        confidence: such as 0.95.
 
     Returns:
-        ``over_seeds`` of the measured rows with ``published``, ``gap`` (percentage points, nats of log
+        ``mean_rows`` of the measured ones with ``published``, ``gap`` (percentage points, nats of log
         losses), ``source`` and the words that ``RESULTS`` prints.
     """
-    scaled = without_repeats(in_percent(measured))
-    table = over_seeds(scaled[~is_difference(scaled)], confidence)
+    table = mean_rows(without_repeats(in_percent(measured)))
     known = in_percent(published) if len(published) else published
     places = _gather(known, _PLACE)
     found = []

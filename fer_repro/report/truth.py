@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from fer_repro.errors import UserError
-from fer_repro.report.curves import average_precision, retrieval
+from fer_repro.measures.saliency import MapCurve, map_precision_recall
 from fer_repro.report.figures import show_face
 from fer_repro.report.style import (
     COLOURS,
@@ -114,7 +114,7 @@ def precision_words(heat: Array, truth: Array) -> str:
     """Say how well a map (h, w) ranks the pixels of a true area (H, W): PR-AUC, and what chance gives."""
     if not truth.any():
         return "nothing to find"
-    score = average_precision(enlarge(heat, *truth.shape), truth)
+    score = map_precision_recall(enlarge(heat, *truth.shape)[None], truth[None]).area
     return f"PR-AUC {score:.2f} (chance {truth.mean():.2f})"
 
 
@@ -133,8 +133,9 @@ def precision_curves(maps: Mapping[str, Sequence[tuple[Array, Array]]]) -> Figur
         if not known:
             continue
         shares += [float(truth.mean()) for _, truth in known]
-        curves = np.array([_at_recalls(heat, truth) for heat, truth in known])
-        score = np.mean([average_precision(heat, truth) for heat, truth in known])
+        found = [map_precision_recall(heat[None], truth[None]) for heat, truth in known]
+        curves = np.array([_at_recalls(curve) for curve in found])
+        score = np.mean([curve.area for curve in found])
         low, high = np.quantile(curves, (0.25, 0.75), axis=0)
         axes.fill_between(_GRID, low, high, color=colours[name], alpha=0.14, linewidth=0)
         label = f"{plain(name)}: PR-AUC {score:.2f} over {len(known)} faces"
@@ -156,9 +157,8 @@ def precision_curves(maps: Mapping[str, Sequence[tuple[Array, Array]]]) -> Figur
     return figure
 
 
-def _at_recalls(heat: Array, truth: Array) -> Array:
+def _at_recalls(curve: MapCurve) -> Array:
     """Precision at the first point that reaches each recall of the grid, or finds anything at all."""
-    curve = retrieval(heat, truth)
     return curve.precision[np.searchsorted(curve.recall, np.maximum(_GRID - 1e-12, 1e-12))]
 
 

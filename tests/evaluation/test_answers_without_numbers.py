@@ -5,15 +5,9 @@ import pandas as pd
 import pytest
 
 from fer_repro.errors import UserError
-from fer_repro.evaluation import (
-    calibration,
-    detection_statistics,
-    forgery,
-    identification,
-    metrics,
-    verification,
-)
+from fer_repro.evaluation import forgery
 from fer_repro.evaluation.predict import Predictions
+from fer_repro.measures import calibration, classification, detection, identification, verification
 
 TARGETS = np.array([0, 0, 1, 0])
 BAD = [float("nan"), float("inf"), float("-inf")]
@@ -30,10 +24,10 @@ def spoil(values, bad):
 @pytest.mark.parametrize(
     "measure",
     [
-        lambda values: metrics.classification_metrics(TARGETS, values),
-        lambda values: metrics.expected_calibration_error(TARGETS, values),
-        lambda values: metrics.negative_log_likelihood(TARGETS, values),
-        lambda values: metrics.softmax(values),
+        lambda values: classification.classification_metrics(TARGETS, values),
+        lambda values: classification.expected_calibration_error(TARGETS, values),
+        lambda values: classification.negative_log_likelihood(TARGETS, values),
+        lambda values: classification.softmax(values),
         lambda values: calibration.reliability_table(TARGETS, values),
         lambda values: calibration.log_likelihood_loss(TARGETS, values),
         lambda values: calibration.fit_temperature(TARGETS, values),
@@ -57,11 +51,11 @@ def test_predictions_of_a_run(part, bad):
 @pytest.mark.parametrize(
     "measure",
     [
-        lambda scores: detection_statistics.placements(scores, KINDS),
-        lambda scores: detection_statistics.auc_shares(scores[None], KINDS),
-        lambda scores: detection_statistics.delong_test(scores, np.arange(4.0), KINDS),
-        lambda scores: detection_statistics.log_losses(scores, KINDS),
-        lambda scores: detection_statistics.log_loss_shares(scores[None], KINDS),
+        lambda scores: detection.placements(scores, KINDS),
+        lambda scores: detection.auc_shares(scores[None], KINDS),
+        lambda scores: detection.delong_test(scores, np.arange(4.0), KINDS),
+        lambda scores: detection.log_losses(scores, KINDS),
+        lambda scores: detection.log_loss_shares(scores[None], KINDS),
         lambda scores: forgery.forgery_metrics(
             scores, forgery.Frames(KINDS, np.arange(4), np.full(4, ""), None)
         ),

@@ -19,11 +19,11 @@ from fer_repro.measures.detection import auc_shares
 from fer_repro.measures.intervals import mean_shares
 
 SUBJECT = Subject("rmn", "2603.05937", "synthetic", "imagenet", "a small note")
-SHARE, LOSS = Quantity("official", "auc"), Quantity("official", "frame_log_loss", unit="points")
+SHARE, LOSS = Quantity("official", "auc"), Quantity("official", "frame_log_loss", unit="nats")
 
 
 def test_shares_become_percent_and_log_losses_stay():
-    rows = value_rows(SUBJECT, SHARE, "masked", {0: 0.5, 3: 0.75}, {3: "seen"})
+    rows = value_rows(SUBJECT, SHARE, "masked", {0: 0.5, 3: 0.75}, 0.95, 100, {3: "seen"})
     assert [set(row) for row in rows] == [set(COLUMNS)] * 3
     assert [(row["seed"], row["value"], row["runs"]) for row in rows] == [
         ("0", 50, 1),
@@ -33,8 +33,17 @@ def test_shares_become_percent_and_log_losses_stay():
     assert [row["deviation"] for row in rows[:2]] == ["", ""]
     assert rows[2]["deviation"] == pytest.approx(np.sqrt(312.5))
     assert [row["note"] for row in rows] == ["a small note", "seen; a small note", "a small note"]
-    assert [row["value"] for row in value_rows(SUBJECT, LOSS, "masked", {0: 0.5})] == [0.5, 0.5]
-    assert value_rows(SUBJECT, LOSS, "masked", {0: 0.5})[1]["deviation"] == ""
+    single = value_rows(SUBJECT, LOSS, "masked", {0: 0.5}, 0.95, 100)
+    assert [row["value"] for row in single] == [0.5, 0.5]
+    assert [single[1][name] for name in ("deviation", "low", "high")] == ["", "", ""]
+
+
+@pytest.mark.parametrize(("quantity", "scale"), [(SHARE, 100), (LOSS, 1)])
+def test_no_interval_of_a_mean_leaves_what_is_possible(quantity, scale):
+    mean = value_rows(SUBJECT, quantity, "masked", {0: 0.99, 1: 0.4}, 0.95, 100)[-1]
+    assert 0 < mean["low"] < mean["value"] < mean["high"]
+    assert quantity is LOSS or mean["high"] < 100
+    assert mean["value"] == pytest.approx(scale * 0.695)
 
 
 def test_a_reference_starts_from_nothing():

@@ -63,7 +63,7 @@ def naive_accuracy(place, arm, seed, column, protocol):
 
 
 def test_rows_are_the_naive_counts(place):
-    rows = result_rows(runs_of(place), place[1], SUBJECT)
+    rows = result_rows(runs_of(place), place[1], SUBJECT, 0.95, 100)
     assert list(rows) == list(COLUMNS)
     for protocol in ("official", "clean"):
         for tta, column in (("none", "logit"), ("8 random copies", "tta")):
@@ -84,7 +84,7 @@ def test_rows_are_the_naive_counts(place):
 
 
 def test_the_majority_class_is_the_training_sets(place):
-    rows = result_rows(runs_of(place), place[1], SUBJECT)
+    rows = result_rows(runs_of(place), place[1], SUBJECT, 0.95, 100)
     samples = place[1]
     train, test = samples[samples["split"] == "train"], samples[samples["split"] == "test"]
     most = train["label"].value_counts().idxmax()
@@ -95,7 +95,7 @@ def test_the_majority_class_is_the_training_sets(place):
 
 def test_a_table_without_overlap_columns_gives_the_official_protocol_only(place):
     samples = place[1].drop(columns=["in_training", "in_public"])
-    assert set(result_rows(runs_of(place), samples, SUBJECT)["protocol"]) == {"official"}
+    assert set(result_rows(runs_of(place), samples, SUBJECT, 0.95, 100)["protocol"]) == {"official"}
 
 
 def test_differences_are_paired_and_carry_their_interval(place):
@@ -117,7 +117,7 @@ def test_differences_are_paired_and_carry_their_interval(place):
     assert (mine["low"] < mine["value"]).all()
     assert (mine["value"] < mine["high"]).all()
     assert set(intervals.loc[intervals["arm"].isin(ARMS), "kind"]) == {
-        "t over seeds",
+        "t over seeds, logit scale",
         "bootstrap over samples",
     }
     assert len(intervals[intervals["arm"] == "masked - no_mask"]) == 8
@@ -144,7 +144,7 @@ def test_lists_of_hard_faces_choose_among_test_and_challenge(tmp_path):
     logits = one_hot(np.where(hits, targets, 2))
     write_classes(write_run(tmp_path, "rmn", "masked", 0, {}), CLASSES, samples, logits)
     runs = read_runs(tmp_path / "runs", "small", "rmn", [0], ["masked"])
-    rows = result_rows(runs, samples, SUBJECT)
+    rows = result_rows(runs, samples, SUBJECT, 0.95, 100)
     means = rows[(rows["metric"] == "accuracy") & (rows["seed"] == "0")].set_index("protocol")["value"]
     assert means.to_dict() == pytest.approx({"official": 75, "occlusion": 200 / 3})  # nobody is turned
     assert set(rows["tta"]) == {"none"}  # the recipe has no copies
@@ -188,7 +188,7 @@ def test_one_seed_is_resampled_over_samples(place):
 
 
 def test_means_of_classes_and_the_majoritys_words(place):
-    rows = result_rows(runs_of(place), place[1], SUBJECT)
+    rows = result_rows(runs_of(place), place[1], SUBJECT, 0.95, 100)
     run = runs_of(place)[0].predictions.of_split("test")
     recalls = [np.mean(run.logits[run.targets == k].argmax(1) == k) for k in range(3)]
     mine = rows[(rows["arm"] == "masked") & (rows["seed"] == "0") & (rows["metric"] == "mean_class_accuracy")]
@@ -211,7 +211,7 @@ def test_folds_that_were_tested_in_turn_are_one_protocol(place):
     runs = runs_of(place)
     for run in runs:
         run.config["data"]["folds"] = 10
-    rows = result_rows(runs, place[1], SUBJECT)
+    rows = result_rows(runs, place[1], SUBJECT, 0.95, 100)
     assert set(rows["protocol"]) == {"ten_fold"}
     _, intervals = difference_rows(runs, place[1], SUBJECT, "no_mask", 0.95, 50)
     assert set(intervals["protocol"]) == {"ten_fold"}

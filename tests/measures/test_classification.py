@@ -3,8 +3,8 @@ import pytest
 from sklearn import metrics as sk
 
 from fer_repro.errors import UserError
-from fer_repro.evaluation import metrics
-from fer_repro.evaluation.calibration import fit_temperature, log_likelihood_loss, reliability_table
+from fer_repro.measures import classification
+from fer_repro.measures.calibration import fit_temperature, log_likelihood_loss, reliability_table
 
 HAND = [
     # targets, predicted, K, accuracy, mean class accuracy, macro F1
@@ -17,9 +17,9 @@ HAND = [
 @pytest.mark.parametrize(("targets", "predicted", "classes", "accuracy", "balanced", "f1"), HAND)
 def test_by_hand(targets, predicted, classes, accuracy, balanced, f1):
     targets, predicted = np.array(targets), np.array(predicted)
-    assert metrics.accuracy(targets, predicted) == pytest.approx(accuracy)
-    assert metrics.mean_class_accuracy(targets, predicted, classes) == pytest.approx(balanced)
-    assert metrics.macro_f1(targets, predicted, classes) == pytest.approx(f1)
+    assert classification.accuracy(targets, predicted) == pytest.approx(accuracy)
+    assert classification.mean_class_accuracy(targets, predicted, classes) == pytest.approx(balanced)
+    assert classification.macro_f1(targets, predicted, classes) == pytest.approx(f1)
 
 
 @pytest.fixture(params=range(3))
@@ -32,7 +32,7 @@ def case(request):
 def test_scikit_learn_agrees(case):
     targets, probabilities = case
     predicted = probabilities.argmax(1)
-    found = metrics.classification_metrics(targets, probabilities)
+    found = classification.classification_metrics(targets, probabilities)
     assert list(found) == sorted(found)
     assert found["accuracy"] == pytest.approx(sk.accuracy_score(targets, predicted))
     assert found["mean_class_accuracy"] == pytest.approx(sk.balanced_accuracy_score(targets, predicted))
@@ -40,8 +40,10 @@ def test_scikit_learn_agrees(case):
     assert found["negative_log_likelihood"] == pytest.approx(
         sk.log_loss(targets, probabilities, labels=range(7))
     )
-    assert (metrics.confusion_matrix(targets, predicted, 7) == sk.confusion_matrix(targets, predicted)).all()
-    assert metrics.recalls(targets, predicted, 7) == pytest.approx(
+    assert (
+        classification.confusion_matrix(targets, predicted, 7) == sk.confusion_matrix(targets, predicted)
+    ).all()
+    assert classification.recalls(targets, predicted, 7) == pytest.approx(
         sk.recall_score(targets, predicted, average=None)
     )
 
@@ -55,17 +57,17 @@ def test_calibration_error_is_the_naive_sum(case):
             accuracy = sum(probabilities[i].argmax() == targets[i] for i in rows) / len(rows)
             confidence = sum(probabilities[i].max() for i in rows) / len(rows)
             expected += len(rows) / len(targets) * abs(accuracy - confidence)
-    assert metrics.expected_calibration_error(targets, probabilities) == pytest.approx(expected)
+    assert classification.expected_calibration_error(targets, probabilities) == pytest.approx(expected)
 
 
 def test_a_class_without_samples_has_no_recall():
-    found = metrics.recalls(np.array([0, 0]), np.array([0, 1]), 3)
+    found = classification.recalls(np.array([0, 0]), np.array([0, 1]), 3)
     assert found[0] == 0.5
     assert np.isnan(found[1:]).all()
 
 
 def test_softmax_survives_large_logits():
-    assert metrics.softmax(np.array([[1000.0, 1000.0]])).tolist() == [[0.5, 0.5]]
+    assert classification.softmax(np.array([[1000.0, 1000.0]])).tolist() == [[0.5, 0.5]]
 
 
 KINDS = (np.uint8, np.int8, np.int16, np.uint64, np.float16, np.float64)
@@ -78,22 +80,24 @@ def test_labels_of_any_whole_type_count_alike(kind):
     probabilities = rng.dirichlet(np.full(100, 0.1), 300)
     predicted = np.where(rng.random(300) < 0.5, targets, probabilities.argmax(1))
     small, guessed = targets.astype(kind), predicted.astype(kind)
-    assert metrics.macro_f1(small, small, 100) == 1
-    assert (metrics.confusion_matrix(small, guessed, 100) == sk.confusion_matrix(targets, predicted)).all()
-    assert metrics.macro_f1(small, guessed, 100) == pytest.approx(
+    assert classification.macro_f1(small, small, 100) == 1
+    assert (
+        classification.confusion_matrix(small, guessed, 100) == sk.confusion_matrix(targets, predicted)
+    ).all()
+    assert classification.macro_f1(small, guessed, 100) == pytest.approx(
         sk.f1_score(targets, predicted, average="macro")
     )
-    assert metrics.accuracy(small, guessed) == sk.accuracy_score(targets, predicted)
-    for measure in (metrics.recalls, metrics.mean_class_accuracy):
+    assert classification.accuracy(small, guessed) == sk.accuracy_score(targets, predicted)
+    for measure in (classification.recalls, classification.mean_class_accuracy):
         assert np.array_equal(measure(small, guessed, 100), measure(targets, predicted, 100))
-    wide = metrics.classification_metrics(targets, probabilities)
-    assert metrics.classification_metrics(small, probabilities) == wide
+    wide = classification.classification_metrics(targets, probabilities)
+    assert classification.classification_metrics(small, probabilities) == wide
 
 
 def test_truth_values_are_labels():
     truth = np.array([True, False, True])
-    assert metrics.confusion_matrix(truth, ~truth, 2).tolist() == [[0, 1], [2, 0]]
-    assert metrics.recalls(truth, truth, 2).tolist() == [1, 1]
+    assert classification.confusion_matrix(truth, ~truth, 2).tolist() == [[0, 1], [2, 0]]
+    assert classification.recalls(truth, truth, 2).tolist() == [1, 1]
 
 
 BAD_LABELS = {
@@ -113,12 +117,12 @@ def test_labels_that_are_no_class_are_refused(case):
     targets, predicted = np.array(labels), np.array([0, 1, 2])
     probabilities = np.full((3, 3), 1 / 3)
     measures = [
-        lambda: metrics.confusion_matrix(targets, predicted, 3),
-        lambda: metrics.recalls(targets, predicted, 3),
-        lambda: metrics.macro_f1(targets, predicted, 3),
-        lambda: metrics.expected_calibration_error(targets, probabilities),
-        lambda: metrics.negative_log_likelihood(targets, probabilities),
-        lambda: metrics.classification_metrics(targets, probabilities),
+        lambda: classification.confusion_matrix(targets, predicted, 3),
+        lambda: classification.recalls(targets, predicted, 3),
+        lambda: classification.macro_f1(targets, predicted, 3),
+        lambda: classification.expected_calibration_error(targets, probabilities),
+        lambda: classification.negative_log_likelihood(targets, probabilities),
+        lambda: classification.classification_metrics(targets, probabilities),
         lambda: reliability_table(targets, probabilities),
         lambda: log_likelihood_loss(targets, probabilities),
         lambda: fit_temperature(targets, probabilities),
@@ -127,25 +131,25 @@ def test_labels_that_are_no_class_are_refused(case):
         with pytest.raises(UserError, match=message):
             measure()
     with pytest.raises(UserError, match="prediction"):
-        metrics.confusion_matrix(predicted, targets, 3)
+        classification.confusion_matrix(predicted, targets, 3)
 
 
 def test_labels_for_other_samples_are_refused():
     with pytest.raises(UserError, match=r"predictions are int64 of the shape \(1,\): expected .*\(3,\)"):
-        metrics.accuracy(np.array([0, 1, 2]), np.array([0]))
+        classification.accuracy(np.array([0, 1, 2]), np.array([0]))
     with pytest.raises(UserError, match=r"targets are .*\(1,\): expected .*\(3,\)"):
-        metrics.expected_calibration_error(np.array([0]), np.eye(3))
+        classification.expected_calibration_error(np.array([0]), np.eye(3))
 
 
 def test_half_precision_loses_no_sum():
     rng = np.random.default_rng(1)
     logits = rng.normal(0, 3, (5000, 7)).astype(np.float16)
-    targets, probabilities = logits.argmax(1), metrics.softmax(logits).astype(np.float16)
+    targets, probabilities = logits.argmax(1), classification.softmax(logits).astype(np.float16)
     wide = probabilities.astype(np.float64)
-    assert metrics.classification_metrics(targets, probabilities) == metrics.classification_metrics(
-        targets, wide
-    )
+    assert classification.classification_metrics(
+        targets, probabilities
+    ) == classification.classification_metrics(targets, wide)
     assert reliability_table(targets, probabilities).equals(reliability_table(targets, wide))
     assert log_likelihood_loss(targets, logits) == log_likelihood_loss(targets, logits.astype(np.float64))
     gone = np.array([[1.0, 0.0]], np.float16)  # 1e-15 is 0 there
-    assert metrics.negative_log_likelihood(np.array([1]), gone) == pytest.approx(15 * np.log(10))
+    assert classification.negative_log_likelihood(np.array([1]), gone) == pytest.approx(15 * np.log(10))

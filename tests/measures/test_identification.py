@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fer_repro.errors import UserError
-from fer_repro.evaluation import identification
+from fer_repro.measures import identification
 from fer_repro.measures.identification import (
     distractor_rates,
     identification_rates,

@@ -14,7 +14,6 @@ from fer_repro.report.tables import (
     beside_published,
     for_people,
     in_percent,
-    mean_interval,
     metric_words,
     print_value,
     result_columns,
@@ -22,21 +21,8 @@ from fer_repro.report.tables import (
 )
 
 
-def test_mean_and_interval_by_hand():
-    mean, deviation, low, high = mean_interval([81.0, 80.0, 82.0], 0.95)
-    assert (mean, deviation) == (81.0, 1.0)
-    reach = 4.302652729911275 / np.sqrt(3)  # t(0.975, 2) of any table: 4.3027
-    np.testing.assert_allclose([low, high], [81 - reach, 81 + reach])
-
-
-def test_one_seed_has_no_interval():
-    mean, *rest = mean_interval([70.0], 0.95)
-    assert mean == 70.0
-    assert np.isnan(rest).all()
-
-
 def test_other_data_is_never_compared(measured, published):
-    table = beside_published(measured, published, 0.95)
+    table = beside_published(measured, published)
     assert table["published"].isna().all()
     assert table["gap"].isna().all()
     assert set(table["note"]) == {NOTE}
@@ -44,7 +30,7 @@ def test_other_data_is_never_compared(measured, published):
 
 
 def test_the_gap_on_the_same_data(published):
-    table = beside_published(result_rows("fer2013", tta="random, 8 copies"), published, 0.95)
+    table = beside_published(result_rows("fer2013", tta="random, 8 copies"), published)
     assert table.set_index("arm")["gap"].round(2).to_dict() == {"masked": 6.86, "no_mask": 7.58}
     assert table["source"].iloc[0] == "2603.05937, Table III"
 
@@ -54,26 +40,21 @@ def test_the_gap_on_the_same_data(published):
 )
 def test_another_setting_is_not_compared(published, change):
     rows = result_rows("fer2013", tta="random, 8 copies").assign(**change)
-    assert beside_published(rows, published, 0.95)["gap"].isna().all()
+    assert beside_published(rows, published)["gap"].isna().all()
 
 
 def test_a_paper_silent_about_tta_stands_beside_both(published):
     rows = pd.concat([result_rows("fer2013"), result_rows("fer2013", tta="random")])
-    assert beside_published(rows, published.assign(tta=""), 0.95)["gap"].notna().all()
+    assert beside_published(rows, published.assign(tta=""))["gap"].notna().all()
 
 
 def test_fractions_become_percent(published):
     rows = result_rows("fer2013", tta="yes")
-    scaled = rows.assign(value=rows["value"] / 100, unit="fraction")
-    first, second = (beside_published(r, published, 0.95) for r in (rows, scaled))
+    numbers = {name: rows[name] / 100 for name in ("value", "deviation", "low", "high")}
+    scaled = rows.assign(unit="fraction", **numbers)
+    first, second = (beside_published(r, published) for r in (rows, scaled))
     np.testing.assert_allclose(first["gap"], second["gap"])
     np.testing.assert_allclose(first["low"], second["low"])
-
-
-def test_means_of_earlier_work_keep_their_deviation(published):
-    row = result_rows().head(1).assign(seed="", value=81.0, deviation=1.0, runs=3)
-    table = beside_published(row, published, 0.95)
-    np.testing.assert_allclose(table["high"], 81 + 4.302652729911275 / np.sqrt(3))
 
 
 def test_shares_become_percent_and_losses_stay(measured):
@@ -85,9 +66,9 @@ def test_shares_become_percent_and_losses_stay(measured):
 
 def test_unknown_units_and_missing_columns_are_named(measured, published):
     with pytest.raises(UserError, match="unit 'permille'"):
-        beside_published(measured.assign(unit="permille"), published, 0.95)
+        beside_published(measured.assign(unit="permille"), published)
     with pytest.raises(UserError, match="'metric' is missing"):
-        beside_published(measured.drop(columns="metric"), published, 0.95)
+        beside_published(measured.drop(columns="metric"), published)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +83,7 @@ def test_printing(value, kind, text):
 
 
 def test_every_format_prints_the_same_numbers(published):
-    table = beside_published(result_rows("fer2013", tta="random"), published, 0.95)
+    table = beside_published(result_rows("fer2013", tta="random"), published)
     texts = [as_html(table, RESULTS), as_markdown(table, RESULTS), as_latex(table, RESULTS)]
     for number in ("81.00", "78.52 to 83.48", "74.14"):
         assert all(number in text for text in texts)
@@ -114,7 +95,7 @@ def test_losses_are_printed_in_nats_beside_their_published_ones(published):
     rows = result_rows("fer2013", metric="frame_log_loss").assign(
         unit="nats", value=lambda table: table["value"] / 200
     )
-    table = beside_published(rows, known, 0.95)
+    table = beside_published(rows, known)
     first = table.iloc[0]
     assert (first["words"], first["measured"], first["printed"]) == (
         "frame log loss (nats)",
@@ -127,7 +108,7 @@ def test_losses_are_printed_in_nats_beside_their_published_ones(published):
 
 def test_differences_of_arms_are_no_results(measured, published):
     gap = measured.head(1).assign(arm="masked - no_mask", unit="nats", value=0.1, seed="")
-    assert set(beside_published(pd.concat([measured, gap]), published, 0.95)["arm"]) == {"masked", "no_mask"}
+    assert set(beside_published(pd.concat([measured, gap]), published)["arm"]) == {"masked", "no_mask"}
 
 
 def test_metrics_in_words():
@@ -140,15 +121,15 @@ def test_the_figure_shows_networks_by_the_usual_protocols(published):
         result_rows(), result_rows().assign(arm="majority_class"), result_rows().assign(arm="a+b"),
         result_rows().assign(protocol="occlusion"), result_rows(metric="auc"),
     ]  # fmt: skip
-    labels = accuracy_labels(beside_published(pd.concat(rows), published, 0.95))["label"]
+    labels = accuracy_labels(beside_published(pd.concat(rows), published))["label"]
     assert labels.tolist() == ["rmn masked, synthetic", "rmn no_mask, synthetic"]
 
 
 def test_a_clean_protocol_that_repeats_the_official_one_is_left_out(published):
     rows = pd.concat([result_rows(), result_rows().assign(protocol="clean")], ignore_index=True)
-    assert set(beside_published(rows, published, 0.95)["protocol"]) == {"official"}
+    assert set(beside_published(rows, published)["protocol"]) == {"official"}
     rows.loc[rows.index[-1], "value"] += 1
-    assert set(beside_published(rows, published, 0.95)["protocol"]) == {"official", "clean"}
+    assert set(beside_published(rows, published)["protocol"]) == {"official", "clean"}
 
 
 def test_names_are_escaped():
@@ -167,7 +148,7 @@ def test_what_counts_as_augmentation():
 
 def test_mean_class_accuracies_stand_beside_the_accuracies(published):
     means = result_rows(metric="mean_class_accuracy").assign(value=lambda rows: rows["value"] - 10)
-    table = for_people(beside_published(pd.concat([result_rows(), means]), published, 0.95))
+    table = for_people(beside_published(pd.concat([result_rows(), means]), published))
     assert table[["arm", "value", "class_mean"]].to_numpy().tolist() == [
         ["masked", 81, 71],
         ["no_mask", 80, 70],
@@ -181,6 +162,6 @@ def test_other_metrics_and_published_class_means_keep_their_rows(published):
     means = result_rows("fer2013", metric="mean_class_accuracy")
     known = published.assign(metric="mean_class_accuracy", tta="none")
     rows = pd.concat([result_rows("fer2013"), means, result_rows("fer2013", metric="rank1")])
-    table = for_people(beside_published(rows, known, 0.95))
+    table = for_people(beside_published(rows, known))
     assert table["metric"].value_counts().to_dict() == {"accuracy": 2, "mean_class_accuracy": 2, "rank1": 2}
     assert result_columns(table) == RESULTS
