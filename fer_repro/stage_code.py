@@ -39,13 +39,13 @@ TRAINING = (*_NETWORKS, "training/*.py", *_DATA, "data/sampling.py", "data/valid
 RUN = (
     *TRAINING,
     *_TESTED_DATA,
-    "evaluation/pair_scores.py",
     "evaluation/predict.py",
     "measures/classification.py",
     "measures/verification.py",
     "pipeline/arm.py",
     "pipeline/outcome.py",
     "pipeline/run.py",
+    "runs/*.py",
 )
 """What the files of a trained arm depend on."""
 _REPORT = ("measures/*.py", "report/**/*")
@@ -78,9 +78,10 @@ STAGES = {
         "data/synthetic/**/*.py",
         "evaluation/*.py",
         *_REPORT,
+        "runs/*.py",
         "training/loop.py",
     ),
-    "compare": ("evaluation/*.py", "layers/*.py", "methods/*.py", *_REPORT),
+    "compare": ("evaluation/*.py", "layers/*.py", "methods/*.py", *_REPORT, "runs/*.py"),
     "report": _REPORT,
 }
 """Stage -> patterns of files below the package; ``{method}`` stands for a method's name."""

@@ -13,11 +13,11 @@ from fer_repro.data.identification import identification_table
 from fer_repro.data.loading import open_table
 from fer_repro.data.store import Store, open_store
 from fer_repro.data.views import View
-from fer_repro.evaluation.pair_scores import PAIR_SCORES
 from fer_repro.evaluation.run_files import read_run_config
 from fer_repro.layers.cost import count_flops, count_parameters
 from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
+from fer_repro.runs.predictions import PAIR_SCORES
 from fer_repro.sections import read_section
 
 COLUMNS = ("method", "arm", "dataset", "parameters", "item", "flops")

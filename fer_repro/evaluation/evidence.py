@@ -16,7 +16,6 @@ from fer_repro.evaluation.ensembles import ensemble_runs
 from fer_repro.evaluation.forgery import describe_frames, frame_logits, is_manipulation
 from fer_repro.evaluation.groups import sample_groups
 from fer_repro.evaluation.pair_rows import score_pairs
-from fer_repro.evaluation.pair_scores import PAIR_SCORES
 from fer_repro.evaluation.row_form import SPLIT, Subject, note_of
 from fer_repro.evaluation.rows import TESTED, tested_samples
 from fer_repro.evaluation.run_files import PairRun, Run, by_arm, read_pair_runs, read_runs
@@ -25,6 +24,7 @@ from fer_repro.measures.intervals import mean_shares
 from fer_repro.measures.variance_components import Floats, Spread, spread
 from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
+from fer_repro.runs.predictions import PAIR_SCORES
 from fer_repro.sections import read_section
 
 

@@ -13,12 +13,12 @@ import torch
 
 from fer_repro.errors import UserError
 from fer_repro.evaluation.groups import sample_groups
-from fer_repro.evaluation.predict import Predictions
 from fer_repro.evaluation.row_form import BySeed, Ranked
 from fer_repro.layers.ensemble import video_logits
 from fer_repro.measures.classification import finite, truth_values
 from fer_repro.measures.detection import auc_shares, log_loss_shares
 from fer_repro.measures.intervals import mean_shares
+from fer_repro.runs.predictions import Predictions
 
 CLASSES = ("real", "manipulated")
 REAL_KINDS = ("", "none")

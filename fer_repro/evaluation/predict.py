@@ -1,26 +1,17 @@
-"""A network's predictions, clean and with random test-time augmentation, and the file that keeps them."""
+"""A network's answers: clean, with random test-time augmentation, as embeddings, and for validation."""
 
-import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fer_repro.config import AugmentationConfig
 from fer_repro.data.batches import Screen, batch_bounds
-from fer_repro.data.samples import CHALLENGE
 from fer_repro.data.views import Items
-from fer_repro.errors import UserError
-from fer_repro.files import atomic_write
-from fer_repro.measures.classification import finite, softmax
-from fer_repro.spreadsheets import as_numbers
 from fer_repro.terminal import Sparse
 from fer_repro.training.fit import Validate
 from fer_repro.training.loop import hits_of, logits_of
@@ -28,47 +19,6 @@ from fer_repro.training.processes import rows_of_all, share, total
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
-
-SPLITS = ("val", "test", CHALLENGE)
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What one trained network says about samples.
-
-    Attributes:
-        classes: K names in label order.
-        samples: (N,) rows of the sample table; a clip's first.
-        splits: (N,) ``val``, ``test`` or ``challenge``.
-        targets: (N,) class indices.
-        logits: (N, K) of the clean images.
-        probabilities: (N, K) mean of the softmax over the augmented copies; where there were none, the
-            softmax of the logits.
-
-    Raises:
-        UserError: logits or probabilities are not finite.
-    """
-
-    classes: tuple[str, ...]
-    samples: np.ndarray
-    splits: np.ndarray
-    targets: np.ndarray
-    logits: np.ndarray
-    probabilities: np.ndarray
-
-    def __post_init__(self) -> None:
-        """Refuse answers that are not finite: their largest would be the first class."""
-        finite(self.logits, "logits")
-        finite(self.probabilities, "probabilities")
-
-    def of_split(self, name: str) -> "Predictions":
-        """Keep the rows of one split."""
-        return self.where(self.splits == name)
-
-    def where(self, rows: np.ndarray) -> "Predictions":
-        """Keep some rows, given as (N,) bool."""
-        kept = (self.samples, self.splits, self.targets, self.logits, self.probabilities)
-        return Predictions(self.classes, *(column[rows] for column in kept))
 
 
 def predict(
@@ -186,79 +136,3 @@ def validation(
 def _forward(network: nn.Module, fabric: "Fabric", inputs: tuple[Tensor, ...]) -> Tensor:
     with torch.no_grad(), fabric.autocast():
         return logits_of(network(*inputs)).float()
-
-
-def write_predictions(path: Path, predictions: Predictions, augmented: bool = True) -> None:
-    """Write ``predictions.csv``: sample, split, target, logit_<class>..., tta_<class>..., floats as %.9g.
-
-    Nine digits bring every float32 logit back exactly.
-
-    Args:
-        path: the file.
-        predictions: rows in the order of the file, validation before test.
-        augmented: write the ``tta_`` columns; without test-time augmentation there are none.
-    """
-    columns = {
-        "sample": predictions.samples,
-        "split": predictions.splits,
-        "target": predictions.targets,
-        **{f"logit_{name}": predictions.logits[:, k] for k, name in enumerate(predictions.classes)},
-    }
-    if augmented:
-        copies = predictions.probabilities
-        columns |= {f"tta_{name}": copies[:, k] for k, name in enumerate(predictions.classes)}
-    with atomic_write(path) as temporary:
-        pd.DataFrame(columns).to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
-
-
-def read_predictions(path: Path) -> Predictions:
-    """Read ``predictions.csv`` and check every row.
-
-    Raises:
-        UserError: naming file, row (1 is the first below the header) and what was expected.
-    """
-    try:
-        table = pd.read_csv(path, dtype={"split": str}, keep_default_na=False)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; expected the predictions of a trained run") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as CSV: {' '.join(str(error).split())}") from None
-    classes = tuple(re.findall(r"(?<=^logit_).+$", "\n".join(map(str, table.columns)), re.MULTILINE))
-    expected = ["sample", "split", "target", *_prefixed("logit_", classes), *_prefixed("tta_", classes)]
-    augmented = len(table.columns) > 3 + len(classes)
-    if list(table.columns) != expected[: None if augmented else 3 + len(classes)] or not classes:
-        raise UserError(
-            f"{path}: the columns are {', '.join(map(str, table.columns))}; expected sample, split, target, "
-            "logit_<class>... and, with test-time augmentation, tta_<class>... with the same classes"
-        )
-    numbers = table.drop(columns="split").apply(as_numbers)
-    _check_rows(path, table, numbers, len(classes))
-    logits = numbers[_prefixed("logit_", classes)].to_numpy(np.float64)
-    return Predictions(
-        classes,
-        numbers["sample"].to_numpy(np.int64),
-        table["split"].to_numpy(str),
-        numbers["target"].to_numpy(np.int64),
-        logits,
-        numbers[_prefixed("tta_", classes)].to_numpy(np.float64) if augmented else softmax(logits),
-    )
-
-
-def _check_rows(path: Path, table: pd.DataFrame, numbers: pd.DataFrame, classes: int) -> None:
-    whole = numbers[["sample", "target"]]
-    odd = {
-        "a number in every column but split": ~np.isfinite(numbers.to_numpy(np.float64)).all(1),
-        "sample a whole number from 0": (whole["sample"] % 1 != 0) | ~whole["sample"].between(0, 2**53),
-        f"target a class index from 0 to {classes - 1}": ~whole["target"].isin(range(classes)),
-        f"split one of {', '.join(SPLITS)}": ~table["split"].isin(SPLITS),
-        "every sample once": numbers["sample"].duplicated(),
-    }
-    for rule, wrong in odd.items():
-        rows = np.flatnonzero(wrong)
-        if len(rows):
-            values = ",".join(map(str, table.iloc[rows[0]].tolist()[:6]))
-            raise UserError(f"{path}: row {rows[0] + 1} ({values},...): expected {rule}")
-
-
-def _prefixed(prefix: str, names: Sequence[str]) -> list[str]:
-    return [prefix + name for name in names]

@@ -12,10 +12,9 @@ import pandas as pd
 from fer_repro.config import DATA_DIGESTS, run_folder
 from fer_repro.data.store import Store
 from fer_repro.errors import UserError
-from fer_repro.evaluation.pair_scores import PAIR_SCORES, read_pair_scores
-from fer_repro.evaluation.predict import Predictions, read_predictions
 from fer_repro.evaluation.row_form import SPLIT
 from fer_repro.files import read_json
+from fer_repro.runs.predictions import PAIR_SCORES, Predictions, read_pair_scores, read_predictions
 
 MAIN_METRICS = ("accuracy", "pair_accuracy", "auc")
 WHOLE = 1e-6  # by so much the sum of probabilities in a file, nine digits each, may miss 1

@@ -15,7 +15,6 @@ from fer_repro.evaluation.ensembles import ensemble_runs, papers_ensembles
 from fer_repro.evaluation.forgery import is_manipulation
 from fer_repro.evaluation.forgery_rows import ensemble_table, forgery_rows, measure_forgeries
 from fer_repro.evaluation.pair_rows import measure_pairs, pair_rows, roc_points
-from fer_repro.evaluation.pair_scores import PAIR_SCORES
 from fer_repro.evaluation.row_form import COLUMNS, SPLIT, Subject, note_of
 from fer_repro.evaluation.rows import difference_rows, result_rows
 from fer_repro.evaluation.run_files import (
@@ -31,6 +30,7 @@ from fer_repro.measures.classification import classification_metrics, confusion_
 from fer_repro.measures.intervals import seed_interval
 from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
+from fer_repro.runs.predictions import PAIR_SCORES
 from fer_repro.sections import read_section
 
 Task = Literal["expression", "verification", "manipulation"]

@@ -14,20 +14,19 @@ from fer_repro.data.protocols import stratified
 from fer_repro.data.samples import CHALLENGE
 from fer_repro.data.views import Faces
 from fer_repro.errors import UserError
-from fer_repro.evaluation.pair_scores import read_pair_scores, write_pair_scores
-from fer_repro.evaluation.predict import (
-    SPLITS,
-    Predictions,
-    embed,
-    predict,
-    read_predictions,
-    tested_samples,
-    write_predictions,
-)
+from fer_repro.evaluation.predict import embed, predict, tested_samples
 from fer_repro.files import atomic_write
 from fer_repro.measures.classification import classification_metrics, softmax
 from fer_repro.measures.verification import cosine_scores, verification_metrics
 from fer_repro.pipeline.arm import Arm, Trained
+from fer_repro.runs.predictions import (
+    SPLITS,
+    Predictions,
+    read_pair_scores,
+    read_predictions,
+    write_pair_scores,
+    write_predictions,
+)
 from fer_repro.training.checkpoint import save_weights
 from fer_repro.training.fit import Fitted
 

@@ -22,12 +22,12 @@ from fer_repro.data.pairs import pairs_csv, people_outside_fold, read_pairs
 from fer_repro.data.pixel_csv import SIDE, careful_pixels, fast_pixels
 from fer_repro.data.samples import check_samples, has_controls, read_samples, samples_csv
 from fer_repro.errors import UserError, nearest, one_line
-from fer_repro.evaluation.pair_scores import read_pair_scores, write_pair_scores
 from fer_repro.files import parse_pairs
 from fer_repro.measures.classification import classification_metrics, softmax
 from fer_repro.measures.intervals import holm, mcnemar_exact, mcnemar_mid, sample_interval, seed_interval
 from fer_repro.measures.verification import auc, equal_error_rate, roc
 from fer_repro.plain_yaml import parse_yaml
+from fer_repro.runs.predictions import read_pair_scores, write_pair_scores
 from fer_repro.spreadsheets import harmless
 
 QUICK = settings(

@@ -11,7 +11,6 @@ from fer_repro.config import run_folder
 from fer_repro.data.face_index import read_face_index
 from fer_repro.errors import UserError
 from fer_repro.evaluation.claims import published_table, read_claims
-from fer_repro.evaluation.pair_scores import read_pair_scores
 from fer_repro.evaluation.run_files import read_runs
 from fer_repro.inference.faces_in import read_boxes
 from fer_repro.inference.runs import read_run_facts
@@ -20,6 +19,7 @@ from fer_repro.report.ledger import read_ledger
 from fer_repro.report.records import read_records
 from fer_repro.report.runs import read_all_rows, read_explained, read_history, read_json, read_rows
 from fer_repro.report.story import read_story
+from fer_repro.runs.predictions import read_pair_scores
 
 PUBLISHED = Path(__file__).parents[2] / "published"
 RESULTS = (PUBLISHED / "results.csv").read_text(encoding="utf-8")

@@ -9,9 +9,8 @@ from small_pipeline import pipeline_of
 
 from fer_repro.config import run_folder
 from fer_repro.data.store import write_store
-from fer_repro.evaluation.pair_scores import write_pair_scores
-from fer_repro.evaluation.predict import Predictions, write_predictions
 from fer_repro.files import read_yaml
+from fer_repro.runs.predictions import Predictions, write_pair_scores, write_predictions
 
 NOTE = "a small note"
 

@@ -6,8 +6,8 @@ import pytest
 
 from fer_repro.errors import UserError
 from fer_repro.evaluation import forgery
-from fer_repro.evaluation.predict import Predictions
 from fer_repro.measures import calibration, classification, detection, identification, verification
+from fer_repro.runs.predictions import Predictions
 
 TARGETS = np.array([0, 0, 1, 0])
 BAD = [float("nan"), float("inf"), float("-inf")]

@@ -14,9 +14,9 @@ from fer_repro.evaluation.forgery import (
     frame_logits,
     is_manipulation,
 )
-from fer_repro.evaluation.predict import Predictions
 from fer_repro.measures.detection import auc_shares, log_loss_shares
 from fer_repro.measures.intervals import mean_shares
+from fer_repro.runs.predictions import Predictions
 
 
 def sigmoid(values):

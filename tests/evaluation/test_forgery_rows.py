@@ -5,9 +5,9 @@ from sklearn import metrics as sk
 
 from fer_repro.evaluation.ensembles import ensemble_runs, papers_ensembles
 from fer_repro.evaluation.forgery_rows import TABLE, ensemble_table, forgery_rows
-from fer_repro.evaluation.predict import Predictions
 from fer_repro.evaluation.row_form import COLUMNS, INTERVAL_COLUMNS, Subject
 from fer_repro.evaluation.run_files import Run
+from fer_repro.runs.predictions import Predictions
 
 CLASSES = ("real", "manipulated")
 ARMS = ("xception", "attention", "plain", "plain_siamese", "attention_siamese")

@@ -10,17 +10,8 @@ from fer_repro.data.augmentation import augmented_copy, clean_images
 from fer_repro.data.batches import Screen
 from fer_repro.data.loading import Split
 from fer_repro.data.views import Faces
-from fer_repro.errors import UserError
 from fer_repro.evaluation import predict as predictions
-from fer_repro.evaluation.predict import (
-    Predictions,
-    embed,
-    item_batches,
-    predict,
-    read_predictions,
-    validation,
-    write_predictions,
-)
+from fer_repro.evaluation.predict import embed, item_batches, predict, validation
 from fer_repro.training.processes import make_fabric
 
 
@@ -119,73 +110,3 @@ def test_named_tuples_give_their_logits(split, fabric):
             return SimpleNamespace(logits=images.mean((2, 3)))
 
     assert predict(Named(), screen(split), fabric, 10, AUGMENTATION, 1, 0)[0].shape == (23, 3)
-
-
-def some_predictions():
-    rng = np.random.default_rng(1)
-    logits = rng.normal(0, 5, (6, 2)).astype(np.float32).astype(np.float64)
-    splits = np.array(["val"] * 2 + ["test"] * 4)
-    return Predictions(
-        ("sad", "a b"), np.arange(3, 9), splits, np.array([0, 1] * 3), logits, rng.dirichlet([1, 1], 6)
-    )
-
-
-def test_files_come_back_and_are_byte_stable(tmp_path):
-    written = some_predictions()
-    write_predictions(tmp_path / "p.csv", written)
-    read = read_predictions(tmp_path / "p.csv")
-    assert read.classes == written.classes
-    assert (read.logits.astype(np.float32) == written.logits).all()
-    assert np.allclose(read.probabilities, written.probabilities, atol=1e-9)
-    assert (read.splits == written.splits).all()
-    assert len(read.of_split("test").samples) == 4
-    write_predictions(tmp_path / "q.csv", read)
-    assert (tmp_path / "p.csv").read_bytes() == (tmp_path / "q.csv").read_bytes()
-
-
-def test_without_copies_probabilities_are_those_of_the_logits(tmp_path):
-    written = some_predictions()
-    write_predictions(tmp_path / "p.csv", written, augmented=False)
-    assert "tta_" not in (tmp_path / "p.csv").read_text()
-    read = read_predictions(tmp_path / "p.csv")
-    odds = np.exp(written.logits)
-    assert np.allclose(read.probabilities, odds / odds.sum(1, keepdims=True))
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("\n4,val,1", "\n4,val,2", r"p.csv: row 2 .*expected target a class index from 0 to 1"),
-        ("\n5,test", "\n5,tset", r"row 3 .*expected split one of val, test, challenge"),
-        ("\n6,test", "\n5,test", r"row 4 .*expected every sample once"),
-        ("\n6,test", "\n6.5,test", r"row 4 .*expected sample a whole number"),
-        ("\n7,test,0,", "\n7,test,0,nan", r"row 5 .*expected a number"),
-        ("tta_sad", "tta_mad", r"the columns are sample, .*with the same classes"),
-        ("sample,", "image,", r"expected sample, split"),
-    ],
-)
-def test_a_damaged_file_names_file_and_row(tmp_path, old, new, message):
-    path = tmp_path / "p.csv"
-    write_predictions(path, some_predictions())
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
-    with pytest.raises(UserError, match=message):
-        read_predictions(path)
-
-
-def test_a_missing_or_empty_file_is_named(tmp_path):
-    with pytest.raises(UserError, match="no such file"):
-        read_predictions(tmp_path / "p.csv")
-    (tmp_path / "p.csv").write_text("")
-    with pytest.raises(UserError, match="not readable as CSV"):
-        read_predictions(tmp_path / "p.csv")
-
-
-def test_the_file_has_nine_digits_and_ends_lines_alike_everywhere(tmp_path):
-    logits, shares = np.array([[1e-12, -0.1234567891]]), np.array([[0.25, 0.75]])
-    one = Predictions(("x", "y"), np.array([7]), np.array(["test"]), np.array([1]), logits, shares)
-    write_predictions(tmp_path / "p.csv", one)
-    assert (tmp_path / "p.csv").read_bytes() == (
-        b"sample,split,target,logit_x,logit_y,tta_x,tta_y\n7,test,1,1e-12,-0.123456789,0.25,0.75\n"
-    )

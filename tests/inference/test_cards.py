@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 import fer_repro
-from fer_repro.evaluation.predict import read_predictions
 from fer_repro.inference.cards import card
 from fer_repro.inference.start_weights import start_weights
+from fer_repro.runs.predictions import read_predictions
 
 
 def read(text):

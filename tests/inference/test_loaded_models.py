@@ -14,8 +14,8 @@ from PIL import Image
 import fer_repro
 from fer_repro.data.store import open_store
 from fer_repro.errors import UserError
-from fer_repro.evaluation.predict import read_predictions
 from fer_repro.inference.inputs import film
+from fer_repro.runs.predictions import read_predictions
 
 
 def probabilities(logits):

@@ -22,13 +22,12 @@ from fer_repro.data.store import open_store, write_store
 from fer_repro.data.validation import official_validation
 from fer_repro.data.votes import target_columns
 from fer_repro.errors import UserError
-from fer_repro.evaluation.pair_scores import read_pair_scores
-from fer_repro.evaluation.predict import read_predictions
 from fer_repro.methods.method import load_method
 from fer_repro.params import enable_dataset
 from fer_repro.pipeline.arm import Arm, task_of
 from fer_repro.pipeline.outcome import metric_line, pairs_to_score
 from fer_repro.pipeline.run import train_run
+from fer_repro.runs.predictions import read_pair_scores, read_predictions
 from fer_repro.sections import read_section
 from fer_repro.training.processes import make_fabric
 

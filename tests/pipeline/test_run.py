@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 from fer_repro.config import load_config
 from fer_repro.data.store import write_store
 from fer_repro.errors import UserError
-from fer_repro.evaluation.predict import read_predictions
 from fer_repro.methods.method import load_method
 from fer_repro.pipeline import arm, outcome
 from fer_repro.pipeline import run as module
 from fer_repro.pipeline.run import train_run
+from fer_repro.runs.predictions import read_predictions
 from fer_repro.training.checkpoint import Checkpoint
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
