@@ -37,12 +37,13 @@ PLUMBING = {
     *(f"fer_repro.inference.{name}" for name in ("explore", "explore_scores", "moved_faces", "sliders")),
 }
 # what only draws in the notebook of a stage, or has re-run the stage before it already
-MEASURING = ("metrics", "pair_scores", "predict", "verification")
+MEASURING = ("classification", "predict", "verification")
 DRAWING = (
     "fer_repro/report",
     *(
         path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "fer_repro/evaluation").glob("*.py")
+        for room in ("evaluation", "measures")
+        for path in (ROOT / "fer_repro" / room).glob("*.py")
         if path.stem not in MEASURING
     ),
     "fer_repro/data/synthetic/drawn.py",
