@@ -82,7 +82,7 @@ STAGES = {
         "training/loop.py",
     ),
     "compare": ("evaluation/*.py", "layers/*.py", "methods/*.py", *_REPORT, "runs/*.py"),
-    "report": _REPORT,
+    "report": (*_REPORT, "data/*.py", "layers/*.py", "methods/*.py", "training/*.py"),  # records name theirs
 }
 """Stage -> patterns of files below the package; ``{method}`` stands for a method's name."""
 

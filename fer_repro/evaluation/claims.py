@@ -16,8 +16,8 @@ from pydantic.dataclasses import dataclass as checked
 
 from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.ensembles import ensemble_name
-from fer_repro.evaluation.evidence import METRICS
 from fer_repro.files import read_yaml
+from fer_repro.measures.metrics import Metric, find_metric
 from fer_repro.methods.method import load_method, method_names
 from fer_repro.sections import STRICT, read_section
 from fer_repro.spreadsheets import as_numbers
@@ -28,8 +28,6 @@ STAND_INS = (
     "fer2013", "ferplus",
 )  # fmt: skip
 """Data sets that can be had without a request, or drawn."""
-UNTESTED_METRICS = ("tar_at_far_1e_4", "rank1", "top5_accuracy")
-"""Metrics of published numbers whose data nobody here can test."""
 _TOP_LEVEL = ("claims", "conditions", "data_sets")
 _PLACES = ("where", "stand_ins")
 
@@ -226,7 +224,7 @@ def _read_claim(section: Any, where: str, file: Path, data_sets: Mapping[str, Da
     _check_head(head, where)
     for place in [one.place for one in published] + list(stand_ins):
         _known(place.dataset, data_sets, f"{where}: data set")
-        _known(place.metric, (*METRICS, *UNTESTED_METRICS), f"{where}: metric")
+        _metric(place, where)
     for place in stand_ins:
         _known(place.dataset, STAND_INS, f"{where}: stand-in")
     _check_units(head.kind, published, where)
@@ -273,13 +271,19 @@ def _check_units(kind: Kind, published: Iterable[Published], where: str) -> None
     for one in published:
         if one.size is None:
             continue
-        metric = METRICS.get(one.place.metric)
-        unit = metric.unit if metric else "%"
-        expected = "points" if unit == "%" and kind != "absolute" else unit
+        metric = _metric(one.place, where)
+        expected = metric.unit if kind == "absolute" else metric.gap_unit
         if one.size.unit != expected:
             raise UserError(
                 f"{where}: the unit of {one.place.metric} is '{one.size.unit}': expected '{expected}'"
             )
+
+
+def _metric(place: Place, where: str) -> Metric:
+    try:
+        return find_metric(place.metric)
+    except UserError as error:
+        raise UserError(f"{where}: metric: {error}") from None
 
 
 def _known(name: str, choices: Iterable[str], where: str) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fer_repro.evaluation.evidence import METRICS, Evidence
+from fer_repro.evaluation.evidence import Evidence
+from fer_repro.measures.metrics import find_metric
 from fer_repro.measures.variance_components import Spread, half_width, one_sided
 
 
@@ -75,6 +76,6 @@ def against_value(evidence: Evidence, arm: str, target: float, confidence: float
         confidence: e.g. 0.95.
     """
     found = evidence.spread(arm)
-    gap = target - found.value if METRICS[evidence.metric].lower_is_better else found.value - target
+    gap = target - found.value if find_metric(evidence.metric).lower_is_better else found.value - target
     half = half_width(found, confidence)
     return Comparison(gap, gap - half, gap + half, float("nan"), 0.0, replace(found, value=gap))

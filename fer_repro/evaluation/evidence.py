@@ -19,49 +19,12 @@ from fer_repro.evaluation.pair_rows import score_pairs
 from fer_repro.evaluation.row_form import SPLIT, Subject, note_of
 from fer_repro.evaluation.rows import TESTED, tested_samples
 from fer_repro.evaluation.run_files import PairRun, Run, by_arm, read_pair_runs, read_runs
-from fer_repro.measures.detection import auc_shares, log_loss_shares
-from fer_repro.measures.intervals import mean_shares
+from fer_repro.measures.metrics import METRICS, Metric
 from fer_repro.measures.variance_components import Floats, Spread, spread
 from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
 from fer_repro.runs.predictions import PAIR_SCORES
 from fer_repro.sections import read_section
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How a number is made of what is kept of every sample.
-
-    Attributes:
-        unit: ``%``, or ``nats`` for log losses.
-        scale: values are multiplied by it.
-        lower_is_better: true for losses.
-        measure: (S, N) hits or logits and (N,) targets -> (S,) values and (S, N) shares for ``spread``.
-        logits: what is kept are logits; their chance level is an area of one half.
-    """
-
-    unit: str
-    scale: float
-    lower_is_better: bool
-    measure: Callable[[NDArray, NDArray], tuple[Floats, Floats]]
-    logits: bool = False
-
-
-def _mean(hits: NDArray, targets: NDArray) -> tuple[Floats, Floats]:
-    return mean_shares(hits)
-
-
-_AUC = Metric("%", 100.0, False, auc_shares, logits=True)
-_LOG_LOSS = Metric("nats", 1.0, True, log_loss_shares, logits=True)
-METRICS = {
-    "accuracy": Metric("%", 100.0, False, _mean),
-    "mean_class_accuracy": Metric("%", 100.0, False, mean_shares),
-    "pair_accuracy": Metric("%", 100.0, False, _mean),
-    "frame_auc": _AUC,
-    "video_auc": _AUC,
-    "frame_log_loss": _LOG_LOSS,
-    "video_log_loss": _LOG_LOSS,
-}
 
 
 @dataclass(frozen=True)
@@ -114,9 +77,9 @@ class Evidence:
 
         Logits are judged by their area, since a loss may suffer from overconfidence alone.
         """
-        metric = _AUC if METRICS[self.metric].logits else METRICS[self.metric]
-        found = spread(*self._shares(arm, metric), self.groups)
-        level = 50.0 if metric.logits else self.chance
+        ranks = METRICS[self.metric].kept == "scores"
+        found = spread(*self._shares(arm, METRICS["auc"] if ranks else METRICS[self.metric]), self.groups)
+        level = 50.0 if ranks else self.chance
         error = np.sqrt(found.sample_variance + found.both_variance)  # of these networks, other samples
         return bool(found.value <= level + 2 * error)
 
@@ -125,6 +88,8 @@ class Evidence:
             raise UserError(
                 f"{self.method} on {self.dataset}: no run of arm '{arm}'; {nearest(arm, self.arms)}"
             )
+        if metric.measure is None:
+            raise UserError(f"{self.method} on {self.dataset}: no run keeps what makes up {metric.words}")
         values, shares = metric.measure(self.arms[arm], self.targets)
         return metric.scale * values, metric.scale * shares
 

@@ -77,7 +77,7 @@ def forgery_rows(
     differences: list[Row] = []
     intervals: list[Row] = []
     for metric in next(iter(measured.values())):
-        quantity = Quantity(_PROTOCOL, metric, unit="nats" if "log_loss" in metric else "%")
+        quantity = Quantity(_PROTOCOL, metric)
         arms = {arm: found[metric] for arm, found in measured.items()}
         for arm, members in by_arm(runs).items():
             values = dict(zip((run.seed for run in members), arms[arm].values.tolist(), strict=True))

@@ -13,10 +13,11 @@ from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.claims import Claim, Claims, Place, Published
 from fer_repro.evaluation.comparisons import Comparison, against_best, against_value
 from fer_repro.evaluation.conditions import departures
-from fer_repro.evaluation.evidence import METRICS, Evidence
+from fer_repro.evaluation.evidence import Evidence
 from fer_repro.evaluation.verdicts import RULES, WIDEST, Case, decide
 from fer_repro.files import atomic_write
 from fer_repro.measures.intervals import holm
+from fer_repro.measures.metrics import find_metric
 from fer_repro.measures.power import MANY_SEEDS, detectable, more_seeds, power
 from fer_repro.recipes import is_synthetic
 
@@ -253,9 +254,8 @@ def _condition(differing: tuple[str, ...], words: str) -> str:
 
 
 def _unit(claim: Claim, place: Place) -> str:
-    metric = METRICS.get(place.metric)
-    unit = metric.unit if metric else "%"
-    return "points" if unit == "%" and claim.kind != "absolute" else unit
+    metric = find_metric(place.metric)
+    return metric.unit if claim.kind == "absolute" else metric.gap_unit
 
 
 def _case(entry: _Entry, p: float, confidence: float) -> Case:

@@ -228,7 +228,9 @@ def _compare_hits(
     folds = np.arange(len(first.units)) if _has_folds(first.folds) else None
     units = {arm: np.stack([of.units for of in found.values()]) for arm, found in measured.items()}
     for arm, ours in units.items():
-        over_seeds = seed_interval(ours.mean(1).tolist(), confidence, resamples, quantity.interval_scale)
+        over_seeds = seed_interval(
+            ours.mean(1).tolist(), confidence, resamples, quantity.definition.interval_scale
+        )
         over_units = sample_interval(ours, confidence, resamples, clusters=folds)
         for interval in (over_seeds, over_units):
             intervals.append(interval_row(subject, quantity, arm, interval, confidence, len(ours)))

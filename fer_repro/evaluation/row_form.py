@@ -16,6 +16,7 @@ from fer_repro.measures.intervals import (
     seed_interval,
     spread_interval,
 )
+from fer_repro.measures.metrics import Metric, find_metric
 from fer_repro.measures.variance_components import spread
 
 COLUMNS = (
@@ -62,30 +63,18 @@ class Quantity:
 
     Attributes:
         protocol: which samples or pairs count.
-        metric: its name.
+        metric: its name, see ``fer_repro.measures.metrics``.
         tta: how test images were augmented.
-        unit: ``%`` for shares, kept in [0, 1] until they are written; ``nats`` for log losses.
     """
 
     protocol: str
     metric: str
     tta: str = "none"
-    unit: str = "%"
 
     @property
-    def scale(self) -> float:
-        """What a value is multiplied by when it is written."""
-        return 100.0 if self.unit == "%" else 1.0
-
-    @property
-    def interval_scale(self) -> Scale:
-        """Where intervals of its values are symmetric, so that none leaves what is possible."""
-        return "logit" if self.unit == "%" else "log"
-
-    @property
-    def gap_unit(self) -> str:
-        """The unit of differences."""
-        return "points" if self.unit == "%" else self.unit
+    def definition(self) -> Metric:
+        """The metric's unit, and where its intervals are symmetric."""
+        return find_metric(self.metric)
 
 
 @dataclass(frozen=True)
@@ -152,7 +141,7 @@ def value_rows(
         resamples: of a bootstrap over ten seeds or more.
         notes: seed -> what to say before the recipe's note in that seed's row.
     """
-    scaled = {seed: quantity.scale * value for seed, value in values.items()}
+    scaled = {seed: quantity.definition.scale * value for seed, value in values.items()}
     rows = []
     for seed, value in scaled.items():
         row = _row(subject, quantity, arm, value, str(seed))
@@ -160,7 +149,7 @@ def value_rows(
         rows.append({**row, "note": f"{said}; {subject.note}"} if said else row)
     numbers = list(scaled.values())
     mean = _row(subject, quantity, arm, float(np.mean(numbers)), "", _deviation(numbers), len(numbers))
-    over = seed_interval(list(values.values()), confidence, resamples, quantity.interval_scale)
+    over = seed_interval(list(values.values()), confidence, resamples, quantity.definition.interval_scale)
     return [*rows, {**mean, **_bounds(over, quantity)}]
 
 
@@ -174,7 +163,7 @@ def reference_row(subject: Subject, quantity: Quantity, name: str, value: float,
         value: in [0, 1], or a log loss.
         note: what the answer is.
     """
-    row = _row(subject, quantity, name, quantity.scale * value, "")
+    row = _row(subject, quantity, name, quantity.definition.scale * value, "")
     return {**row, "pretraining": "none", "note": note}
 
 
@@ -198,14 +187,14 @@ def difference_row(
         confidence: of the interval.
         tests: what tests say, e.g. ``DeLong p by seed 0.03, 0.2``.
     """
-    scale = quantity.scale
+    scale = quantity.definition.scale
     bounds = f"{scale * difference.low:.2f} to {scale * difference.high:.2f}"
     interval = f"{100 * confidence:g} % interval {bounds} ({difference.kind})"
     parts = [interval if np.isfinite(difference.low) else difference.kind, tests, subject.note]
     deviation = _deviation([scale * value for value in by_seed])
     row = _row(subject, quantity, name, scale * difference.value, "", deviation, len(by_seed))
     note = "; ".join(part for part in parts if part)
-    return {**row, **_bounds(difference, quantity), "unit": quantity.gap_unit, "note": note}
+    return {**row, **_bounds(difference, quantity), "unit": quantity.definition.gap_unit, "note": note}
 
 
 def interval_row(
@@ -228,11 +217,12 @@ def interval_row(
         runs: how many.
         difference: its unit is points then, of losses nats.
     """
-    scale = quantity.scale
+    metric = quantity.definition
+    scale = metric.scale
     return {
         "method": subject.method, "arm": arm, "dataset": subject.dataset, "protocol": quantity.protocol,
         "split": SPLIT, "metric": quantity.metric, "tta": quantity.tta,
-        "unit": quantity.gap_unit if difference else quantity.unit, "value": scale * interval.value,
+        "unit": metric.gap_unit if difference else metric.unit, "value": scale * interval.value,
         "low": scale * interval.low, "high": scale * interval.high, "confidence": confidence,
         "kind": interval.kind, "runs": runs,
     }  # fmt: skip
@@ -264,7 +254,7 @@ def compare_by_seed(
     """
     rows, intervals = [], []
     for arm, ours in arms.items():
-        scale = quantity.interval_scale
+        scale = quantity.definition.interval_scale
         over = seed_interval(ours.values.tolist(), confidence, resamples, scale)
         both = [over] if ours.shares is None else [over, ours.interval(confidence, resamples, scale)]
         count = len(ours.values)
@@ -315,16 +305,20 @@ def _row(
 ) -> Row:
     return {
         "method": subject.method, "arm": arm, "paper": subject.paper, "table": "", "dataset": subject.dataset,
-        "protocol": quantity.protocol, "split": SPLIT, "metric": quantity.metric, "unit": quantity.unit,
-        "value": value, "pretraining": subject.pretraining, "tta": quantity.tta, "source": "measured",
-        "note": subject.note, "seed": seed, "deviation": deviation, "runs": runs, "low": "", "high": "",
+        "protocol": quantity.protocol, "split": SPLIT, "metric": quantity.metric,
+        "unit": quantity.definition.unit, "value": value, "pretraining": subject.pretraining,
+        "tta": quantity.tta, "source": "measured", "note": subject.note, "seed": seed, "deviation": deviation,
+        "runs": runs, "low": "", "high": "",
     }  # fmt: skip
 
 
 def _bounds(found: Interval, quantity: Quantity) -> Row:
     """Write an interval's bounds; nothing where one value allows none."""
     bounds = {"low": found.low, "high": found.high}
-    return {name: quantity.scale * bound if np.isfinite(bound) else "" for name, bound in bounds.items()}
+    return {
+        name: quantity.definition.scale * bound if np.isfinite(bound) else ""
+        for name, bound in bounds.items()
+    }
 
 
 def _deviation(values: Sequence[float]) -> float | str:

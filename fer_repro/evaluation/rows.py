@@ -1,6 +1,6 @@
 """From the predictions of all seeds and arms to result rows, in the columns of published/results.csv."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,17 +23,13 @@ from fer_repro.evaluation.row_form import (
     value_rows,
 )
 from fer_repro.evaluation.run_files import Run, by_arm
-from fer_repro.measures.classification import accuracy, mean_class_accuracy
 from fer_repro.measures.intervals import (
     paired_difference,
     sample_interval,
     seed_interval,
 )
 
-METRICS: dict[str, Callable[[np.ndarray, np.ndarray, int], float]] = {
-    "accuracy": lambda targets, predicted, classes: accuracy(targets, predicted),
-    "mean_class_accuracy": mean_class_accuracy,
-}
+ACCURACIES = ("accuracy", "mean_class_accuracy")
 TESTED = (SPLIT, CHALLENGE)
 
 
@@ -53,7 +49,12 @@ class _Cell:
         return part.targets, scores.argmax(1), len(part.classes)
 
     def value(self, run: Run) -> float:
-        return METRICS[self.quantity.metric](*self.choose(run))
+        return self.score(*self.choose(run)[:2])
+
+    def score(self, targets: np.ndarray, predicted: np.ndarray) -> float:
+        measure = self.quantity.definition.measure
+        assert measure is not None  # of both accuracies
+        return float(measure((targets == predicted)[None], targets)[0][0])
 
     def hits(self, runs: Sequence[Run]) -> np.ndarray:
         chosen = [self.choose(run) for run in runs]
@@ -124,7 +125,7 @@ def difference_rows(
                 cell.hits(members), confidence, resamples, balance, clusters=cell.groups
             )
             values = [cell.value(run) for run in members]
-            over_seeds = seed_interval(values, confidence, resamples, cell.quantity.interval_scale)
+            over_seeds = seed_interval(values, confidence, resamples, cell.quantity.definition.interval_scale)
             for interval in (over_seeds, over_samples):
                 intervals.append(interval_row(subject, cell.quantity, arm, interval, confidence, count))
             if arm == control or control not in arms:
@@ -148,9 +149,8 @@ def difference_rows(
 def _majority_row(subject: Subject, cell: _Cell, run: Run, samples: pd.DataFrame) -> Row:
     """Score the answer that needs no image: always the most frequent training class."""
     train = samples.loc[samples["split"] == "train", "label"].to_numpy()
-    targets, _, classes = cell.choose(run)
-    predicted = np.full(len(targets), np.bincount(train).argmax())
-    value = METRICS[cell.quantity.metric](targets, predicted, classes)
+    targets = cell.choose(run)[0]
+    value = cell.score(targets, np.full(len(targets), np.bincount(train).argmax()))
     note = "always the most frequent training class"
     return reference_row(subject, cell.quantity, "majority_class", value, note)
 
@@ -167,7 +167,7 @@ def _cells(runs: Sequence[Run], samples: pd.DataFrame) -> list[_Cell]:
             cells += [
                 _Cell(Quantity(protocol, metric, tta), rows, augmented, groups)
                 for augmented, tta in kinds
-                for metric in METRICS
+                for metric in ACCURACIES
             ]
     return cells
 

@@ -14,9 +14,9 @@ from fer_repro.data.store import Store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.row_form import SPLIT
 from fer_repro.files import read_json
+from fer_repro.measures.metrics import MAIN
 from fer_repro.runs.predictions import PAIR_SCORES, Predictions, read_pair_scores, read_predictions
 
-MAIN_METRICS = ("accuracy", "pair_accuracy", "auc")
 WHOLE = 1e-6  # by so much the sum of probabilities in a file, nine digits each, may miss 1
 
 
@@ -181,7 +181,7 @@ def rest_on(rows: pd.DataFrame, folder: Path) -> bool:
         folder: of the run.
     """
     known = read_json(folder / "metrics.json", "the metrics of a trained run").get(SPLIT, {})
-    name = next((name for name in MAIN_METRICS if name in known), "")
+    name = next((name for name in MAIN if name in known), "")
     own = rows[(rows["arm"] == folder.name) & (rows["seed"].astype(str) == folder.parent.name)]
     own = own[own["metric"] == name]
     scale = np.where(own["unit"] == "fraction", 1.0, 100.0)

@@ -18,7 +18,6 @@ from fer_repro.evaluation.pair_rows import measure_pairs, pair_rows, roc_points
 from fer_repro.evaluation.row_form import COLUMNS, SPLIT, Subject, note_of
 from fer_repro.evaluation.rows import difference_rows, result_rows
 from fer_repro.evaluation.run_files import (
-    MAIN_METRICS,
     PairRun,
     Run,
     by_arm,
@@ -28,6 +27,7 @@ from fer_repro.evaluation.run_files import (
 from fer_repro.files import atomic_write
 from fer_repro.measures.classification import classification_metrics, confusion_matrix, recalls, softmax
 from fer_repro.measures.intervals import seed_interval
+from fer_repro.measures.metrics import MAIN
 from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
 from fer_repro.runs.predictions import PAIR_SCORES
@@ -145,7 +145,7 @@ def evaluate_runs(
 def main_rows(evaluation: Evaluation) -> pd.DataFrame:
     """Say the means over seeds of each arm's main metrics, and the differences of arms, as text."""
     rows = evaluation.rows
-    means = rows[rows["seed"].fillna("").astype(str).eq("") & rows["metric"].isin(MAIN_METRICS)]
+    means = rows[rows["seed"].fillna("").astype(str).eq("") & rows["metric"].isin(MAIN)]
     deviations = pd.to_numeric(means["deviation"])
     return pd.DataFrame(
         {

@@ -17,6 +17,7 @@ from fer_repro.errors import UserError
 from fer_repro.evaluation.predict import embed, predict, tested_samples
 from fer_repro.files import atomic_write
 from fer_repro.measures.classification import classification_metrics, softmax
+from fer_repro.measures.metrics import MAIN
 from fer_repro.measures.verification import cosine_scores, verification_metrics
 from fer_repro.pipeline.arm import Arm, Trained
 from fer_repro.runs.predictions import (
@@ -199,6 +200,6 @@ def metric_line(metrics: dict[str, Any]) -> str:
     return ", ".join(
         f"{words} {metric.replace('_', ' ')} {100 * metrics[name][metric]:.2f} %"
         for name, words in said.items()
-        for metric in ("accuracy", "pair_accuracy", "auc")
+        for metric in MAIN
         if metric in metrics.get(name, {})
     )

@@ -19,7 +19,9 @@ from fer_repro.evaluation.ledger import write_ledger
 from fer_repro.evaluation.run_files import read_run_config, rest_on
 from fer_repro.files import atomic_folder
 from fer_repro.git import changed_files, head_commit
+from fer_repro.report.records import CODE
 from fer_repro.report.runs import read_rows
+from fer_repro.stage_code import TRAINING, code_digests
 
 TABLES = ("rows.csv", "intervals.csv")
 
@@ -65,6 +67,7 @@ def keep_record(
         "commit": commit,
         "no_commit": no_commit,
         "changed": changed_files(root) if commit else [],
+        CODE: code_digests(TRAINING, method),
         DATA_DIGESTS: config.get(DATA_DIGESTS, {}),
         "dataset": dataset,
         "method": method,

@@ -8,6 +8,7 @@ import pandas as pd
 
 from fer_repro.errors import UserError
 from fer_repro.files import read_json
+from fer_repro.measures.metrics import find_metric, own_metric
 from fer_repro.report.display import say
 from fer_repro.report.ledger import in_words, read_ledger
 from fer_repro.report.runs import read_rows
@@ -17,20 +18,24 @@ from fer_repro.report.tables import (
     as_html,
     beside_published,
     for_people,
+    is_difference,
     print_value,
     spell_range,
     uses_tta,
 )
+from fer_repro.stage_code import TRAINING, code_digests
 
 _WANTED = {
     "commit": str, "changed": list, "dataset": str, "method": str, "note": str, "recipe": dict,
     "recipe_name": str, "runs": list, "environment": dict,
 }  # fmt: skip
+CODE = "code_sha256"
+"""The key of ``record.json`` that holds the digests of the files that decide trained weights."""
 _RESULTS = (
     Column("arm", "Arm"),
     Column("protocol", "Protocol"),
     Column("augmented", "TTA"),
-    Column("value", "Accuracy", "percent"),
+    Column("value", "Measured", "percent"),
     Column("interval", "Interval", "range"),
     Column("class_mean", "Class mean", "percent"),
     Column("runs", "Seeds", "count"),
@@ -46,7 +51,6 @@ _DIFFERENCES = (
     Column("runs", "Seeds", "count"),
 )
 _HOW = (Column("what", "What"), Column("value", "Value"))
-_BOTH = "t over seeds and samples"  # the interval that verdicts rest on
 
 
 @dataclass(frozen=True)
@@ -110,23 +114,37 @@ def _show(folder: Path, published: pd.DataFrame, confidence: float) -> Record:
     record, rows = read_record(folder / "record.json"), read_rows(folder / "rows.csv")
     method, dataset = record["method"], record["dataset"]
     table = for_people(beside_published(rows, published))
-    table = table[table["metric"] == "accuracy"]
+    metric = own_metric(table["metric"])
+    table, words = table[table["metric"] == metric], find_metric(metric).words
     budget = record["recipe"].get("note", "")
     caption = (
-        f"Accuracy of {method} on {dataset} in percent ({budget or 'budget not stated'}): mean over seeds "
-        f"with its interval ({100 * confidence:g} %, Student's t), the paper's number, the gap. Protocol "
-        "clean: test images that stand in neither train nor val. TTA: test-time augmentation."
+        f"{words[:1].upper()}{words[1:]} of {method} on {dataset} in percent "
+        f"({budget or 'budget not stated'}): mean over seeds with its interval ({100 * confidence:g} %, "
+        "Student's t), the paper's number, the gap. Protocol clean: test images that are not in train or "
+        "val. TTA: test-time augmentation."
     )
     html = as_html(table.assign(protocol=table["protocol"].replace("", "official")), _RESULTS, caption)
     ledger = folder / "ledger.csv"
     judged = in_words(read_ledger(ledger)) if ledger.is_file() else pd.DataFrame()
     html = "".join(_verdict(row) for _, row in judged.iterrows()) + html
-    if pair := _compared(rows):
-        html += _differences(folder / "intervals.csv", " - ".join(pair))
+    html += _differences(rows, metric, confidence)
+    html += say(_made_by(record)).markup
     how = pd.DataFrame(provenance(record), columns=["what", "value"])
     html += as_html(how, _HOW, f"How the record {folder.name} was made")
     verdicts = tuple(dict.fromkeys(judged["verdict"])) if len(judged) else ()
     return Record(folder.name, method, dataset, f"{method} on {dataset}", verdicts, html)
+
+
+def _made_by(record: dict[str, Any]) -> str:
+    """Say whether the code that trains has changed since: then numbers may differ from those of today."""
+    if CODE not in record:
+        return "Made by an earlier version of the code; which files have changed since was not recorded."
+    now, then = code_digests(TRAINING, record["method"]), record[CODE]
+    changed = sorted(name for name in {*now, *then} if now.get(name) != then.get(name))
+    if not changed:
+        return "Made by the present code."
+    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+    return f"Made by an earlier version of the code; changed since: {', '.join(changed[:3])}{more}."
 
 
 def _verdict(row: pd.Series) -> str:
@@ -137,13 +155,10 @@ def _verdict(row: pd.Series) -> str:
     return say(f"{verdict}: {row['statement']} {measured}{published}. {reason}.").markup
 
 
-def _differences(path: Path, arms: str) -> str:
-    """Lay out the differences of two arms in accuracy, with the interval that verdicts rest on."""
-    if not path.is_file():
-        return ""
-    table = pd.read_csv(path, keep_default_na=False, na_values=dict.fromkeys(("value", "low", "high"), ""))
-    same = (table["arm"] == arms) & (table["kind"] == _BOTH) & table["metric"].str.endswith("accuracy")
-    table = table[same & (table["metric"] != "mean_class_accuracy")]
+def _differences(rows: pd.DataFrame, metric: str, confidence: float) -> str:
+    """Lay out the difference of the first two arms that were compared, with the interval of verdicts."""
+    rows = rows[is_difference(rows) & (rows["metric"] == metric)]
+    table = rows[rows["arm"] == rows["arm"].iloc[0]] if len(rows) else rows
     if table.empty:
         return ""
     ends = zip(table["low"], table["high"], strict=True)
@@ -152,10 +167,9 @@ def _differences(path: Path, arms: str) -> str:
         augmented=["yes" if uses_tta(value) else "no" for value in table["tta"]],
         interval=[spell_range(low, high, "points") for low, high in ends],
     )
-    percent = f"{100 * float(table['confidence'].iloc[0]):g} %"
     caption = (
-        f"Difference of the arms in accuracy, percentage points, with its {percent} interval over seeds and "
-        "samples."
+        f"Difference of the arms in {find_metric(metric).words}, percentage points, with its "
+        f"{100 * confidence:g} % interval over seeds and samples."
     )
     return as_html(words, _DIFFERENCES, caption)
 
@@ -171,13 +185,6 @@ def read_record(path: Path) -> dict[str, Any]:
         if not isinstance(record, dict) or not isinstance(record.get(key), kind):
             raise UserError(f"{path}: '{key}' is missing or no {kind.__name__}")
     return record
-
-
-def _compared(rows: pd.DataFrame) -> tuple[str, str] | None:
-    """Find the two arms whose difference the evaluation wrote: a row of points whose arm is "a - b"."""
-    pairs = rows.loc[rows["unit"] == "points", "arm"]
-    names = [str(arm).split(" - ") for arm in pairs if str(arm).count(" - ") == 1]
-    return (names[0][0], names[0][1]) if names else None
 
 
 def provenance(record: dict[str, Any]) -> list[tuple[str, str]]:

@@ -4,7 +4,6 @@ Numbers stay numbers until they are written; every format prints the same text.
 """
 
 import html
-import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.errors import UserError, nearest
+from fer_repro.measures.metrics import find_metric
 
 Kind = Literal["text", "range", "note", "percent", "points", "count", "number"]
 _REFERENCES = ("majority_class", "chance", "base_rate")  # answers without a network
@@ -205,8 +205,10 @@ def _with_words(table: pd.DataFrame) -> pd.DataFrame:
 
 def metric_words(metric: str, unit: str) -> str:
     """Name a metric in words, with its unit where that is not percent."""
-    words = re.sub(r"tar_at_far_(\d)e_(\d)", r"TAR at FAR \1e-\2", str(metric)).replace("_", " ")
-    words = words.replace("auc", "AUC").replace("rank1", "rank 1").replace("top5", "top-5")
+    try:
+        words = find_metric(str(metric)).words
+    except UserError:  # of a table of the user's own
+        words = str(metric).replace("_", " ")
     return f"{words} ({unit})" if unit not in ("", "%") else words
 
 

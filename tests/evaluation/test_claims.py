@@ -4,8 +4,9 @@ import pytest
 import yaml
 
 from fer_repro.errors import UserError
-from fer_repro.evaluation.claims import METRICS, published_table, read_claims
+from fer_repro.evaluation.claims import published_table, read_claims
 from fer_repro.files import read_yaml
+from fer_repro.measures.metrics import METRICS
 from fer_repro.methods.method import load_method, method_names
 
 FOLDER = Path(__file__).parents[2] / "published"
@@ -174,7 +175,7 @@ MISTAKES = {
     ),
     "metric": (
         lambda s: s["claims"][0]["where"][0].update(metric="acuracy"),
-        r"claim 'rmn-masks': metric: unknown 'acuracy'; did you mean 'accuracy'\?",
+        r"claim 'rmn-masks': metric: unknown metric 'acuracy'; did you mean 'accuracy'\?",
     ),
     "stand-in": (
         lambda s: s["claims"][0]["stand_ins"][0].update(dataset="vemo"),
@@ -237,7 +238,7 @@ MISTAKES = {
     ),
     "metric of a stand-in": (
         lambda s: s["claims"][0]["stand_ins"][0].update(metric="acuracy"),
-        r"claim 'rmn-masks': metric: unknown 'acuracy'; did you mean 'accuracy'\?",
+        r"claim 'rmn-masks': metric: unknown metric 'acuracy'; did you mean 'accuracy'\?",
     ),
     "method of conditions": (
         lambda s: s["conditions"].update(rnm=s["conditions"]["rmn"]),

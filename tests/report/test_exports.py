@@ -36,7 +36,8 @@ def test_five_files_say_the_same(tmp_path):
 
 
 def test_results_have_their_gap_in_every_format(tmp_path, published):
-    rows = published.assign(tta="random", seed="", deviation=np.nan, runs=1, value=published["value"] - 2)
+    single = {"seed": "", "deviation": np.nan, "runs": 1, "low": np.nan, "high": np.nan}
+    rows = published.assign(tta="random", value=published["value"] - 2, **single)
     write_results(beside_published(rows, published), tmp_path / "table", "All.")
     assert json.loads((tmp_path / "table.json").read_text())[0]["gap"] == -2
     for kind in ("md", "html"):

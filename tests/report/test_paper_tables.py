@@ -26,7 +26,7 @@ def table():
     rows = pd.concat(
         [result_rows("fer2013", tta="random, 8 copies"), result_rows(), result_rows(metric="ece")]
     )
-    return paper_table(rows, published(), "rmn", 0.95)
+    return paper_table(rows, published(), "rmn")
 
 
 def test_published_and_measured_are_joined_where_the_data_are_the_same(table):
@@ -56,12 +56,12 @@ def test_the_layout_has_a_row_per_network_and_hides_what_was_not_measured(table)
     assert readme.frame["gap0"].tolist() == ["+7.58"]
     assert [column.heading for column in here.columns] == ["Network", "synthetic, accuracy", "seeds"]
     assert here.frame["value0"].tolist()[0] == "81.00 (78.52 to 83.48)"
-    nothing = paper_table(result_rows().head(0), published(), "rmn", 0.95)
+    nothing = paper_table(result_rows().head(0), published(), "rmn")
     assert [len(part.columns) for part in paper_parts(nothing, 0.95)] == [3, 3]
 
 
 def test_a_paper_without_rows_has_no_tables():
-    assert paper_parts(paper_table(result_rows().head(0), published(), "ran", 0.95), 0.95) == []
+    assert paper_parts(paper_table(result_rows().head(0), published(), "ran"), 0.95) == []
 
 
 def test_tables_are_written_and_shown(tmp_path, table):

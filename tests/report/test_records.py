@@ -9,6 +9,7 @@ from finished_project import make_record
 from fer_repro.errors import UserError
 from fer_repro.report.records import read_records, spell_machine, with_records
 from fer_repro.report.runs import read_rows
+from fer_repro.stage_code import TRAINING, code_digests
 
 
 @pytest.fixture
@@ -65,6 +66,37 @@ def test_seeds_of_a_record_are_never_averaged_with_those_of_another_table(tmp_pa
     assert set(both["seed"]) <= {"0"} | set(both.loc[~both["arm"].isin(ours["arm"]), "seed"])
     assert (both["value"] == 10).sum() == len(ours)
     assert len(with_records(ours.iloc[:0], tmp_path)) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (lambda now: {"code_sha256": now}, "Made by the present code."),
+        (
+            lambda now: {"code_sha256": {**now, "layers/resnet.py": "0", "gone.py": "1"}},
+            "Made by an earlier version of the code; changed since: gone.py, layers/resnet.py.",
+        ),
+        (lambda now: {}, "which files have changed since was not recorded"),
+    ],
+)
+def test_a_record_of_other_code_is_marked(tmp_path, published, code, said):
+    make_record(tmp_path, **code(code_digests(TRAINING, "rmn")))
+    [record] = read_records(tmp_path, published, 0.95)
+    assert said in record.html
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"), [("pair_accuracy", "Pair accuracy"), ("frame_auc", "Frame AUC")]
+)
+def test_a_record_shows_the_metric_of_its_task(tmp_path, published, metric, words):
+    make_record(tmp_path)
+    path = tmp_path / "one/rows.csv"
+    rows = read_rows(path)
+    accuracies = rows[rows["metric"] == "accuracy"]
+    pd.concat([rows, accuracies.assign(metric=metric)]).to_csv(path, index=False)
+    [record] = read_records(tmp_path, published, 0.95)
+    assert f"{words} of rmn on fer2013 in percent" in record.html
+    assert len(table(record, 0)) == 6
 
 
 def test_a_record_without_a_commit_says_so(tmp_path, published):
