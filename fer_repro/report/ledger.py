@@ -14,7 +14,7 @@ import pandas as pd
 from fer_repro.errors import UserError, nearest
 from fer_repro.report.display import Shown, say, show_table
 from fer_repro.report.exports import Part
-from fer_repro.report.tables import Column, spell, spell_gap, spell_range
+from fer_repro.report.tables import Column, metric_words, spell, spell_gap, spell_range
 
 VERDICTS = ("reproduced", "direction reproduced", "not reproduced", "inconclusive", "not attempted")
 NEEDED = (
@@ -31,6 +31,16 @@ TESTED = (
     Column("seeds", "Seeds", "count"),
     Column("lacking", "Lacking"),
     Column("condition", "On", "note"),
+)
+STORY = (
+    Column("statement", "Claim"),
+    Column("metric_words", "Metric"),
+    Column("now", "Measured", "range"),
+    Column("interval", "Interval", "range"),
+    Column("seeds", "Seeds", "count"),
+    Column("was", "Published"),
+    Column("verdict", "Verdict"),
+    Column("why", "Why", "note"),
 )
 OPEN = (
     Column("statement", "Claim"),
@@ -166,6 +176,28 @@ def show_ledger(ledger: pd.DataFrame) -> Shown:
         table = show_table(missing.frame, missing.caption, missing.columns).markup
         shown += f"<details><summary>{len(missing.frame)} not attempted</summary>{table}</details>\n"
     return Shown(shown)
+
+
+def show_verdicts(ledger: pd.DataFrame, method: str, dataset: str) -> Shown:
+    """Show the claims of one method that were tested on one data set, or say that none was.
+
+    Args:
+        ledger: from ``fer_repro.evaluation.ledger.judge``.
+        method: whose claims.
+        dataset: where they were tested.
+    """
+    words = in_words(ledger)
+    rows = words[words["tested"] & (ledger["method"] == method) & (ledger["dataset"] == dataset)]
+    if rows.empty:
+        return say(f"No claim of {method} can be tested on {dataset}.")
+    percent = f"{100 * float(rows['confidence'].iloc[0]):g} %"
+    caption = (
+        f"Claims tested on {dataset}, with the {percent} interval of each difference; the rules are in "
+        "docs/verdicts.md."
+    )
+    why = rows["reason"] + "; " + rows["condition"]
+    metrics = [metric_words(metric, "%") for metric in rows["metric"]]
+    return show_table(rows.assign(why=why, metric_words=metrics), caption, STORY)
 
 
 def as_text(ledger: pd.DataFrame, width: int = 100) -> str:

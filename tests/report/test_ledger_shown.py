@@ -12,6 +12,7 @@ from fer_repro.report.ledger import (
     ledger_parts,
     read_ledger,
     show_ledger,
+    show_verdicts,
 )
 from fer_repro.report.style import png_bytes
 
@@ -144,3 +145,19 @@ def test_the_figure_has_a_panel_per_unit(ledger):
     assert [line.get_xdata()[0] for line in diamonds] == [1.72]
     assert png_bytes(figure)
     assert png_bytes(claim_plot(ledger.head(1)))
+
+
+def test_a_story_shows_the_claims_of_its_data(ledger):
+    shown = show_verdicts(ledger, "rmn", "synthetic").markup
+    for text in (
+        "Masks &lt;help&gt;.",
+        ">accuracy<",
+        "+1.00 points",
+        "−2.73 to +4.73",
+        "1.72 points on FER2013",
+    ):
+        assert text in shown
+    assert "the sign is not certain; synthetic faces, width 1/8" in shown
+    assert "It reaches 74.14" not in shown
+    assert "95 % interval of each difference" in shown
+    assert "No claim of rmn can be tested on lfw." in show_verdicts(ledger, "rmn", "lfw").markup
