@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from fer_repro.config import EvaluationConfig, method_arms, run_folder
 from fer_repro.data.store import open_store
+from fer_repro.evaluation.answers import recall_table
 from fer_repro.evaluation.calibration import calibrate, calibration_rows, reliability
 from fer_repro.evaluation.ensembles import ensemble_runs, papers_ensembles
 from fer_repro.evaluation.forgery import is_manipulation
@@ -25,8 +27,7 @@ from fer_repro.evaluation.run_files import (
     read_runs,
 )
 from fer_repro.files import atomic_write
-from fer_repro.measures.classification import classification_metrics, confusion_matrix, recalls, softmax
-from fer_repro.measures.intervals import seed_interval
+from fer_repro.measures.classification import classification_metrics, confusion_matrix, softmax
 from fer_repro.measures.metrics import MAIN
 from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
@@ -48,7 +49,7 @@ class Evaluation:
         intervals: of every mean and difference (``intervals.csv``).
         metrics: arm -> metric -> mean over seeds (``metrics.json``); ``_tta`` marks test-time augmentation.
         curves: the histories under each other, with arm and seed (``curves.csv``).
-        confusions: arm -> (K, K) counts summed over seeds, row = true class.
+        confusions: arm -> (K, K) counts, mean over seeds, row = true class.
         recalls: arm, class, value, low, high: recall in [0, 1], its mean over seeds and interval.
         classes: K names in label order; none under verification.
         calibration: one row per run and ensemble, see ``calibrate``.
@@ -258,7 +259,9 @@ def _classification(runs: Sequence[Run], ensembles: Sequence[Sequence[str]], ter
     calibration = calibrate(everything)
     confident = calibration_rows(calibration, runs[0], terms.samples, terms.subject, *level)
     tables += [pd.DataFrame(confident, columns=list(COLUMNS)), differences]
-    single = by_arm(runs)
+    confusions = {
+        arm: np.mean([_confusion(run) for run in members], axis=0) for arm, members in by_arm(runs).items()
+    }
     return Evaluation(
         "manipulation" if manipulation else "expression",
         tuple(runs),
@@ -266,8 +269,8 @@ def _classification(runs: Sequence[Run], ensembles: Sequence[Sequence[str]], ter
         intervals,
         metrics,
         terms.curves,
-        {arm: sum(_confusion(run) for run in members) for arm, members in single.items()},
-        _recalls(runs, terms.confidence, terms.resamples),
+        confusions,
+        recall_table(confusions, runs[0].predictions.classes, terms.confidence),
         runs[0].predictions.classes,
         calibration,
         reliability(everything, calibration),
@@ -302,19 +305,6 @@ def _curves(
 def _confusion(run: Run) -> Any:  # noqa: ANN401 - counts (K, K)
     test = run.predictions.of_split(SPLIT)
     return confusion_matrix(test.targets, test.logits.argmax(1), len(test.classes))
-
-
-def _recalls(runs: Sequence[Run], confidence: float, resamples: int) -> pd.DataFrame:
-    classes = runs[0].predictions.classes
-    rows = []
-    for arm, members in by_arm(runs).items():
-        tests = [run.predictions.of_split(SPLIT) for run in members]
-        found = [recalls(test.targets, test.logits.argmax(1), len(classes)) for test in tests]
-        for name, values in zip(classes, zip(*found, strict=True), strict=True):
-            over = seed_interval(values, confidence, resamples, "logit")
-            bounds = {"low": over.low, "high": over.high}
-            rows.append({"arm": arm, "class": name, "value": over.value, **bounds})
-    return pd.DataFrame(rows)
 
 
 def _decisions(run: Run, classes: Sequence[str]) -> pd.DataFrame:

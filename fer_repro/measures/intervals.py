@@ -175,6 +175,21 @@ def t_interval(value: float, half: float, kind: str, scale: Scale = "linear") ->
     return Interval(value, float(low), float(high), kind + words)
 
 
+def wilson_interval(right: float, total: float, confidence: float) -> tuple[float, float]:
+    """Interval of a share (Wilson, JASA 22, 1927): it stays within [0, 1]; NaN where nothing was counted.
+
+    >>> [round(bound, 4) for bound in wilson_interval(8, 10, 0.95)]
+    [0.4902, 0.9433]
+    """
+    if not total:
+        return float("nan"), float("nan")
+    z, rate = float(stats.norm.ppf((1 + confidence) / 2)), right / total
+    scale = 1 + z * z / total
+    centre = (rate + z * z / (2 * total)) / scale
+    half = z * float(np.sqrt(rate * (1 - rate) / total + (z / (2 * total)) ** 2)) / scale
+    return centre - half, centre + half
+
+
 def paired_difference(
     first: NDArray,
     second: NDArray,

@@ -1,14 +1,13 @@
 """Reading what runs left behind: histories, explained tensors, predictions and result rows."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from fer_repro import files
 from fer_repro.config import run_folder
@@ -145,138 +144,6 @@ def choose_explained(
     chosen = np.sort(np.argsort(repeat, kind="stable")[:count])
     titles = [str(classes[label]) for label in rows["label"].iloc[chosen]]
     return Faces(chosen, np.asarray(images[rows["image"].iloc[chosen]]), titles)
-
-
-def recall_table(
-    counts: Mapping[str, np.ndarray], classes: Sequence[str], seeds: int, confidence: float
-) -> pd.DataFrame:
-    """Recall of each class, over seeds, with Wilson's interval for the number of test images of one seed.
-
-    Wilson, JASA 22 (1927). All seeds see the same test images, so the interval counts these once.
-
-    Args:
-        counts: arm -> (K, K) counts summed over seeds, row = true class.
-        classes: names in index order.
-        seeds: how many were summed.
-        confidence: such as 0.95.
-
-    Returns:
-        ``arm``, ``class``, ``value``, ``low``, ``high``, all in [0, 1].
-    """
-    rows = []
-    for arm, matrix in counts.items():
-        for name, right, total in zip(classes, np.diag(matrix) / seeds, matrix.sum(1) / seeds, strict=True):
-            low, high = wilson_interval(right, total, confidence)
-            value = right / total if total else np.nan
-            rows.append({"arm": arm, "class": name, "value": value, "low": low, "high": high})
-    return pd.DataFrame(rows, columns=["arm", "class", "value", "low", "high"])
-
-
-def accuracy_by_factor(
-    root: Path | str,
-    dataset: str,
-    method: str,
-    arms: Sequence[str],
-    seeds: Sequence[int],
-    samples: pd.DataFrame,
-    factor: str,
-    confidence: float,
-) -> pd.DataFrame:
-    """Accuracy for each value of a factor, over seeds, with Wilson's interval for the test images.
-
-    Args:
-        root: where the runs are.
-        dataset: its name.
-        method: its name.
-        arms: which arms.
-        seeds: which seeds.
-        samples: sample table; a factor it does not have gives an empty table.
-        factor: one of its columns, of words.
-        confidence: such as 0.95.
-
-    Returns:
-        ``arm``, ``class`` (value of the factor, number of images), ``value``, ``low``, ``high`` in [0, 1].
-    """
-    columns = ["arm", "class", "value", "low", "high"]
-    if factor not in samples:
-        return pd.DataFrame(columns=columns)
-    rows = []
-    for arm in arms:
-        tables = [read_predictions(run_folder(root, dataset, method, seed, arm)) for seed in seeds]
-        table = pd.concat([table[table["split"] == "test"] for table in tables])
-        logits = table.filter(regex="^logit_").to_numpy(dtype=float)
-        right = pd.Series(logits.argmax(axis=1) == table["target"].to_numpy(dtype=int))
-        values = samples[factor].astype(str).iloc[table["sample"]].reset_index(drop=True)
-        for value, images in values.value_counts().items():
-            total = int(images) / len(seeds)
-            share = float(right[values == value].mean())
-            low, high = wilson_interval(share * total, total, confidence)
-            rows.append([arm, f"{value} ({total:.0f})", share, low, high])
-    return pd.DataFrame(rows, columns=columns)
-
-
-def wilson_interval(right: float, total: float, confidence: float) -> tuple[float, float]:
-    """Interval of a share, after Wilson: it stays within [0, 1]; NaN where nothing was counted.
-
-    >>> [round(bound, 4) for bound in wilson_interval(8, 10, 0.95)]
-    [0.4902, 0.9433]
-    """
-    if not total:
-        return float("nan"), float("nan")
-    z, rate = float(norm.ppf((1 + confidence) / 2)), right / total
-    scale = 1 + z * z / total
-    centre = (rate + z * z / (2 * total)) / scale
-    half = z * float(np.sqrt(rate * (1 - rate) / total + (z / (2 * total)) ** 2)) / scale
-    return centre - half, centre + half
-
-
-def mean_counts(counts: Mapping[str, np.ndarray], seeds: int) -> dict[str, np.ndarray]:
-    """Divide counts that were summed over seeds by their number."""
-    return {arm: matrix / seeds for arm, matrix in counts.items()}
-
-
-def read_predictions(folder: Path | str) -> pd.DataFrame:
-    """Read a run's predictions.csv.
-
-    Raises:
-        UserError: the file is missing.
-    """
-    path = Path(folder) / "predictions.csv"
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; the train stage writes it")
-    return _read_csv(path)
-
-
-def worst_errors(predictions: pd.DataFrame, classes: Sequence[str], count: int) -> pd.DataFrame:
-    """Pick the most confident mistakes among the test rows.
-
-    Args:
-        predictions: columns ``sample``, ``split``, ``target`` and ``logit_<class>``.
-        classes: names in index order.
-        count: at most so many.
-
-    Returns:
-        ``sample``, ``target``, ``predicted`` (names) and ``probability``, most confident first.
-    """
-    rows = predictions[predictions["split"] == "test"]
-    logits = rows[[f"logit_{name}" for name in classes]].to_numpy(dtype=float)
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities = shifted / shifted.sum(axis=1, keepdims=True)
-    chosen, targets = probabilities.argmax(axis=1), rows["target"].to_numpy(dtype=int)
-    table = pd.DataFrame(
-        {
-            "sample": rows["sample"].to_numpy(),
-            "target": [classes[i] for i in targets],
-            "predicted": [classes[i] for i in chosen],
-            "probability": probabilities.max(axis=1),
-        }
-    )
-    wrong = table[chosen != targets]
-    return (
-        wrong.sort_values(["probability", "sample"], ascending=[False, True])
-        .head(count)
-        .reset_index(drop=True)
-    )
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
