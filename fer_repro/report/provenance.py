@@ -22,7 +22,7 @@ OUTPUTS = (
     Column("size", "Bytes", "count"),
     Column("md5", "MD5"),
 )
-_SHOWN = ("torch", "torchvision", "lightning", "torchmetrics", "numpy", "scipy", "pandas", "matplotlib",
+_SHOWN = ("torch", "torchvision", "lightning", "numpy", "scipy", "pandas", "matplotlib",
           "seaborn", "dvc", "papermill", "nbconvert")  # fmt: skip
 
 
