@@ -29,7 +29,7 @@ from fer_repro.measures.intervals import (
     seed_interval,
 )
 
-ACCURACIES = ("accuracy", "mean_class_accuracy")
+_METRICS = ("accuracy", "mean_class_accuracy")
 TESTED = (SPLIT, CHALLENGE)
 
 
@@ -167,7 +167,7 @@ def _cells(runs: Sequence[Run], samples: pd.DataFrame) -> list[_Cell]:
             cells += [
                 _Cell(Quantity(protocol, metric, tta), rows, augmented, groups)
                 for augmented, tta in kinds
-                for metric in ACCURACIES
+                for metric in _METRICS
             ]
     return cells
 

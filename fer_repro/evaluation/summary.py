@@ -28,14 +28,13 @@ from fer_repro.evaluation.run_files import (
 )
 from fer_repro.files import atomic_write
 from fer_repro.measures.classification import classification_metrics, confusion_matrix, softmax
-from fer_repro.measures.metrics import MAIN
+from fer_repro.measures.metrics import ACCURACIES, MAIN
 from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
 from fer_repro.runs.predictions import PAIR_SCORES
 from fer_repro.sections import read_section
 
 Task = Literal["expression", "verification", "manipulation"]
-_ACCURACIES = ("accuracy", "pair_accuracy")
 
 
 @dataclass(frozen=True)
@@ -209,7 +208,7 @@ def headline_numbers(evaluation: Evaluation) -> dict[str, float]:
     if table.empty:
         return {}
     method = load_method(str(table["method"].iloc[0]))
-    table = table[table["metric"].isin(_ACCURACIES) & table["tta"].eq("none")]
+    table = table[table["metric"].isin(ACCURACIES) & table["tta"].eq("none")]
     table = table[table["protocol"].eq(table["protocol"].iloc[0])] if len(table) else table
     first = {str(row["arm"]): row for row in table.iloc[::-1].to_dict("records")}
     difference = first.get(f"{method.headline} - {method.control}", {})

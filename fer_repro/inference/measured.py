@@ -17,7 +17,7 @@ from fer_repro.measures.classification import expected_calibration_error, recall
 from fer_repro.report.runs import read_rows
 from fer_repro.runs.predictions import Predictions, read_predictions
 
-METRICS = ("accuracy", "mean_class_accuracy", "macro_f1", "auc", "log_loss", "pair_accuracy", "eer")
+_METRICS = ("accuracy", "mean_class_accuracy", "macro_f1", "auc", "log_loss", "pair_accuracy", "eer")
 THIRDS = ("age", "femininity", "skin_tone")  # of people; numbers, shown by thirds
 FEWEST = 5  # samples of a group that is shown
 MOST_VALUES = 8
@@ -147,4 +147,4 @@ def _of_factor(name: str, values: pd.Series, hits: np.ndarray) -> list[dict[str,
 def chosen_metrics(metrics: Mapping[str, Mapping[str, float]], split: str = "test") -> dict[str, float]:
     """Keep the metrics a card shows, of one split."""
     part = metrics.get(split, {})
-    return {name: part[name] for name in METRICS if name in part}
+    return {name: part[name] for name in _METRICS if name in part}

@@ -79,7 +79,9 @@ METRICS = {
     "rank1": Metric("rank 1"),
     "top5_accuracy": Metric("top-5 accuracy"),
 }
-MAIN = ("accuracy", "pair_accuracy", "auc")
+ACCURACIES = ("accuracy", "pair_accuracy")
+"""Shares of single answers that are right: what tasks without a metric of their own are compared by."""
+MAIN = (*ACCURACIES, "auc")
 """What one line about a run says: those that it has."""
 OWN = ("frame_auc", "pair_accuracy", "accuracy")
 """The metric of a task: the first that its rows have."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fer_repro.measures.metrics import ACCURACIES
 from fer_repro.report.display import Shown
 from fer_repro.report.exports import Part, write_formats
 from fer_repro.report.tables import (
@@ -31,7 +32,6 @@ COLUMNS = (
 _PLACE = ["dataset", "protocol", "split", "metric", "unit"]
 _USUAL = ("", "official", "ten_fold", "authors_split", "templates", "distractors_1e6")
 Cells = Mapping[Hashable, Any]  # of one row, by the names of columns
-_ALWAYS = ("accuracy", "pair_accuracy")
 
 
 def paper_table(measured: pd.DataFrame, published: pd.DataFrame, method: str) -> pd.DataFrame:
@@ -110,7 +110,7 @@ def paper_parts(table: pd.DataFrame, confidence: float) -> list[Part]:
     """
     printed = table[table["table"] != ""]
     parts = [_printed(str(name), rows) for name, rows in printed.groupby("table", sort=False)]
-    here = table[(table["table"] == "") & table["metric"].isin([*printed["metric"], *_ALWAYS])]
+    here = table[(table["table"] == "") & table["metric"].isin([*printed["metric"], *ACCURACIES])]
     return parts + ([_measured(here, confidence)] if len(here) else [])
 
 

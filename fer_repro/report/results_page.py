@@ -12,6 +12,7 @@ import pandas as pd
 
 from fer_repro.errors import UserError, print_error
 from fer_repro.files import atomic_write
+from fer_repro.measures.metrics import OWN
 from fer_repro.report.ledger import (
     OPEN,
     TESTED,
@@ -45,7 +46,7 @@ _PLACES = tuple(column for column in TESTED if column.name not in ("statement", 
 _PLACES = (Column("condition", "On", "note"), *_PLACES)
 _MISSING = tuple(column for column in OPEN if column.name != "statement")
 _SPELLED = {"adacos": "AdaCos", "p2sgrad": "P2SGrad", "efficientnet": "EfficientNet"}
-_SHOWN = ("accuracy", "pair_accuracy", "frame_auc", "video_auc")
+_SHOWN = (*OWN, "video_auc")
 
 
 def results_page(root: Path) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.errors import UserError, nearest
-from fer_repro.measures.metrics import find_metric
+from fer_repro.measures.metrics import ACCURACIES, find_metric
 
 Kind = Literal["text", "range", "note", "percent", "points", "count", "number"]
 _REFERENCES = ("majority_class", "chance", "base_rate")  # answers without a network
@@ -267,7 +267,7 @@ def uses_tta(value: object) -> bool:
 
 def accuracy_labels(table: pd.DataFrame) -> pd.DataFrame:
     """Choose the accuracies of single networks by the usual protocols, named as ``gap_plot`` prints them."""
-    rows = table[table["metric"].isin(["accuracy", "pair_accuracy"]) & ~table["arm"].isin(_REFERENCES)]
+    rows = table[table["metric"].isin(ACCURACIES) & ~table["arm"].isin(_REFERENCES)]
     single = ~rows["arm"].str.contains("+", regex=False)
     rows = rows[single & rows["protocol"].isin(["", "official", "ten_fold"])]
     labels = [
