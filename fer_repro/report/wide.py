@@ -2,13 +2,10 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from fer_repro.report.display import Shown, show_table
-from fer_repro.report.tables import in_percent, print_value
-
-_LOSS = "log_loss"
+from fer_repro.report.tables import in_percent, metric_words, print_value, spell, spell_range
 
 
 def metric_grid(table: pd.DataFrame, metrics: Sequence[str] = ()) -> pd.DataFrame:
@@ -59,14 +56,12 @@ def published_grid(published: pd.DataFrame, method: str, table: str) -> pd.DataF
 
 
 def _words(metric: object) -> str:
-    return str(metric).replace("_", " ")
+    return metric_words(str(metric), "%")
 
 
 def _cell(row: pd.Series) -> str:
-    places = 4 if _LOSS in str(row["metric"]) else 2
-    text = f"{row['value']:.{places}f}"
-    if np.isfinite(row["low"]) and np.isfinite(row["high"]):
-        text += f" ({row['low']:.{places}f} to {row['high']:.{places}f})"
-    if np.isfinite(row["published"]):
-        text += f", published {row['published']:.{places}f}"
-    return text.replace("-", "\N{MINUS SIGN}")
+    interval = spell_range(row["low"], row["high"], row["unit"])
+    text = spell(row["value"], row["unit"]) + (f" ({interval})" if interval else "")
+    return text + (
+        f", published {spell(row['published'], row['unit'])}" if pd.notna(row["published"]) else ""
+    )
