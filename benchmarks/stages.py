@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from benchmarks.tables import ROOT, Settings, Table
-from fer_repro.params import pipeline_runs, read_params
+from fer_repro.params import read_params
 
 KINDS = {"data": "prepare", "train": "train", "": "evaluate and tell", "comparison": "compare"}
 
@@ -13,7 +13,7 @@ KINDS = {"data": "prepare", "train": "train", "": "evaluate and tell", "comparis
 def measure(settings: Settings) -> Table:
     """Add up the stages' durations; training also from the timings of every arm."""
     rows = _stage_rows(ROOT / "timings" / "stages")
-    for dataset, method in pipeline_runs(read_params(ROOT / "params.yaml")):
+    for dataset, method in read_params(ROOT / "params.yaml").pipeline.runs:
         rows += _training_rows(dataset, method)
     return Table(
         "Cost of the default reproduction",

@@ -3,7 +3,7 @@
 import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from fer_repro.inference.commands import register as register_inference
 
 if TYPE_CHECKING:
     from fer_repro.data.store import Store
+    from fer_repro.params import Params as ReadParams
 
 RUNS, DATA = "Train and reproduce", "Data and environment"  # headings of the help
 app = typer.Typer(
@@ -334,23 +335,20 @@ def options(
 
 
 def _pipeline_sets(params: Path) -> dict[str, str]:
-    from fer_repro.params import pipeline_datasets
-
-    return pipeline_datasets(_params(params))
+    return _params(params).pipeline.datasets
 
 
 def _finder(name: str, params: Path) -> str:
     """Name what params.yaml wants to find the faces of videos; "" for the default and for other sets."""
     from fer_repro.data.adding import FaceFindingAdapter, load_adapter
     from fer_repro.data.yunet import CASCADE
-    from fer_repro.params import FINDER
 
     if not isinstance(load_adapter(name), FaceFindingAdapter) or not params.exists():
         return ""
-    return str(_params(params).get(FINDER, "")).removeprefix(CASCADE)
+    return _params(params).detector.removeprefix(CASCADE)
 
 
-def _params(params: Path) -> dict[str, Any]:
+def _params(params: Path) -> "ReadParams":
     from fer_repro.params import read_params
 
     return read_params(params)
@@ -359,7 +357,7 @@ def _params(params: Path) -> dict[str, Any]:
 def _next_step(added: "Store", params: Path, enable: bool) -> str:
     """Say what makes the pipeline train on a set that was added, or do it."""
     from fer_repro.data.fitting import fitting_tasks, untrainable
-    from fer_repro.params import enable_dataset, pipeline_runs
+    from fer_repro.params import enable_dataset
 
     name, manifest = added.manifest.name, (added.folder / "manifest.json").as_posix()
     tasks = fitting_tasks(added)
@@ -369,12 +367,12 @@ def _next_step(added: "Store", params: Path, enable: bool) -> str:
         return f"Next: fer-repro train METHOD {name}, in a folder with params.yaml"
     if enable and enable_dataset(params, name, tasks, manifest):
         return f"{params}: added to {' and '.join(f'pipeline.{task}' for task in tasks)}\nNext: dvc repro"
-    runs = pipeline_runs(_params(params))
+    runs = _params(params).pipeline.runs
     if all((name, task) in {(dataset, its) for (dataset, _), its in runs.items()} for task in tasks):
         return "Next: dvc repro"
-    lists = "".join(f"\n  under pipeline.{task}.datasets:\n    - {name}" for task in tasks)
+    lists = "".join(f"\n  to pipeline.{task}.datasets: {name}" for task in tasks)
     return (
-        f"Next: in {params} add\n  under pipeline.datasets:\n    {name}: {manifest}{lists}\n"
+        f"Next: in {params} add\n  to pipeline.datasets: {{{name}: {manifest}}}{lists}\n"
         "(with --enable this command does it), then run: dvc repro"
     )
 

@@ -6,7 +6,7 @@ every number exists once, in params.yaml, where DVC sees it change.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,17 +14,12 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from fer_repro.errors import UserError, nearest
-from fer_repro.params import data_limits, read_params
-from fer_repro.recipes import choose, inherit, own_recipe
-from fer_repro.sections import STRICT, read_section
+from fer_repro.params import DataConfig, EvaluationConfig, Params, RuntimeConfig, read_params
+from fer_repro.recipes import PAPER, choose, own_recipe, resolve, say_departures
+from fer_repro.sections import STRICT, Count, Fraction, NonNegative, Positive, PositiveInt, read_section
 
 DATA_DIGESTS = "data_sha256"
 """The key of ``config.json`` that holds the digests of the data a run was trained on."""
-PositiveInt = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 Scale = Annotated[float, Field(gt=0, le=1)]
 Quality = Annotated[int, Field(ge=1, le=100)]
 
@@ -162,7 +157,7 @@ class TripletConfig:
 class RecipeConfig:
     """Everything one training run depends on besides its data and seed."""
 
-    note: str  # said in every table where a result of this recipe stands
+    note: str  # said in every table with a result of this recipe: ``recipes.say_departures``
     model: dict[str, bool | int | float | str]  # the method's own options, checked by the method
     image_size: PositiveInt  # pixels; images are enlarged to this side
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "auto"]  # auto: bf16 where the machine has it
@@ -182,39 +177,6 @@ class RecipeConfig:
     distortions: DistortionConfig | None  # after the augmentation, in training only
     triplets: TripletConfig | None
     tta_copies: Count  # 0: no test-time augmentation
-
-
-@dataclass(frozen=True, config=STRICT)
-class DataConfig:
-    """What a data set is limited to, and by what it is tested."""
-
-    max_train: Count  # samples or clips; 0 keeps all of a split
-    max_val: Count
-    max_test: Count
-    folds: Count  # trained and tested in turn by the column ``fold``; 0: the set's own split
-    select_on: Literal["val", "test"]  # test: as some papers do, with val among the training samples
-
-
-@dataclass(frozen=True, config=STRICT)
-class EvaluationConfig:
-    """Intervals and batch sizes of the evaluation."""
-
-    batch_size: PositiveInt
-    confidence: Annotated[float, Field(gt=0.5, lt=1)]
-    bootstrap: PositiveInt
-    explained: PositiveInt
-
-
-@dataclass(frozen=True, config=STRICT)
-class RuntimeConfig:
-    """Where and how a run computes; numbers depend on the thread count, so it is fixed here."""
-
-    device: Literal["cpu", "cuda", "auto"]
-    threads: PositiveInt
-    checkpoint_seconds: NonNegative
-    compile: bool
-    channels_last: bool
-    deterministic: bool  # false lets accelerators choose faster algorithms; CPUs stay the same
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -261,20 +223,17 @@ def method_arms(params_file: Path, method: str, full: bool = False) -> tuple[str
         full: also those of ``more_arms``, which only the full reproduction trains.
 
     Raises:
-        UserError: the method is unknown or lists no arms.
+        UserError: the method is unknown.
     """
-    section = choose(read_params(params_file)["methods"], method, f"{params_file}: methods")
-    found: list[str] = []
-    for key in ("arms", "more_arms") if full else ("arms",):
-        arms = section.get(key) if isinstance(section, dict) else None
-        if not isinstance(arms, list) or not all(isinstance(arm, str) for arm in arms):
-            raise UserError(
-                f"{params_file}: methods.{method}.{key} is {arms!r}: expected a list of arm names"
-            )
-        found += arms
-    if not found:
-        raise UserError(f"{params_file}: methods.{method}.arms is empty: expected at least one arm")
-    return tuple(found)
+    section = choose(read_params(params_file).methods, method, f"{params_file}: methods")
+    return (*section.arms, *(section.more_arms if full else ()))
+
+
+def paper_recipe(params_file: Path | str, method: str) -> dict[str, Any] | None:
+    """Resolve the recipe ``paper`` of a method; None where the paper's numbers are not known."""
+    params = read_params(Path(params_file))
+    recipes = choose(params.methods, method, f"{params_file}: methods").recipes
+    return _recipe(params, method, PAPER, str(params_file)) if PAPER in recipes else None
 
 
 def load_config(
@@ -305,35 +264,43 @@ def load_config(
     """
     path = Path(params_file)
     params = read_params(path)
-    section = choose(params["methods"], method, f"{path}: methods")
-    for key in section:
-        if key not in _METHOD_KEYS:
-            raise UserError(
-                f"{path}: methods.{method}: unknown key '{key}'; {nearest(str(key), ('arms', 'recipes'))}"
-            )
-    where = f"{path}: methods.{method}.recipes"
-    recipes = section.get("recipes", {})
+    recipes = choose(params.methods, method, f"{path}: methods").recipes
     name = recipe or own_recipe(recipes, dataset)
-    values = {
+    values: dict[str, Any] = {
         "method": method,
         "arm": arm,
         "dataset": dataset,
         "seed": seed,
         "recipe_name": name,
         "smoke": smoke,
-        "data": data_limits(params, dataset, str(path)),
-        "recipe": inherit(recipes, name, where),
-        "evaluation": params["evaluation"],
-        "runtime": params["runtime"],
+        "data": asdict(params.limits(dataset, str(path))),
+        "recipe": _recipe(params, method, name, str(path)),
+        "evaluation": asdict(params.evaluation),
+        "runtime": asdict(params.runtime),
     }
-    values = json.loads(json.dumps(values))  # a private copy
-    _check_sections(values, path, name)
     for key, value in {**(_small(values["recipe"]) if smoke else {}), **(overrides or {})}.items():
         _override(values, str(key), value)
-    return read_section(RunConfig, values, f"{path} (with overrides)" if overrides else str(path))
+    where = f"{path} (with overrides)" if overrides else str(path)
+    config = read_section(RunConfig, values, where)
+    if config.recipe.note:
+        raise UserError("overrides: recipe.note is not set by hand: it says in what a run departs")
+    note = say_departures(values, paper_recipe(path, method))
+    return replace(config, recipe=replace(config.recipe, note=note))
 
 
-_METHOD_KEYS = ("arms", "more_arms", "recipes")
+def _recipe(params: Params, method: str, name: str, path: str) -> dict[str, Any]:
+    """Resolve a recipe and check it, so that a mistake is named where it stands; its note is empty."""
+    for key in params.recipe_defaults:
+        if key not in _RECIPE_KEYS:
+            raise UserError(f"{path}: recipe_defaults: unknown key '{key}'; {nearest(key, _RECIPE_KEYS)}")
+    where = f"{path}: methods.{method}.recipes"
+    found = resolve(params.methods[method].recipes, name, params.recipe_defaults, where)
+    found = json.loads(json.dumps(found | {"note": ""}))  # a private copy
+    read_section(RecipeConfig, found, f"{where}.{name}")
+    return dict(found)
+
+
+_RECIPE_KEYS = RecipeConfig.__dataclass_fields__.keys() - {"note"}
 # smoke: true keeps the road and shrinks the load
 _SMOKE: dict[str, Any] = {
     "data.max_train": 24,
@@ -362,14 +329,6 @@ def _small(recipe: dict[str, Any]) -> dict[str, Any]:
         return {**_SMOKE, **copies}
     triplets = {"epochs": 1, "per_epoch": 8, "batch_size": 4}
     return {**_SMOKE, **copies, **{f"recipe.triplets.{key}": value for key, value in triplets.items()}}
-
-
-def _check_sections(values: dict[str, Any], path: Path, recipe: str) -> None:
-    where = f"methods.{values['method']}.recipes.{recipe}"
-    read_section(DataConfig, values["data"], f"{path}: data.{values['dataset']}")
-    read_section(RecipeConfig, values["recipe"], f"{path}: {where}")
-    read_section(EvaluationConfig, values["evaluation"], f"{path}: evaluation")
-    read_section(RuntimeConfig, values["runtime"], f"{path}: runtime")
 
 
 def _override(values: dict[str, Any], key: str, value: object) -> None:

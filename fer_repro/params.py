@@ -1,163 +1,207 @@
-"""params.yaml as it stands: its top level, and what the pipeline is to train."""
+"""params.yaml, read and checked once: its typed top level, and what the pipeline is to train."""
 
 import re
 from collections.abc import Iterable
+from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from fer_repro.errors import UserError, nearest
 from fer_repro.files import atomic_write, read_yaml
+from fer_repro.sections import STRICT, Count, NonNegative, PositiveInt, read_section
 
-TOP_LEVEL = ("data", "evaluation", "full", "methods", "pipeline", "runtime", "seeds")
-FINDER = "detector"
-"""The optional key of params.yaml that names what finds the faces of videos that are added."""
 TASKS = ("faces", "clips", "pairs", "forgeries")
 """What the pipeline trains for: each task with data sets and methods of its own."""
 DEFAULT = "default"
 """The entry of ``data`` that holds what the entry of a data set does not say."""
-_AXES = ("datasets", "methods")
+_ADAPTERS = Path(__file__).parent / "data/datasets"
 
 
-def read_params(params_file: Path) -> dict[str, Any]:
-    """Read params.yaml and check its top level.
+@dataclass(frozen=True, config=STRICT)
+class DataConfig:
+    """What a data set is limited to, and by what it is tested."""
+
+    max_train: Count  # samples or clips; 0 keeps all of a split
+    max_val: Count
+    max_test: Count
+    folds: Count  # trained and tested in turn by the column ``fold``; 0: the set's own split
+    select_on: Literal["val", "test"]  # test: as some papers do, with val among the training samples
+
+
+@dataclass(frozen=True, config=STRICT)
+class EvaluationConfig:
+    """Intervals and batch sizes of the evaluation."""
+
+    batch_size: PositiveInt
+    confidence: Annotated[float, Field(gt=0.5, lt=1)]
+    bootstrap: PositiveInt
+    explained: PositiveInt
+
+
+@dataclass(frozen=True, config=STRICT)
+class RuntimeConfig:
+    """Where and how a run computes; numbers depend on the thread count, so it is fixed here."""
+
+    device: Literal["cpu", "cuda", "auto"]
+    threads: PositiveInt
+    checkpoint_seconds: NonNegative
+    compile: bool
+    channels_last: bool
+    deterministic: bool  # false lets accelerators choose faster algorithms; CPUs stay the same
+
+
+@dataclass(frozen=True, config=STRICT)
+class MethodConfig:
+    """A method's arms, and its recipes as written: ``recipes.resolve`` completes them."""
+
+    arms: Annotated[list[str], Field(min_length=1)]
+    recipes: dict[str, dict[str, Any]]
+    more_arms: list[str] = field(default_factory=list)  # only the full reproduction trains them
+
+
+@dataclass(frozen=True, config=STRICT)
+class TaskConfig:
+    """Each of these methods is trained on each of these data sets."""
+
+    datasets: list[str]
+    methods: list[str]
+
+
+@dataclass(frozen=True, config=STRICT)
+class PipelineConfig:
+    """The data sets with their manifests, and what each task trains."""
+
+    datasets: dict[str, str]
+    faces: TaskConfig
+    clips: TaskConfig
+    pairs: TaskConfig
+    forgeries: TaskConfig
+
+    @property
+    def tasks(self) -> dict[str, TaskConfig]:
+        """Each of ``TASKS`` by name."""
+        return {task: getattr(self, task) for task in TASKS}
+
+    @property
+    def methods(self) -> list[str]:
+        """Every method once, task after task."""
+        return list(dict.fromkeys(name for task in self.tasks.values() for name in task.methods))
+
+    @property
+    def runs(self) -> dict[tuple[str, str], str]:
+        """Every data set with each method that is trained on it, and the task, as dvc.yaml has them."""
+        return {
+            (dataset, method): name
+            for name, task in self.tasks.items()
+            for dataset in task.datasets
+            for method in task.methods
+        }
+
+
+@dataclass(frozen=True, config=STRICT)
+class Params:
+    """The whole of params.yaml; ``data`` is complete, recipes are as written."""
+
+    pipeline: PipelineConfig
+    full: PipelineConfig  # what the full reproduction trains besides
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)]
+    data: dict[str, DataConfig]
+    recipe_defaults: dict[str, Any]  # what a recipe does not say, nor the one that it is like
+    methods: dict[str, MethodConfig]
+    evaluation: EvaluationConfig
+    runtime: RuntimeConfig
+    detector: str = "cascade"  # finds the faces of videos that are added
+
+    def limits(self, dataset: str, where: str) -> DataConfig:
+        """Look up what ``data`` says of a data set: in its own entry, its adapter's, or the default.
+
+        Raises:
+            UserError: the set has no entry, no adapter and no place in the pipeline.
+        """
+        known = self.data.keys() - {DEFAULT}
+        base = dataset.partition("-")[0]
+        found = next((name for name in (dataset, base) if name in known), DEFAULT)
+        known |= {path.stem for path in _ADAPTERS.glob("[a-z]*.py")}
+        known |= self.pipeline.datasets.keys() | self.full.datasets.keys()
+        if dataset not in known and base not in known:
+            raise UserError(f"{where}: data has no '{dataset}'; {nearest(dataset, known)}")
+        return self.data[found]
+
+
+def read_params(params_file: Path) -> Params:
+    """Read params.yaml and check all but the recipes, which are checked where they are resolved.
 
     Raises:
-        UserError: an unknown or missing top-level key, or one of the wrong kind.
+        UserError: the first mistake, with its key and the nearest valid one.
     """
-    params = read_yaml(params_file)
-    _check_keys({key: value for key, value in params.items() if key != FINDER}, TOP_LEVEL, f"{params_file}")
-    if not isinstance(params.get(FINDER, ""), str):
-        raise UserError(f"{params_file}: {FINDER} is {params[FINDER]!r}: expected cascade or yunet:FILE")
-    if not isinstance(params["seeds"], list) or not params["seeds"]:
-        raise UserError(
-            f"{params_file}: seeds is {params['seeds']!r}: expected a list with at least one entry"
-        )
-    for seed in params["seeds"]:
-        if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
-            raise UserError(f"{params_file}: seeds holds {seed!r}: expected whole numbers from 0")
-        if params["seeds"].count(seed) > 1:  # the interval would count its runs twice
-            raise UserError(f"{params_file}: seeds holds {seed} twice: expected different seeds")
-    for key in ("data", "full", "methods", "pipeline"):
-        if not isinstance(params[key], dict) or not params[key]:
-            raise UserError(
-                f"{params_file}: {key} is {params[key]!r}: expected a mapping with at least one entry"
-            )
-    pipelines = {f"{key}.datasets": params[key].get("datasets") for key in ("full", "pipeline")}
-    for key, section in {"data": params["data"], "methods": params["methods"], **pipelines}.items():
-        for name in section if isinstance(section, dict) else ():
+    return _checked(read_yaml(params_file), str(params_file))
+
+
+def _checked(raw: dict[str, Any], where: str) -> Params:
+    for key in ("data", "methods", "pipeline", "full"):
+        section = raw.get(key)
+        if section is not None and (not isinstance(section, dict) or not section):
+            raise UserError(f"{where}: {key} is {section!r}: expected a mapping with at least one entry")
+        datasets = section.get("datasets") if isinstance(section, dict) else {}
+        for name in (section if key in ("data", "methods") else datasets) or ():
             if not isinstance(name, str) or not re.fullmatch(r"\w[\w-]*", name, re.ASCII):
                 raise UserError(
-                    f"{params_file}: {key}: {name!r} becomes a folder: expected letters, digits, _ and -"
+                    f"{where}: {key}: {name!r} becomes a folder: expected letters, digits, _ and -"
                 )
-    for name, section in params["methods"].items():
-        _check_method(section, f"{params_file}: methods.{name}")
-    for key in ("full", "pipeline"):
-        _check_pipeline(params[key], f"{params_file}: {key}", params["methods"])
+    filled = dict(raw)
+    if raw.get("full"):  # needs no task, where dvc.yaml asks for each one of pipeline
+        filled["full"] = {**{task: {"datasets": [], "methods": []} for task in TASKS}, **raw["full"]}
+    if isinstance(default := (raw.get("data") or {}).get(DEFAULT), dict):
+        filled["data"] = {
+            name: {**default, **own} if isinstance(own, dict) else own for name, own in raw["data"].items()
+        }
+    params = read_section(Params, filled, where)
+    if DEFAULT not in params.data:
+        raise UserError(f"{where}: data.{DEFAULT} is missing: expected limits such as max_train")
+    _check_repeats(params, where)
+    for key in ("pipeline", "full"):
+        _check_pipeline(getattr(params, key), f"{where}: {key}", params.methods)
     return params
 
 
-def _check_keys(section: dict[str, Any], keys: Iterable[str], where: str) -> None:
-    for key in section:
-        if key not in keys:
-            raise UserError(f"{where}: unknown key '{key}'; {nearest(str(key), keys)}")
-    for key in keys:
-        if key not in section:
-            raise UserError(f"{where}: key '{key}' is missing")
+def _check_repeats(params: Params, where: str) -> None:
+    for seed in params.seeds:
+        if params.seeds.count(seed) > 1:  # the interval would count its runs twice
+            raise UserError(f"{where}: seeds holds {seed} twice: expected different seeds")
+    for name, method in params.methods.items():
+        arms = [*method.arms, *method.more_arms]
+        for arm in arms:
+            if arms.count(arm) > 1:
+                raise UserError(
+                    f"{where}: methods.{name}: arm '{arm}' is named twice: expected different arms"
+                )
 
 
-def _check_method(section: object, where: str) -> None:
-    if not isinstance(section, dict):
-        raise UserError(f"{where} is {section!r}: expected arms and recipes")
-    arms = [arm for key in ("arms", "more_arms") for arm in _listed(section.get(key))]
-    for arm in arms:
-        if arms.count(arm) > 1:
-            raise UserError(f"{where}: arm '{arm}' is named twice: expected different arms")
-
-
-def _listed(section: object) -> list[Any]:
-    return section if isinstance(section, list) else []
-
-
-def _check_pipeline(section: dict[str, Any], where: str, methods: dict[str, Any]) -> None:
-    _check_keys(section, ("datasets", *TASKS), where)
-    if not isinstance(section["datasets"], dict):
-        raise UserError(f"{where}.datasets is {section['datasets']!r}: expected names with manifests")
-    for name, manifest in section["datasets"].items():
-        if not isinstance(name, str) or not isinstance(manifest, str):
-            raise UserError(f"{where}.datasets: {name!r} is {manifest!r}: expected a name with its manifest")
-    tasks = {task: section[task] for task in TASKS}
-    for task, chosen in tasks.items():
-        if not isinstance(chosen, dict):
-            raise UserError(f"{where}.{task} is {chosen!r}: expected datasets and methods")
-        _check_keys(chosen, _AXES, f"{where}.{task}")
-        for axis, known in zip(_AXES, (section["datasets"], methods), strict=True):
-            _check_axis(chosen[axis], f"{where}.{task}.{axis}", axis, known)
-    pairs = [(d, m) for chosen in tasks.values() for d in chosen["datasets"] for m in chosen["methods"]]
+def _check_pipeline(section: PipelineConfig, where: str, methods: Iterable[str]) -> None:
+    for name, task in section.tasks.items():
+        _check_names(task.datasets, f"{where}.{name}.datasets", f"{where}.datasets", section.datasets)
+        _check_names(task.methods, f"{where}.{name}.methods", "methods", methods)
+    pairs = [(d, m) for task in section.tasks.values() for d in task.datasets for m in task.methods]
     for dataset, method in pairs:
         if pairs.count((dataset, method)) > 1:  # both would write one folder
             raise UserError(f"{where}: two tasks train '{method}' on '{dataset}': expected one")
-    for name in section["datasets"]:
-        if not any(name in chosen["datasets"] for chosen in tasks.values()):
-            raise UserError(f"{where}.datasets names '{name}', but no task: expected it in {_choices(where)}")
+    used = {name for task in section.tasks.values() for name in task.datasets}
+    for name in section.datasets:
+        if name not in used:
+            choices = ", ".join(f"{where.rpartition(' ')[2]}.{task}.datasets" for task in TASKS)
+            raise UserError(f"{where}.datasets names '{name}', but no task: expected it in {choices}")
 
 
-def _check_axis(names: object, where: str, axis: str, known: dict[str, Any]) -> None:
-    if not isinstance(names, list):
-        raise UserError(f"{where} is {names!r}: expected a list of names")
+def _check_names(names: list[str], where: str, place: str, known: Iterable[str]) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"{where} names {name!r} twice: expected different {axis}")
-        if not isinstance(name, str) or name not in known:
-            place = (
-                "methods" if axis == "methods" else f"{where.rpartition('.')[0].rpartition('.')[0]}.datasets"
-            )
-            raise UserError(f"{where} names '{name}', which {place} lacks; {nearest(str(name), known)}")
-
-
-def _choices(where: str) -> str:
-    key = where.rpartition(" ")[2]
-    return ", ".join(f"{key}.{task}.datasets" for task in TASKS)
-
-
-def pipeline_datasets(params: dict[str, Any], key: str = "pipeline") -> dict[str, str]:
-    """Every data set of the pipeline, or of ``full``, and its manifest."""
-    return dict(params[key]["datasets"])
-
-
-def pipeline_methods(params: dict[str, Any]) -> list[str]:
-    """Every method of the pipeline once, task after task."""
-    return list(dict.fromkeys(name for task in TASKS for name in params["pipeline"][task]["methods"]))
-
-
-def pipeline_runs(params: dict[str, Any], key: str = "pipeline") -> dict[tuple[str, str], str]:
-    """Every data set with each method that the pipeline trains on it, and the task, as dvc.yaml has them.
-
-    Args:
-        params: from ``read_params``.
-        key: ``full`` gives what only the full reproduction trains.
-    """
-    return {
-        (dataset, method): task
-        for task in TASKS
-        for dataset in params[key][task]["datasets"]
-        for method in params[key][task]["methods"]
-    }
-
-
-def data_limits(params: dict[str, Any], dataset: str, where: str) -> dict[str, Any]:
-    """What ``data`` says of a data set: in its own entry or its adapter's, else in the default.
-
-    Raises:
-        UserError: ``data`` knows neither the data set nor its adapter.
-    """
-    known = params["data"]
-    name = dataset if dataset in known else dataset.partition("-")[0]
-    if name not in known or name == DEFAULT:
-        raise UserError(f"{where}: data has no '{dataset}'; {nearest(dataset, known.keys() - {DEFAULT})}")
-    default = known.get(DEFAULT, {})
-    if not isinstance(default, dict) or not isinstance(known[name], dict):
-        raise UserError(f"{where}: data.{name} is {known[name]!r}: expected limits such as max_train")
-    return {**default, **known[name]}
+            kind = where.rpartition(".")[2]
+            raise UserError(f"{where} names {name!r} twice: expected different {kind}")
+        if name not in known:
+            raise UserError(f"{where} names '{name}', which {place} lacks; {nearest(name, known)}")
 
 
 def enable_dataset(params_file: Path, dataset: str, tasks: Iterable[str], manifest: str) -> bool:
@@ -175,36 +219,43 @@ def enable_dataset(params_file: Path, dataset: str, tasks: Iterable[str], manife
     Raises:
         UserError: the file is not in order before or after, or no YAML writer is installed.
     """
-    read_params(params_file)
     try:
         from ruamel.yaml import YAML
     except ImportError:
         raise UserError("--enable needs ruamel.yaml: pip install 'fer-repro[pipeline]'") from None
+    plain = read_yaml(params_file)
+    _checked(plain, str(params_file))
+    if not _put(plain, dataset, tasks, manifest):
+        return False
+    _checked(plain, str(params_file))
     yaml = YAML()
     yaml.default_flow_style = False
-    found = yaml.load(params_file.read_text(encoding="utf-8"))
-    section, changed = found["pipeline"], False
-    if section["datasets"].get(dataset) != manifest:
-        section["datasets"][dataset], changed = manifest, True
+    written = yaml.load(params_file.read_text(encoding="utf-8"))
+    _put(written, dataset, tasks, manifest)
+    with atomic_write(params_file) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        yaml.dump(written, stream)
+    return True
+
+
+def _put(params: dict[str, Any], dataset: str, tasks: Iterable[str], manifest: str) -> bool:
+    """Change what was read of params.yaml; returns whether anything was to do."""
+    section = params["pipeline"]
+    changed = section["datasets"].get(dataset) != manifest
+    section["datasets"][dataset] = manifest
     for task in tasks:
         if dataset not in section[task]["datasets"]:
             section[task]["datasets"].append(dataset)
             changed = True
-    if changed:
-        with atomic_write(params_file) as temporary:
-            with temporary.open("w", encoding="utf-8") as stream:
-                yaml.dump(found, stream)
-            read_params(temporary)
-    return changed
+    return bool(changed)
 
 
 def dataset_manifest(params_file: Path, dataset: str) -> Path:
     """Where the manifest of a data set lies: as ``pipeline`` or ``full`` says, else in ``stores/``.
 
     Raises:
-        UserError: ``data`` knows neither the data set nor its adapter.
+        UserError: the data set is unknown; see ``Params.limits``.
     """
     params = read_params(params_file)
-    data_limits(params, dataset, str(params_file))
-    known = {**pipeline_datasets(params, "full"), **pipeline_datasets(params)}
+    params.limits(dataset, str(params_file))
+    known = {**params.full.datasets, **params.pipeline.datasets}
     return params_file.parent / known.get(dataset, f"stores/{dataset}/manifest.json")

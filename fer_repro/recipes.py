@@ -1,12 +1,17 @@
 """Which recipe of params.yaml a run takes, and what that recipe takes over from another one."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fer_repro.errors import UserError, nearest
 
 REAL_FACES = "real_faces"
 """The recipe that a method takes for a collected set that it has no recipe for."""
+PAPER = "paper"
+"""The recipe that others are like: their own lines are in what they depart from it."""
 _LIKE = "like"
+_MODEL = {"trunk": "trunk {}", "width": "width {}", "stem": "{} stem", "dimensions": "{}-d"}
+_NAMES = {"none": "", "imagenet": "ImageNet", "adamw": "AdamW", "radam": "RAdam", "sgd": "SGD"}
 
 
 def is_synthetic(dataset: str) -> bool:
@@ -23,16 +28,31 @@ def own_recipe(recipes: object, dataset: str) -> str:
     return next((name for name in names if name in known), dataset)
 
 
-def inherit(recipes: object, name: str, where: str, heirs: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - YAML
-    """Resolve ``like: RECIPE``: everything of that recipe but what the heir says itself."""
-    found = choose(recipes, name, where)
-    if not isinstance(found, dict) or _LIKE not in found:
-        return found
-    if name in heirs:
-        raise UserError(f"{where}.{name}: like leads back to itself: {' -> '.join((*heirs, name))}")
-    own = {key: value for key, value in found.items() if key != _LIKE}
-    parent = inherit(recipes, str(found[_LIKE]), where, (*heirs, name))
-    return _merged(parent, own) if isinstance(parent, dict) else parent
+def resolve(recipes: Mapping[str, Any], name: str, defaults: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Complete a recipe: what it does not say is that of the one it is ``like``, in the end the defaults'.
+
+    Args:
+        recipes: of one method, as written.
+        name: a key of them.
+        defaults: ``recipe_defaults`` of params.yaml.
+        where: of the recipes, for messages.
+
+    Raises:
+        UserError: there is no such recipe, or ``like`` leads back to itself.
+    """
+    chain: list[str] = []
+    parent = name
+    while parent:
+        if parent in chain:
+            raise UserError(f"{where}.{parent}: like leads back to itself: {' -> '.join((*chain, parent))}")
+        chain.append(parent)
+        parent = str(choose(recipes, parent, where).get(_LIKE, ""))
+    found = dict(defaults)
+    for each in reversed(chain):
+        if "note" in recipes[each]:
+            raise UserError(f"{where}.{each}: note says what ran by itself now: take the line out")
+        found = _merged(found, {key: value for key, value in recipes[each].items() if key != _LIKE})
+    return found
 
 
 def _merged(parent: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -47,6 +67,52 @@ def _merged(parent: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 
 def _is_one_kind(value: dict[str, Any], before: dict[str, Any]) -> bool:
     return bool(value.get("name", before.get("name")) == before.get("name"))
+
+
+def say_departures(run: Mapping[str, Any], paper: Mapping[str, Any] | None) -> str:
+    """Say in one phrase in what a run departs from its paper's recipe, for all tables: its ``note``.
+
+    Args:
+        run: the resolved configuration, with ``recipe``, ``data`` and ``smoke``.
+        paper: the resolved recipe of the paper; None where its numbers are not known.
+    """
+    ours, theirs = _facts(run["recipe"]), {} if paper is None else _facts(paper)
+    differing = {key: phrase for key, (value, phrase) in ours.items() if theirs.get(key, (None,))[0] != value}
+    if "optimiser" in differing:  # another one has another rate
+        differing.pop("rate", None)
+    pairs = [f"{phrase} ({theirs[key][0]})" if key in theirs else phrase for key, phrase in differing.items()]
+    if paper is None:
+        said = ", ".join(phrase for phrase in pairs if phrase != "table stem") + " (paper: not known)"
+    elif differing:
+        said = ", ".join(pairs).replace("(", "(paper: ", 1)
+    else:
+        others = ", ".join(key.replace("_", " ") for key in paper if run["recipe"][key] != paper[key])
+        said = f"the paper's recipe but for {others}" if others else "the paper's recipe"
+    limits = {"training": run["data"]["max_train"], "test": run["data"]["max_test"]}
+    cut = [f", at most {count} {part} samples" for part, count in limits.items() if count]
+    return "".join([said, *cut, ", a smoke run" if run["smoke"] else ""])
+
+
+def _facts(recipe: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """What readers of a table ask for first: the value, and the phrase that says it."""
+    model, optimiser, epochs = recipe["model"], recipe["optimiser"], recipe["epochs"]
+    count = recipe["sampling"]["per_epoch"]
+    of = f" of {count}" if count else ""
+    start = _NAMES.get(model.get("pretraining", "none"), model.get("pretraining"))
+    name = _NAMES[optimiser["name"]]
+    return {
+        "epochs": (f"{epochs}{of}", f"{epochs} {'epoch' if epochs == 1 else 'epochs'}{of}"),
+        **{
+            key: (str(model[key]), phrase.format(model[key]))
+            for key, phrase in _MODEL.items()
+            if key in model
+        },
+        "image_size": (f"{recipe['image_size']}", f"{recipe['image_size']} px"),
+        "pretraining": (f"{start or 'none'}", f"{start} start" if start else "no pretraining"),
+        "batch_size": (f"{recipe['batch_size']}", f"batch {recipe['batch_size']}"),
+        "optimiser": (name, name),
+        "rate": (f"{optimiser['lr']:g}", f"rate {optimiser['lr']:g}"),
+    }
 
 
 def choose(section: Any, name: str, where: str) -> Any:  # noqa: ANN401 - untyped YAML

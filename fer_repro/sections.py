@@ -5,11 +5,16 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from fer_repro.errors import UserError, nearest
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+PositiveInt = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 T = TypeVar("T")
 
 
@@ -47,13 +52,17 @@ def _explain(kind: type, section: Mapping[str, Any], item: Any, where: str) -> s
         if difflib.get_close_matches(path[-1], odd, n=1, cutoff=0.5):
             return ""  # the unknown key is told of, with this one as its correction
         return f"{where}: key '{'.'.join(path)}' is missing"
-    return f"{where}: {'.'.join(path)} is {item['input']!r}: {item['msg'].lower()}"
+    expected = item["msg"].lower().replace("valid array", "list").replace("an object", "a mapping of keys")
+    return f"{where}: {'.'.join(path)} is {item['input']!r}: {expected}"
 
 
 def _fields_at(kind: Any, path: list[str]) -> list[str]:  # noqa: ANN401 - walks into field types
     for part in path:
         fields = getattr(kind, "__dataclass_fields__", {})
-        kind = fields[part].type if part in fields else _member(kind, part)
+        if get_origin(kind) is dict:
+            kind = get_args(kind)[1]
+        else:
+            kind = fields[part].type if part in fields else _member(kind, part)
     return list(getattr(_member(kind), "__dataclass_fields__", {}))
 
 

@@ -34,9 +34,9 @@ def resolve(path, **changes):
 
 
 def test_every_recipe_of_every_method_resolves():
-    methods = read_params(PARAMS)["methods"]
+    methods = read_params(PARAMS).methods
     for method in methods:
-        for recipe in methods[method]["recipes"]:
+        for recipe in methods[method].recipes:
             arm = method_arms(PARAMS, method)[0]
             config = resolve(PARAMS, method=method, arm=arm, recipe=recipe)
             assert config.recipe_name == recipe
@@ -58,12 +58,12 @@ def test_numbers_mean_what_they_look_like(params):
         ("lr: 1e-2", "lr: yes", ["optimiser.lr", "'yes'", "number"]),
         ("lr: 1e-2", "learning_rate: 3e-3", ["optimiser", "learning_rate"]),
         ("name: adamw", "name: adam", ["optimiser.name", "'adam'", "radam"]),
-        ("    - rmn\n    - ran\n", "    - rnn\n", ["pipeline.faces", "rnn", "did you mean 'rmn'?"]),
-        ("    methods:\n    - rmn\n    - ran\n", "    methods: rmn\n", ["pipeline.faces.methods", "list"]),
-        ("  faces:      #", "  face:      #", ["pipeline", "face", "did you mean 'faces'?"]),
-        ("    - synthetic\n", "    - synthetic\n    - nothing\n", ["faces.datasets", "nothing"]),
-        ("    - synthetic\n", "    - synthetic_clips\n", ["pipeline.datasets", "'synthetic'", "no task"]),
-        ("warmup: 0.2}   # budget; [C]: plateau", "worm: 0.2}", ["schedule", "worm", "'warmup'"]),
+        ("[rmn, ran]", "[rnn]", ["pipeline.faces", "rnn", "did you mean 'rmn'?"]),
+        ("[rmn, ran]", "rmn", ["pipeline.faces.methods", "list"]),
+        ("  faces: {", "  face: {", ["pipeline", "face", "did you mean 'faces'?"]),
+        ("[synthetic]", "[synthetic, nothing]", ["faces.datasets", "nothing"]),
+        ("[synthetic]", "[synthetic_clips]", ["pipeline.datasets", "'synthetic'", "no task"]),
+        ("warmup: 0.2}", "worm: 0.2}", ["schedule", "worm", "'warmup'"]),
         ("name: one_cycle, w", "name: one_cycel, w", ["schedule", "one_cycel"]),
         ("seeds:\n- 0\n- 1\n- 2\n- 3\n- 4\n", "seeds: [0, '1']\n", ["seeds", "'1'"]),
         ("seeds:\n- 0\n- 1\n- 2\n- 3\n- 4\n", "sedes: [0, 1, 2]\n", ["sedes", "did you mean 'seeds'?"]),
@@ -112,12 +112,12 @@ def test_overrides_and_smoke_take_the_same_road():
     assert config.smoke
 
 
-METHODS = read_params(PARAMS)["methods"]
+METHODS = read_params(PARAMS).methods
 
 
 @pytest.mark.parametrize(
     ("method", "recipe"),
-    [(name, recipe) for name, section in METHODS.items() for recipe in section["recipes"]],
+    [(name, recipe) for name, section in METHODS.items() for recipe in section.recipes],
 )
 def test_smoke_fits_every_recipe(method, recipe):
     built = load_method(method)
@@ -182,7 +182,11 @@ def test_another_kind_of_schedule_replaces_the_whole(params):
     ("old", "new", "said"),
     [
         ("like: fer2013", "like: fer2031", "did you mean 'fer2013'?"),
-        ("like: synthetic\n        note: CPU", "like: real_faces\n        note: CPU", "leads back to itself"),
+        (
+            "like: synthetic\n        model: {width: 16",
+            "like: real_faces\n        model: {width: 16",
+            "leads back to itself",
+        ),
         ("optimiser: {lr: 6e-3}", "optimizer: {lr: 6e-3}", "did you mean 'optimiser'?"),
     ],
 )

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from fer_repro.data.adding import dataset_names
+from fer_repro.data.prepare import SYNTHETIC
 from fer_repro.errors import UserError
-from fer_repro.params import data_limits, enable_dataset, pipeline_runs, read_params
+from fer_repro.params import enable_dataset, read_params
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 
@@ -44,8 +45,12 @@ def test_a_number_that_is_taken_over_is_set_with_a_plus(copy):
 def test_a_set_is_put_into_the_pipeline_once(copy):
     manifest = "stores/ckplus48/manifest.json"
     assert enable_dataset(copy, "ckplus48", ["faces", "clips"], manifest)
-    assert changes(copy) == [f"+     ckplus48: {manifest}", "+     - ckplus48", "+     - ckplus48"]
-    runs = pipeline_runs(read_params(copy))
+    assert [line for line in changes(copy) if line[0] == "+"] == [
+        f"+     ckplus48: {manifest}",
+        "+   faces: {datasets: [synthetic, ckplus48], methods: [rmn, ran]} # expressions of single faces",
+        "+   clips: {datasets: [synthetic_clips, ckplus48], methods: [fan]} # expressions of clips",
+    ]
+    runs = read_params(copy).pipeline.runs
     assert {run: task for run, task in runs.items() if run[0] == "ckplus48"} == {
         ("ckplus48", "rmn"): "faces", ("ckplus48", "ran"): "faces", ("ckplus48", "fan"): "clips"
     }  # fmt: skip
@@ -63,15 +68,23 @@ def test_an_edit_that_would_not_do_leaves_the_file(copy):
 
 
 def test_one_method_on_one_set_belongs_to_one_task(copy):
-    text = copy.read_text().replace("    - fan\n", "    - fan\n    - rmn\n", 1)
-    copy.write_text(text.replace("    - synthetic_clips\n", "    - synthetic_clips\n    - synthetic\n", 1))
+    text = copy.read_text().replace("methods: [fan]", "methods: [fan, rmn]", 1)
+    copy.write_text(text.replace("[synthetic_clips]", "[synthetic_clips, synthetic]", 1))
     with pytest.raises(UserError, match="two tasks train 'rmn' on 'synthetic'"):
         read_params(copy)
 
 
-def test_every_adapter_has_limits():
+def test_every_known_set_has_limits():
     params = read_params(PARAMS)
-    for name in dataset_names():
-        assert data_limits(params, f"{name}-variant", "here")["max_train"] == 0
-    with pytest.raises(UserError, match="data has no 'default'"):
-        data_limits(params, "default", "here")
+    for name in (*dataset_names(), *SYNTHETIC):
+        assert params.limits(f"{name}-variant", "here").max_train == 0
+    for name, valid in (("default", "valid: "), ("fer2031", "did you mean 'fer2013'")):
+        with pytest.raises(UserError, match=rf"here: data has no '{name}'; {valid}"):
+            params.limits(name, "here")
+
+
+def test_a_project_may_leave_out_tasks_of_full(copy):
+    assert read_params(copy).full.clips.methods == []
+    copy.write_text(copy.read_text().replace("  clips: {", "  # clips: {", 1))
+    with pytest.raises(UserError, match=r"key 'pipeline\.clips' is missing"):
+        read_params(copy)

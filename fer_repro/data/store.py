@@ -13,11 +13,10 @@ import numpy as np
 import pandas as pd
 from pydantic.dataclasses import dataclass
 
-from fer_repro.config import PositiveInt
 from fer_repro.data.samples import check_samples, has_controls, read_samples, samples_csv
 from fer_repro.errors import UserError
 from fer_repro.files import atomic_folder
-from fer_repro.sections import STRICT, read_section
+from fer_repro.sections import STRICT, PositiveInt, read_section
 
 MANIFEST, IMAGES, SAMPLES = "manifest.json", "images.npy", "samples.csv"
 ORIGIN = "samples.csv of the set"  # among the sources of a set that shares another's images

@@ -42,7 +42,7 @@ def measure_costs(
         ``COLUMNS``: ``item`` is what the network is shown to answer once, such as ``6 regions``; ``flops``
         what the answer takes, two per multiply-add.
     """
-    seed = read_params(Path(params_file))["seeds"][0]
+    seed = read_params(Path(params_file)).seeds[0]
     return pd.DataFrame(
         [
             {"method": method, "arm": arm, "dataset": dataset, **_cost(folder, store)}

@@ -1,7 +1,7 @@
 """What the runs of a method on a data set have to say about a claim, from their files, unrounded."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_repro.config import method_arms, run_folder
+from fer_repro.config import method_arms, paper_recipe, run_folder
 from fer_repro.data.store import open_store
 from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.ensembles import ensemble_runs
@@ -45,6 +45,7 @@ class Evidence:
         pretraining: what the networks started from.
         note: of the recipe.
         recipe: dotted keys of the run's recipe, and ``max_train``, ``max_test``, ``smoke``.
+        paper: those of the paper's recipe; empty where params.yaml has none.
     """
 
     method: str
@@ -60,6 +61,7 @@ class Evidence:
     pretraining: str
     note: str
     recipe: Mapping[str, Any]
+    paper: Mapping[str, Any] = field(default_factory=dict)
 
     def spread(self, arm: str) -> Spread:
         """An arm's value over seeds and samples, in the metric's unit."""
@@ -119,7 +121,7 @@ def read_evidence(
     """
     built = load_method(method)
     trained = list(arms) or list(method_arms(Path(params_file), method))
-    chosen = list(seeds) or read_params(Path(params_file))["seeds"]
+    chosen = list(seeds) or read_params(Path(params_file)).seeds
     first = run_folder(runs_root, dataset, method, chosen[0], trained[0])
     store = open_store(Path(prepared_root) / dataset)
     place = (runs_root, dataset, method, chosen, trained, store)
@@ -128,13 +130,16 @@ def read_evidence(
     recipe = runs[0].config["recipe"]
     options = read_section(built.options, recipe["model"], f"{first / 'config.json'}: recipe.model")
     subject = Subject(method, built.paper, dataset, built.pretraining_name(options), note_of(recipe))
+    paper = _flat(paper_recipe(params_file, method) or {})
     pairs = [run for run in runs if isinstance(run, PairRun)]
-    if pairs:
-        return [pair_evidence(pairs, subject)]
     classified = [run for run in runs if isinstance(run, Run)]
-    if is_manipulation(classified[0].predictions.classes):
-        return forgery_evidence(classified, store.samples, subject)
-    return expression_evidence(classified, store.samples, subject)
+    if pairs:
+        found = [pair_evidence(pairs, subject)]
+    elif is_manipulation(classified[0].predictions.classes):
+        found = forgery_evidence(classified, store.samples, subject)
+    else:
+        found = expression_evidence(classified, store.samples, subject)
+    return [replace(each, paper=paper) for each in found]
 
 
 def expression_evidence(runs: Sequence[Run], samples: pd.DataFrame, subject: Subject) -> list[Evidence]:
@@ -258,7 +263,10 @@ def _evidence(
 
 def _recipe(config: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten the recipe, and name what limits the data."""
-    recipe = dict(config["recipe"])
-    model = {f"model.{key}": value for key, value in recipe.pop("model").items()}
     limits = {key: value for key, value in config.get("data", {}).items() if key in ("max_train", "max_test")}
-    return {**recipe, **model, **limits, "smoke": config.get("smoke", False)}
+    return {**_flat(config["recipe"]), **limits, "smoke": config.get("smoke", False)}
+
+
+def _flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    model = {f"model.{key}": value for key, value in recipe.get("model", {}).items()}
+    return {**{key: value for key, value in recipe.items() if key != "model"}, **model}

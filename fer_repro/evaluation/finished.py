@@ -9,7 +9,7 @@ from fer_repro.config import method_arms, run_folder
 from fer_repro.evaluation.claims import read_claims
 from fer_repro.evaluation.evidence import Evidence, read_evidence
 from fer_repro.evaluation.ledger import attempted, judge
-from fer_repro.params import pipeline_runs, read_params
+from fer_repro.params import read_params
 
 
 def finished_runs(params_file: Path | str, runs_root: Path | str = "runs") -> list[tuple[str, str]]:
@@ -24,11 +24,11 @@ def finished_runs(params_file: Path | str, runs_root: Path | str = "runs") -> li
     def is_there(dataset: str, method: str) -> bool:
         return all(
             (run_folder(runs_root, dataset, method, seed, arm) / "metrics.json").is_file()
-            for seed in params["seeds"]
+            for seed in params.seeds
             for arm in method_arms(Path(params_file), method)
         )
 
-    return [pair for pair in pipeline_runs(params) if is_there(*pair)]
+    return [pair for pair in params.pipeline.runs if is_there(*pair)]
 
 
 def gather_evidence(
@@ -71,6 +71,6 @@ def judge_runs(
     Returns:
         The tested rows of the ledger; see ``fer_repro.evaluation.ledger.judge``.
     """
-    confidence = read_params(Path(params_file))["evaluation"]["confidence"]
+    confidence = read_params(Path(params_file)).evaluation.confidence
     found = read_evidence(params_file, method, dataset, runs_root, prepared_root, seeds, arms=arms)
     return attempted(judge(read_claims(), found, confidence))

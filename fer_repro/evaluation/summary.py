@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from fer_repro.config import EvaluationConfig, method_arms, run_folder
+from fer_repro.config import method_arms, run_folder
 from fer_repro.data.store import open_store
 from fer_repro.evaluation.answers import recall_table
 from fer_repro.evaluation.calibration import calibrate, calibration_rows, reliability
@@ -115,10 +115,9 @@ def evaluate_runs(
         UserError: a run is missing, does not fit the others, or was trained on other data.
     """
     params = read_params(Path(params_file))
-    config = read_section(EvaluationConfig, params["evaluation"], f"{params_file}: evaluation")
     built = load_method(method)
     trained = list(arms) or list(method_arms(Path(params_file), method))
-    chosen = list(seeds) or params["seeds"]
+    chosen = list(seeds) or params.seeds
     store = open_store(Path(prepared_root) / dataset)
     place = (runs_root, dataset, method, chosen, trained, store)
     first = run_folder(runs_root, dataset, method, chosen[0], trained[0])
@@ -131,8 +130,8 @@ def evaluate_runs(
         Subject(method, built.paper, dataset, pretraining, note_of(recipe)),
         store.samples,
         built.control,
-        config.confidence,
-        resamples or config.bootstrap,
+        params.evaluation.confidence,
+        resamples or params.evaluation.bootstrap,
         _curves(runs, runs_root, dataset, method),
     )
     pairs = [run for run in runs if isinstance(run, PairRun)]

@@ -12,11 +12,10 @@ from typing import Any, Literal
 
 from pydantic.dataclasses import dataclass
 
-from fer_repro.config import PositiveInt
 from fer_repro.data.faces import POLICIES
 from fer_repro.errors import UserError, nearest
 from fer_repro.inference.trained_on import trained_on
-from fer_repro.sections import STRICT, read_section
+from fer_repro.sections import STRICT, PositiveInt, read_section
 
 KEY = "fer_repro"
 """The entry of a file's metadata that holds the JSON."""

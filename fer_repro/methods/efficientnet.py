@@ -37,7 +37,6 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from fer_repro.config import Fraction, PositiveInt
 from fer_repro.errors import UserError
 from fer_repro.layers.efficientnet_trunk import (
     Trunk,
@@ -50,7 +49,7 @@ from fer_repro.layers.standardise import Standardise, check_images
 from fer_repro.layers.triplets import Embeddings, TripletLoss
 from fer_repro.layers.xception import xception
 from fer_repro.methods.method import FirstStep, Method, OfficialLayout
-from fer_repro.sections import STRICT
+from fer_repro.sections import STRICT, Fraction, PositiveInt
 
 Tuning = Literal["evaluation", "train_mode"]
 

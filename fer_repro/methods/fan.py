@@ -40,14 +40,13 @@ import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from fer_repro.config import PositiveInt
 from fer_repro.data.views import Frames
 from fer_repro.errors import UserError, nearest
 from fer_repro.layers.imagenet import check_start, load_imagenet_trunk
 from fer_repro.layers.picture_sets import SharedTrunk, check_mask, pictures_second, weighted_mean
 from fer_repro.layers.resnet import Stem
 from fer_repro.methods.method import Method, OfficialLayout
-from fer_repro.sections import STRICT
+from fer_repro.sections import STRICT, PositiveInt
 
 Attention = Literal["self_relation", "self", "none"]
 

@@ -29,7 +29,6 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from fer_repro.config import NonNegative, Positive, PositiveInt
 from fer_repro.errors import UserError
 from fer_repro.layers.embedding import (
     EmbeddingClassifier,
@@ -51,7 +50,7 @@ from fer_repro.layers.margin_heads import (
 )
 from fer_repro.layers.resnet import Stem
 from fer_repro.methods.method import Method
-from fer_repro.sections import STRICT
+from fer_repro.sections import STRICT, NonNegative, Positive, PositiveInt
 
 Reduction = Literal["sample_mean", "entry_mean"]
 

@@ -36,13 +36,12 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from fer_repro.config import PositiveInt
 from fer_repro.data.views import Regions
 from fer_repro.layers.imagenet import check_start, load_imagenet_trunk
 from fer_repro.layers.picture_sets import SharedTrunk, pictures_second, weighted_mean
 from fer_repro.layers.resnet import Stem
 from fer_repro.methods.method import Method, OfficialLayout
-from fer_repro.sections import STRICT
+from fer_repro.sections import STRICT, PositiveInt
 
 Weights = Literal["softmax", "sigmoid"]
 

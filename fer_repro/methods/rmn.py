@@ -42,7 +42,6 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from fer_repro.config import PositiveInt
 from fer_repro.errors import UserError
 from fer_repro.layers.imagenet import check_start, load_imagenet_trunk
 from fer_repro.layers.plain_resnets import PlainResNetName, plain_resnet
@@ -58,7 +57,7 @@ from fer_repro.layers.resnet import (
     stem_convolution,
 )
 from fer_repro.methods.method import Method, OfficialLayout
-from fer_repro.sections import STRICT
+from fer_repro.sections import STRICT, PositiveInt
 
 Activation = Literal["softmax", "sigmoid"]
 Masks = Literal["softmax", "sigmoid", "none", "unused"]

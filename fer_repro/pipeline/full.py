@@ -23,7 +23,7 @@ from fer_repro.evaluation.finished import judge_runs
 from fer_repro.evaluation.summary import evaluate_runs, write_results
 from fer_repro.files import atomic_folder, atomic_write, one_writer
 from fer_repro.methods.method import load_method
-from fer_repro.params import dataset_manifest, pipeline_datasets, pipeline_runs, read_params
+from fer_repro.params import dataset_manifest, read_params
 from fer_repro.pipeline.record import keep_record
 from fer_repro.pipeline.run import run_stamp, train_run
 from fer_repro.pipeline.stopping import end_with_parent, stop_with_children
@@ -104,8 +104,8 @@ def record_results(params_file: Path, dataset: str, method: str, records: Path) 
 
 def _jobs(params_file: Path) -> list[Job]:
     params = read_params(params_file)
-    pairs = {**pipeline_runs(params), **pipeline_runs(params, "full")}
-    return [Job(*pair, seed) for pair in pairs for seed in params["seeds"]]
+    pairs = {**params.pipeline.runs, **params.full.runs}
+    return [Job(*pair, seed) for pair in pairs for seed in params.seeds]
 
 
 def _run(params_file: Path, job: Job) -> bool:
@@ -117,7 +117,7 @@ def _run(params_file: Path, job: Job) -> bool:
 def reproduce(params_file: Path, workers: int) -> int:
     """Train, evaluate and record everything; returns 1 where a run failed, and 0."""
     params = read_params(params_file)
-    for dataset in {**pipeline_datasets(params), **pipeline_datasets(params, "full")}:
+    for dataset in {**params.pipeline.datasets, **params.full.datasets}:
         prepare_dataset(dataset, dataset_manifest(params_file, dataset), FULL / "prepared" / dataset)
     jobs = _jobs(params_file)
     print(f"{len(jobs)} runs, {workers} at a time", flush=True)

@@ -19,12 +19,17 @@ from fer_repro.config import load_config, method_arms
 from fer_repro.errors import UserError, print_error
 from fer_repro.files import atomic_folder
 from fer_repro.git import ask_git
-from fer_repro.params import pipeline_runs, read_params
+from fer_repro.params import read_params
 from fer_repro.stage_code import STAGES, code_digests
 
 INPUTS = Path("inputs")
 NOTEBOOKS = Path("notebooks")
-COMPARED = ("methods", "pipeline", "seeds")  # what the comparison and the report read of params.yaml
+COMPARED = (
+    "methods",
+    "pipeline",
+    "recipe_defaults",
+    "seeds",
+)  # what the comparison and the report read of params.yaml
 _METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -44,7 +49,7 @@ def write_inputs(params_file: Path, notebooks: Path, out: Path) -> None:
     """
     sources = {path.name: stripped(read_notebook(path)) for path in sorted(notebooks.glob("*.ipynb"))}
     params = read_params(params_file)
-    recipes = {run: _resolved(params_file, *run) for run in pipeline_runs(params)}
+    recipes = {run: _resolved(params_file, *run) for run in params.pipeline.runs}
     with atomic_folder(out, force=True) as folder:
         for name, notebook in sources.items():
             _write_json(folder / "notebooks" / name, notebook)
@@ -54,7 +59,7 @@ def write_inputs(params_file: Path, notebooks: Path, out: Path) -> None:
             for method in sorted({method for _, method in recipes}) if "{method}" in stage else [""]:
                 digests = code_digests(patterns, method)
                 _write_json(folder / "code" / f"{stage.format(method=method)}.json", digests)
-        _write_json(folder / "params.json", {key: params[key] for key in COMPARED})
+        _write_json(folder / "params.json", {key: asdict(params)[key] for key in COMPARED})
 
 
 def check_code(notebooks: Path, name: str, method: str) -> None:

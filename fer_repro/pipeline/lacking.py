@@ -37,7 +37,7 @@ def runs_or_train(
     Raises:
         UserError: parameters or data set are wrong, or training diverged.
     """
-    seeds = read_params(Path(params_file))["seeds"]
+    seeds = read_params(Path(params_file)).seeds
     arms = method_arms(Path(params_file), method)
     folders = [run_folder(runs, dataset, method, seed, arm) for seed in seeds for arm in arms]
     if all((folder / FINISHED).is_file() for folder in folders):

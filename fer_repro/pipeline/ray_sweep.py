@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fer_repro.config import RuntimeConfig
 from fer_repro.errors import UserError
+from fer_repro.params import RuntimeConfig
 from fer_repro.pipeline import stage_task
 from fer_repro.pipeline.dvc_stages import Stage, record, stage_to_run
 

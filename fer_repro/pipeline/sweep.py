@@ -11,14 +11,13 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from fer_repro.config import RunConfig, RuntimeConfig, load_config, method_arms
+from fer_repro.config import RunConfig, load_config, method_arms
 from fer_repro.errors import UserError, print_error
-from fer_repro.params import TASKS, pipeline_runs, read_params
+from fer_repro.params import TASKS, Params, RuntimeConfig, read_params
 from fer_repro.pipeline.dvc_stages import call_dvc, changed_stages
 from fer_repro.pipeline.local_sweep import run_stages
 from fer_repro.pipeline.preload import ADDRESS, preloaded
@@ -50,8 +49,8 @@ def check_runs(params_file: Path) -> RunConfig:
     """
     params = read_params(params_file)
     configs = [
-        load_config(params_file, method, dataset, arm, params["seeds"][0])
-        for dataset, method in pipeline_runs(params)
+        load_config(params_file, method, dataset, arm, params.seeds[0])
+        for dataset, method in params.pipeline.runs
         for arm in method_arms(params_file, method)
     ]
     return configs[0]
@@ -123,7 +122,7 @@ def _find_programs() -> None:
         raise UserError("a sweep needs DVC, which is not installed: pip install 'fer-repro[pipeline]'")
 
 
-def _sweep_here(workers: int, params: Mapping[str, Any]) -> int:
+def _sweep_here(workers: int, params: Params) -> int:
     with ExitStack() as stack:
         if workers > 1:
             inputs: dict[str, list[str]] = {name: [] for name in changed_stages(*INPUTS)}
@@ -135,7 +134,7 @@ def _sweep_here(workers: int, params: Mapping[str, Any]) -> int:
         return call_dvc("repro")
 
 
-def _stages_to_run(params: Mapping[str, Any]) -> dict[str, list[str]]:
+def _stages_to_run(params: Params) -> dict[str, list[str]]:
     """Find the stages that have changed and those that read their outputs, each with what it waits for."""
     changed = set(changed_stages(*(name for groups in GROUPS[1:] for name in groups)))
     found: dict[str, list[str]] = {}
@@ -146,20 +145,14 @@ def _stages_to_run(params: Mapping[str, Any]) -> dict[str, list[str]]:
     return found
 
 
-def _needs(params: Mapping[str, Any]) -> dict[str, list[str]]:
+def _needs(params: Params) -> dict[str, list[str]]:
     """Name the stages of preparing, training and evaluation, each with those that it reads from."""
-    stages: dict[str, list[str]] = {f"prepare@{name}": [] for name in params["pipeline"]["datasets"]}
-    places = [
-        (task, dataset, method)
-        for task in TASKS
-        for dataset in params["pipeline"][task]["datasets"]
-        for method in params["pipeline"][task]["methods"]
-    ]
-    for task, dataset, method in places:
-        for seed in params["seeds"]:
+    stages: dict[str, list[str]] = {f"prepare@{name}": [] for name in params.pipeline.datasets}
+    for (dataset, method), task in params.pipeline.runs.items():
+        for seed in params.seeds:
             stages[f"train-{task}@{dataset}-{method}-{seed}"] = [f"prepare@{dataset}"]
-    for task, dataset, method in places:
-        trained = [f"train-{task}@{dataset}-{method}-{seed}" for seed in params["seeds"]]
+    for (dataset, method), task in params.pipeline.runs.items():
+        trained = [f"train-{task}@{dataset}-{method}-{seed}" for seed in params.seeds]
         stages[f"evaluate-{task}@{dataset}-{method}"] = [f"prepare@{dataset}", *trained]
     return stages
 

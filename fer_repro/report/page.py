@@ -8,7 +8,7 @@ import pandas as pd
 
 from fer_repro.config import method_arms, run_folder
 from fer_repro.files import read_yaml
-from fer_repro.params import pipeline_datasets, pipeline_methods, pipeline_runs, read_params
+from fer_repro.params import read_params
 from fer_repro.report.chapters import Chapter, make_chapters
 from fer_repro.report.costs import cost_part
 from fer_repro.report.display import figure_html, show_results
@@ -93,15 +93,15 @@ def gather(root: Path, home: str = ".") -> Page:
     """
     params_file = root / "params.yaml"
     params = read_params(params_file)
-    runs = pipeline_runs(params)
+    methods = params.pipeline.methods
     page = Page(
         root=root,
-        datasets=list(pipeline_datasets(params)),
-        methods=pipeline_methods(params),
-        trained=runs,
-        seeds=list(params["seeds"]),
-        arms={str(name): list(method_arms(params_file, name)) for name in pipeline_methods(params)},
-        confidence=float(params["evaluation"]["confidence"]),
+        datasets=list(params.pipeline.datasets),
+        methods=methods,
+        trained=params.pipeline.runs,
+        seeds=params.seeds,
+        arms={name: list(method_arms(params_file, name)) for name in methods},
+        confidence=params.evaluation.confidence,
         home=home,
         params=params_file.read_text(encoding="utf-8"),
     )

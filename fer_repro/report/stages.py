@@ -19,7 +19,7 @@ def stage_name(
     """Name a stage of dvc.yaml.
 
     Args:
-        tasks: data set and method -> the task, ``pipeline_runs``.
+        tasks: data set and method -> the task, ``runs`` of the pipeline.
         step: train or evaluate.
         dataset: of the stage.
         method: of the stage.
@@ -36,7 +36,7 @@ def command_table(datasets: Iterable[str], trained: Mapping[tuple[str, str], str
 
     Args:
         datasets: of the pipeline.
-        trained: data set and method -> the task, ``pipeline_runs``.
+        trained: data set and method -> the task, ``runs`` of the pipeline.
 
     Returns:
         ``what``, ``command`` and ``writes``.

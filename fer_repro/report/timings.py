@@ -75,7 +75,7 @@ def training_times(
         ``method``, ``arm``, ``dataset`` and ``TIMES``, means over seeds but for the highest ``memory_mb``;
         ``first_step_seconds`` is of training by triplets.
     """
-    seeds, root = read_params(Path(params_file))["seeds"], Path(timings_root)
+    seeds, root = read_params(Path(params_file)).seeds, Path(timings_root)
     rows = []
     for dataset, method in trained:
         for arm in method_arms(Path(params_file), method):

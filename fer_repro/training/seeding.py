@@ -10,8 +10,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from fer_repro.config import RunConfig, RuntimeConfig
+from fer_repro.config import RunConfig
 from fer_repro.errors import UserError
+from fer_repro.params import RuntimeConfig
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 PACKAGES = ("torch", "torchvision", "lightning", "numpy", "pandas", "scipy", "safetensors")

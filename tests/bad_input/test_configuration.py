@@ -13,7 +13,7 @@ from fer_repro.plain_yaml import MOST_VALUES, parse_yaml
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 SYNTHETIC = "methods.rmn.recipes.synthetic"
 SEEDS = "seeds:\n- 0\n- 1\n- 2\n- 3\n- 4\n"
-METHODS = "    methods:\n    - rmn\n    - ran\n"
+METHODS = "methods: [rmn, ran]}"
 BOMB = "\n".join(
     ["note: &a0 [x, x, x, x, x, x, x, x, x]"]
     + [f"n{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
@@ -41,21 +41,21 @@ PARAMETERS = {
     "a second document": ("seeds:", "---\nseeds:", "expected a single document"),
     "a key twice": ("seeds:", "seeds: [4]\nseeds:", "repeats the one on line LINE"),
     "a seed twice": (SEEDS, "seeds: [0, 1, 0]\n", "seeds holds 0 twice"),
-    "a fractional seed": (SEEDS, "seeds: [0.5]\n", "seeds holds 0.5"),
-    "a logical seed": (SEEDS, "seeds: [true]\n", "seeds holds True"),
-    "a seed too large": (SEEDS, "seeds: [4294967296]\n", "seeds holds 4294967296"),
-    "no seeds": (SEEDS, "seeds: []\n", "seeds is []: expected a list with at least one"),
-    "a method twice": (METHODS, "    methods: [rmn, rmn]\n", "faces.methods names 'rmn' twice"),
-    "a list of lists": (METHODS, "    methods: [[rmn]]\n", "pipeline.faces.methods names"),
-    "an unknown method": (METHODS, "    methods: [rmn, rn]\n", "names 'rn', which methods lacks;"),
+    "a fractional seed": (SEEDS, "seeds: [0.5]\n", "seeds.0 is 0.5"),
+    "a logical seed": (SEEDS, "seeds: [true]\n", "seeds.0 is True"),
+    "a seed too large": (SEEDS, "seeds: [4294967296]\n", "seeds.0 is 4294967296"),
+    "no seeds": (SEEDS, "seeds: []\n", "seeds is []: list should have at least 1 item"),
+    "a method twice": (METHODS, "methods: [rmn, rmn]}", "faces.methods names 'rmn' twice"),
+    "a list of lists": (METHODS, "methods: [[rmn]]}", "pipeline.faces.methods.0 is ['rmn']"),
+    "an unknown method": (METHODS, "methods: [rmn, rn]}", "names 'rn', which methods lacks;"),
     "a set without manifest": (
-        "synthetic: data/synthetic/manifest.json", "synthetic:", "pipeline.datasets: 'synthetic' is None"
+        "synthetic: data/synthetic/manifest.json", "synthetic:", "pipeline.datasets.synthetic is None"
     ),
-    "a set that climbs": ("  fer2013: {max", "  ../fer2013: {max", "data: '../fer2013' becomes a folder"),
-    "a set with a blank": ("  fer2013: {max", "  fer 2013: {max", "data: 'fer 2013' becomes a folder"),
-    "a numbered set": ("  fer2013: {max", "  2013: {max", "data: 2013 becomes a folder"),
-    "limits that are none": ("synthetic: {max_train: 0,", "synthetic: {max_train: -1,", "max_train is -1"),
-    "a part that is none": ("select_on: val}\n", "select_on: tset}\n", "select_on is 'tset'"),
+    "a set that climbs": ("  ckplus48: {", "  ../fer2013: {", "data: '../fer2013' becomes a folder"),
+    "a set with a blank": ("  ckplus48: {", "  fer 2013: {", "data: 'fer 2013' becomes a folder"),
+    "a numbered set": ("  ckplus48: {", "  2013: {", "data: 2013 becomes a folder"),
+    "limits that are none": ("ffpp: {max_val: 6000}", "ffpp: {max_val: -1}", "data.ffpp.max_val is -1"),
+    "a part that is none": ("select_on: val}\n", "select_on: tset}\n", "data.default.select_on is 'tset'"),
 }  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def test_a_method_without_sections(tmp_path):
         r"^  rmn:.*\n(    .*\n|\n)*", "  rmn:\n", PARAMS.read_text(encoding="utf-8"), flags=re.MULTILINE
     )
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match=r"methods\.rmn is None: expected arms and recipes"):
+    with pytest.raises(UserError, match=r"methods\.rmn is None: input should be a mapping of keys"):
         read_params(tmp_path / "params.yaml")
 
 

@@ -15,7 +15,6 @@ from fer_repro.data.adding import (
 from fer_repro.data.samples import SPLITS
 from fer_repro.data.store import write_store
 from fer_repro.errors import UserError
-from fer_repro.params import read_params
 
 
 @pytest.mark.parametrize("name", dataset_names())
@@ -41,11 +40,6 @@ def test_official_counts_add_up_to_the_published_sizes(name):
         "ferplus": {"train": 25045, "val": 3191, "test": 3137},
     }
     assert sums == published[name]
-
-
-def test_every_adapter_has_its_line_in_params(request):
-    params = read_params(request.config.rootpath / "params.yaml")
-    assert set(dataset_names()) <= set(params["data"])
 
 
 def test_names_with_a_variant():

@@ -13,7 +13,9 @@ import yaml
 from PIL import Image
 from worked_pages import ROOT, blocks_of, run
 
-from fer_repro.params import pipeline_runs, read_params
+from fer_repro.config import load_config
+from fer_repro.files import read_yaml
+from fer_repro.params import read_params
 from fer_repro.pipeline.preload import preloaded
 
 REAL = Path(os.environ.get("FER_REPRO_REAL_DATA", "-"))
@@ -24,15 +26,12 @@ RECIPES = {"fer2013": ("fer2013", "real_faces"), "ferplus": ("real_faces", "ferp
 
 def cut_down(path):
     """One epoch, one seed, forty samples of a split, no set of the project's own."""
-    params = read_params(path)
+    params = read_yaml(path)
     params["seeds"], params["evaluation"]["bootstrap"] = [0], 50
     params["pipeline"]["datasets"] = {}
     for task in ("faces", "clips", "pairs", "forgeries"):
         params["pipeline"][task]["datasets"] = []
-    for limits in params["data"].values():
-        limits.update(max_train=40, max_val=40, max_test=40)
-        limits.pop("folds", None)
-    params["data"]["default"]["folds"] = 0
+    params["data"] = {"default": params["data"]["default"] | {"max_train": 40, "max_val": 40, "max_test": 40}}
     for section in params["methods"].values():
         for recipe in section["recipes"].values():
             recipe.update(epochs=1, tta_copies=0, batch_size=8)
@@ -77,6 +76,17 @@ def block_of(page, heading):
     return next(block.text for block in blocks_of(page) if block.section == heading)
 
 
+def test_the_lines_of_the_page_are_taken(tmp_path):
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    recipe, limits = [block.text for block in blocks_of("data.md") if block.text.startswith("  ")]
+    text = text.replace("data:\n  #", f"data:\n{limits}  #").replace(
+        "    recipes:\n", f"    recipes:\n{recipe}", 1
+    )
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    config = load_config(tmp_path / "params.yaml", "rmn", "folder-office", "masked", 0)
+    assert (config.recipe_name, config.recipe.epochs, config.data.max_train) == ("folder-office", 10, 600)
+
+
 def faces(folder):
     """Three classes of noise, 48 x 48, in train, val and test."""
     rng = np.random.default_rng(0)
@@ -90,7 +100,7 @@ def faces(folder):
 
 def check_results(project, dataset, method, recipe=""):
     """Rows and story of every arm, from the recipe that the method states for real faces."""
-    arms = read_params(project / "params.yaml")["methods"][method]["arms"]
+    arms = read_params(project / "params.yaml").methods[method].arms
     rows = pd.read_csv(project / f"results/{dataset}/{method}/rows.csv")
     assert set(arms) <= set(rows["arm"])
     for arm in arms:
@@ -117,7 +127,7 @@ def test_a_folder_of_faces_gets_to_the_report(project, forked, tmp_path):
         check_results(project, "folder-office", method)
     page = (project / "reports/index.html").read_text(encoding="utf-8")
     assert "folder-office" in page
-    assert "recipe for real faces" in page
+    assert "width 16 (paper: 64)" in page
     assert run("dvc status --json", project).strip() == "{}"
     shown = run("dvc metrics show", project).splitlines()
     assert max(map(len, shown)) <= 120
@@ -145,7 +155,7 @@ def test_every_real_set_gets_to_the_report(project, tmp_path):
     (road,) = [text for text in readme_blocks("Using your own data") if "data add" in text]
     assert "dvc repro" in road
     run(added + road, project, timeout=3600)  # seven sets and all methods that take them
-    runs = pipeline_runs(read_params(project / "params.yaml"))
+    runs = read_params(project / "params.yaml").pipeline.runs
     assert {dataset for dataset, _ in runs} >= {"fer2013", *places}
     assert ("ckplus48", "fan") in runs
     page = (project / "reports/index.html").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ import pandas as pd
 import yaml
 from small_pipeline import pipeline_of
 
-from fer_repro.config import run_folder
+from fer_repro.config import load_config, run_folder
 from fer_repro.data.store import write_store
 from fer_repro.files import read_yaml
 from fer_repro.runs.predictions import Predictions, write_pair_scores, write_predictions
@@ -28,16 +28,18 @@ def write_params(folder, params, method, arms):
     """A params.yaml whose only method trains ``arms``; returns it and the method's usual options."""
     known = read_yaml(params)
     section = {
-        "data": {"small": {"max_train": 0, "max_val": 0, "max_test": 0}},
+        "data": known["data"],
         "evaluation": known["evaluation"],
         "full": pipeline_of(),
-        "methods": {method: {"arms": list(arms), "recipes": {}}},
-        "pipeline": pipeline_of(),
+        "recipe_defaults": known["recipe_defaults"],
+        "methods": {method: {"arms": list(arms), "recipes": known["methods"][method]["recipes"]}},
+        "pipeline": pipeline_of("faces", [], small="data/small/manifest.json"),
         "runtime": known["runtime"],
         "seeds": [0, 1],
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(section))
-    return folder / "params.yaml", next(iter(known["methods"][method]["recipes"].values()))["model"]
+    recipe = next(name for name in known["methods"][method]["recipes"] if name != "paper")
+    return folder / "params.yaml", load_config(params, method, "synthetic", arms[0], 0, recipe).recipe.model
 
 
 def write_data(folder, samples, classes):

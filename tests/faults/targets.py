@@ -13,7 +13,7 @@ from small_pipeline import pipeline_of
 from strikes import Target
 from stub_project import ROOT, STUB, make_project
 
-from fer_repro.params import read_params
+from fer_repro.files import read_yaml
 
 HERE = Path(__file__).parent
 PYTHON = sys.executable
@@ -61,7 +61,7 @@ def sweep(place):
     (whole / "fer_repro/pipeline/notebooks.py").write_text(text)
     made.call("git", "commit", "-qam", "write whole files")
     made.call("git", "clone", "-q", str(whole), str(place / "clone"))
-    params = read_params(place / "clone/params.yaml")
+    params = read_yaml(place / "clone/params.yaml")
     params["pipeline"]["faces"]["methods"] = ["rmn"]
     (place / "clone/params.yaml").write_text(yaml.dump(params))
     command = [PYTHON, "-c", SWEEP.format(root=str(ROOT)), "--workers", "2", "--pull", "data.dvc"]
@@ -124,7 +124,7 @@ def small_project(home):
         shutil.copytree(ROOT / name, home / name)
     subjects = {"train": 4, "val": 1, "test": 1}
     write_stills(home / "data/synthetic", subjects=subjects, faces_per_class=1)
-    params = read_params(ROOT / "params.yaml")
+    params = read_yaml(ROOT / "params.yaml")
     params["pipeline"] = pipeline_of("faces", ["rmn"], synthetic="data/synthetic/manifest.json")
     params["seeds"], params["evaluation"]["bootstrap"] = [0], 50
     params["runtime"].update(checkpoint_seconds=0.0, threads=1, device="cpu")

@@ -10,7 +10,7 @@ from fer_repro.config import load_config
 from fer_repro.data.views import Faces, Frames, Regions
 from fer_repro.methods.method import load_method, method_names
 from fer_repro.params import read_params
-from fer_repro.recipes import inherit
+from fer_repro.recipes import resolve
 from fer_repro.sections import read_section
 
 PARAMS = Path(__file__).parent.parent.parent / "params.yaml"
@@ -24,7 +24,7 @@ LENGTHS = {"images": ((), ()), "frames": ((3,), (5,)), "regions": ((6,), (8,))} 
 
 def build(name, arm, seed=0, classes=None, width=None):
     method = load_method(name)
-    recipe = next(iter(read_params(PARAMS)["methods"][name]["recipes"]))
+    recipe = next(key for key in read_params(PARAMS).methods[name].recipes if key != "paper")
     overrides = {"recipe.model.width": width} if width else {}
     config = load_config(PARAMS, name, "synthetic", arm, seed, recipe, overrides, smoke=True)
     options = read_section(method.options, config.recipe.model, "params.yaml")
@@ -45,7 +45,7 @@ def logits_of(result):
 @pytest.mark.parametrize("name", ["adacos", "fan", "p2sgrad", "ran", "rmn"])
 def test_every_residual_network_takes_the_small_stem(name):
     method = load_method(name)
-    recipe = next(iter(read_params(PARAMS)["methods"][name]["recipes"]))
+    recipe = next(key for key in read_params(PARAMS).methods[name].recipes if key != "paper")
     for arm in (method.headline, method.control):
         overrides = {"recipe.model.stem": "small", "recipe.image_size": 32}
         config = load_config(PARAMS, name, "synthetic", arm, 0, recipe, overrides, smoke=True)
@@ -64,13 +64,12 @@ def case(request):
 
 def test_params_know_the_method_and_its_arms():
     for name in method_names():
-        section = read_params(PARAMS)["methods"][name]
+        section = read_params(PARAMS).methods[name]
         method = load_method(name)
-        assert {method.headline, method.control} <= set(section["arms"])
-        assert set(section["arms"]) | set(section["more_arms"]) <= set(method.arms)
-        assert not set(section["arms"]) & set(section["more_arms"])
-        for recipe in section["recipes"]:
-            content = inherit(section["recipes"], recipe, name)
+        assert {method.headline, method.control} <= set(section.arms)
+        assert {*section.arms, *section.more_arms} <= set(method.arms)
+        for recipe in section.recipes:
+            content = resolve(section.recipes, recipe, {}, name)
             options = read_section(method.options, content["model"], f"methods.{name}.recipes.{recipe}")
             assert method.pretraining_name(options)
             assert isinstance(method.view(options), VIEWS[method.inputs])

@@ -14,7 +14,7 @@ import yaml
 from small_pipeline import pipeline_of
 from warm_python import DVC, WarmPython
 
-from fer_repro.params import read_params
+from fer_repro.files import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -160,13 +160,16 @@ def make_project(folder):
     (folder / "fer_repro/pipeline/notebooks.py").write_text(STUB)
     (folder / "fer_repro/pipeline/inputs.py").write_text(INPUTS.format(root=str(ROOT)))
     (folder / "fer_repro/report/html.py").write_text(REPORT)
-    params = read_params(ROOT / "params.yaml")
-    recipe = params["methods"]["rmn"]["recipes"]["synthetic"]
+    params = read_yaml(ROOT / "params.yaml")
+    paper, recipe = (params["methods"]["rmn"]["recipes"][name] for name in ("paper", "synthetic"))
     recipe["epochs"], recipe["optimiser"]["lr"] = 2, 0.1
-    method = {"arms": ["main", "control"], "recipes": {"synthetic": recipe, "fer2013": recipe}}
+    method = {
+        "arms": ["main", "control"],
+        "recipes": {"paper": paper, "synthetic": recipe, "fer2013": recipe},
+    }
     params["pipeline"] = pipeline_of("faces", ["rmn", "twin"], synthetic="data/synthetic/manifest.json")
     params["full"] = pipeline_of()
-    params["data"] = {name: params["data"][name] for name in ("default", "synthetic", "fer2013")}
+    params["data"] = {"default": params["data"]["default"]}
     params["methods"] = dict.fromkeys(("rmn", "twin"), method)
     params["seeds"] = [0, 1]
     params["evaluation"]["confidence"] = 0.9

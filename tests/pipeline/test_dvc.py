@@ -17,7 +17,7 @@ PARAMS = read_params(ROOT / "params.yaml")
 STEPS = [
     (step, task, method)
     for task in TASKS
-    for method in PARAMS["pipeline"][task]["methods"]
+    for method in PARAMS.pipeline.tasks[task].methods
     for step in ("train", "evaluate")
 ] + [("prepare", "", "rmn"), ("compare", "", "rmn"), ("report", "", "rmn")]
 # these carry numbers from place to place but do not make them
@@ -167,6 +167,13 @@ def test_a_change_of_one_recipe_reruns_that_method_only(restored):
     assert restored.would_run() - BEHIND == expected
 
 
+def test_a_change_of_what_all_recipes_share_reruns_all(restored):
+    restored.change("params.yaml", "clip_norm: 0.0", "clip_norm: 1.0")
+    restored.dvc("repro", "inputs")
+    runs = {f"train-faces@synthetic-{method}-{seed}" for method in ("rmn", "twin") for seed in (0, 1)}
+    assert restored.would_run() - BEHIND == runs | {f"evaluate-faces@synthetic-{m}" for m in ("rmn", "twin")}
+
+
 def test_saved_notebooks_rerun_one_stage_only(restored):
     for path in (restored.folder / "notebooks").glob("*.ipynb"):
         save_as_an_editor(path)
@@ -182,7 +189,9 @@ def test_a_changed_line_reruns_what_depends_on_it(restored):
 
 
 def test_a_recipe_reruns_those_that_take_over_from_it(restored):
-    restored.change("params.yaml", "      fer2013:\n", "      fer2013:\n        like: synthetic\n")
+    restored.change(
+        "params.yaml", "      fer2013:\n        like: paper\n", "      fer2013:\n        like: synthetic\n"
+    )
     restored.dvc("repro", "inputs")
     assert restored.would_run() - BEHIND == set()
 

@@ -17,7 +17,7 @@ from small_pipeline import pipeline_of
 from fer_repro.data.prepare import prepare_dataset
 from fer_repro.data.synthetic.stills import write_stills
 from fer_repro.errors import UserError
-from fer_repro.params import read_params
+from fer_repro.files import read_yaml
 from fer_repro.pipeline import full
 from fer_repro.pipeline.full import Job, main, record_results, train_job
 from fer_repro.pipeline.run import train_run
@@ -30,7 +30,7 @@ JOB = Job("synthetic", "rmn", 0)
 def project(tmp_path, monkeypatch):
     """RMN alone, with one further arm, on a handful of faces, one epoch."""
     write_stills(tmp_path / "data/synthetic", subjects={"train": 3, "val": 1, "test": 1}, faces_per_class=1)
-    params = read_params(ROOT / "params.yaml")
+    params = read_yaml(ROOT / "params.yaml")
     params["pipeline"] = pipeline_of("faces", ["rmn"], synthetic="data/synthetic/manifest.json")
     params["full"], params["seeds"] = pipeline_of(), [0]
     params["evaluation"]["bootstrap"] = 20

@@ -23,7 +23,7 @@ from small_pipeline import pipeline_of
 
 from fer_repro.data.prepare import prepare_dataset
 from fer_repro.data.synthetic.stills import write_stills
-from fer_repro.params import read_params
+from fer_repro.files import read_yaml
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="process groups")
 
@@ -49,7 +49,7 @@ class Project:
         for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
             shutil.copy(ROOT / name, folder)
         shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("tmp", "cache"))
-        params = read_params(ROOT / "params.yaml")
+        params = read_yaml(ROOT / "params.yaml")
         params["pipeline"] = pipeline_of("faces", ["rmn"], synthetic="data/synthetic/manifest.json")
         params["seeds"] = [0]
         params["runtime"].update(checkpoint_seconds=0.2, threads=1, device="cpu")

@@ -104,10 +104,12 @@ full:
   pairs: {datasets: [], methods: []}
   forgeries: {datasets: [], methods: []}
 seeds: [0, 1, 2]
-data: {synthetic: {max_train: 0, max_val: 0, max_test: 0}}
+data: {default: {max_train: 0, max_val: 0, max_test: 0, folds: 0, select_on: val}}
+recipe_defaults: {}
 methods: {rmn: {arms: [masked, no_mask], more_arms: [], recipes: {}}}
 evaluation: {batch_size: 64, confidence: 0.95, bootstrap: 2000, explained: 16}
-runtime: {device: cpu}
+runtime: {device: cpu, threads: 1, checkpoint_seconds: 60.0, compile: false, channels_last: true,
+  deterministic: true}
 """
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from fer_repro.errors import UserError
 from fer_repro.files import read_yaml
-from fer_repro.params import pipeline_runs, read_params
+from fer_repro.params import read_params
 from fer_repro.report.html import SOURCES, main, write_report, write_sources
 from fer_repro.report.stages import command_table
 
@@ -192,7 +192,7 @@ def test_every_command_names_a_stage_of_the_pipeline():
     root = Path(__file__).parents[2]
     params = read_params(root / "params.yaml")
     groups = set(read_yaml(root / "dvc.yaml")["stages"])
-    commands = command_table(params["pipeline"]["datasets"], pipeline_runs(params))["command"]
+    commands = command_table(params.pipeline.datasets, params.pipeline.runs)["command"]
     named = {c.split("@")[0].split()[-1].strip("'") for c in commands if "@" in c}
     assert named == {group for group in groups if "-" in group or group == "prepare"}
     targets = re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(encoding="utf-8"), re.M)

@@ -8,7 +8,6 @@ import pandas as pd
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fer_repro.config import Count, Fraction, PositiveInt
 from fer_repro.data.synthetic.courses import sample_course, sample_drift
 from fer_repro.data.synthetic.distractors import Frame, distract, sample_episodes
 from fer_repro.data.synthetic.drawn import Drawn
@@ -18,7 +17,7 @@ from fer_repro.data.synthetic.identity import sample_identities
 from fer_repro.data.synthetic.render import render
 from fer_repro.data.synthetic.stills import BLUR, DECIMALS, NOISE, sample_view
 from fer_repro.errors import UserError
-from fer_repro.sections import STRICT, read_section
+from fer_repro.sections import STRICT, Count, Fraction, PositiveInt, read_section
 
 CLIP_COLUMNS = (
     "image",

@@ -14,14 +14,13 @@ import pandas as pd
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fer_repro.config import Count, PositiveInt
 from fer_repro.data.synthetic import blending, camera, render
 from fer_repro.data.synthetic.drawing import Array
 from fer_repro.data.synthetic.drawn import Drawn
 from fer_repro.data.synthetic.factors import CLASSES, Actions, Identity, View, take_part
 from fer_repro.data.synthetic.videos import sample_expression, sample_intensities, sample_videos
 from fer_repro.errors import UserError
-from fer_repro.sections import STRICT, read_section
+from fer_repro.sections import STRICT, Count, PositiveInt, read_section
 
 LABELS = ("real", "manipulated")
 TRACES: dict[str, dict[str, tuple[float, float]]] = {  # ranges of what each manipulation leaves behind

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from pydantic.dataclasses import dataclass
 
-from fer_repro.config import Count, PositiveInt
 from fer_repro.data.pairs import COLUMNS
 from fer_repro.data.synthetic.drawn import Drawn
 from fer_repro.data.synthetic.expression import sample_actions
@@ -25,7 +24,7 @@ from fer_repro.data.synthetic.stills import (
     sample_view,
 )
 from fer_repro.errors import UserError
-from fer_repro.sections import STRICT, read_section
+from fer_repro.sections import STRICT, Count, PositiveInt, read_section
 
 PEOPLE = {"train": 100, "val": 20, "test": 40}
 PICTURES = 14  # of each person: two of each expression
