@@ -3,16 +3,18 @@
 from fractions import Fraction
 from typing import Any
 
-from fer_repro.evaluation.claims import Claim, Claims, Place
+from fer_repro.evaluation.claims import Claim, Claims, Conditions, Place
 from fer_repro.evaluation.evidence import Evidence
 
 _WORDS = {
+    "model.trunk": "trunk {}",
+    "model.width": "width {}",
+    "model.stem": "{} stem",
+    "model.dimensions": "{}-d embeddings",
     "image_size": "{} px",
     "epochs": "{} epochs",
-    "model.dimensions": "{}-d embeddings",
-    "model.trunk": "trunk {}",
-    "model.stem": "{} stem",
 }
+"""What is compared with the paper's recipe. Numbers: at least so much; words: the same."""
 _LIMITS = {"max_train": "at most {} training samples", "max_test": "at most {} test samples"}
 
 
@@ -48,12 +50,20 @@ def _data(claims: Claims, claim: Claim, place: Place) -> tuple[str, ...]:
 
 
 def _recipe(claims: Claims, evidence: Evidence) -> tuple[str, ...]:
+    paper = {key: evidence.paper[key] for key in _WORDS if key in evidence.paper}
+    conditions = {**paper, **_stated(claims, evidence).recipe}
+    if not conditions:
+        return ("no recipe of the paper to compare with",)
     found = []
-    for key, wanted in claims.conditions[evidence.method].recipe.items():
+    for key, wanted in conditions.items():
         value = evidence.recipe.get(key)
         if _falls_short(value, wanted):
             found.append(_say(key, value, wanted))
     return tuple(found)
+
+
+def _stated(claims: Claims, evidence: Evidence) -> Conditions:
+    return claims.conditions.get(evidence.method, Conditions())
 
 
 def _falls_short(value: Any, wanted: int | float | str) -> bool:  # noqa: ANN401 - untyped configuration
@@ -75,7 +85,8 @@ def _limits(evidence: Evidence) -> tuple[str, ...]:
 
 
 def _pretraining(claims: Claims, evidence: Evidence) -> tuple[str, ...]:
-    wanted, found = claims.conditions[evidence.method].pretraining, pretraining_class(evidence.pretraining)
+    wanted = _stated(claims, evidence).pretraining or evidence.paper.get("model.pretraining", "unknown")
+    found = pretraining_class(evidence.pretraining)
     if found == wanted or wanted == "unknown":
         return ()
     return ("no pretraining",) if found == "none" else (f"pretraining {found} instead of {wanted}",)

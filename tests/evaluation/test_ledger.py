@@ -9,7 +9,7 @@ from paired_classifiers import draw_hits
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from fer_repro.evaluation.claims import read_claims
+from fer_repro.evaluation.claims import Conditions, read_claims
 from fer_repro.evaluation.comparisons import against_best, against_value
 from fer_repro.evaluation.conditions import departures, pretraining_class
 from fer_repro.evaluation.ledger import COLUMNS, judge, write_ledger
@@ -271,6 +271,17 @@ def test_a_recipe_may_hold_keys_without_words_of_their_own():
     wanted = {"rmn": replace(CLAIMS.conditions["rmn"], recipe={"momentum": 0.9})}
     found = evidence_of(two_arms(samples=50), recipe={**RECIPE, "momentum": 0.5})
     assert departures(replace(CLAIMS, conditions=wanted), CLAIM, PLACE, found) == ("momentum 0.5",)
+
+
+def test_what_claims_do_not_state_is_the_papers_recipe():
+    paper = {"epochs": 50, "image_size": 224, "model.width": 64, "model.pretraining": "imagenet", "ema": 0.9}
+    claims = replace(CLAIMS, conditions={})
+    found = evidence_of(two_arms(samples=50), recipe={"epochs": 50, "image_size": 64, "model.width": 8})
+    assert departures(claims, CLAIM, PLACE, replace(found, paper=paper)) == ("width 1/8", "64 px")
+    stated = replace(claims, conditions={"rmn": Conditions(pretraining="faces", recipe={"epochs": 60})})
+    said = departures(stated, CLAIM, PLACE, replace(found, paper=paper))
+    assert said[2:] == ("50 epochs", "pretraining imagenet instead of faces")
+    assert departures(claims, CLAIM, PLACE, found) == ("no recipe of the paper to compare with",)
 
 
 def test_words_of_a_recipe_must_be_the_same():
