@@ -80,7 +80,11 @@ def say_departures(run: Mapping[str, Any], paper: Mapping[str, Any] | None) -> s
     differing = {key: phrase for key, (value, phrase) in ours.items() if theirs.get(key, (None,))[0] != value}
     if "optimiser" in differing:  # another one has another rate
         differing.pop("rate", None)
-    pairs = [f"{phrase} ({theirs[key][0]})" if key in theirs else phrase for key, phrase in differing.items()]
+    pairs = [
+        # the start of FAN's and RAN's papers is not the one of their recipes: those weights are not at hand
+        phrase if key not in theirs or key == "pretraining" else f"{phrase} ({theirs[key][0]})"
+        for key, phrase in differing.items()
+    ]
     if paper is None:
         said = ", ".join(phrase for phrase in pairs if phrase != "table stem") + " (paper: not known)"
     elif differing:

@@ -47,7 +47,7 @@ def test_a_mistake_in_the_defaults_is_named_there(tmp_path):
 
 def test_the_note_names_what_departs_from_the_paper():
     assert note() == (
-        "6 epochs (paper: 51), width 8 (64), 64 px (224), no pretraining (ImageNet), batch 32 (48), "
+        "6 epochs (paper: 51), width 8 (64), 64 px (224), no pretraining, batch 32 (48), "
         "AdamW (RAdam)"
     )
     assert note("paper") == PAPER
@@ -66,7 +66,7 @@ def test_the_note_says_what_ran_after_overrides():
     assert note("paper", overrides={"recipe.model.stem": "small"}) == "small stem (paper: table)"
     others = {"recipe.ema": 0.9, "recipe.label_smoothing": 0.1}
     assert note("paper", overrides=others) == f"{PAPER} but for ema, label smoothing"
-    assert note("paper", overrides={"recipe.model.pretraining": "none"}) == "no pretraining (paper: ImageNet)"
+    assert note("paper", overrides={"recipe.model.pretraining": "none"}) == "no pretraining"
     assert note(smoke=True).endswith(", a smoke run")
 
 

@@ -16,7 +16,7 @@ from fer_repro.evaluation.ensembles import ensemble_runs
 from fer_repro.evaluation.forgery import describe_frames, frame_logits, is_manipulation
 from fer_repro.evaluation.groups import sample_groups
 from fer_repro.evaluation.pair_rows import score_pairs
-from fer_repro.evaluation.row_form import SPLIT, Subject, note_of
+from fer_repro.evaluation.row_form import SPLIT, Subject
 from fer_repro.evaluation.rows import TESTED, tested_samples
 from fer_repro.evaluation.run_files import PairRun, Run, by_arm, read_pair_runs, read_runs
 from fer_repro.measures.metrics import METRICS, Metric
@@ -129,7 +129,7 @@ def read_evidence(
     runs: list[Run] | list[PairRun] = read_pair_runs(*place) if verifies else read_runs(*place)
     recipe = runs[0].config["recipe"]
     options = read_section(built.options, recipe["model"], f"{first / 'config.json'}: recipe.model")
-    subject = Subject(method, built.paper, dataset, built.pretraining_name(options), note_of(recipe))
+    subject = Subject(method, built.paper, dataset, built.pretraining_name(options), recipe["note"])
     paper = _flat(paper_recipe(params_file, method) or {})
     pairs = [run for run in runs if isinstance(run, PairRun)]
     classified = [run for run in runs if isinstance(run, Run)]

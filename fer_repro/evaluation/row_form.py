@@ -40,7 +40,7 @@ class Subject:
         paper: arXiv identifier.
         dataset: name.
         pretraining: what the networks start from.
-        note: see ``note_of``.
+        note: of the recipe: in what the runs depart from the paper's.
     """
 
     method: str
@@ -48,13 +48,6 @@ class Subject:
     dataset: str
     pretraining: str
     note: str
-
-
-def note_of(recipe: Mapping[str, Any]) -> str:
-    """Return a recipe's note, with a stem that no paper has named in any case."""
-    stem = recipe["model"].get("stem", "table")
-    note = str(recipe["note"])
-    return note if stem == "table" or f"{stem} stem" in note else f"{note}, {stem} stem"
 
 
 @dataclass(frozen=True)

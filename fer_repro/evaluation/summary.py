@@ -17,7 +17,7 @@ from fer_repro.evaluation.ensembles import ensemble_runs, papers_ensembles
 from fer_repro.evaluation.forgery import is_manipulation
 from fer_repro.evaluation.forgery_rows import ensemble_table, forgery_rows, measure_forgeries
 from fer_repro.evaluation.pair_rows import measure_pairs, pair_rows, roc_points
-from fer_repro.evaluation.row_form import COLUMNS, SPLIT, Subject, note_of
+from fer_repro.evaluation.row_form import COLUMNS, SPLIT, Subject
 from fer_repro.evaluation.rows import difference_rows, result_rows
 from fer_repro.evaluation.run_files import (
     PairRun,
@@ -127,7 +127,7 @@ def evaluate_runs(
     where = f"{first / 'config.json'}: recipe.model"
     pretraining = built.pretraining_name(read_section(built.options, recipe["model"], where))
     terms = _Terms(
-        Subject(method, built.paper, dataset, pretraining, note_of(recipe)),
+        Subject(method, built.paper, dataset, pretraining, recipe["note"]),
         store.samples,
         built.control,
         params.evaluation.confidence,

@@ -11,7 +11,6 @@ from fer_repro.evaluation.row_form import (
     Subject,
     compare_by_seed,
     mcnemar_words,
-    note_of,
     reference_row,
     value_rows,
 )
@@ -139,10 +138,3 @@ def test_mcnemars_p_are_said_exact_and_mid():
     exact, mid = 2 * (1 + 11 + 55) / 2**11, (2 * (1 + 11 + 55) - 55) / 2**11
     expected = f"McNemar p by seed {exact:.2g} (mid-p {mid:.2g}), 1 (mid-p 1)"
     assert mcnemar_words([(first, second), (first, first)]) == expected
-
-
-def test_a_stem_of_no_paper_is_in_every_note():
-    assert note_of({"note": "width 1/8", "model": {}}) == "width 1/8"
-    assert note_of({"note": "width 1/8", "model": {"stem": "table"}}) == "width 1/8"
-    assert note_of({"note": "width 1/8", "model": {"stem": "small"}}) == "width 1/8, small stem"
-    assert note_of({"note": "small stem, 48 px", "model": {"stem": "small"}}) == "small stem, 48 px"
