@@ -94,7 +94,7 @@ data: $(STAMP) ## maintainers: after data/ has changed, track it and put it into
 	@echo "now: make reproduce, then commit data.dvc, dvcstore, dvc.lock and results together"
 
 docs/face.png: ## maintainers: draw the synthetic face of the examples
-	@python -c "from PIL import Image; from fer_repro.data.synthetic.render import render; from fer_repro.data.synthetic.stills import sample_stills; faces = render(sample_stills(3, {'train': 1}, 1).iloc[3:4], 224, colour=True); Image.fromarray(faces.images[0]).save('$@')"
+	@python -c "from PIL import Image; from fer_repro.synthetic.render import render; from fer_repro.synthetic.stills import sample_stills; faces = render(sample_stills(3, {'train': 1}, 1).iloc[3:4], 224, colour=True); Image.fromarray(faces.images[0]).save('$@')"
 
 clean: ## delete what stages made and caches; keeps .venv, stores/, ckpt/, data/ and what git knows
 	@rm -rf inputs runs executed reports prepared dvc_plots .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -12,9 +12,9 @@ from torchvision import transforms
 from benchmarks.material import random_split
 from benchmarks.tables import ROOT, Settings, Table, by_turns, ratios
 from fer_repro.config import RecipeConfig, load_config
-from fer_repro.data.batches import Screen
-from fer_repro.data.loading import Split
-from fer_repro.data.views import Faces
+from fer_repro.loading.batches import Screen
+from fer_repro.loading.split import Split
+from fer_repro.loading.views import Faces
 
 SIZES = {48: 64, 64: 64, 224: 48}  # side in pixels -> samples in a batch
 AIMS = {48: 10, 64: 10, 224: 3}

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from fer_repro.data.video import map_frames
-from fer_repro.data.yunet import named_detector
+from fer_repro.datasets.video import map_frames
+from fer_repro.datasets.yunet import named_detector
 from fer_repro.inference.inputs import list_inputs, read_still
 
 MOST, FRAMES = 300, 9

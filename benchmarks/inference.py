@@ -17,13 +17,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from fer_repro.data.augmentation import clean_images
 from fer_repro.inference.export import export_onnx
 from fer_repro.inference.faces_in import FaceFinder, KnownBox, choose_detector
 from fer_repro.inference.inputs import film
 from fer_repro.inference.loading import load, open_weights
 from fer_repro.inference.networks import load_state
 from fer_repro.inference.predictions import predict_rows
+from fer_repro.loading.augmentation import clean_images
 
 ROUNDS, FRAMES = 15, 64
 BATCHES = (1, 8, 64)

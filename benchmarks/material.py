@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from benchmarks.tables import ROOT, Settings
 from fer_repro.config import RunConfig, load_config
-from fer_repro.data.batches import Screen
-from fer_repro.data.frames import Clips
-from fer_repro.data.loading import Split
-from fer_repro.data.sampling import epoch_items
+from fer_repro.loading.batches import Screen
+from fer_repro.loading.frames import Clips
+from fer_repro.loading.sampling import epoch_items
+from fer_repro.loading.split import Split
 from fer_repro.methods.method import Method, load_method
 from fer_repro.sections import read_section
 from fer_repro.training.convolutions import prepare_convolutions

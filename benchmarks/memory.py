@@ -47,7 +47,7 @@ def sparse_store(folder: Path, count: int) -> Path:
         folder: becomes the set.
         count: images and samples; nine tenths are for training.
     """
-    from fer_repro.data.store import FileEntry, Manifest
+    from fer_repro.datasets.store import FileEntry, Manifest
 
     folder.mkdir(parents=True)
     np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (count, SIDE, SIDE))
@@ -72,9 +72,9 @@ def open_and_show(folder: Path, batches: int) -> int:
     """Do in this process what ``held_bytes`` measures; returns bytes."""
     import torch
 
-    from fer_repro.data.augmentation import clean_images
-    from fer_repro.data.loading import open_split, read_images
-    from fer_repro.data.store import open_store
+    from fer_repro.datasets.store import open_store
+    from fer_repro.loading.augmentation import clean_images
+    from fer_repro.loading.split import open_split, read_images
 
     torch.set_num_threads(1)
     store = open_store(folder)

@@ -13,7 +13,7 @@ from benchmarks.material import find_job
 from benchmarks.tables import ROOT, Settings
 from benchmarks.training import epochs
 from fer_repro.config import load_config, run_folder
-from fer_repro.data.store import open_store
+from fer_repro.datasets.store import open_store
 from fer_repro.pipeline.run import train_run
 
 KEPT = ROOT / "scratch" / "benchmarks"

@@ -11,7 +11,7 @@ from fer_repro.errors import UserError, print_error
 from fer_repro.inference.commands import register as register_inference
 
 if TYPE_CHECKING:
-    from fer_repro.data.store import Store
+    from fer_repro.datasets.store import Store
     from fer_repro.params import Params as ReadParams
 
 RUNS, DATA = "Train and reproduce", "Data and environment"  # headings of the help
@@ -100,7 +100,7 @@ def data_add(
 
     Example: fer-repro data add fer2013 ~/Downloads/fer2013.csv --enable
     """  # noqa: D301 - the b keeps the lines apart
-    from fer_repro.data.adding import add_dataset, examine, load_adapter
+    from fer_repro.datasets.adding import add_dataset, examine, load_adapter
 
     if enable:
         _params(params)  # a mistake there is told before anything is converted
@@ -125,7 +125,7 @@ def data_doctor(
 
     Example: fer-repro data doctor fer2013
     """
-    from fer_repro.data.adding import examine, open_added
+    from fer_repro.datasets.adding import examine, open_added
 
     opened = open_added(name, store, verify=True)
     found = examine(opened)
@@ -141,7 +141,7 @@ def data_list(store: Stores = Path("stores"), params: Params = Path("params.yaml
 
     Example: fer-repro data list
     """
-    from fer_repro.data.adding import added_names, dataset_names, is_addable, open_added
+    from fer_repro.datasets.adding import added_names, dataset_names, is_addable, open_added
 
     used = _pipeline_sets(params)
     names = sorted({*dataset_names(), *added_names(store), *used})
@@ -340,8 +340,8 @@ def _pipeline_sets(params: Path) -> dict[str, str]:
 
 def _finder(name: str, params: Path) -> str:
     """Name what params.yaml wants to find the faces of videos; "" for the default and for other sets."""
-    from fer_repro.data.adding import FaceFindingAdapter, load_adapter
-    from fer_repro.data.yunet import CASCADE
+    from fer_repro.datasets.adding import FaceFindingAdapter, load_adapter
+    from fer_repro.datasets.yunet import CASCADE
 
     if not isinstance(load_adapter(name), FaceFindingAdapter) or not params.exists():
         return ""
@@ -356,7 +356,7 @@ def _params(params: Path) -> "ReadParams":
 
 def _next_step(added: "Store", params: Path, enable: bool) -> str:
     """Say what makes the pipeline train on a set that was added, or do it."""
-    from fer_repro.data.fitting import fitting_tasks, untrainable
+    from fer_repro.datasets.fitting import fitting_tasks, untrainable
     from fer_repro.params import enable_dataset
 
     name, manifest = added.manifest.name, (added.folder / "manifest.json").as_posix()

@@ -17,7 +17,7 @@ TASKS = ("faces", "clips", "pairs", "forgeries")
 """What the pipeline trains for: each task with data sets and methods of its own."""
 DEFAULT = "default"
 """The entry of ``data`` that holds what the entry of a data set does not say."""
-_ADAPTERS = Path(__file__).parent / "data/datasets"
+_ADAPTERS = Path(__file__).parent / "datasets/adapters"
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -11,30 +11,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-_DATA = (
-    "data/augmentation.py",
-    "data/batches.py",
-    "data/colour_spaces.py",
-    "data/distortions.py",
-    "data/draws.py",
-    "data/frames.py",
-    "data/loading.py",
-    "data/protocols.py",
-    "data/regions.py",
-    "data/resizing.py",
-    "data/views.py",
-    "data/votes.py",
-)
+_DATA = ("datasets/draws.py", "datasets/protocols.py", "datasets/votes.py", "loading/*.py")
 _TESTED_DATA = (
-    "data/folds.py",
-    "data/identification.py",
-    "data/names.py",
-    "data/pairs.py",
-    "data/samples.py",
-    "data/store.py",
+    "datasets/folds.py",
+    "datasets/identification.py",
+    "datasets/names.py",
+    "datasets/pairs.py",
+    "datasets/samples.py",
+    "datasets/store.py",
 )
 _NETWORKS = ("layers/*.py", "methods/method.py", "methods/{method}.py")
-TRAINING = (*_NETWORKS, "training/*.py", *_DATA, "data/sampling.py", "data/validation.py")
+TRAINING = (*_NETWORKS, "training/*.py", *_DATA)
 """What trained weights depend on."""
 RUN = (
     *TRAINING,
@@ -50,39 +37,27 @@ RUN = (
 """What the files of a trained arm depend on."""
 _REPORT = ("measures/*.py", "report/**/*")
 STAGES = {
-    "prepare": (
-        "data/adding.py",
-        "data/attachments.py",
-        "data/audit.py",
-        "data/datasets/**/*.py",
-        "data/draws.py",
-        "data/faces.py",
-        "data/folds.py",
-        "data/names.py",
-        "data/pair_audit.py",
-        "data/pairs.py",
-        "data/pictures.py",
-        "data/pixel_csv.py",
-        "data/prepare.py",
-        "data/protocols.py",
-        "data/samples.py",
-        "data/store.py",
-        "data/synthetic/**/*.py",
-        "data/yunet.py",
-    ),
+    "prepare": ("datasets/**/*.py", "synthetic/*.py"),
     "train-{method}": RUN,
     "evaluate-{method}": (
         *_NETWORKS,
         *_DATA,
         *_TESTED_DATA,
-        "data/synthetic/**/*.py",
+        "synthetic/*.py",
         "evaluation/*.py",
         *_REPORT,
         "runs/*.py",
         "training/loop.py",
     ),
     "compare": ("evaluation/*.py", "layers/*.py", "methods/*.py", *_REPORT, "runs/*.py"),
-    "report": (*_REPORT, "data/*.py", "layers/*.py", "methods/*.py", "training/*.py"),  # records name theirs
+    "report": (  # records name the code that trained them
+        *_REPORT,
+        "datasets/*.py",
+        "layers/*.py",
+        "loading/*.py",
+        "methods/*.py",
+        "training/*.py",
+    ),
 }
 """Stage -> patterns of files below the package; ``{method}`` stands for a method's name."""
 

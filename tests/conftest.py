@@ -9,7 +9,7 @@ LONG = (  # half a minute and more, the longest first
     "notebooks/test_smoke.py", "report/test_browser.py", "docs/test_site.py",
     "training/test_compile.py", "bad_input/test_odd_names.py", "notebooks/test_collected_sets.py",
     "pipeline/test_interrupt.py", "pipeline/test_preload.py", "faults/test_strikes.py",
-    "data/test_face_windows.py", "inference/test_overwriting.py", "pipeline/test_full.py",
+    "datasets/test_face_windows.py", "inference/test_overwriting.py", "pipeline/test_full.py",
     "pipeline/test_arm.py", "inference/test_commands.py",
 )  # fmt: skip
 _PLACES = {HERE / name: place for place, name in enumerate(LONG)}

@@ -96,7 +96,7 @@ def test_a_mistake_in_params_is_told_before_anything_is_added(fer, project):
 
 def test_doctor_is_content_with_an_official_set(fer, project, monkeypatch):
     from fer_repro.data import adding
-    from fer_repro.data.audit import Official
+    from fer_repro.datasets.audit import Official
 
     fer("data", "add", "fer2013", "../raw/fer2013.csv")
     found = adding.examine(adding.open_added("fer2013", Path("stores")))
@@ -210,7 +210,7 @@ def test_a_damaged_set_is_reported(fer, project):
 
 
 def test_ctrl_c_exits_with_130_and_leaves_nothing(fer, project, monkeypatch):
-    from fer_repro.data.store import StoreWriter
+    from fer_repro.datasets.store import StoreWriter
 
     def interrupt(self, images):
         raise KeyboardInterrupt

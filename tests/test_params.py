@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fer_repro.data.adding import dataset_names
-from fer_repro.data.prepare import SYNTHETIC
+from fer_repro.datasets.adding import dataset_names
+from fer_repro.datasets.prepare import SYNTHETIC
 from fer_repro.errors import UserError
 from fer_repro.params import enable_dataset, read_params
 

@@ -47,8 +47,7 @@ def test_a_mistake_in_the_defaults_is_named_there(tmp_path):
 
 def test_the_note_names_what_departs_from_the_paper():
     assert note() == (
-        "6 epochs (paper: 51), width 8 (64), 64 px (224), no pretraining, batch 32 (48), "
-        "AdamW (RAdam)"
+        "6 epochs (paper: 51), width 8 (64), 64 px (224), no pretraining, batch 32 (48), AdamW (RAdam)"
     )
     assert note("paper") == PAPER
     assert "4 epochs of 480 (paper: 40 of 16000)" in note("synthetic_forgeries", "efficientnet")

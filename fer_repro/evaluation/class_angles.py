@@ -10,7 +10,7 @@ import pandas as pd
 from torch import Tensor, nn
 
 from fer_repro.config import run_folder
-from fer_repro.data.store import Store
+from fer_repro.datasets.store import Store
 from fer_repro.evaluation.reopened import look, reopen
 from fer_repro.layers.embedding import EmbeddingClassifier, explain_angles
 from fer_repro.measures.classification import softmax

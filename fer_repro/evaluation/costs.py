@@ -8,13 +8,13 @@ import pandas as pd
 from torch import Tensor
 
 from fer_repro.config import method_arms, run_folder
-from fer_repro.data.batches import Screen
-from fer_repro.data.identification import identification_table
-from fer_repro.data.loading import open_table
-from fer_repro.data.store import Store, open_store
-from fer_repro.data.views import View
+from fer_repro.datasets.identification import identification_table
+from fer_repro.datasets.store import Store, open_store
 from fer_repro.evaluation.run_files import read_run_config
 from fer_repro.layers.cost import count_flops, count_parameters
+from fer_repro.loading.batches import Screen
+from fer_repro.loading.split import open_table
+from fer_repro.loading.views import View
 from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
 from fer_repro.runs.predictions import PAIR_SCORES

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_repro.config import method_arms, paper_recipe, run_folder
-from fer_repro.data.store import open_store
+from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.ensembles import ensemble_runs
 from fer_repro.evaluation.forgery import describe_frames, frame_logits, is_manipulation

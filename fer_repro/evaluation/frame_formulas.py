@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.config import run_folder
-from fer_repro.data.protocols import protocol_rows
-from fer_repro.data.store import Store
+from fer_repro.datasets.protocols import protocol_rows
+from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.frame_weights import clip_logits, look_at_clips
 from fer_repro.evaluation.groups import sample_groups

@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from fer_repro.config import run_folder
-from fer_repro.data.batches import Screen, Shown
-from fer_repro.data.loading import Split, open_table
-from fer_repro.data.protocols import protocol_rows
-from fer_repro.data.store import Store
-from fer_repro.data.views import Items
+from fer_repro.datasets.protocols import protocol_rows
+from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.agreement import agreement_row, agreement_table
 from fer_repro.evaluation.groups import sample_groups
 from fer_repro.evaluation.predict import item_batches
 from fer_repro.evaluation.reopened import Reopened, reopen
+from fer_repro.loading.batches import Screen, Shown
+from fer_repro.loading.split import Split, open_table
+from fer_repro.loading.views import Items
 from fer_repro.measures.saliency import rank_correlation
 from fer_repro.training.loop import logits_of
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_repro.data.store import Store
-from fer_repro.data.synthetic.drawn import TRUTH, read_truth
+from fer_repro.datasets.store import Store
 from fer_repro.measures.saliency import map_area_interval
+from fer_repro.synthetic.drawn import TRUTH, read_truth
 
 AGREEMENT = ("map", "area", "low", "high", "chance", "faces")
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fer_repro.data.synthetic.pairs import LOOKS
 from fer_repro.errors import UserError
 from fer_repro.evaluation.pair_rows import score_pairs
 from fer_repro.evaluation.run_files import PairRun, by_arm
 from fer_repro.measures.verification import fold_accuracy, unit
+from fer_repro.synthetic.pairs import LOOKS
 
 BARS = ["arm", "class", "value", "low", "high"]
 EMBEDDINGS = "embeddings.npz"

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fer_repro.config import AugmentationConfig
-from fer_repro.data.batches import Screen, batch_bounds
-from fer_repro.data.views import Items
+from fer_repro.loading.batches import Screen, batch_bounds
+from fer_repro.loading.views import Items
 from fer_repro.terminal import Sparse
 from fer_repro.training.fit import Validate
 from fer_repro.training.loop import hits_of, logits_of

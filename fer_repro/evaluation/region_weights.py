@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.config import run_folder
-from fer_repro.data.protocols import protocol_rows, protocols_of
-from fer_repro.data.regions import Box, region_boxes, region_names
-from fer_repro.data.store import Store
-from fer_repro.data.synthetic.drawn import TRUTH, read_truth
+from fer_repro.datasets.protocols import protocol_rows, protocols_of
+from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.agreement import agreement_row, agreement_table
 from fer_repro.evaluation.groups import sample_groups
 from fer_repro.evaluation.reopened import look, reopen
+from fer_repro.loading.regions import Box, region_boxes, region_names
 from fer_repro.measures.saliency import region_coverage, weight_on_covered
+from fer_repro.synthetic.drawn import TRUTH, read_truth
 
 Looked = dict[str, np.ndarray]
 
@@ -38,7 +38,7 @@ def common_boxes(crops: str) -> dict[str, Box]:
     """Name the boxes of a scheme that are the same for all faces, the whole face last.
 
     Args:
-        crops: ``fixed`` or ``affectnet``, see ``fer_repro.data.regions``.
+        crops: ``fixed`` or ``affectnet``, see ``fer_repro.loading.regions``.
 
     Raises:
         UserError: the scheme is unknown, or its boxes differ from face to face.

@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fer_repro.data.batches import Screen
-from fer_repro.data.identification import identification_table
-from fer_repro.data.loading import Split
-from fer_repro.data.store import Store
+from fer_repro.datasets.identification import identification_table
+from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.predict import item_batches
 from fer_repro.evaluation.run_files import check_data, read_run_config
+from fer_repro.loading.batches import Screen
+from fer_repro.loading.split import Split
 from fer_repro.methods.method import Method, load_method
 from fer_repro.runs.predictions import PAIR_SCORES
 from fer_repro.sections import read_section

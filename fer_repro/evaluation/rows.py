@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fer_repro.data.protocols import protocol_rows, protocols_of
-from fer_repro.data.samples import CHALLENGE
+from fer_repro.datasets.protocols import protocol_rows, protocols_of
+from fer_repro.datasets.samples import CHALLENGE
 from fer_repro.evaluation.groups import sample_groups
 from fer_repro.evaluation.row_form import (
     COLUMNS,

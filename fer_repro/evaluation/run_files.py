@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.config import DATA_DIGESTS, run_folder
-from fer_repro.data.store import Store
+from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.row_form import SPLIT
 from fer_repro.files import read_json

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.config import method_arms, run_folder
-from fer_repro.data.store import open_store
+from fer_repro.datasets.store import open_store
 from fer_repro.evaluation.answers import recall_table
 from fer_repro.evaluation.calibration import calibrate, calibration_rows, reliability
 from fer_repro.evaluation.ensembles import ensemble_runs, papers_ensembles

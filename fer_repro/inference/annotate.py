@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fer_repro.data.video import FILMS
+from fer_repro.datasets.video import FILMS
 from fer_repro.errors import UserError
 from fer_repro.files import atomic_write, check_name, keep_existing
 from fer_repro.inference.film_writer import FilmWriter

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from fer_repro.data.adding import is_addable, load_adapter
+from fer_repro.datasets.adding import is_addable, load_adapter
 from fer_repro.files import atomic_write, read_yaml
 from fer_repro.inference import measured
 from fer_repro.inference.runs import read_run_facts

@@ -241,7 +241,7 @@ def _classes(method: str, affectnet: bool) -> tuple[str, ...]:
 
 
 def _regions(affectnet: bool) -> tuple[str, ...]:
-    from fer_repro.data.regions import region_names
+    from fer_repro.loading.regions import region_names
 
     return region_names("affectnet" if affectnet else "fixed")
 

@@ -83,7 +83,7 @@ def _machine(root: Path) -> Iterator[Finding]:
 
 
 def _cascades() -> Finding:
-    from fer_repro.data.faces import CascadeDetector
+    from fer_repro.datasets.faces import CascadeDetector
     from fer_repro.errors import UserError
 
     try:
@@ -93,7 +93,7 @@ def _cascades() -> Finding:
 
 
 def _yunet() -> Finding:
-    from fer_repro.data.yunet import YUNET, named_detector
+    from fer_repro.datasets.yunet import YUNET, named_detector
     from fer_repro.errors import UserError
 
     try:

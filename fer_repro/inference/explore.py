@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fer_repro.data.store import Store
-from fer_repro.data.synthetic.factors import CLASSES
+from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.region_weights import common_boxes
 from fer_repro.evaluation.reopened import reopen
@@ -31,6 +30,7 @@ from fer_repro.inference.moved_faces import (
 )
 from fer_repro.report.explored import frames_explored, masks_explored, regions_explored
 from fer_repro.report.regions import covered_shares
+from fer_repro.synthetic.factors import CLASSES
 
 PEOPLE = 8  # of a data set among whom one may choose
 FRAMES = 8  # of a drawn clip

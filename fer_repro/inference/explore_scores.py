@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from fer_repro.data.store import Store
+from fer_repro.datasets.store import Store
 from fer_repro.evaluation.forgery_views import true_masks
 from fer_repro.evaluation.reopened import reopen
 from fer_repro.inference.explore import Choice, Explorer, Pose, Seen, Slider, face_controls, people_of

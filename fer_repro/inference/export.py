@@ -16,14 +16,14 @@ import torch
 from scipy.special import softmax
 from torch import nn
 
-from fer_repro.data.synthetic.render import render
-from fer_repro.data.synthetic.stills import sample_stills
 from fer_repro.errors import UserError
 from fer_repro.files import atomic_write
 from fer_repro.inference.backends import ITEM_BYTES, OnnxBackend
 from fer_repro.inference.networks import FaceNetwork
 from fer_repro.inference.spec import KEY, ModelSpec
 from fer_repro.inference.torch_backend import item_bytes
+from fer_repro.synthetic.render import render
+from fer_repro.synthetic.stills import sample_stills
 from fer_repro.terminal import doing
 
 OPSET = 18

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fer_repro.data.faces import (
+from fer_repro.datasets.faces import (
     Box,
     CascadeDetector,
     Detector,
@@ -17,7 +17,7 @@ from fer_repro.data.faces import (
     most_confident_face,
     plan_crop,
 )
-from fer_repro.data.yunet import CASCADE, YUNET, named_detector
+from fer_repro.datasets.yunet import CASCADE, YUNET, named_detector
 from fer_repro.errors import UserError, nearest
 from fer_repro.inference.spec import ModelSpec
 from fer_repro.spreadsheets import as_numbers
@@ -66,7 +66,7 @@ class WholePicture:
 class FixedBox:
     """Finds the face at one place in every picture.
 
-    The box is tight, see ``fer_repro.data.faces.Detector``.
+    The box is tight, see ``fer_repro.datasets.faces.Detector``.
 
     Args:
         left: first column, from 0.

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from fer_repro.data.pictures import check_still, listed, opaque
-from fer_repro.data.samples import has_controls
-from fer_repro.data.video import FILMS, check_whole, grabbed, map_frames, opened, retrieved
+from fer_repro.datasets.pictures import check_still, listed, opaque
+from fer_repro.datasets.samples import has_controls
+from fer_repro.datasets.video import FILMS, check_whole, grabbed, map_frames, opened, retrieved
 from fer_repro.errors import UserError, one_line
 from fer_repro.files import natural_order
 from fer_repro.inference.faces_in import Face

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.config import DATA_DIGESTS
-from fer_repro.data.store import file_sha256
+from fer_repro.datasets.store import file_sha256
 from fer_repro.evaluation.run_files import read_run_config, rest_on
 from fer_repro.measures.calibration import BINS, fit_temperature
 from fer_repro.measures.classification import expected_calibration_error, recalls, softmax

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fer_repro.data.faces import Detector
+from fer_repro.datasets.faces import Detector
 from fer_repro.errors import UserError
 from fer_repro.inference.backends import Backend
 from fer_repro.inference.faces_in import FaceFinder, Which, check_which, choose_detector, read_boxes
@@ -23,9 +23,9 @@ class Looking:
 
     Attributes:
         detector: ``cascade`` (OpenCV's, no download), ``yunet:FILE`` (finds turned faces, too; see
-            ``fer_repro.data.yunet``), ``none`` (each picture is a face), a fixed box as
+            ``fer_repro.datasets.yunet``), ``none`` (each picture is a face), a fixed box as
             ``left,top,right,bottom``, or anything with ``name`` and ``detect``; boxes are tight, see
-            ``fer_repro.data.faces.Detector``.
+            ``fer_repro.datasets.faces.Detector``.
         faces: which to keep: all, largest or surest; "" is all, but the largest for clips and manipulation.
         boxes: an earlier prediction, as a table or file, whose boxes are taken instead of searching;
             ``faces`` chooses among them, too. They are joined by file and frame. An input that has no row

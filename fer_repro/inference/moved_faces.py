@@ -12,13 +12,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from fer_repro.data.augmentation import clean_images
-from fer_repro.data.store import Store
-from fer_repro.data.synthetic.expression import prototype
-from fer_repro.data.synthetic.factors import FACTOR_COLUMNS
-from fer_repro.data.synthetic.render import Rendered, render
+from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.reopened import Reopened
+from fer_repro.loading.augmentation import clean_images
+from fer_repro.synthetic.expression import prototype
+from fer_repro.synthetic.factors import FACTOR_COLUMNS
+from fer_repro.synthetic.render import Rendered, render
 from fer_repro.training.loop import logits_of
 
 Row = dict[str, Any]

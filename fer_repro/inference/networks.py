@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fer_repro.data.augmentation import clean_images
-from fer_repro.data.views import Faces, Frames, Regions, View
 from fer_repro.errors import UserError, nearest
 from fer_repro.inference.spec import ModelSpec
 from fer_repro.layers.standardise import Standardise
+from fer_repro.loading.augmentation import clean_images
+from fer_repro.loading.views import Faces, Frames, Regions, View
 from fer_repro.methods.method import Method, load_method
 from fer_repro.sections import read_section
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_repro.data.pictures import listed
+from fer_repro.datasets.pictures import listed
 from fer_repro.errors import one_line
 from fer_repro.inference.backends import Backend
 from fer_repro.inference.faces_in import TIGHT, Face

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from fer_repro.config import DATA_DIGESTS
-from fer_repro.data.regions import region_names
-from fer_repro.data.views import Regions
 from fer_repro.errors import UserError, nearest
 from fer_repro.inference.spec import CROPS, OTHERS_CROP, Colour, ModelSpec
+from fer_repro.loading.regions import region_names
+from fer_repro.loading.views import Regions
 from fer_repro.measures.verification import roc
 from fer_repro.methods.method import load_method
 from fer_repro.runs.predictions import PAIR_SCORES, read_pair_scores

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic.dataclasses import dataclass
 
-from fer_repro.data.faces import POLICIES
+from fer_repro.datasets.faces import POLICIES
 from fer_repro.errors import UserError, nearest
 from fer_repro.inference.trained_on import trained_on
 from fer_repro.sections import STRICT, PositiveInt, read_section
@@ -61,7 +61,7 @@ class ModelSpec:
         image_size: side of the network's pictures in pixels.
         face_size: side to which a face is cut first, as in the training data.
         colour: of the training data; colour pictures are made grey for ``grey``.
-        crop: policy of ``fer_repro.data.faces`` about a tight box; it adds the method's margin.
+        crop: policy of ``fer_repro.datasets.faces`` about a tight box; it adds the method's margin.
         standardise: subtract ImageNet's mean and divide by its deviation before the network.
         dataset: what it was trained on.
         pretraining: what it started from.

@@ -29,7 +29,7 @@ Differences from the paper. [C] is the authors' code, its branch master.
 9. Start: the paper's trunk was trained on MS-Celeb-1M and FERPlus; the option ``pretraining`` says what was
    had instead, and ``fer_repro.layers.face_trunks`` reads the authors' file where the user has it.
 10. Input in [0, 1] without mean and deviation, as in [C]; the paper names none. The sampling of training
-    frames differs between paper and code too: ``fer_repro.data.frames``.
+    frames differs between paper and code too: ``fer_repro.loading.frames``.
 """
 
 from collections.abc import Mapping
@@ -40,11 +40,11 @@ import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from fer_repro.data.views import Frames
 from fer_repro.errors import UserError, nearest
 from fer_repro.layers.imagenet import check_start, load_imagenet_trunk
 from fer_repro.layers.picture_sets import SharedTrunk, check_mask, pictures_second, weighted_mean
 from fer_repro.layers.resnet import Stem
+from fer_repro.loading.views import Frames
 from fer_repro.methods.method import Method, OfficialLayout
 from fer_repro.sections import STRICT, PositiveInt
 
@@ -57,7 +57,7 @@ class FANOptions:
 
     width: PositiveInt  # channels of the stem and of stage 1; features have 8 times as many
     frames: PositiveInt  # K, frames per training group
-    sampling: Literal["paper", "afew", "ckplus"]  # of training groups, see fer_repro.data.frames
+    sampling: Literal["paper", "afew", "ckplus"]  # of training groups, see fer_repro.loading.frames
     pretraining: Literal["none", "imagenet"]  # of the trunk
     stem: Stem = "table"  # before stage 1: table | small
 

@@ -11,8 +11,8 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from fer_repro.data.views import Faces, View
 from fer_repro.errors import UserError, nearest
+from fer_repro.loading.views import Faces, View
 
 Task = Literal["expression", "verification", "manipulation"]
 EnsembleRule = Literal["probabilities", "logits"]

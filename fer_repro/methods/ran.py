@@ -18,7 +18,7 @@ those of its figures and of notes that agree, and the default arm follows [C].
 3. Region-biased loss: it sees mu, the softmax in [C] and the sigmoid in the paper. Margin: 0.1 on FERPlus,
    0.03 on AffectNet, 0.02 with balanced sampling [C]; the weight of the loss is 1.
 4. AffectNet in [C] has 8 regions, with other crops than the paper's 5 and the face:
-   ``fer_repro.data.regions``.
+   ``fer_repro.loading.regions``.
 5. [C] has no augmentation at all, and other rates and epochs for each data set.
 6. ``no_relation`` and ``whole_face`` are trained on equal terms here. [C]'s own variant without relation
    attention has sigmoid weights and no region-biased loss: arm ``sigmoid_no_relation``.
@@ -36,10 +36,10 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from fer_repro.data.views import Regions
 from fer_repro.layers.imagenet import check_start, load_imagenet_trunk
 from fer_repro.layers.picture_sets import SharedTrunk, pictures_second, weighted_mean
 from fer_repro.layers.resnet import Stem
+from fer_repro.loading.views import Regions
 from fer_repro.methods.method import Method, OfficialLayout
 from fer_repro.sections import STRICT, PositiveInt
 
@@ -51,7 +51,7 @@ class RANOptions:
     """The ``model`` section of a recipe."""
 
     width: PositiveInt  # channels of the stem and of stage 1; features have 8 times as many
-    crops: Literal["fixed", "affectnet", "random", "landmarks"]  # see fer_repro.data.regions
+    crops: Literal["fixed", "affectnet", "random", "landmarks"]  # see fer_repro.loading.regions
     margin: Annotated[float, Field(ge=0, lt=1)]  # of the region-biased loss
     pretraining: Literal["none", "imagenet"]  # of the trunk
     stem: Stem = "table"  # before stage 1: table | small

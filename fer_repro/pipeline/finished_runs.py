@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from fer_repro.config import RunConfig, run_folder
-from fer_repro.data.store import MANIFEST
+from fer_repro.datasets.store import MANIFEST
 from fer_repro.errors import UserError
 from fer_repro.report.runs import read_rows
 

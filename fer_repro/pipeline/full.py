@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fer_repro.config import RunConfig, load_config, method_arms, run_folder
-from fer_repro.data.prepare import prepare_dataset
-from fer_repro.data.store import open_store
+from fer_repro.datasets.prepare import prepare_dataset
+from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError, print_error
 from fer_repro.evaluation.finished import judge_runs
 from fer_repro.evaluation.summary import evaluate_runs, write_results

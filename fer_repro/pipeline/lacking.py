@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fer_repro.config import load_config, method_arms, run_folder
-from fer_repro.data.store import open_store
+from fer_repro.datasets.store import open_store
 from fer_repro.params import read_params
 from fer_repro.pipeline.run import train_run
 

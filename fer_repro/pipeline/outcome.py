@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fer_repro.data.loading import Split
-from fer_repro.data.pairs import open_pairs, people_in
-from fer_repro.data.protocols import stratified
-from fer_repro.data.samples import CHALLENGE
-from fer_repro.data.views import Faces
+from fer_repro.datasets.pairs import open_pairs, people_in
+from fer_repro.datasets.protocols import stratified
+from fer_repro.datasets.samples import CHALLENGE
 from fer_repro.errors import UserError
 from fer_repro.evaluation.predict import embed, predict, tested_samples
 from fer_repro.files import atomic_write
+from fer_repro.loading.split import Split
+from fer_repro.loading.views import Faces
 from fer_repro.measures.classification import classification_metrics, softmax
 from fer_repro.measures.metrics import MAIN
 from fer_repro.measures.verification import cosine_scores, verification_metrics

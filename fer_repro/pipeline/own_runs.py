@@ -57,7 +57,7 @@ def train_own(
         from fer_repro.training.seeding import choose_device
 
         choose_device(configs[0].runtime)
-    from fer_repro.data.prepare import prepare_dataset
+    from fer_repro.datasets.prepare import prepare_dataset
     from fer_repro.pipeline.finished_runs import keep_folder, keep_run
     from fer_repro.pipeline.run import train_run
     from fer_repro.training.processes import make_fabric

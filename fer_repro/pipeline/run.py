@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from fer_repro.config import RunConfig, load_config, method_arms, run_folder
-from fer_repro.data.store import Store, open_store
+from fer_repro.datasets.store import Store, open_store
 from fer_repro.files import atomic_folder, atomic_write
 from fer_repro.methods.method import Method, load_method
 from fer_repro.pipeline.arm import Arm, Trained, task_of, train_arm

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fer_repro.data.samples import CHALLENGE
+from fer_repro.datasets.samples import CHALLENGE
 from fer_repro.errors import UserError
 from fer_repro.files import atomic_write
 from fer_repro.measures.classification import finite, softmax

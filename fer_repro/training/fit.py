@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from fer_repro.config import RunConfig
-from fer_repro.data.batches import Screen, Shown, batch_bounds
-from fer_repro.data.loading import Split
-from fer_repro.data.sampling import epoch_items, epoch_length
-from fer_repro.data.views import Items, View
 from fer_repro.errors import UserError
+from fer_repro.loading.batches import Screen, Shown, batch_bounds
+from fer_repro.loading.sampling import epoch_items, epoch_length
+from fer_repro.loading.split import Split
+from fer_repro.loading.views import Items, View
 from fer_repro.training.allocator import keep_freed_memory
 from fer_repro.training.checkpoint import Checkpoint, copy_weights, generators, restore_generators
 from fer_repro.training.convolutions import prepare_convolutions

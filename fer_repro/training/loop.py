@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fer_repro.data.batches import Shown
+from fer_repro.loading.batches import Shown
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric

@@ -16,8 +16,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from fer_repro.config import RunConfig
-from fer_repro.data.views import Items
 from fer_repro.layers.synced_norm import synced
+from fer_repro.loading.views import Items
 from fer_repro.training.seeding import choose_device, choose_precision
 
 if TYPE_CHECKING:

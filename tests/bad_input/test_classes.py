@@ -6,7 +6,7 @@ import unicodedata
 import pytest
 from miniature_sets import write_noise
 
-from fer_repro.data.adding import add_dataset, examine
+from fer_repro.datasets.adding import add_dataset, examine
 
 
 def classes_of(root, **parts):

@@ -10,7 +10,7 @@ import pytest
 from miniature_sets import LAYOUTS, write_noise
 from miniature_videos import write_face_film
 
-from fer_repro.data.adding import add_dataset, dataset_names
+from fer_repro.datasets.adding import add_dataset, dataset_names
 
 VIDEOS = ("ffpp", "dfdc", "celebdf")
 YOUTUBE = "original_sequences/youtube/c23/videos"

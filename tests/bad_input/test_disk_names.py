@@ -8,7 +8,7 @@ import pytest
 from miniature_sets import FIRST_FILES, write_noise, write_text
 from miniature_videos import write_face_film
 
-from fer_repro.data.adding import add_dataset
+from fer_repro.datasets.adding import add_dataset
 from fer_repro.errors import nearest
 
 LISTS = {  # that a set can do without: a broken link is not "no list"

@@ -10,8 +10,8 @@ import pytest
 from miniature_sets import FIRST_FILES, write_noise
 from miniature_videos import write_face_film
 
-from fer_repro.data.adding import add_dataset
-from fer_repro.data.store import open_store, write_store
+from fer_repro.datasets.adding import add_dataset
+from fer_repro.datasets.store import open_store, write_store
 from fer_repro.errors import UserError
 
 VIDEOS = {name: FIRST_FILES[name] for name in ("dfdc", "ffpp")}

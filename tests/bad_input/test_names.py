@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_repro.data.samples import check_samples
-from fer_repro.data.store import write_store
+from fer_repro.datasets.samples import check_samples
+from fer_repro.datasets.store import write_store
 from fer_repro.errors import UserError
 
 LINE_ENDS = ("a\nb", "a\rb", "a\tb", "a\x1b[2Jb", "a\x00b", "a\u2028b", "a\x85b")

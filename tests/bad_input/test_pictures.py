@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_repro.data.adding import add_dataset
-from fer_repro.data.faces import CascadeDetector
+from fer_repro.datasets.adding import add_dataset
+from fer_repro.datasets.faces import CascadeDetector
 from fer_repro.errors import UserError
 from fer_repro.inference.inputs import Still, look_at, read_still
 

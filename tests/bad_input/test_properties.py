@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fer_repro.config import load_config
-from fer_repro.data.folds import fold_split, subject_folds
-from fer_repro.data.pairs import pairs_csv, people_outside_fold, read_pairs
-from fer_repro.data.pixel_csv import SIDE, careful_pixels, fast_pixels
-from fer_repro.data.samples import check_samples, has_controls, read_samples, samples_csv
+from fer_repro.datasets.folds import fold_split, subject_folds
+from fer_repro.datasets.pairs import pairs_csv, people_outside_fold, read_pairs
+from fer_repro.datasets.pixel_csv import SIDE, careful_pixels, fast_pixels
+from fer_repro.datasets.samples import check_samples, has_controls, read_samples, samples_csv
 from fer_repro.errors import UserError, nearest, one_line
 from fer_repro.files import parse_pairs
 from fer_repro.measures.classification import classification_metrics, softmax

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fer_repro.config import run_folder
-from fer_repro.data.face_index import read_face_index
+from fer_repro.datasets.face_index import read_face_index
 from fer_repro.errors import UserError
 from fer_repro.evaluation.claims import published_table, read_claims
 from fer_repro.evaluation.run_files import read_runs

@@ -12,7 +12,7 @@ from miniature_videos import write_face_film
 from typer.testing import CliRunner
 
 from fer_repro.cli import app
-from fer_repro.data.video import frame_positions, map_frames
+from fer_repro.datasets.video import frame_positions, map_frames
 from fer_repro.errors import UserError
 from fer_repro.inference.inputs import film, look_at
 

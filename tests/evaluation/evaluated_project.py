@@ -8,7 +8,7 @@ import yaml
 from small_pipeline import pipeline_of
 
 from fer_repro.config import load_config, run_folder
-from fer_repro.data.store import write_store
+from fer_repro.datasets.store import write_store
 from fer_repro.files import read_yaml
 from fer_repro.runs.predictions import Predictions, write_pair_scores, write_predictions
 

@@ -11,7 +11,6 @@ from scipy.stats import spearmanr
 from untrained_runs import frame_table, write_pictures, write_untrained
 
 from fer_repro.config import run_folder
-from fer_repro.data.augmentation import clean_images
 from fer_repro.errors import UserError
 from fer_repro.evaluation.frame_formulas import COLUMNS, compare_formulas
 from fer_repro.evaluation.frame_weights import (
@@ -23,6 +22,7 @@ from fer_repro.evaluation.frame_weights import (
     look_at_clips,
 )
 from fer_repro.evaluation.reopened import look, reopen
+from fer_repro.loading.augmentation import clean_images
 from fer_repro.measures.intervals import paired_difference
 
 COUNTS = (3, 5, 2, 4)

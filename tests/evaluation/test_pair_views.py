@@ -2,7 +2,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_repro.data.synthetic.pairs import LOOKS
 from fer_repro.errors import UserError
 from fer_repro.evaluation.pair_views import (
     cause_bars,
@@ -12,6 +11,7 @@ from fer_repro.evaluation.pair_views import (
     usual_threshold,
 )
 from fer_repro.evaluation.run_files import PairRun
+from fer_repro.synthetic.pairs import LOOKS
 
 
 def pairs(scores, same, folds, names="test"):

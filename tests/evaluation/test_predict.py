@@ -6,12 +6,12 @@ import torch
 from torch import nn
 
 from fer_repro.config import AugmentationConfig, load_config
-from fer_repro.data.augmentation import augmented_copy, clean_images
-from fer_repro.data.batches import Screen
-from fer_repro.data.loading import Split
-from fer_repro.data.views import Faces
 from fer_repro.evaluation import predict as predictions
 from fer_repro.evaluation.predict import embed, item_batches, predict, validation
+from fer_repro.loading.augmentation import augmented_copy, clean_images
+from fer_repro.loading.batches import Screen
+from fer_repro.loading.split import Split
+from fer_repro.loading.views import Faces
 from fer_repro.training.processes import make_fabric
 
 

@@ -7,9 +7,6 @@ import torch
 from scipy.stats import spearmanr
 from untrained_runs import SIDE, write_pictures, write_untrained
 
-from fer_repro.data.augmentation import clean_images
-from fer_repro.data.regions import AFFECTNET, FIXED, cut_regions
-from fer_repro.data.synthetic.drawn import write_truth
 from fer_repro.errors import UserError
 from fer_repro.evaluation.region_weights import (
     CoveredFaces,
@@ -19,6 +16,9 @@ from fer_repro.evaluation.region_weights import (
     covered_regions,
     region_weights,
 )
+from fer_repro.loading.augmentation import clean_images
+from fer_repro.loading.regions import AFFECTNET, FIXED, cut_regions
+from fer_repro.synthetic.drawn import write_truth
 
 FACES = pd.DataFrame(
     {

@@ -6,12 +6,12 @@ import torch
 from evaluated_project import sample_table, write_data
 
 from fer_repro.config import load_config
-from fer_repro.data.augmentation import clean_images
-from fer_repro.data.store import open_store
+from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.class_angles import ClassAngles, angle_table, class_angles
 from fer_repro.evaluation.forgery_views import look_at_frames
 from fer_repro.evaluation.reopened import look, reopen
+from fer_repro.loading.augmentation import clean_images
 from fer_repro.methods.method import load_method
 from fer_repro.training.checkpoint import copy_weights, save_weights
 

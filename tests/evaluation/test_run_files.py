@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from evaluated_project import sample_table, write_classes, write_data, write_pairs, write_run
 
-from fer_repro.data.store import open_store
+from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.run_files import by_arm, read_pair_runs, read_runs
 

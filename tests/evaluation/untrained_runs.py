@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 
 from fer_repro.config import load_config, run_folder
-from fer_repro.data.store import open_store, write_store
+from fer_repro.datasets.store import open_store, write_store
 from fer_repro.methods.method import load_method
 from fer_repro.training.checkpoint import copy_weights, save_weights
 

@@ -118,7 +118,7 @@ STAGES = {  # at smoke size: the command, what it leaves, and what of it is repl
 
 def small_project(home):
     """Write what the stages begin with: forty-two faces and the parameters of one method."""
-    from fer_repro.data.synthetic.stills import write_stills
+    from fer_repro.synthetic.stills import write_stills
 
     for name in ("notebooks", "published", "records"):
         shutil.copytree(ROOT / name, home / name)

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 import torch
 
-from fer_repro.data.prepare import prepare_dataset
-from fer_repro.data.store import open_store, write_store
-from fer_repro.data.synthetic.render import render
-from fer_repro.data.synthetic.stills import sample_stills
+from fer_repro.datasets.prepare import prepare_dataset
+from fer_repro.datasets.store import open_store, write_store
 from fer_repro.pipeline.run import train_run
+from fer_repro.synthetic.render import render
+from fer_repro.synthetic.stills import sample_stills
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")

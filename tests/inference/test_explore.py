@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from fer_repro.data.store import open_store
-from fer_repro.data.synthetic.distractors import PASSING
+from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.frame_weights import look_at_clips
 from fer_repro.evaluation.reopened import look, reopen
@@ -27,6 +26,7 @@ from fer_repro.inference.explore_scores import (
 )
 from fer_repro.inference.moved_faces import draw_like, look_at_pictures, with_cover, with_expression
 from fer_repro.report.style import png_bytes
+from fer_repro.synthetic.distractors import PASSING
 from fer_repro.training.loop import logits_of
 
 FORGERS = ("plain", "attention")

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import fer_repro
 from fer_repro.cli import app
-from fer_repro.data.faces import Box, CascadeDetector
+from fer_repro.datasets.faces import Box, CascadeDetector
 from fer_repro.errors import UserError
 from fer_repro.inference import journal
 from fer_repro.inference.faces_in import FaceFinder, FixedBox, WholePicture, choose_detector, read_boxes
@@ -187,8 +187,8 @@ def test_wrong_numbers_are_told():
 
 
 def test_the_cascade_finds_a_drawn_face(rmn):
-    from fer_repro.data.synthetic.render import render
-    from fer_repro.data.synthetic.stills import sample_stills
+    from fer_repro.synthetic.render import render
+    from fer_repro.synthetic.stills import sample_stills
 
     face = render(sample_stills(5, {"train": 1}, 1), 96, colour=True, supersample=1).images[0]
     scene = np.full((200, 300, 3), 120, np.uint8)

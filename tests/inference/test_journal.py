@@ -10,7 +10,7 @@ from films import write_film
 from PIL import Image
 
 import fer_repro
-from fer_repro.data.faces import Box
+from fer_repro.datasets.faces import Box
 from fer_repro.errors import UserError
 from fer_repro.inference.faces_in import read_table
 from fer_repro.inference.inputs import list_inputs

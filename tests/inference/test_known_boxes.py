@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import fer_repro
 from fer_repro.cli import app
-from fer_repro.data.faces import Box
+from fer_repro.datasets.faces import Box
 from fer_repro.errors import UserError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 64, 96, 3), np.uint8)

@@ -12,7 +12,7 @@ from films import write_film
 from PIL import Image
 
 import fer_repro
-from fer_repro.data.store import open_store
+from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError
 from fer_repro.inference.inputs import film
 from fer_repro.runs.predictions import read_predictions

@@ -7,7 +7,7 @@ import pytest
 from films import write_film
 
 import fer_repro
-from fer_repro.data.faces import Box
+from fer_repro.datasets.faces import Box
 from fer_repro.errors import UserError
 
 

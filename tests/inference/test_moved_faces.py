@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from fer_repro.data.store import open_store
-from fer_repro.data.synthetic.factors import ACTION_COLUMNS
+from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.reopened import look, reopen
 from fer_repro.inference.moved_faces import (
@@ -18,6 +17,7 @@ from fer_repro.inference.moved_faces import (
     with_yaw,
 )
 from fer_repro.measures.classification import softmax
+from fer_repro.synthetic.factors import ACTION_COLUMNS
 from fer_repro.training.loop import logits_of
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fer_repro.data.faces import Box
+from fer_repro.datasets.faces import Box
 from fer_repro.inference.faces_in import Face
 from fer_repro.inference.inputs import Done, Failed, Seen
 from fer_repro.inference.predictions import PATIENCE, predict_rows

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fer_repro.config import load_config
-from fer_repro.data.views import Faces, Frames, Regions
+from fer_repro.loading.views import Faces, Frames, Regions
 from fer_repro.methods.method import load_method, method_names
 from fer_repro.params import read_params
 from fer_repro.recipes import resolve

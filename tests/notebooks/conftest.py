@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fer_repro.data.prepare import prepare_dataset
-from fer_repro.data.synthetic.stills import write_stills
+from fer_repro.datasets.prepare import prepare_dataset
 from fer_repro.files import read_yaml
 from fer_repro.pipeline.notebooks import run_notebook
 from fer_repro.pipeline.preload import ADDRESS, preloaded, run_preloaded
 from fer_repro.pipeline.run import train_run
+from fer_repro.synthetic.stills import write_stills
 
 ROOT = Path(__file__).parents[2]
 SEEDS = [0, 1]

@@ -9,9 +9,9 @@ import pytest
 import yaml
 from small_pipeline import pipeline_of
 
-from fer_repro.data.synthetic.stills import write_stills
 from fer_repro.files import read_yaml
 from fer_repro.methods.method import method_names
+from fer_repro.synthetic.stills import write_stills
 
 ROOT = Path(__file__).parents[2]
 SEEDS = (0, 1)

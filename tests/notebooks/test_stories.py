@@ -5,7 +5,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from fer_repro.data.synthetic.drawn import TRUTH
+from fer_repro.synthetic.drawn import TRUTH
 
 pytestmark = pytest.mark.slow
 FIGURES = {  # name: the set, and how many figures the story has with the picture for those who cannot move it

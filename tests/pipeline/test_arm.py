@@ -15,13 +15,13 @@ from miniature_people import make_lfw
 from safetensors.torch import load_file
 
 from fer_repro.config import load_config
-from fer_repro.data.adding import add_dataset
-from fer_repro.data.loading import open_split
-from fer_repro.data.prepare import prepare_dataset
-from fer_repro.data.store import open_store, write_store
-from fer_repro.data.validation import official_validation
-from fer_repro.data.votes import target_columns
+from fer_repro.datasets.adding import add_dataset
+from fer_repro.datasets.prepare import prepare_dataset
+from fer_repro.datasets.store import open_store, write_store
+from fer_repro.datasets.votes import target_columns
 from fer_repro.errors import UserError
+from fer_repro.loading.split import open_split
+from fer_repro.loading.validation import official_validation
 from fer_repro.methods.method import load_method
 from fer_repro.params import enable_dataset
 from fer_repro.pipeline.arm import Arm, task_of

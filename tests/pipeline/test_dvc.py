@@ -46,12 +46,12 @@ DRAWING = (
         for path in (ROOT / "fer_repro" / room).glob("*.py")
         if path.stem not in MEASURING
     ),
-    "fer_repro/data/synthetic/drawn.py",
+    "fer_repro/synthetic/drawn.py",
 )
 TRAINING = (
     "fer_repro/training",
-    *(f"fer_repro/data/{name}.py" for name in ("augmentation", "batches", "draws", "frames", "loading")),
-    *(f"fer_repro/data/{name}.py" for name in ("regions", "sampling", "views", "votes")),
+    *(f"fer_repro/datasets/{name}.py" for name in ("augmentation", "batches", "draws", "frames", "loading")),
+    *(f"fer_repro/datasets/{name}.py" for name in ("regions", "sampling", "views", "votes")),
 )
 # a dry run cannot know whether what an earlier stage writes will differ, so it may leave these out
 BEHIND = {"compare", "report"}
@@ -108,8 +108,8 @@ def test_a_stage_depends_on_the_modules_it_uses(stage, task, method):
             start |= modules_of(ROOT / text.removeprefix("inputs/"))
     if stage == "prepare":
         drawn = ("stills", "challenge", "clips", "pairs", "forgeries")
-        start |= {f"fer_repro.data.synthetic.{kind}" for kind in drawn}  # imported by name
-        start |= {"fer_repro.data.datasets.fer2013"}
+        start |= {f"fer_repro.synthetic.{kind}" for kind in drawn}  # imported by name
+        start |= {"fer_repro.datasets.adapters.fer2013"}
     start |= {"train": {"fer_repro.pipeline.run"}, "report": {"fer_repro.report.html"}}.get(stage, set())
     assert not uncovered(needed(start), [*hashed, *ELSEWHERE.get(stage, ())])
 

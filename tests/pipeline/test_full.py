@@ -14,13 +14,13 @@ import pytest
 import yaml
 from small_pipeline import pipeline_of
 
-from fer_repro.data.prepare import prepare_dataset
-from fer_repro.data.synthetic.stills import write_stills
+from fer_repro.datasets.prepare import prepare_dataset
 from fer_repro.errors import UserError
 from fer_repro.files import read_yaml
 from fer_repro.pipeline import full
 from fer_repro.pipeline.full import Job, main, record_results, train_job
 from fer_repro.pipeline.run import train_run
+from fer_repro.synthetic.stills import write_stills
 
 ROOT = Path(__file__).parents[2]
 JOB = Job("synthetic", "rmn", 0)

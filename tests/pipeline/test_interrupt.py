@@ -21,9 +21,9 @@ import torch
 import yaml
 from small_pipeline import pipeline_of
 
-from fer_repro.data.prepare import prepare_dataset
-from fer_repro.data.synthetic.stills import write_stills
+from fer_repro.datasets.prepare import prepare_dataset
 from fer_repro.files import read_yaml
+from fer_repro.synthetic.stills import write_stills
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="process groups")
 

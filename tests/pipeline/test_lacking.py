@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fer_repro.data.prepare import prepare_dataset
-from fer_repro.data.synthetic.stills import write_stills
+from fer_repro.datasets.prepare import prepare_dataset
 from fer_repro.files import read_yaml
 from fer_repro.pipeline.lacking import runs_or_train
+from fer_repro.synthetic.stills import write_stills
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from fer_repro.data.store import write_store
+from fer_repro.datasets.store import write_store
 from fer_repro.pipeline.run import train_run
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"

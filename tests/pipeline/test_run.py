@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from fer_repro.config import load_config
-from fer_repro.data.store import write_store
+from fer_repro.datasets.store import write_store
 from fer_repro.errors import UserError
 from fer_repro.methods.method import load_method
 from fer_repro.pipeline import arm, outcome

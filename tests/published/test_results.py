@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fer_repro.data.protocols import PROTOCOLS
+from fer_repro.datasets.protocols import PROTOCOLS
 from fer_repro.files import read_yaml
 from fer_repro.measures.metrics import find_metric
 from fer_repro.methods.method import load_method, method_names

@@ -15,7 +15,7 @@ from tiny_run import PARAMS, PlainNet, TinyNet, make_config, make_split, run, va
 from torch import nn
 
 from fer_repro.config import OptimiserConfig
-from fer_repro.data.store import write_store
+from fer_repro.datasets.store import write_store
 from fer_repro.errors import UserError
 from fer_repro.pipeline.run import train_run
 from fer_repro.training.checkpoint import Checkpoint, save_weights

@@ -19,9 +19,9 @@ from fer_repro.config import (
     StepsConfig,
     load_config,
 )
-from fer_repro.data.augmentation import clean_images
-from fer_repro.data.loading import Split
-from fer_repro.data.views import Faces
+from fer_repro.loading.augmentation import clean_images
+from fer_repro.loading.split import Split
+from fer_repro.loading.views import Faces
 from fer_repro.training.checkpoint import Checkpoint
 from fer_repro.training.fit import fit
 from fer_repro.training.processes import make_fabric

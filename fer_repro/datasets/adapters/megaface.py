@@ -1,0 +1,112 @@
+"""MegaFace, identification: photos of FaceScrub's people, looked for among a million distractors.
+
+Kemelmacher-Shlizerman, Seitz, Miller, Brossard, "The MegaFace Benchmark: 1 Million Faces for Recognition at
+Scale", CVPR 2016, arXiv:1512.00596. Read from the aligned pictures and lists that public evaluators share (of
+insightface's lineage): ``facescrub_lst`` (lines ending in person/image) with ``facescrub_images/``,
+``megaface_lst`` (lines ending in folder/folder/image) with ``megaface_images/``, and the lists of wrong
+pictures, ``facescrub_noises.txt`` (image) and ``megaface_noises.txt`` (folder/folder/image).
+
+``megaface`` leaves the wrong pictures out, the "refined" protocol; ``megaface-original`` keeps them. The two
+do not compare: say which one a number is of. Probes have a ``subject``, distractors have none; all is
+``test``. ``distractor_rates`` in ``fer_repro/measures/identification.py`` makes the rates of it.
+
+Not verified on the original files: the layout, which is tested on a generated miniature.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from fer_repro.datasets.audit import Official
+from fer_repro.datasets.names import ListedFiles, composed
+from fer_repro.datasets.pictures import Picture, convert_pictures
+from fer_repro.datasets.samples import Converted
+from fer_repro.datasets.store import file_sha256
+from fer_repro.errors import UserError
+
+CLASSES = ("probe", "distractor")
+OFFICIAL = None
+VARIANTS: dict[str, Official | None] = {"original": None}
+RESIZES = True
+TERMS = (
+    "MegaFace is no longer given out; its photographs belong to their owners: use them for research, do not "
+    "publish them again."
+)
+LAYOUT = "facescrub_lst, facescrub_images/, facescrub_noises.txt and the same three of megaface"
+
+_DEPTH = {"facescrub": 2, "megaface": 3}  # how many last parts of a line are the path below the images
+
+
+def convert(
+    path: Path,
+    append: Callable[[np.ndarray], None],
+    expect: Callable[[int], None],
+    size: int = 0,
+    variant: str = "",
+) -> Converted:
+    """Read the probes, then the distractors, in order of the lists.
+
+    Args:
+        path: the folder with the lists and the two folders of images.
+        append: takes the images, (1, H, W, 3) uint8.
+        expect: is told once how many images will come.
+        size: side of the stored images; 0 keeps them if all have one size.
+        variant: "" leaves out what the lists of wrong pictures name, "original" keeps it.
+
+    Raises:
+        UserError: a list or an image is missing, or a list is empty.
+    """
+    pictures: list[Picture] = []
+    source, counts, left_out = {}, {}, {}
+    for label, (name, depth) in enumerate(_DEPTH.items()):
+        names = _read_list(path / f"{name}_lst", depth)
+        source[f"list {name}_lst"] = file_sha256(path / f"{name}_lst")
+        wrong = set() if variant == "original" else _read_noises(path / f"{name}_noises.txt", name)
+        kept = [entry for entry in names if _key(entry, name) not in wrong]
+        left_out[name], counts[name] = len(names) - len(kept), len(kept)
+        images, where = ListedFiles(path / f"{name}_images"), str(path / f"{name}_lst")
+        for entry in kept:
+            subject = composed(entry.split("/")[0]) if name == "facescrub" else ""
+            pictures.append(Picture(images.find(entry, where), label, "test", subject))
+    converted = convert_pictures(path, pictures, append, expect, size, colour=True)
+    people = len({picture.subject for picture in pictures} - {""})
+    kind = "original" if variant else f"refined, {left_out['facescrub']} + {left_out['megaface']} left out"
+    note = (
+        f"MegaFace, {kind}: {counts['facescrub']} probes of {people} people, "
+        f"{counts['megaface']} distractors."
+    )
+    return Converted(converted.samples, {**converted.source, **source}, note)
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected {LAYOUT}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: no UTF-8 text ({error}); expected one image per line") from None
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _read_list(path: Path, depth: int) -> list[str]:
+    entries = []
+    for number, line in enumerate(_read_lines(path), 1):
+        parts = line.split("/")
+        if len(parts) < depth:
+            raise UserError(
+                f"{path}: entry {number}: {line[:80]!r}: expected a path of {depth} parts or more"
+            )
+        entries.append("/".join(parts[-depth:]))
+    if not entries:
+        raise UserError(f"{path}: no images; expected one per line")
+    return entries
+
+
+def _read_noises(path: Path, name: str) -> set[str]:
+    return {_key(line.split("\t")[-1], name) for line in _read_lines(path)}
+
+
+def _key(entry: str, name: str) -> str:
+    """How a list of wrong pictures names an image: FaceScrub's without the person's folder."""
+    return composed(entry.rpartition("/")[2] if name == "facescrub" else entry)

@@ -1,0 +1,142 @@
+"""Who is tested when: subject-independent folds, and what is held out of training for validation."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fer_repro.datasets.names import is_listed_file
+from fer_repro.datasets.protocols import check_subjects
+from fer_repro.errors import UserError
+
+FOLDS = 10
+CKPLUS_LIST = "emotion_fan_10fold.txt"
+CKPLUS_SUBJECTS = 118  # with a labelled sequence
+_HEADER = re.compile(r"(\d{1,9})-fold (\d{1,9})\b")
+_ENTRY = re.compile(r"(S\d+/\d+) (\w+)$")
+_SHARE = 8  # one training sample in eight: FER2013's own ratio, 3589 to 28709
+HELD_OUT = f"one in {_SHARE} of the training images (by the sha256 of its pixels) is val"
+
+
+def held_out(key: bytes) -> bool:
+    """Say whether what ``key`` identifies goes to val: one in eight, a pure function of its sha256.
+
+    Keys are pixels, so that identical images stay in one part, or names of clips or films.
+    """
+    return hashlib.sha256(key).digest()[0] % _SHARE == 0
+
+
+def subject_folds(subjects: Iterable[str], count: int = FOLDS) -> dict[str, int]:
+    """Deal the subjects, sorted by name, to folds 1, 2, ..., ``count``, 1, 2, ...
+
+    On the 118 labelled subjects of CK+ this is the published list of FAN (arXiv:1907.00193).
+
+    Raises:
+        UserError: there are fewer subjects than folds, or one has no name.
+    """
+    names = sorted(set(subjects))
+    if len(names) < count or "" in names:
+        raise UserError(
+            f"{len(names)} subjects: expected at least {count}, all with a name, for {count} folds"
+        )
+    return {name: number % count + 1 for number, name in enumerate(names)}
+
+
+def fold_split(samples: pd.DataFrame, fold: int, where: str = "samples.csv") -> pd.DataFrame:
+    """Set ``split`` for one turn of the cross-validation.
+
+    Args:
+        samples: a sample table with a column ``fold`` of 1, 2, ..., K.
+        fold: the fold to test on. The next one, after the last the first, is val; all others are train.
+        where: the file for messages.
+
+    Returns:
+        A copy of the table with ``split`` replaced; nobody stands in two splits.
+
+    Raises:
+        UserError: there is no such column or fold, or a subject stands in two folds.
+    """
+    if "fold" not in samples:
+        raise UserError(f"{where}: column 'fold' is missing; this data set has no folds")
+    folds = sorted(set(samples["fold"].tolist()))
+    if fold not in folds or len(folds) < 3:
+        raise UserError(
+            f"{where}: fold is {fold!r}: expected one of {', '.join(map(str, folds))}, three or more"
+        )
+    following = folds[(folds.index(fold) + 1) % len(folds)]
+    split = np.where(samples["fold"] == fold, "test", np.where(samples["fold"] == following, "val", "train"))
+    changed = samples.assign(split=split)
+    check_subjects(changed, where)
+    return changed
+
+
+def read_fold_list(path: Path) -> dict[str, tuple[int, str]]:
+    """Read the list of Open-Debin/Emotion-FAN: a head line per fold, then lines ``Sxxx/yyy Label``.
+
+    Returns:
+        Sequence -> its fold, from 1, and its label as written there.
+
+    Raises:
+        UserError: naming the line that is neither, a sequence given twice, a fold whose head line tells
+            another number of sequences, or a subject in two folds.
+    """
+    found: dict[str, tuple[int, str]] = {}
+    announced: dict[int, int] = {}
+    subjects: dict[str, int] = {}
+    fold = 0
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        where = f"{path}: line {number}"
+        if head := _HEADER.match(line):
+            fold = int(head[1])
+            announced[fold] = int(head[2])
+        elif entry := _ENTRY.match(line.strip()):
+            sequence, subject = entry[1], entry[1].partition("/")[0]
+            if fold == 0 or sequence in found:
+                raise UserError(f"{where}: '{sequence}' {'has no fold' if fold == 0 else 'is given twice'}")
+            if subjects.setdefault(subject, fold) != fold:
+                raise UserError(
+                    f"{where}: subject '{subject}' stands in folds {subjects[subject]} and {fold}"
+                )
+            found[sequence] = (fold, entry[2])
+        elif line.strip():
+            raise UserError(f"{where}: {line[:40]!r}: expected 'k-fold n ...' or 'Sxxx/yyy Label'")
+    for fold, count in announced.items():
+        here = sum(number == fold for number, _ in found.values())
+        if here != count:
+            raise UserError(f"{path}: fold {fold} has {here} sequences: its head line says {count}")
+    return found
+
+
+def ckplus_folds(labels: Mapping[str, str], folder: Path) -> tuple[dict[str, int], str]:
+    """Give each CK+ sequence its fold: by the published list if it lies in ``folder``, else by its rule.
+
+    Args:
+        labels: sequence ``Sxxx/yyy`` -> class name, lower case.
+        folder: where ``emotion_fan_10fold.txt`` may lie.
+
+    Returns:
+        Sequence -> fold 1 ... 10, and a note on where the folds come from.
+
+    Raises:
+        UserError: the list lacks a sequence or labels it otherwise, or there are fewer than ten subjects.
+    """
+    path = folder / CKPLUS_LIST
+    subjects = {sequence.partition("/")[0] for sequence in labels}
+    if not is_listed_file(path):
+        folds = subject_folds(subjects)
+        note = f"Folds: subjects sorted and dealt to ten folds; {CKPLUS_LIST} is not there to confirm it."
+        if len(subjects) != CKPLUS_SUBJECTS:
+            note += f" {len(subjects)} subjects, not {CKPLUS_SUBJECTS}: they are not the published folds."
+        return {sequence: folds[sequence.partition("/")[0]] for sequence in labels}, note
+    listed = read_fold_list(path)
+    for sequence, label in labels.items():
+        if sequence not in listed:
+            raise UserError(
+                f"{path}: sequence '{sequence}' is missing; expected all {len(labels)} of {folder}"
+            )
+        if listed[sequence][1].lower()[:3] != label[:3]:  # Angry and anger, Sad and sadness
+            raise UserError(f"{path}: '{sequence}' is '{listed[sequence][1]}': {folder} has it as '{label}'")
+    return {sequence: listed[sequence][0] for sequence in labels}, f"Folds as published in {CKPLUS_LIST}."

@@ -1,0 +1,108 @@
+"""The pipeline's first stage: what params.yaml names becomes prepared/<name>, with its audit beside it."""
+
+import json
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from fer_repro.datasets.adding import dataset_names, examine, is_addable, open_manifest
+from fer_repro.datasets.audit import audit, mark_overlap, pixel_digests
+from fer_repro.datasets.pairs import PAIRS, write_pairs
+from fer_repro.datasets.protocols import check_subjects
+from fer_repro.datasets.store import Store, file_sha256, open_store, store_writer, view_writer
+from fer_repro.errors import UserError, nearest
+from fer_repro.synthetic.drawn import TRUTH, Drawn, write_truth
+
+AUDIT = "audit.json"
+SYNTHETIC = ("synthetic", "synthetic_clips", "synthetic_apex", "synthetic_pairs", "synthetic_forgeries")
+KINDS = ("clips", "apex", "pairs", "forgeries")
+"""Generators of drawn sets; each is a module of ``fer_repro.synthetic``."""
+
+
+def prepare_dataset(name: str, manifest_path: Path | str, out: Path | str) -> Store:
+    """Bring a data set into the form that training reads, replacing what stood there.
+
+    Args:
+        name: the data set, one of ``pipeline`` in params.yaml.
+        manifest_path: its manifest, as given there. That of a drawn set holds the settings of its generator.
+        out: the folder to write, usually ``prepared/<name>``. For synthetic data it holds the images, and
+            what is known of their pixels in ``truth.npz``; for added sets only ``samples.csv`` (with
+            ``in_training`` and ``in_public``), a manifest that points to the images where they are, and the
+            audit.
+
+    Raises:
+        UserError: the set is unknown, was not added yet, or is damaged.
+    """
+    manifest_path, out = Path(manifest_path), Path(out)
+    if is_addable(name):
+        _prepare_added(name, manifest_path, out)
+    elif name in SYNTHETIC or manifest_path.is_file():
+        _prepare_synthetic(name, manifest_path, out)
+    else:
+        raise UserError(f"data set '{name}' is unknown; {nearest(name, (*SYNTHETIC, *dataset_names()))}")
+    return open_store(out)
+
+
+def read_audit(folder: Path | str) -> dict[str, object]:
+    """Read the audit beside a prepared set.
+
+    Raises:
+        UserError: it is missing.
+    """
+    path = Path(folder) / AUDIT
+    if not path.exists():
+        raise UserError(f"{path}: no such file; expected the folder of a prepared data set")
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _prepare_synthetic(name: str, manifest_path: Path, out: Path) -> None:
+    drawn, source = _draw(name, manifest_path)
+    check_subjects(drawn.samples, str(manifest_path.parent))
+    digests = pixel_digests(drawn.images)
+    with store_writer(out, name, drawn.classes, force=True) as writer:
+        writer.append(drawn.images)
+        if drawn.truth:
+            source = {**source, TRUTH: write_truth(writer.folder, drawn.truth)}
+        if drawn.pairs is not None:
+            source = {**source, PAIRS: write_pairs(writer.folder, drawn.pairs)}
+        writer.finish(mark_overlap(drawn.samples, digests), source, drawn.note)
+        found = audit(name, drawn.classes, drawn.images, drawn.samples, digests=digests)
+        (writer.folder / AUDIT).write_text(found.as_json(), encoding="utf-8")
+
+
+def _draw(name: str, manifest_path: Path) -> tuple[Drawn, dict[str, str]]:
+    """Read the embedded stills and draw the hard faces beside them, or draw a whole set by its settings."""
+    if name == SYNTHETIC[0]:
+        from fer_repro.synthetic.challenge import extend_stills
+        from fer_repro.synthetic.strips import read_stills
+
+        images, table, manifest = read_stills(manifest_path.parent)
+        drawn = extend_stills(images, table, manifest["seed"])
+        return replace(drawn, note=f"{manifest['note']} {drawn.note}"), manifest["files"]
+    settings = _read_settings(name, manifest_path)
+    draw = import_module(f"fer_repro.synthetic.{settings['kind']}").draw
+    return draw(settings), {manifest_path.name: file_sha256(manifest_path)}
+
+
+def _read_settings(name: str, path: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run `dvc pull data.dvc`") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not readable as JSON: {error}") from None
+    if not isinstance(settings, dict) or settings.get("kind") not in KINDS:
+        kind = settings.get("kind") if isinstance(settings, dict) else None
+        raise UserError(f"{path}: kind is {kind!r}; {nearest(str(kind), KINDS)}")
+    if settings.get("name") != name:
+        raise UserError(f"{path}: name is {settings.get('name')!r}: expected '{name}'")
+    return settings
+
+
+def _prepare_added(name: str, manifest_path: Path, out: Path) -> None:
+    store = open_manifest(name, manifest_path, verify=True)
+    digests = pixel_digests(store.images)
+    found = examine(store, digests)
+    with view_writer(out, store, mark_overlap(store.samples, digests), force=True) as folder:
+        (folder / AUDIT).write_text(found.as_json(), encoding="utf-8")

@@ -1,0 +1,214 @@
+"""What a network is shown of a split: faces, regions of a face, frames of a clip, or triplets of faces.
+
+A view says which pictures make an item, in training and in testing, and how an item's pictures become the
+network's inputs. Everything between - reading, enlarging, augmenting - is the same for all.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from fer_repro.datasets.draws import Stream, uniforms
+from fer_repro.errors import UserError
+from fer_repro.loading.frames import Clips, Groups, all_frames, group_rows, training_groups
+from fer_repro.loading.regions import cut_regions, region_boxes
+from fer_repro.loading.split import Split
+
+
+class Items(NamedTuple):
+    """Items of a split, each with K pictures.
+
+    Attributes:
+        positions: (G, K) int64 of the pictures within the split; any at padding.
+        mask: (G, K) bool, false at padding.
+        targets: (G,) int64 class indices.
+    """
+
+    positions: np.ndarray
+    mask: np.ndarray
+    targets: np.ndarray
+
+    def take(self, chosen: np.ndarray | slice) -> "Items":
+        """Keep some items, without the padding that only the others needed."""
+        mask = self.mask[chosen]
+        longest = int(mask.sum(axis=1).max(initial=1))
+        return Items(self.positions[chosen][:, :longest], mask[:, :longest], self.targets[chosen])
+
+
+class View(Protocol):
+    """How a split is shown.
+
+    Attributes:
+        in_clips: items are clips; the split must know them.
+    """
+
+    @property
+    def in_clips(self) -> bool:
+        """Whether items are clips."""
+        ...
+
+    def training(self, split: Split, seed: int, epoch: int) -> Items:
+        """Choose the items of an epoch, in a fixed order, as a pure function of seed and epoch."""
+        ...
+
+    def testing(self, split: Split) -> Items:
+        """Choose the items that are tested, all of them once."""
+        ...
+
+    def inputs(
+        self, images: Tensor, mask: Tensor, samples: np.ndarray, seed: int, counter: int
+    ) -> tuple[Tensor, ...]:
+        """Make what the network is called with.
+
+        Args:
+            images: (G, K, 3, S, S) in [0, 1], enlarged and augmented.
+            mask: (G, K) bool, false at padding.
+            samples: (G, K) rows of the sample table, the key of what is drawn.
+            seed: the run's seed.
+            counter: the epoch; 0 in testing.
+        """
+        ...
+
+
+def _stills(split: Split) -> Items:
+    positions = np.arange(len(split))[:, None]
+    return Items(positions, np.ones(positions.shape, bool), split.targets)
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Single faces: images (N, 3, S, S)."""
+
+    in_clips: ClassVar[bool] = False
+
+    def training(self, split: Split, seed: int, epoch: int) -> Items:
+        """Take every face."""
+        return _stills(split)
+
+    def testing(self, split: Split) -> Items:
+        """Take every face."""
+        return _stills(split)
+
+    def inputs(
+        self, images: Tensor, mask: Tensor, samples: np.ndarray, seed: int, counter: int
+    ) -> tuple[Tensor, ...]:
+        """Hand on the faces."""
+        return (images[:, 0],)
+
+
+@dataclass(frozen=True)
+class Regions(Faces):
+    """Regions of a face, the whole face last: (N, R, 3, S, S).
+
+    Attributes:
+        crops: the scheme, see ``fer_repro.loading.regions``.
+    """
+
+    crops: str
+
+    def inputs(
+        self, images: Tensor, mask: Tensor, samples: np.ndarray, seed: int, counter: int
+    ) -> tuple[Tensor, ...]:
+        """Cut the regions out of the augmented face; random ones are drawn anew in every epoch."""
+        boxes = region_boxes(self.crops, samples[:, 0], seed, counter)
+        return (cut_regions(images[:, 0], boxes, images.shape[-1]),)
+
+
+def clips_of(split: Split) -> Clips:
+    """Return the clips of a split that was opened with them.
+
+    Raises:
+        ValueError: it was not.
+    """
+    if split.clips is None:
+        raise ValueError("the split was opened without its clips")
+    return split.clips
+
+
+def _frames(split: Split, clips: Clips, groups: Groups) -> Items:
+    positions = np.searchsorted(split.samples, group_rows(clips, groups))
+    return Items(positions, groups.mask, clips.targets[groups.clips])
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames of a clip (N, T, 3, S, S) and the mask (N, T) of those that are there.
+
+    Attributes:
+        sampling: of training groups, see ``fer_repro.loading.frames``.
+        count: frames of a training group.
+    """
+
+    sampling: str
+    count: int
+
+    in_clips: ClassVar[bool] = True
+
+    def training(self, split: Split, seed: int, epoch: int) -> Items:
+        """Draw groups of frames."""
+        clips = clips_of(split)
+        groups = training_groups(clips, self.sampling, self.count, seed, epoch)
+        return _frames(split, clips, groups)
+
+    def testing(self, split: Split) -> Items:
+        """Take all frames of every clip."""
+        clips = clips_of(split)
+        return _frames(split, clips, all_frames(clips))
+
+    def inputs(
+        self, images: Tensor, mask: Tensor, samples: np.ndarray, seed: int, counter: int
+    ) -> tuple[Tensor, ...]:
+        """Hand on frames and mask."""
+        return images, mask
+
+
+@dataclass(frozen=True)
+class Triplets:
+    """Anchor, positive and negative, each (N, 3, S, S), of two classes: by turns (1, 1, 0) and (0, 0, 1).
+
+    Random faces without mining (arXiv:2004.07676, Sec. III-B and its code). Targets are the anchors' classes.
+
+    Attributes:
+        count: triplets of an epoch, and of a validation.
+    """
+
+    count: int
+
+    in_clips: ClassVar[bool] = False
+
+    def training(self, split: Split, seed: int, epoch: int) -> Items:
+        """Draw the triplets of an epoch."""
+        return self._draw(split, seed, epoch + 1)
+
+    def testing(self, split: Split) -> Items:
+        """Draw the triplets of every validation: always the same."""
+        return self._draw(split, 0, 0)
+
+    def _draw(self, split: Split, seed: int, counter: int) -> Items:
+        members = [np.flatnonzero(split.targets == label) for label in (0, 1)]
+        if min(map(len, members)) < 2 or split.targets.max() > 1:
+            raise UserError(
+                "triplets need two classes with two samples each: "
+                f"found {np.bincount(split.targets).tolist()}"
+            )
+        drawn = uniforms(seed, Stream.TRIPLETS, counter, np.arange(self.count), 3)
+        own = (np.arange(self.count) + 1) % 2  # manipulated first
+        sizes = np.array([len(each) for each in members])
+        first = (drawn[:, 0] * sizes[own]).astype(np.int64)
+        second = (drawn[:, 1] * (sizes[own] - 1)).astype(np.int64)
+        second += second >= first  # another sample
+        third = (drawn[:, 2] * sizes[1 - own]).astype(np.int64)
+        table = [
+            [members[k][i], members[k][j], members[1 - k][n]]
+            for k, i, j, n in zip(own, first, second, third, strict=True)
+        ]
+        positions = np.array(table, np.int64)
+        return Items(positions, np.ones(positions.shape, bool), own.astype(np.int64))
+
+    def inputs(
+        self, images: Tensor, mask: Tensor, samples: np.ndarray, seed: int, counter: int
+    ) -> tuple[Tensor, ...]:
+        """Hand on anchors, positives and negatives."""
+        return images[:, 0], images[:, 1], images[:, 2]

@@ -1,0 +1,226 @@
+"""Manipulated videos of drawn people beside the real ones they were made from.
+
+Three manipulations replace the inner face of every frame: ``swap`` puts in another person's, ``transfer`` the
+same person's with another expression, ``resample`` what a generator network leaves of it. Blur, noise and
+JPEG come afterwards and are the original's own, so that nothing but the manipulation tells the two apart.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from fer_repro.errors import UserError
+from fer_repro.sections import STRICT, Count, PositiveInt, read_section
+from fer_repro.synthetic import blending, camera, render
+from fer_repro.synthetic.drawing import Array
+from fer_repro.synthetic.drawn import Drawn
+from fer_repro.synthetic.factors import CLASSES, Actions, Identity, View, take_part
+from fer_repro.synthetic.videos import sample_expression, sample_intensities, sample_videos
+
+LABELS = ("real", "manipulated")
+TRACES: dict[str, dict[str, tuple[float, float]]] = {  # ranges of what each manipulation leaves behind
+    "swap": {
+        "edge": (0.10, 0.30),  # width of the mask's soft edge, share of its radius
+        "matched": (0.55, 0.85),  # share of the colour statistics that is transferred
+        "level": (0.015, 0.045),  # error of the brightness that remains, either way
+        "warmth": (0.010, 0.035),  # error from blue to red, either way
+        "resolution": (0.65, 0.90),  # of the forged face, share of the picture's
+        "misplaced": (0.0, 0.012),  # shift of the forged face, share of the side, anew in each frame
+        "bent": (0.0, 0.0),  # displacement of its pixels, share of the side
+    },
+    "transfer": {
+        "edge": (0.10, 0.30),
+        "matched": (0.60, 0.90),
+        "level": (0.010, 0.030),
+        "warmth": (0.010, 0.025),
+        "resolution": (0.65, 0.90),
+        "misplaced": (0.0, 0.012),
+        "bent": (0.0, 0.0),
+    },
+    "resample": {
+        "edge": (0.15, 0.35),
+        "matched": (0.0, 0.0),
+        "level": (0.0, 0.020),
+        "warmth": (0.0, 0.020),
+        "resolution": (0.58, 0.80),
+        "misplaced": (0.0, 0.0),
+        "bent": (0.005, 0.012),
+    },
+}
+KINDS = tuple(TRACES)
+TRACE_COLUMNS = (*TRACES["swap"], "phase")  # phase: where shift and waves start, 0 to 1, in each frame
+FORGERY_COLUMNS = ("forgery", "original", "source", *TRACE_COLUMNS)
+KEPT = (  # what a swap leaves of the original person: outline, ears, hair and beard
+    *("head_width", "head_top", "head_depth", "jaw_square", "jaw_taper", "chin", "ear_size", "ear_out"),
+    *("hair_style", "hair_tone", "hair_red", "hair_grey", "hair_line", "hair_volume", "hair_part"),
+    *("beard", "moustache"),
+)
+CANDIDATES = 6  # people among whom a swap's source is the nearest in sex and skin
+MANIPULATED = 0.05  # share of the forged face from which on a pixel counts as manipulated
+NOTE = (
+    "Drawn by fer_repro.synthetic.forgeries; no real person is shown. The manipulations stand in for "
+    "swapped, re-expressed and regenerated faces; where they lie is known to the pixel."
+)
+_STREAM = 0x666F726765  # "forge": with any seed, other people than those of the other generators
+
+
+@dataclass(frozen=True, config=STRICT)
+class Videos:
+    """How many videos per split."""
+
+    train: PositiveInt
+    val: PositiveInt
+    test: PositiveInt
+
+
+@dataclass(frozen=True, config=STRICT)
+class ForgerySettings:
+    """What stands in the manifest of a set of forgeries."""
+
+    name: str
+    kind: Literal["forgeries"]
+    seed: Count
+    size: Annotated[int, Field(ge=16, le=render.MAX_SIZE)]  # pixels
+    frames: PositiveInt  # of each video
+    real: Videos  # each of a person of its own
+    manipulated: Videos
+
+
+def draw(settings: Mapping[str, Any]) -> Drawn:
+    """Draw a set of forgeries: a pure function of its settings.
+
+    Args:
+        settings: the fields of ``ForgerySettings``.
+
+    Returns:
+        RGB pictures of the classes real and manipulated, the table of ``sample_forgeries``, and where the
+        pictures of the test part are manipulated.
+
+    Raises:
+        UserError: a setting is unknown, missing or out of range.
+    """
+    config = read_section(ForgerySettings, settings, f"settings of '{settings.get('name', '')}'")
+    table = sample_forgeries(config)
+    images = np.empty((len(table), config.size, config.size, 3), np.uint8)
+    masks = np.zeros(images.shape[:3], np.bool_)
+    people = {row["subject"]: take_part(Identity, row) for row in table.to_dict("records")}
+    clean: dict[tuple[str, int], tuple[Array, Actions]] = {}
+    for index, row in enumerate(table.to_dict("records")):
+        view = take_part(View, row)
+        if row["forgery"] == "none":
+            picture, actions = clean[row["clip"], row["frame"]] = _film(row, view, config.size)
+        else:
+            original, actions = clean[row["original"], row["frame"]]
+            mask = blending.inner_face(people[row["subject"]], actions, view, config.size, row["edge"])
+            forged = _forge(row, original, mask, people)
+            picture = blending.blend(original, forged, mask)
+            masks[index] = mask > MANIPULATED
+        images[index] = camera.photograph(picture, view, colour=True)
+    tested = np.flatnonzero(table["split"] == "test")
+    return Drawn(images, table, LABELS, NOTE, {"samples": tested, "manipulated": masks[tested]})
+
+
+def _film(row: Mapping[Any, Any], view: View, size: int) -> tuple[Array, Actions]:
+    actions = take_part(Actions, row)
+    picture, _ = render.draw(take_part(Identity, row), actions, view, size, render.SUPERSAMPLE)
+    return picture, actions
+
+
+def _forge(row: Mapping[Any, Any], original: Array, mask: Array, people: Mapping[str, Identity]) -> Array:
+    """Draw the whole forged face (H, W, 3) that the mask is cut from."""
+    view, forged = take_part(View, row), original
+    if row["forgery"] != "resample":
+        person = people[row["subject"]]
+        if row["source"]:
+            person = replace(people[row["source"]], **{name: getattr(person, name) for name in KEPT})
+        angle, reach = 2.0 * np.pi * row["phase"], row["misplaced"]
+        moved = replace(
+            view,
+            jitter_x=view.jitter_x + reach * float(np.cos(angle)),
+            jitter_y=view.jitter_y + reach * float(np.sin(angle)),
+        )
+        actions, size = take_part(Actions, row), len(original)
+        forged, _ = render.draw(person, actions, moved, size, render.SUPERSAMPLE)
+    forged = blending.coarsen(blending.bend(forged, row["bent"], row["phase"]), row["resolution"])
+    shift = (row["level"] + row["warmth"], row["level"], row["level"] - row["warmth"])
+    return blending.match_colours(forged, original, mask, row["matched"], shift)
+
+
+def sample_forgeries(settings: ForgerySettings) -> pd.DataFrame:
+    """Draw the factors of real videos and of the manipulated ones made from them.
+
+    A manipulated row has its original's person, pose, light and camera; ``expression``, ``intensity`` and the
+    actions are what the forged inner face shows. No person is shown or is a source in two splits.
+
+    Returns:
+        One row per frame, the real videos first: ``videos.VIDEO_COLUMNS`` and ``FORGERY_COLUMNS``. Of a real
+        video ``forgery`` is none, ``original`` and ``source`` are empty and the traces 0.
+
+    Raises:
+        UserError: a split has one person only, who cannot be swapped.
+    """
+    generator = np.random.default_rng([_STREAM, settings.seed])
+    counts: dict[str, int] = asdict(settings.real)
+    if min(counts.values()) < 2:
+        raise UserError(
+            f"settings of '{settings.name}': real is {counts}: a swap needs two people in a split"
+        )
+    real = sample_videos(generator, counts, settings.frames)
+    real = real.assign(**dict.fromkeys(FORGERY_COLUMNS, 0.0))
+    real = real.assign(forgery="none", original="", source="")
+    rows: list[dict[str, Any]] = []
+    for split, count in asdict(settings.manipulated).items():
+        videos = [part for _, part in real[real["split"] == split].groupby("clip", sort=True)]
+        order = generator.permutation(len(videos))
+        for number in range(count):
+            turn, place = divmod(number, len(videos))
+            again = 0 if len(videos) % len(KINDS) else turn  # an original comes again as another kind
+            kind = KINDS[(number + again) % len(KINDS)]
+            original = videos[order[place]]
+            rows += _manipulate(generator, original, kind, [video.iloc[0] for video in videos])
+            for row in rows[-settings.frames :]:
+                row["clip"] = f"fake{len(rows) // settings.frames - 1:03d}"
+    table = pd.concat([real, pd.DataFrame(rows, columns=list(real.columns))], ignore_index=True)
+    table["image"] = np.arange(len(table))
+    return table.round(dict.fromkeys(TRACE_COLUMNS, 3))
+
+
+def _manipulate(
+    generator: np.random.Generator, original: pd.DataFrame, kind: str, people: list[pd.Series]
+) -> list[dict[str, Any]]:
+    """Draw the rows of one manipulated video from its original's."""
+    frames = [{str(name): value for name, value in row.items()} for row in original.to_dict("records")]
+    traces = {name: float(generator.uniform(*reach)) for name, reach in TRACES[kind].items()}
+    for name in ("level", "warmth"):
+        traces[name] *= float(generator.choice((-1.0, 1.0)))
+    first = frames[0]
+    common = traces | {"label": 1, "forgery": kind, "original": first["clip"]}
+    common["source"] = _nearest(generator, first, people) if kind == "swap" else ""
+    shown: list[dict[str, Any]] = [{} for _ in frames]
+    if kind == "transfer":
+        others = [name for name in CLASSES if name != first["expression"]]
+        expression = others[int(generator.integers(len(others)))]
+        strengths = sample_intensities(generator, expression, len(frames))
+        actions = sample_expression(generator, expression, strengths)
+        for frame, strength, action in zip(shown, strengths, actions, strict=True):
+            frame |= {"expression": expression, "intensity": strength} | action
+    return [
+        frame | common | change | {"phase": float(generator.random())}
+        for frame, change in zip(frames, shown, strict=True)
+    ]
+
+
+def _nearest(generator: np.random.Generator, person: Mapping[str, Any], people: list[pd.Series]) -> str:
+    others = [other for other in people if other["subject"] != person["subject"]]
+    chosen = generator.permutation(len(others))[:CANDIDATES]
+    gaps = [
+        abs(others[place]["femininity"] - person["femininity"])
+        + abs(others[place]["skin_tone"] - person["skin_tone"])
+        for place in chosen
+    ]
+    return str(others[chosen[int(np.argmin(gaps))]]["subject"])

@@ -1,0 +1,84 @@
+"""Light: one soft lamp, light from everywhere, and the shadow the nose throws."""
+
+import math
+
+import numpy as np
+
+from fer_repro.synthetic.drawing import Array, soft
+from fer_repro.synthetic.factors import View
+from fer_repro.synthetic.head import Nose
+
+WRAP = 0.28  # how far the lamp reaches around the edge: skin scatters, and the lamp is broad
+SHEEN = 0.30  # brightness of the highlight where gloss is 1
+SHADOW_STEPS = (0.07, 0.14, 0.22)  # where along the way to the lamp the nose is asked for
+
+
+def lamp(view: View) -> tuple[float, float, float]:
+    """Unit vector towards the lamp in picture coordinates (right, up, to the viewer)."""
+    azimuth, elevation = math.radians(view.light_azimuth), math.radians(view.light_elevation)
+    return (
+        math.sin(azimuth) * math.cos(elevation),
+        math.sin(elevation),
+        math.cos(azimuth) * math.cos(elevation),
+    )
+
+
+def to_picture(normals: tuple[Array, Array, Array], turn: np.ndarray) -> tuple[Array, Array, Array]:
+    """Turn normals from head to picture coordinates and give them length 1."""
+    nx, ny, nz = normals
+    inverse = 1.0 / np.sqrt(nx * nx + ny * ny + nz * nz + 1e-9)
+    rows = turn.tolist()
+    right, up, near = ((row[0] * nx + row[1] * ny + row[2] * nz) * inverse for row in rows)
+    return right, up, near
+
+
+def shade(
+    albedo: Array,
+    normals: tuple[Array, Array, Array],
+    view: View,
+    gloss: Array | float,
+    lit: Array | float = 1.0,
+) -> Array:
+    """Light a surface.
+
+    Args:
+        albedo: (3, P), about [0, 1].
+        normals: unit normals in picture coordinates, each (P,).
+        view: the lamp's direction and strengths.
+        gloss: (P,) or one value, 0 matt to 1 glossy.
+        lit: (P,) share of the lamp's light that arrives.
+
+    Returns:
+        Colour (3, P), about [0, 1], not yet clipped.
+    """
+    nx, ny, nz = normals
+    lx, ly, lz = lamp(view)
+    facing = nx * lx + ny * ly + nz * lz
+    diffuse = np.maximum(facing + WRAP, 0.0) * (1.0 / (1.0 + WRAP))
+    light = view.light_ambient * (0.86 + 0.14 * ny) + view.light_strength * diffuse * lit
+    length = math.sqrt(lx * lx + ly * ly + (lz + 1) ** 2)
+    half = (nx * lx + ny * ly + nz * (lz + 1.0)) * (1.0 / length)
+    shine = np.maximum(half, 0.0) ** 2
+    shine = shine * shine * shine
+    shine = shine * shine * gloss * (SHEEN * view.light_strength) * lit
+    colour = np.empty_like(albedo)
+    for channel, warmth in enumerate((0.10, -0.01, -0.06)):
+        colour[channel] = albedo[channel] * light * (1.0 + warmth * (1.0 - light)) + shine
+    return colour
+
+
+def nose_shadow(x: Array, y: Array, nose: Nose, view: View, turn: np.ndarray) -> Array:
+    """Share (P,) of the lamp's light that passes the nose on its way to points (x, y) of the face."""
+    lx, ly, lz = (turn.T @ np.array(lamp(view))).tolist()
+    lit = np.ones_like(x)
+    near = np.flatnonzero((np.abs(x) < 0.42) & (y < nose.root) & (y > nose.base - 0.22))
+    if not near.size:
+        return lit
+    px, py = x[near], y[near]
+    own = nose.height(px, py)
+    dark = np.zeros_like(px)
+    for step in SHADOW_STEPS:
+        above = nose.height(px + step * lx, py + step * ly) - own - step * max(lz, 0.25) * 0.8
+        dark = np.maximum(dark, soft(above - 0.01, 0.05))
+    lit[near] = 1.0 - 0.55 * dark
+    return lit

@@ -1,0 +1,102 @@
+import json
+
+import pytest
+
+from fer_repro.datasets.adding import add_dataset, dataset_names, open_added
+from fer_repro.datasets.prepare import prepare_dataset, read_audit
+from fer_repro.datasets.protocols import protocol_rows
+from fer_repro.errors import UserError
+from fer_repro.synthetic.drawn import read_truth
+from fer_repro.synthetic.stills import write_stills
+
+
+@pytest.fixture
+def project(tmp_path, csv_file):
+    add_dataset("fer2013", csv_file, tmp_path / "stores")
+    return tmp_path
+
+
+def prepare(project):
+    return prepare_dataset(
+        "fer2013", project / "stores" / "fer2013" / "manifest.json", project / "prepared" / "fer2013"
+    )
+
+
+def test_a_prepared_added_set_holds_no_image(project):
+    store = prepare(project)
+    files = sorted(path.name for path in (project / "prepared" / "fer2013").iterdir())
+    assert files == ["audit.json", "manifest.json", "samples.csv"]
+    assert store.manifest.images.file == "../../stores/fer2013/images.npy"
+    assert store.images.shape == (35, 48, 48)
+    assert store.samples["in_training"].tolist() == [False] * 21 + [True] + [False] * 6 + [True] + [False] * 6
+    assert store.samples["in_public"].sum() == 1
+    assert protocol_rows(store.samples, "test", "clean").tolist() == list(range(29, 35))
+    assert read_audit(store.folder)["facts"]["test_in_train"] == 1
+
+
+def test_preparing_twice_gives_the_same_bytes(project):
+    folder = prepare(project).folder
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    prepare(project)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert str(project) not in before["manifest.json"].decode()
+
+
+def test_missing_and_unknown_sets(tmp_path):
+    with pytest.raises(UserError, match="was not added yet, run: fer-repro data add fer2013 PATH"):
+        prepare(tmp_path)
+    with pytest.raises(UserError, match="'fer2031' is unknown; did you mean 'fer2013'"):
+        prepare_dataset("fer2031", "x", "y")
+    with pytest.raises(UserError, match=r"run `dvc pull data\.dvc`"):
+        prepare_dataset("synthetic", tmp_path / "manifest.json", tmp_path / "out")
+    with pytest.raises(UserError, match=r"audit.json: no such file"):
+        read_audit(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_changed_image_is_found_before_training(project):
+    path = project / "stores" / "fer2013" / "images.npy"
+    pixels = bytearray(path.read_bytes())
+    pixels[-1] ^= 1
+    path.write_bytes(pixels)
+    with pytest.raises(UserError, match="sha256 is"):
+        prepare(project)
+    assert not (project / "prepared" / "fer2013").exists()
+
+
+def test_another_set_under_the_name(project):
+    manifest = project / "stores" / "fer2013" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"name": "fer2013"', '"name": "ferplus"'))
+    with pytest.raises(UserError, match="holds data set 'ferplus': expected 'fer2013'"):
+        open_added("fer2013", project / "stores")
+
+
+def test_synthetic_faces_bring_their_images(tmp_path):
+    raw, out = tmp_path / "data" / "synthetic", tmp_path / "prepared" / "synthetic"
+    write_stills(raw, subjects={"train": 2, "val": 1, "test": 1}, faces_per_class=1)
+    store = prepare_dataset("synthetic", raw / "manifest.json", out)
+    assert store.images.shape == (
+        28 + 14,
+        48,
+        48,
+    )  # seven covered and seven turned faces beside the test part
+    assert store.samples["split"].value_counts()["challenge"] == 14
+    assert store.manifest.images.file == "images.npy"
+    files = json.loads((raw / "manifest.json").read_text())["files"]
+    assert set(store.manifest.source) - set(files) == {"truth.npz"}
+    assert files.items() <= store.manifest.source.items()
+    assert read_audit(out)["facts"]["subjects_known"] == 42
+    known = read_truth(out)
+    assert (
+        known["samples"].tolist()
+        == store.samples.index[store.samples["split"].isin(["test", "challenge"])].tolist()
+    )
+    assert known["expressive"].shape == (21, 48, 48)
+    assert not store.samples["in_training"].any()
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    prepare_dataset("synthetic", raw / "manifest.json", out)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_names_come_from_the_files():
+    assert "fer2013" in dataset_names()

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+import torch
+
+from fer_repro.errors import UserError
+from fer_repro.loading.frames import find_clips
+from fer_repro.loading.regions import cut_regions, region_boxes
+from fer_repro.loading.split import Split
+from fer_repro.loading.views import Faces, Frames, Items, Regions, Triplets, clips_of
+
+
+def stills(count=9, targets=None):
+    ids = np.arange(10, 10 + count)
+    return Split(
+        np.zeros((count, 4, 4), np.uint8),
+        ids,
+        np.arange(count),
+        np.zeros(count, int) if targets is None else targets,
+    )
+
+
+def clips(*counts):
+    import pandas as pd
+
+    names = [f"c{k}" for k, count in enumerate(counts) for _ in range(count)]
+    table = pd.DataFrame(
+        {"clip": names, "label": [int(n[1:]) % 2 for n in names], "subject": "", "split": "train"}
+    )
+    table.index = np.arange(100, 100 + len(names))
+    split = stills(len(names))
+    return Split(
+        split.images, table.index.to_numpy(), split.image_rows, split.targets, find_clips(table, "t")
+    )
+
+
+def test_padding_of_others_is_cut_off():
+    mask = np.array([[1, 1, 0, 0], [1, 1, 1, 1], [1, 0, 0, 0]], bool)
+    items = Items(np.arange(12).reshape(3, 4), mask, np.array([5, 6, 7]))
+    part = items.take(np.array([2, 0]))
+    assert part.positions.tolist() == [[8, 9], [0, 1]]
+    assert part.mask.tolist() == [[True, False], [True, True]]
+    assert part.targets.tolist() == [7, 5]
+
+
+def test_faces_show_each_face_alone():
+    images = torch.rand(3, 1, 3, 8, 8)
+    (shown,) = Faces().inputs(images, torch.ones(3, 1, dtype=bool), np.zeros((3, 1), int), 0, 0)
+    assert torch.equal(shown, images[:, 0])
+    assert Faces().testing(stills(4)).positions.tolist() == [[0], [1], [2], [3]]
+
+
+@pytest.mark.parametrize("crops", ["fixed", "affectnet", "random"])
+def test_regions_are_cut_from_the_face_as_shown(crops):
+    images, samples = torch.rand(2, 1, 3, 16, 16), np.array([[4], [9]])
+    (shown,) = Regions(crops).inputs(images, torch.ones(2, 1, dtype=bool), samples, 3, 5)
+    expected = cut_regions(images[:, 0], region_boxes(crops, samples[:, 0], 3, 5), 16)
+    assert torch.equal(shown, expected)
+    assert torch.allclose(shown[:, -1], images[:, 0], atol=1e-6)
+
+
+def test_random_crops_change_by_epoch_and_stay_in_testing():
+    images, samples = torch.rand(2, 1, 3, 16, 16), np.array([[4], [9]])
+    mask = torch.ones(2, 1, dtype=bool)
+    view = Regions("random")
+    first, second = (view.inputs(images, mask, samples, 3, epoch)[0] for epoch in (0, 1))
+    assert not torch.equal(first, second)
+    assert torch.equal(first, view.inputs(images, mask, samples, 3, 0)[0])
+
+
+def test_clips_are_tested_with_all_their_frames():
+    split = clips(2, 4, 1)
+    items = Frames("paper", 3).testing(split)
+    assert items.mask.sum(axis=1).tolist() == [2, 4, 1]
+    assert items.positions[items.mask].tolist() == list(range(7))
+    assert items.targets.tolist() == [0, 1, 0]
+
+
+def test_training_groups_stay_within_their_clip():
+    split = clips(9, 5, 7)
+    items = Frames("paper", 3).training(split, 1, 2)
+    assert items.positions.shape == (3, 3)
+    for row, (low, high) in zip(items.positions, ((0, 9), (9, 14), (14, 21)), strict=True):
+        assert ((row >= low) & (row < high)).all()
+        assert (np.diff(row) > 0).all()  # one from each segment
+
+
+def test_a_view_of_clips_needs_them():
+    with pytest.raises(ValueError, match="without its clips"):
+        clips_of(stills())
+
+
+def test_triplets_alternate_and_never_repeat_the_anchor():
+    targets = np.array([0, 1, 1, 0, 1, 0, 1])
+    items = Triplets(200).training(stills(7, targets), 0, 0)
+    for n, (anchor, positive, negative) in enumerate(items.positions.tolist()):
+        assert targets[anchor] == targets[positive] == (n + 1) % 2
+        assert targets[negative] != targets[anchor]
+        assert anchor != positive
+    assert set(items.positions[:, 2]) == set(range(7))
+    assert (items.targets == targets[items.positions[:, 0]]).all()
+
+
+def test_triplets_change_by_seed_and_epoch_but_not_in_testing():
+    split, view = stills(7, np.array([0, 1, 1, 0, 1, 0, 1])), Triplets(50)
+    drawn = [view.training(split, seed, epoch).positions for seed, epoch in ((0, 0), (0, 1), (1, 0), (0, 0))]
+    assert (drawn[0] == drawn[3]).all()
+    assert (drawn[0] != drawn[1]).any()
+    assert (drawn[0] != drawn[2]).any()
+    assert (view.testing(split).positions == view.testing(split).positions).all()
+    assert (view.testing(split).positions != drawn[0]).any()
+
+
+@pytest.mark.parametrize("targets", [[0, 0, 1], [0, 0, 0], [0, 0, 1, 1, 2]])
+def test_triplets_need_two_of_two_classes(targets):
+    with pytest.raises(UserError, match="two classes with two samples each"):
+        Triplets(4).training(stills(len(targets), np.array(targets)), 0, 0)
