@@ -100,7 +100,8 @@ def data_add(
 
     Example: fer-repro data add fer2013 ~/Downloads/fer2013.csv --enable
     """  # noqa: D301 - the b keeps the lines apart
-    from fer_repro.datasets.adding import add_dataset, examine, load_adapter
+    from fer_repro.datasets.adding import add_dataset, examine
+    from fer_repro.datasets.dataset import load_dataset
 
     if enable:
         _params(params)  # a mistake there is told before anything is converted
@@ -109,7 +110,7 @@ def data_add(
     typer.echo(examine(added).text())
     if added.manifest.note:
         typer.echo(f"\nNote: {added.manifest.note}")
-    typer.echo(f"\n{load_adapter(name).TERMS}\nWritten: {added.folder}")
+    typer.echo(f"\n{load_dataset(name).terms}\nWritten: {added.folder}")
     typer.echo(_next_step(added, params, enable))
 
 
@@ -141,7 +142,8 @@ def data_list(store: Stores = Path("stores"), params: Params = Path("params.yaml
 
     Example: fer-repro data list
     """
-    from fer_repro.datasets.adding import added_names, dataset_names, is_addable, open_added
+    from fer_repro.datasets.adding import added_names, open_added
+    from fer_repro.datasets.dataset import dataset_names, is_addable
 
     used = _pipeline_sets(params)
     names = sorted({*dataset_names(), *added_names(store), *used})
@@ -340,10 +342,10 @@ def _pipeline_sets(params: Path) -> dict[str, str]:
 
 def _finder(name: str, params: Path) -> str:
     """Name what params.yaml wants to find the faces of videos; "" for the default and for other sets."""
-    from fer_repro.datasets.adding import FaceFindingAdapter, load_adapter
+    from fer_repro.datasets.dataset import load_dataset
     from fer_repro.datasets.yunet import CASCADE
 
-    if not isinstance(load_adapter(name), FaceFindingAdapter) or not params.exists():
+    if not load_dataset(name).finds_faces or not params.exists():
         return ""
     return _params(params).detector.removeprefix(CASCADE)
 

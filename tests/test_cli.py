@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -95,13 +96,14 @@ def test_a_mistake_in_params_is_told_before_anything_is_added(fer, project):
 
 
 def test_doctor_is_content_with_an_official_set(fer, project, monkeypatch):
-    from fer_repro.data import adding
+    from fer_repro.datasets import adding
+    from fer_repro.datasets.adapters import fer2013
     from fer_repro.datasets.audit import Official
 
     fer("data", "add", "fer2013", "../raw/fer2013.csv")
     found = adding.examine(adding.open_added("fer2013", Path("stores")))
-    adapter = adding.load_adapter("fer2013")
-    monkeypatch.setattr(adapter, "OFFICIAL", Official(found.counts, found.facts, found.fingerprint))
+    official = Official(found.counts, found.facts, found.fingerprint)
+    monkeypatch.setattr(fer2013, "DATASET", replace(fer2013.DATASET, official=official))
     code, out, _ = fer("data", "doctor", "fer2013")
     assert code == 0
     assert "Everything is as in the official set." in out

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_repro.datasets.adding import dataset_names
+from fer_repro.datasets.dataset import dataset_names
 from fer_repro.datasets.prepare import SYNTHETIC
 from fer_repro.errors import UserError
 from fer_repro.params import enable_dataset, read_params

@@ -1,123 +1,20 @@
 """Data sets that users add: found by name, read by their adapter, kept where git and DVC ignore them."""
 
-import re
 from collections.abc import Callable
 from contextlib import ExitStack
-from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 
 from fer_repro.datasets.attachments import ConvertedFiles, write_files
 from fer_repro.datasets.audit import Audit, Official, audit
-from fer_repro.datasets.faces import Detector
+from fer_repro.datasets.dataset import Conversion, is_addable, load_dataset
 from fer_repro.datasets.pair_audit import audit_people
 from fer_repro.datasets.pairs import PAIRS, ConvertedPairs, has_pairs, write_pairs
-from fer_repro.datasets.samples import Converted
 from fer_repro.datasets.store import MANIFEST, Store, open_store, store_writer
 from fer_repro.datasets.yunet import named_detector
-from fer_repro.errors import UserError, nearest
+from fer_repro.errors import UserError
 from fer_repro.terminal import progress
-
-
-class Adapter(Protocol):
-    """What a file in ``datasets/adapters`` defines."""
-
-    CLASSES: tuple[str, ...]
-    OFFICIAL: Official | None
-    TERMS: str
-
-    def convert(
-        self, path: Path, append: Callable[[np.ndarray], None], expect: Callable[[int], None]
-    ) -> Converted:
-        """Read the publisher's files; pass the images on and return the table."""
-        ...
-
-
-class PeopleAdapter(Adapter, Protocol):
-    """An adapter of identities, whose classes are the people and whose table comes with pairs."""
-
-    PAIR_FACTS: dict[str, int]
-
-    def read_classes(self, path: Path) -> tuple[str, ...]:
-        """Name the people, in label order."""
-        ...
-
-
-@runtime_checkable
-class ResizingAdapter(Protocol):
-    """An adapter whose pictures may have any size: ``--size`` stores them as squares."""
-
-    RESIZES: bool
-
-    def convert(
-        self, path: Path, append: Callable[[np.ndarray], None], expect: Callable[[int], None], size: int
-    ) -> Converted:
-        """Read the publisher's files; ``size`` 0 leaves the pictures as they are."""
-        ...
-
-
-@runtime_checkable
-class VariantAdapter(Protocol):
-    """An adapter with more than one rule; the set "ferplus-plain" is adapter ferplus, variant plain."""
-
-    VARIANTS: dict[str, Official | None]
-
-    def convert(
-        self, path: Path, append: Callable[[np.ndarray], None], expect: Callable[[int], None], variant: str
-    ) -> Converted:
-        """Read the publisher's files by the rule ``variant``, "" for the usual one."""
-        ...
-
-
-@runtime_checkable
-class ResizingVariantAdapter(Protocol):
-    """An adapter of pictures or videos of any size that knows variants, too: ``ffpp-10fpv``."""
-
-    RESIZES: bool
-    VARIANTS: dict[str, Official | None]
-
-    def convert(
-        self,
-        path: Path,
-        append: Callable[[np.ndarray], None],
-        expect: Callable[[int], None],
-        size: int,
-        variant: str,
-    ) -> Converted:
-        """Read the publisher's files by the rule ``variant``; ``size`` 0 is the adapter's own choice."""
-        ...
-
-
-@runtime_checkable
-class FaceFindingAdapter(Protocol):
-    """An adapter of videos, in which a detector finds the faces."""
-
-    FINDS_FACES: bool
-
-    def convert(
-        self,
-        path: Path,
-        append: Callable[[np.ndarray], None],
-        expect: Callable[[int], None],
-        size: int,
-        variant: str,
-        detector: Detector | None,
-    ) -> Converted:
-        """Read the publisher's files as others do; ``detector`` None takes the cascades."""
-        ...
-
-
-def dataset_names() -> tuple[str, ...]:
-    """The data sets that can be added: the files in ``datasets/adapters``."""
-    folder = Path(__file__).parent / "adapters"
-    return tuple(sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__"))
-
-
-def is_addable(name: str) -> bool:
-    """Whether an adapter reads the set: it has the adapter's name, or that name, a hyphen and a variant."""
-    return name.partition("-")[0] in dataset_names()
 
 
 def added_names(stores: Path) -> tuple[str, ...]:
@@ -126,36 +23,14 @@ def added_names(stores: Path) -> tuple[str, ...]:
     return tuple(sorted(name for name in found if is_addable(name)))
 
 
-def load_adapter(name: str) -> Adapter:
-    """Import the adapter of a data set.
-
-    Args:
-        name: the adapter's file, or that and a variant: "ferplus-plain", "folder-office".
-
-    Raises:
-        UserError: there is none of that name, or it has no such variant.
-    """
-    if not is_addable(name):
-        raise UserError(f"data set '{name}' is unknown; {nearest(name, dataset_names())}")
-    base, hyphen, variant = name.partition("-")
-    adapter = import_module(f"fer_repro.datasets.adapters.{base}")
-    choices = [base]
-    if isinstance(adapter, VariantAdapter):
-        choices += [f"{base}-{known}" for known in adapter.VARIANTS]
-    named = getattr(adapter, "ANY_VARIANT", False) and re.fullmatch(r"\w+", variant, re.ASCII)
-    if hyphen and name not in choices and not named:
-        raise UserError(f"data set '{name}' is unknown; {nearest(name, choices)}")
-    return cast(Adapter, adapter)
-
-
 def official_of(name: str) -> Official | None:
     """What is published about a set, if an adapter knows it.
 
     Raises:
         UserError: there is no adapter of that name.
     """
-    adapter, variant = load_adapter(name), name.partition("-")[2]
-    return adapter.VARIANTS[variant] if variant and isinstance(adapter, VariantAdapter) else adapter.OFFICIAL
+    dataset, variant = load_dataset(name), name.partition("-")[2]
+    return dataset.variants.get(variant, dataset.official)
 
 
 def add_dataset(
@@ -175,13 +50,13 @@ def add_dataset(
     Raises:
         UserError: the files are not as expected, or the set is there already.
     """
-    adapter = load_adapter(name)
-    if size and not isinstance(adapter, ResizingAdapter):
+    dataset = load_dataset(name)
+    if size and not dataset.resizes:
         raise UserError(f"--size {size}: {name} stores its images as they are; leave it out")
-    if detector and not isinstance(adapter, FaceFindingAdapter):
+    if detector and not dataset.finds_faces:
         raise UserError(f"--detector {detector}: no faces are searched for in {name}; leave it out")
     finder = named_detector(detector) if detector else None
-    classes = adapter.CLASSES or cast(PeopleAdapter, adapter).read_classes(path)
+    classes = dataset.read_classes(path) if dataset.read_classes else dataset.classes
     with store_writer(stores / name, name, classes, force) as writer, ExitStack() as stack:
         steps: list[Callable[[int], None]] = []
 
@@ -193,17 +68,7 @@ def add_dataset(
             for step in steps:
                 step(len(images))
 
-        variant = name.partition("-")[2]
-        if isinstance(adapter, FaceFindingAdapter):
-            converted = adapter.convert(path, append, expect, size, variant, finder)
-        elif isinstance(adapter, ResizingVariantAdapter):
-            converted = adapter.convert(path, append, expect, size, variant)
-        elif isinstance(adapter, ResizingAdapter):
-            converted = adapter.convert(path, append, expect, size)
-        elif isinstance(adapter, VariantAdapter):
-            converted = adapter.convert(path, append, expect, variant)
-        else:
-            converted = adapter.convert(path, append, expect)
+        converted = dataset.convert(Conversion(path, append, expect, size, name.partition("-")[2], finder))
         source = dict(converted.source)
         if isinstance(converted, ConvertedFiles):
             source |= write_files(writer.folder, converted)
@@ -219,7 +84,7 @@ def open_added(name: str, stores: Path, verify: bool = False) -> Store:
     Raises:
         UserError: it was not added yet, or is damaged.
     """
-    load_adapter(name)
+    load_dataset(name)
     return open_manifest(name, stores / name / MANIFEST, verify)
 
 
@@ -251,8 +116,8 @@ def examine(store: Store, digests: np.ndarray | None = None) -> Audit:
         UserError: it comes with pairs, and they are missing or were changed.
     """
     name = store.manifest.name
-    adapter = load_adapter(name) if is_addable(name) else None
+    dataset = load_dataset(name) if is_addable(name) else None
     if has_pairs(store):
-        return audit_people(store, cast(PeopleAdapter, adapter).PAIR_FACTS if adapter else None, digests)
-    official = official_of(name) if adapter else None
+        return audit_people(store, dict(dataset.pair_facts) if dataset else None, digests)
+    official = official_of(name) if dataset else None
     return audit(name, store.classes, store.images, store.samples, official, digests)

@@ -6,8 +6,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from fer_repro.datasets.adding import dataset_names, examine, is_addable, open_manifest
+from fer_repro.datasets.adding import examine, open_manifest
 from fer_repro.datasets.audit import audit, mark_overlap, pixel_digests
+from fer_repro.datasets.dataset import dataset_names, is_addable
 from fer_repro.datasets.pairs import PAIRS, write_pairs
 from fer_repro.datasets.protocols import check_subjects
 from fer_repro.datasets.store import Store, file_sha256, open_store, store_writer, view_writer

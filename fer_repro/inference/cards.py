@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from fer_repro.datasets.adding import is_addable, load_adapter
+from fer_repro.datasets.dataset import is_addable, load_dataset
 from fer_repro.files import atomic_write, read_yaml
 from fer_repro.inference import measured
 from fer_repro.inference.runs import read_run_facts
@@ -155,7 +155,7 @@ def _training(spec: ModelSpec, run: Path | None) -> dict[str, Any]:
 def _data_licence(spec: ModelSpec) -> str:
     if spec.trained_on == SYNTHETIC_FACES:
         return NO_REAL_PERSON
-    return load_adapter(spec.dataset).TERMS if is_addable(spec.dataset) else "unknown: ask who trained it"
+    return load_dataset(spec.dataset).terms if is_addable(spec.dataset) else "unknown: ask who trained it"
 
 
 def _weights_licence(spec: ModelSpec) -> str:

@@ -7,7 +7,7 @@ is wrong much more often: docs/inference.md has the numbers.
 import functools
 from collections.abc import Iterable
 
-from fer_repro.datasets.adding import is_addable
+from fer_repro.datasets.dataset import is_addable
 from fer_repro.recipes import is_synthetic
 
 SYNTHETIC_FACES, AS_PUBLISHED, UNKNOWN_DATA = "synthetic faces", "as published", "unknown"

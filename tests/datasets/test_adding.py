@@ -4,14 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_repro.datasets.adding import (
-    add_dataset,
-    added_names,
-    dataset_names,
-    is_addable,
-    load_adapter,
-    official_of,
-)
+from fer_repro.datasets.adding import add_dataset, added_names, official_of
+from fer_repro.datasets.dataset import dataset_names, is_addable, load_dataset
 from fer_repro.datasets.samples import SPLITS
 from fer_repro.datasets.store import write_store
 from fer_repro.errors import UserError
@@ -19,20 +13,19 @@ from fer_repro.errors import UserError
 
 @pytest.mark.parametrize("name", dataset_names())
 def test_an_adapter_is_whole(name):
-    adapter = load_adapter(name)
-    assert adapter.TERMS.endswith(".")
-    assert callable(adapter.convert)
-    assert adapter.CLASSES or callable(adapter.read_classes)
-    assert len(set(adapter.CLASSES)) == len(adapter.CLASSES)
-    if adapter.OFFICIAL is not None:
-        for part, counts in adapter.OFFICIAL.counts.items():
+    dataset = load_dataset(name)
+    assert dataset.terms.endswith(".")
+    assert dataset.classes or dataset.read_classes
+    assert len(set(dataset.classes)) == len(dataset.classes)
+    if dataset.official is not None:
+        for part, counts in dataset.official.counts.items():
             assert set(part.split("+")) <= set(SPLITS)
-            assert len(counts) == len(adapter.CLASSES)
+            assert len(counts) == len(dataset.classes)
 
 
 @pytest.mark.parametrize("name", ["rafdb", "affectnet", "ferplus"])
 def test_official_counts_add_up_to_the_published_sizes(name):
-    official = load_adapter(name).OFFICIAL
+    official = load_dataset(name).official
     sums = {part: sum(counts) for part, counts in official.counts.items()}
     published = {
         "rafdb": {"train+val": 12271, "test": 3068},
@@ -55,7 +48,7 @@ def test_names_with_a_variant():
         "ferpluss": "did you mean 'ferplus'",
     }.items():
         with pytest.raises(UserError, match=message):
-            load_adapter(name)
+            load_dataset(name)
 
 
 def test_sets_in_a_folder_of_stores(tmp_path, miniature):

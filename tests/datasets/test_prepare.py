@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from fer_repro.datasets.adding import add_dataset, dataset_names, open_added
+from fer_repro.datasets.adding import add_dataset, open_added
+from fer_repro.datasets.dataset import dataset_names
 from fer_repro.datasets.prepare import prepare_dataset, read_audit
 from fer_repro.datasets.protocols import protocol_rows
 from fer_repro.errors import UserError

@@ -16,12 +16,10 @@ relation variant wrong.
 Not verified on the original files: the names of the folders.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from fer_repro.datasets.audit import Official
+from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.folds import held_out
 from fer_repro.datasets.names import composed
 from fer_repro.datasets.pictures import Picture, convert_pictures, listed, subfolders, visible
@@ -32,28 +30,23 @@ CLASSES = ("happy", "angry", "disgust", "fear", "sad", "neutral", "surprise")
 OFFICIAL = Official({}, {}, "", {"clip": 771 + 381})
 TERMS = "AFEW is given out on signed request for non-commercial research: do not publish its clips again."
 LAYOUT = "Train_AFEW/<Class>/<clip>/frame.jpg and Val_AFEW/<Class>/<clip>/frame.jpg"
-RESIZES = True
 
 PARTS = {"train_afew": "train", "train": "train", "val_afew": "test", "val": "test"}
 FILMS = (".avi", ".mp4", ".mov")
 
 
-def convert(
-    path: Path, append: Callable[[np.ndarray], None], expect: Callable[[int], None], size: int = 0
-) -> Converted:
+def _convert(job: Conversion) -> Converted:
     """Read the frames of all clips in order.
 
     Args:
-        path: the folder that holds the two parts.
-        append: takes the images, (1, H, W, 3) uint8.
-        expect: is told once how many images will come.
-        size: side of the stored images; 0 keeps them if all have one size.
+        job: ``path``: the folder that holds the two parts; ``size``: side of the stored images; 0 keeps
+            them if all have one size.
 
     Raises:
         UserError: a part or class is missing or unknown, clips are still films, or a file is no picture.
     """
     pictures, empty = [], []
-    for part, split in _parts(path).items():
+    for part, split in _parts(job.path).items():
         for clip, label in _clips(part):
             name = f"{split}/{clip.parent.name}/{clip.name}"
             files = visible(clip)
@@ -61,7 +54,7 @@ def convert(
                 empty.append(name)
             turn = "val" if split == "train" and held_out(composed(name).encode()) else split
             pictures += [Picture(file, label, turn, clip=name) for file in files]
-    converted = convert_pictures(path, pictures, append, expect, size, colour=True)
+    converted = convert_pictures(job.path, pictures, job.append, job.expect, job.size, colour=True)
     note = "The publisher's Val is test; about one in eight clips of Train is val."
     if empty:
         note += f" {len(empty)} clips have no frames and are left out: {listed(empty)}."
@@ -93,3 +86,6 @@ def _clips(part: Path) -> list[tuple[Path, int]]:
     if not clips:
         raise UserError(f"{part}: no clips; expected {LAYOUT}")
     return clips
+
+
+DATASET = Dataset(classes=CLASSES, terms=TERMS, convert=_convert, official=OFFICIAL, resizes=True)

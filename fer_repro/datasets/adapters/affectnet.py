@@ -20,7 +20,7 @@ with 3,999 validation images (recalled).
 
 import csv
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ import numpy as np
 
 from fer_repro.datasets.audit import Official
 from fer_repro.datasets.challenge_lists import ChallengeList, mark_lists
+from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.folds import HELD_OUT
 from fer_repro.datasets.names import ListedFiles, is_listed_file
 from fer_repro.datasets.pictures import Picture, convert_pictures, listed, visible
@@ -49,7 +50,6 @@ LAYOUT = (
     "train_set/ and val_set/ with images/ and annotations/, or Manually_Annotated_Images/ with training.csv "
     "and validation.csv"
 )
-RESIZES = True
 
 SETS = {"train_set": "train", "val_set": "test"}
 LISTS_OF = {"training.csv": "train", "validation.csv": "test"}
@@ -77,33 +77,32 @@ LISTS = {
 _COLUMNS = ("subDirectory_filePath", "face_x", "face_y", "face_width", "face_height", "expression")
 
 
-def convert(
-    path: Path, append: Callable[[np.ndarray], None], expect: Callable[[int], None], size: int = 0
-) -> Converted:
+def _convert(job: Conversion) -> Converted:
     """Read either layout.
 
     Args:
-        path: the folder that holds ``train_set/`` and ``val_set/``, or ``Manually_Annotated_Images/``.
-        append: takes the images, (1, H, W, 3) uint8.
-        expect: is told once how many images will come.
-        size: side of the stored images; 0 keeps them if all have one size.
+        job: ``path``: the folder that holds ``train_set/`` and ``val_set/``, or
+            ``Manually_Annotated_Images/``; ``size``: side of the stored images; 0 keeps them if all have
+            one size.
 
     Raises:
         UserError: the folder is not laid out so, a label is missing or no code, or a listed image is missing.
     """
-    there = [entry.name for entry in visible(path)] if path.is_dir() else []
+    there = [entry.name for entry in visible(job.path)] if job.path.is_dir() else []
     if set(SETS) <= set(there):
-        pictures, other = _read_sets(path)
+        pictures, other = _read_sets(job.path)
         note = ""
     elif "Manually_Annotated_Images" in there:
-        pictures, other, note = _read_lists(path)
+        pictures, other, note = _read_lists(job.path)
     else:
-        raise UserError(f"{path}: found {listed(there)}; expected {LAYOUT}")
+        raise UserError(f"{job.path}: found {listed(there)}; expected {LAYOUT}")
     if other:
         note = (
             f"{other} images with an expression of 8 or more (none, uncertain, no face) are left out. {note}"
         )
-    converted = convert_pictures(path, pictures, append, expect, size, colour=True, hold_out=True)
+    converted = convert_pictures(
+        job.path, pictures, job.append, job.expect, job.size, colour=True, hold_out=True
+    )
     origin = f"The publisher's validation images are test; {HELD_OUT}."
     return Converted(converted.samples, converted.source, f"{origin} {note}".rstrip())
 
@@ -202,3 +201,6 @@ def _number(row: dict[str, str], column: str, where: str) -> float:
     if not math.isfinite(number):
         raise UserError(f"{where}: {column} is {row[column]!r}: expected a number; is the line cut off?")
     return number
+
+
+DATASET = Dataset(classes=CLASSES, terms=TERMS, convert=_convert, official=OFFICIAL, resizes=True)

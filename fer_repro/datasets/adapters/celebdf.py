@@ -16,14 +16,13 @@ Names after a hyphen: ``10fpv``, frames per video.
 """
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from fer_repro.datasets.attachments import ConvertedFiles
 from fer_repro.datasets.audit import Official
-from fer_repro.datasets.faces import Detector
+from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.pictures import listed, subfolders, visible
 from fer_repro.datasets.video import FILMS
 from fer_repro.datasets.video_faces import CLASSES as REAL_OR_NOT
@@ -33,7 +32,6 @@ from fer_repro.errors import UserError
 CLASSES = REAL_OR_NOT
 OFFICIAL = Official({}, {}, "", {"clip": 590 + 300 + 5639})
 VARIANTS: dict[str, Official | None] = {f"{number}fpv": OFFICIAL for number in FEWER}
-RESIZES = FINDS_FACES = True
 TERMS = "Celeb-DF is given out on request for non-commercial research: do not publish its videos again."
 LAYOUT = "Celeb-real/, YouTube-real/, Celeb-synthesis/ and List_of_testing_videos.txt"
 
@@ -47,29 +45,18 @@ FAKES = "celeb-synthesis"
 TRAIN, REST, SEED = 600, 712, 41  # real videos of train, all that are not tested, the authors' seed
 
 
-def convert(
-    path: Path,
-    append: Callable[[np.ndarray], None],
-    expect: Callable[[int], None],
-    size: int = 0,
-    variant: str = "",
-    detector: Detector | None = None,
-) -> ConvertedFiles:
+def _convert(job: Conversion) -> ConvertedFiles:
     """Read the videos, part by part.
 
     Args:
-        path: the folder with the three parts and the list.
-        append: takes the faces of a video, (n, size, size, 3) uint8.
-        expect: not called: how many frames show a face is known at the end.
-        size: side of the faces; 0 is 224.
-        variant: a key of ``VARIANTS``.
-        detector: finds the faces; the cascades if left out.
+        job: ``path``: the folder with the three parts and the list; ``size``: side of the faces; 0 is 224;
+            ``variant``: a key of ``VARIANTS``; ``detector``: finds the faces; the cascades if left out.
 
     Raises:
         UserError: the folder is not laid out so, the list is not as expected, or no face is found.
     """
-    files = _find_films(path)
-    tested, absent = _read_list(path / LIST, files)
+    files = _find_films(job.path)
+    tested, absent = _read_list(job.path / LIST, files)
     splits = _real_splits([clip for clip in files if _part(clip) != FAKES], tested)
     videos, left_out = [], []
     for clip, file in files.items():
@@ -79,7 +66,7 @@ def convert(
             left_out.append(clip)
             continue
         videos.append(_video(clip, file, split, original))
-    converted = convert_videos(path, videos, append, size, frames_of(variant), detector)
+    converted = convert_videos(job.path, videos, job.append, job.size, frames_of(job.variant), job.detector)
     note = converted.note
     if left_out:
         note += (
@@ -169,3 +156,14 @@ def _video(clip: str, file: Path, split: str, original: str) -> Video:
         original=original,
         factors={"source": people.get("source", "")},
     )
+
+
+DATASET = Dataset(
+    classes=CLASSES,
+    terms=TERMS,
+    convert=_convert,
+    official=OFFICIAL,
+    variants=VARIANTS,
+    resizes=True,
+    finds_faces=True,
+)

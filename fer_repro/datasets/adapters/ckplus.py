@@ -16,12 +16,10 @@ fold 2 val, the others train, and ``fold_split`` in ``data/folds.py`` gives the 
 """
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from fer_repro.datasets.audit import Official
+from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.folds import ckplus_folds, fold_split
 from fer_repro.datasets.pictures import Picture, convert_pictures, listed, subfolders, visible
 from fer_repro.datasets.samples import Converted
@@ -31,32 +29,27 @@ CLASSES = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise
 OFFICIAL = Official({}, {"subjects_crossing": 0}, "", {"clip": 327, "subject": 118})
 TERMS = "CK+ is distributed under a user agreement for non-commercial research: hold it, and publish no face."
 LAYOUT = "cohn-kanade-images/SXXX/YYY/*.png and Emotion/SXXX/YYY/*_emotion.txt"
-RESIZES = True
 _FRAME = re.compile(r"(S\d{3})_(\d{3})_(\d{8})\.png")
 
 
-def convert(
-    path: Path, append: Callable[[np.ndarray], None], expect: Callable[[int], None], size: int = 0
-) -> Converted:
+def _convert(job: Conversion) -> Converted:
     """Read the frames of all labelled sequences, grey, in order.
 
     Args:
-        path: the folder that holds ``cohn-kanade-images/`` and ``Emotion/``.
-        append: takes the images, (1, H, W) uint8.
-        expect: is told once how many images will come.
-        size: side of the stored images; 0 keeps the frames if all have one size.
+        job: ``path``: the folder that holds ``cohn-kanade-images/`` and ``Emotion/``; ``size``: side of the
+            stored images; 0 keeps the frames if all have one size.
 
     Raises:
         UserError: a folder is missing, a label is no code, a sequence has no frames, or a name is of another
             form.
     """
-    images, emotions = path / "cohn-kanade-images", path / "Emotion"
+    images, emotions = job.path / "cohn-kanade-images", job.path / "Emotion"
     for folder in (images, emotions):
         if not folder.is_dir():
-            there = [entry.name for entry in visible(path)] if path.is_dir() else []
+            there = [entry.name for entry in visible(job.path)] if job.path.is_dir() else []
             raise UserError(f"{folder}: no such folder, found {listed(there)}; expected {LAYOUT}")
     labels = _labels(emotions)
-    folds, note = ckplus_folds({clip: CLASSES[label] for clip, label in labels.items()}, path)
+    folds, note = ckplus_folds({clip: CLASSES[label] for clip, label in labels.items()}, job.path)
     pictures = [
         Picture(
             file, label, "train", subject=clip.partition("/")[0], clip=clip, factors={"fold": folds[clip]}
@@ -64,8 +57,8 @@ def convert(
         for clip, label in sorted(labels.items())
         for file in _frames(images, clip)
     ]
-    converted = convert_pictures(path, pictures, append, expect, size, colour=False)
-    return Converted(fold_split(converted.samples, 1, str(path)), converted.source, note)
+    converted = convert_pictures(job.path, pictures, job.append, job.expect, job.size, colour=False)
+    return Converted(fold_split(converted.samples, 1, str(job.path)), converted.source, note)
 
 
 def _labels(emotions: Path) -> dict[str, int]:
@@ -105,3 +98,6 @@ def _frames(images: Path, clip: str) -> list[Path]:
     if not files:
         raise UserError(f"{folder}: no frames; the sequence has a label, expected its images there")
     return files
+
+
+DATASET = Dataset(classes=CLASSES, terms=TERMS, convert=_convert, official=OFFICIAL, resizes=True)

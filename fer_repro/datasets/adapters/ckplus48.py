@@ -11,13 +11,12 @@ val, the others train. ``fold_split`` in ``data/folds.py`` gives the other nine 
 """
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from fer_repro.datasets.audit import Official
+from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.folds import ckplus_folds, fold_split
 from fer_repro.datasets.pictures import Picture, convert_pictures, listed, subfolders, visible
 from fer_repro.datasets.samples import Converted
@@ -44,19 +43,17 @@ LAYOUT = "a folder CK+48 with anger/SXXX_YYY_NNNNNNNN.png, contempt/, ..., surpr
 _NAME = re.compile(r"(S\d{3})_(\d{3})_(\d{8})\.png")
 
 
-def convert(path: Path, append: Callable[[np.ndarray], None], expect: Callable[[int], None]) -> Converted:
+def _convert(job: Conversion) -> Converted:
     """Read the seven class folders, frames in order within their sequence.
 
     Args:
-        path: the folder with the class folders, or the one above that holds ``CK+48/``.
-        append: takes the images, (1, 48, 48) uint8.
-        expect: is told once how many images will come.
+        job: ``path``: the folder with the class folders, or the one above that holds ``CK+48/``.
 
     Raises:
         UserError: a class folder is missing or unknown, a name is of another form, a sequence has not three
             frames or two labels, an image has another size, or the fold list does not fit.
     """
-    root = path / "CK+48" if (path / "CK+48").is_dir() else path
+    root = job.path / "CK+48" if (job.path / "CK+48").is_dir() else job.path
     sequences = _sequences(root)
     labels = {clip: CLASSES[label] for clip, (label, _) in sequences.items()}
     folds, note = ckplus_folds(labels, root)
@@ -69,7 +66,7 @@ def convert(path: Path, append: Callable[[np.ndarray], None], expect: Callable[[
     ]
     for picture in pictures:
         _check_side(picture.file)
-    converted = convert_pictures(root, pictures, append, expect, colour=False)
+    converted = convert_pictures(root, pictures, job.append, job.expect, colour=False)
     return Converted(fold_split(converted.samples, 1, str(root)), converted.source, note)
 
 
@@ -112,3 +109,6 @@ def _sequences(root: Path) -> dict[str, tuple[int, list[Path]]]:
                 f"{root / CLASSES[label]}: sequence {clip} has {len(files)} frames: expected {FRAMES}"
             )
     return sequences
+
+
+DATASET = Dataset(classes=CLASSES, terms=TERMS, convert=_convert, official=OFFICIAL)

@@ -15,15 +15,12 @@ Names after a hyphen: ``10fpv``, frames per video.
 import hashlib
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fer_repro.datasets.attachments import ConvertedFiles
 from fer_repro.datasets.audit import Official
-from fer_repro.datasets.faces import Detector
+from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.names import composed, is_listed_file
 from fer_repro.datasets.pictures import listed, subfolders, visible
 from fer_repro.datasets.video import FILMS
@@ -32,9 +29,7 @@ from fer_repro.datasets.video_faces import FEWER, Video, convert_videos, frames_
 from fer_repro.errors import UserError, nearest
 
 CLASSES = REAL_OR_NOT
-OFFICIAL = None  # about 119,000 videos; no exact count is published
 VARIANTS: dict[str, Official | None] = {f"{number}fpv": None for number in FEWER}
-RESIZES = FINDS_FACES = True
 TERMS = "DFDC is given out under its own licence for research on detection: do not publish its videos again."
 LAYOUT = "dfdc_train_part_N/metadata.json with the videos beside it, N from 0 to 49"
 
@@ -43,37 +38,26 @@ LABELS = {"REAL": "none", "FAKE": "dfdc"}
 BOUNDS = {"train": range(35), "val": range(35, 40), "test": range(40, 50)}
 
 
-def convert(
-    path: Path,
-    append: Callable[[np.ndarray], None],
-    expect: Callable[[int], None],
-    size: int = 0,
-    variant: str = "",
-    detector: Detector | None = None,
-) -> ConvertedFiles:
+def _convert(job: Conversion) -> ConvertedFiles:
     """Read the videos of all folders that are there, in order of their numbers.
 
     Args:
-        path: the folder of the folders, or one of them.
-        append: takes the faces of a video, (n, size, size, 3) uint8.
-        expect: not called: how many frames show a face is known at the end.
-        size: side of the faces; 0 is 224.
-        variant: a key of ``VARIANTS``.
-        detector: finds the faces; the cascades if left out.
+        job: ``path``: the folder of the folders, or one of them; ``size``: side of the faces; 0 is 224;
+            ``variant``: a key of ``VARIANTS``; ``detector``: finds the faces; the cascades if left out.
 
     Raises:
         UserError: the folder is not laid out so, a list is not as expected, or no face is found.
     """
     videos, missing, unlisted = [], [], []
-    for folder in _folders(path):
+    for folder in _folders(job.path):
         entries = {composed(name): entry for name, entry in _read_metadata(folder / METADATA).items()}
         films = {composed(file.name): file for file in visible(folder) if file.suffix.lower() in FILMS}
         missing += sorted(set(entries) - set(films))
         unlisted += sorted(set(films) - set(entries))
         videos += [_video(films[name], name, entries[name]) for name in sorted(set(entries) & set(films))]
-    converted = convert_videos(path, videos, append, size, frames_of(variant), detector)
+    converted = convert_videos(job.path, videos, job.append, job.size, frames_of(job.variant), job.detector)
     note = converted.note
-    if any(_number(folder) is None for folder in _folders(path)):
+    if any(_number(folder) is None for folder in _folders(job.path)):
         note += " Folders without a number are split by this project: one in eight originals val, one test."
     if missing:
         note += f" {len(missing)} videos of the lists are not there: {listed(missing)}."
@@ -136,3 +120,8 @@ def _video(file: Path, name: str, entry: dict[str, Any]) -> Video:
         original=original,
         factors={"folder": -1 if number is None else number},
     )
+
+
+DATASET = Dataset(
+    classes=CLASSES, terms=TERMS, convert=_convert, variants=VARIANTS, resizes=True, finds_faces=True
+)  # about 119,000 videos; no exact count is published

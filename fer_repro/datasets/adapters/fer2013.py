@@ -15,6 +15,7 @@ import pandas as pd
 from PIL import Image
 
 from fer_repro.datasets.audit import Official
+from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.names import is_listed_file
 from fer_repro.datasets.pictures import check_files, subfolders, visible
 from fer_repro.datasets.pixel_csv import EMOTIONS, SIDE, USAGES, read_rows, scan
@@ -66,27 +67,27 @@ _CHUNK = 1024  # images per piece handed on
 _SHARE = 8  # without a validation part, one training image in eight: the official ratio, 3589 to 28709
 
 
-def convert(path: Path, append: Callable[[np.ndarray], None], expect: Callable[[int], None]) -> Converted:
+def _convert(job: Conversion) -> Converted:
     """Read FER2013 as its publisher or Kaggle lays it out.
 
     Args:
-        path: ``fer2013.csv``, ``icml_face_data.csv``, a folder with one of them, or a folder with ``train/``
-            and ``test/``.
-        append: takes the images in order, (n, 48, 48) uint8.
-        expect: is told once how many images will come.
+        job: ``path``: ``fer2013.csv``, ``icml_face_data.csv``, a folder with one of them, or a folder with
+            ``train/`` and ``test/``.
 
     Raises:
         UserError: naming the file, the row and what was expected there.
     """
-    if not path.exists():
-        raise UserError(f"{path}: no such file or folder; expected fer2013.csv or the folder that holds it")
-    if path.is_file():
-        return _convert_csv(path, append, expect)
-    for folder in (path, path / "fer2013"):
+    if not job.path.exists():
+        raise UserError(
+            f"{job.path}: no such file or folder; expected fer2013.csv or the folder that holds it"
+        )
+    if job.path.is_file():
+        return _convert_csv(job.path, job.append, job.expect)
+    for folder in (job.path, job.path / "fer2013"):
         for name in CSV_NAMES:
             if is_listed_file(folder / name):
-                return _convert_csv(folder / name, append, expect)
-    return _convert_folders(path, append, expect)
+                return _convert_csv(folder / name, job.append, job.expect)
+    return _convert_folders(job.path, job.append, job.expect)
 
 
 # The csv: one row per image, its 2304 pixels as text
@@ -227,3 +228,6 @@ def _table(labels: list[int], splits: list[str]) -> pd.DataFrame:
     return pd.DataFrame(
         {"image": range(len(labels)), "label": labels, "subject": "", "clip": "", "split": splits}
     )
+
+
+DATASET = Dataset(classes=CLASSES, terms=TERMS, convert=_convert, official=OFFICIAL)

@@ -30,6 +30,7 @@ import pandas as pd
 
 from fer_repro.datasets.audit import Official
 from fer_repro.datasets.challenge_lists import ChallengeList, mark_lists
+from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.names import composed
 from fer_repro.datasets.pixel_csv import SIDE, USAGES, read_rows, scan
 from fer_repro.datasets.samples import Converted
@@ -103,29 +104,22 @@ class _Line:
     votes: tuple[int, ...]
 
 
-def convert(
-    path: Path,
-    append: Callable[[np.ndarray], None],
-    expect: Callable[[int], None],
-    variant: str = "",
-) -> Converted:
+def _convert(job: Conversion) -> Converted:
     """Read FER+ with the pixels of fer2013.csv; keep the images that the label rule keeps.
 
     Args:
-        path: a folder. ``fer2013.csv`` is looked for in it and in ``fer2013/``; ``fer2013new.csv`` in it, in
-            ``ferplus/`` and ``FERPlus/``; the folders with ``label.csv`` beside ``fer2013new.csv`` and in
-            ``data/`` there; RAN's lists in all of these, they may be absent.
-        append: takes the images in order of fer2013.csv, (n, 48, 48) uint8.
-        expect: is told once how many images will come.
-        variant: the label rule, a key of ``VARIANTS``; "" is majority.
+        job: ``path``: a folder. ``fer2013.csv`` is looked for in it and in ``fer2013/``; ``fer2013new.csv``
+            in it, in ``ferplus/`` and ``FERPlus/``; the folders with ``label.csv`` beside
+            ``fer2013new.csv`` and in ``data/`` there; RAN's lists in all of these, they may be absent;
+            ``variant``: the label rule, a key of ``VARIANTS``; "" is majority.
 
     Raises:
         UserError: a file is missing or not as expected, or the files do not belong together.
     """
-    folders = _folders(path)
-    pixels = _find(path, folders, "fer2013.csv")
-    sheet = _find(path, folders, SHEET)
-    label_files = {name: _find(path, folders, f"{name}/label.csv") for name in LABELS}
+    folders = _folders(job.path)
+    pixels = _find(job.path, folders, "fer2013.csv")
+    sheet = _find(job.path, folders, SHEET)
+    label_files = {name: _find(job.path, folders, f"{name}/label.csv") for name in LABELS}
     lines = list(_read_sheet(sheet))
     votes = {
         name: found
@@ -133,24 +127,25 @@ def convert(
         for name, found in _read_votes(file, LABELS[folder])
     }
     rows = _rows(lines, votes, sheet)
-    targets, kept = vote_targets(np.array([votes[name][1] for name in rows]), variant or "majority")
+    targets, kept = vote_targets(np.array([votes[name][1] for name in rows]), job.variant or "majority")
     chosen = {rows[name]: name for name, keep in zip(rows, kept, strict=True) if keep}
     if not chosen:
         raise UserError(f"{sheet.parent}: no image is kept by the label rule; expected 31373")
     labels = dict(zip(rows, np.argmax(targets, axis=1).tolist(), strict=True))
     kept_labels = {name: labels[name] for name in chosen.values()}
     marked, note = mark_lists(LISTS, folders, kept_labels, set(rows))
-    expect(len(chosen))
-    _pass_on(pixels, sheet, lines, chosen, append)
+    job.expect(len(chosen))
+    _pass_on(pixels, sheet, lines, chosen, job.append)
     table = _table(chosen, lines, labels, votes)
     for column, names in marked.items():
         table[column] = table["file"].isin(names)
-    if variant in SOFT_MODES:
+    if job.variant in SOFT_MODES:
         table = table.assign(**target_columns(targets[kept]))
     source = {
-        file.relative_to(path).as_posix(): scan(file)[0] for file in (pixels, sheet, *label_files.values())
+        file.relative_to(job.path).as_posix(): scan(file)[0]
+        for file in (pixels, sheet, *label_files.values())
     }
-    return Converted(table, source, f"Label rule: {variant or 'majority'}, on label.csv. {note}".rstrip())
+    return Converted(table, source, f"Label rule: {job.variant or 'majority'}, on label.csv. {note}".rstrip())
 
 
 # The files
@@ -311,3 +306,6 @@ def _table(
             **{f"votes_{answer}": counts[:, number] for number, answer in enumerate(ANSWERS)},
         }
     )
+
+
+DATASET = Dataset(classes=CLASSES, terms=TERMS, convert=_convert, official=OFFICIAL, variants=VARIANTS)

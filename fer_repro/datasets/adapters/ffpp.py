@@ -19,7 +19,7 @@ no split lists.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 
@@ -27,7 +27,7 @@ import numpy as np
 
 from fer_repro.datasets.attachments import ConvertedFiles
 from fer_repro.datasets.audit import Official
-from fer_repro.datasets.faces import Detector
+from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.names import check_links, is_listed_file
 from fer_repro.datasets.pictures import listed, subfolders, visible
 from fer_repro.datasets.samples import SPLITS
@@ -45,7 +45,6 @@ VARIANTS: dict[str, Official | None] = {
     for parts in product(("", *QUALITIES[1:]), ("", "authors"), ("", *(f"{n}fpv" for n in FEWER)))
     if any(parts)
 }
-RESIZES = FINDS_FACES = True
 TERMS = (
     "FaceForensics++ is given out on request for non-commercial research: do not publish its videos again."
 )
@@ -58,32 +57,21 @@ SEED = 41  # of the authors' permutation
 _NAMES = {"youtube": re.compile(r"\d{3}"), "method": re.compile(r"(\d{3})_(\d{3})")}
 
 
-def convert(
-    path: Path,
-    append: Callable[[np.ndarray], None],
-    expect: Callable[[int], None],
-    size: int = 0,
-    variant: str = "",
-    detector: Detector | None = None,
-) -> ConvertedFiles:
+def _convert(job: Conversion) -> ConvertedFiles:
     """Read the videos of one quality, originals first, then method by method.
 
     Args:
-        path: the folder with the two folders of sequences.
-        append: takes the faces of a video, (n, size, size, 3) uint8.
-        expect: not called: how many frames show a face is known at the end.
-        size: side of the faces; 0 is 224.
-        variant: a key of ``VARIANTS``.
-        detector: finds the faces; the cascades if left out.
+        job: ``path``: the folder with the two folders of sequences; ``size``: side of the faces; 0 is 224;
+            ``variant``: a key of ``VARIANTS``; ``detector``: finds the faces; the cascades if left out.
 
     Raises:
         UserError: the folder is not laid out so, a split is missing, or no face is found.
     """
-    parts = variant.split("_")
+    parts = job.variant.split("_")
     quality = next((part for part in parts if part in QUALITIES), QUALITIES[0])
-    folders = _folders(path, quality)
+    folders = _folders(job.path, quality)
     originals = [file.stem for file in _films(folders.get("youtube"), "youtube")]
-    splits = _authors_split(originals) if "authors" in parts else _official_split(path)
+    splits = _authors_split(originals) if "authors" in parts else _official_split(job.path)
     videos, unlisted = [], []
     for method, folder in folders.items():
         for file in _films(folder, method):
@@ -103,11 +91,11 @@ def convert(
                     factors={"source": source},
                 )
             )
-    converted = convert_videos(path, videos, append, size, frames_of(variant), detector)
+    converted = convert_videos(job.path, videos, job.append, job.size, frames_of(job.variant), job.detector)
     return ConvertedFiles(
         converted.samples,
         converted.source,
-        f"{converted.note}{_note(path, quality, folders, unlisted, variant)}",
+        f"{converted.note}{_note(job.path, quality, folders, unlisted, job.variant)}",
         converted.files,
     )
 
@@ -199,3 +187,14 @@ def _note(path: Path, quality: str, folders: Mapping[str, Path], unlisted: list[
     if unlisted:
         note += f" {len(unlisted)} videos are in no split and left out: {listed(unlisted)}."
     return note
+
+
+DATASET = Dataset(
+    classes=CLASSES,
+    terms=TERMS,
+    convert=_convert,
+    official=OFFICIAL,
+    variants=VARIANTS,
+    resizes=True,
+    finds_faces=True,
+)

@@ -9,27 +9,23 @@ Persons are unknown: nobody can say whether one stands in two splits.
 """
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.folds import HELD_OUT
 from fer_repro.datasets.names import composed, spelling
 from fer_repro.datasets.pictures import PARTS, Picture, convert_pictures, listed, subfolders, visible
 from fer_repro.datasets.samples import Converted
 from fer_repro.errors import UserError, nearest
 
-CLASSES: tuple[str, ...] = ()  # the folders' names: see read_classes
-OFFICIAL = None
 TERMS = "You know where these faces come from: keep to the terms under which you got them."
 LAYOUT = "<class>/image, or train/<class>/image, test/<class>/image and, if there is one, val/<class>/image"
-RESIZES = True
-ANY_VARIANT = True
 
 
-def read_classes(path: Path) -> tuple[str, ...]:
+def _read_classes(path: Path) -> tuple[str, ...]:
     """The names of the class folders, sorted, numbers by value.
 
     Raises:
@@ -44,21 +40,17 @@ def read_classes(path: Path) -> tuple[str, ...]:
     return tuple(sorted(names, key=(lambda name: (int(name), name)) if numbers else (lambda name: (0, name))))
 
 
-def convert(
-    path: Path, append: Callable[[np.ndarray], None], expect: Callable[[int], None], size: int = 0
-) -> Converted:
+def _convert(job: Conversion) -> Converted:
     """Read the pictures: grey if all are grey, else RGB.
 
     Args:
-        path: the folder.
-        append: takes the images, (1, H, W) or (1, H, W, 3) uint8.
-        expect: is told once how many images will come.
-        size: side of the stored images; 0 keeps the pictures if all have one size.
+        job: ``path``: the folder; ``size``: side of the stored images; 0 keeps the pictures if all have one
+            size.
 
     Raises:
         UserError: the folder is not laid out so, a file in a class folder is no picture, or sizes differ.
     """
-    classes, parts = read_classes(path), _parts(path)
+    classes, parts = _read_classes(job.path), _parts(job.path)
     pictures = [
         Picture(file, classes.index(composed(folder.name)), split)
         for part, split in parts.items()
@@ -74,7 +66,7 @@ def convert(
     else:
         note = "The split is the folders'."
     hold_out = not alone and "val" not in parts.values()
-    converted = convert_pictures(path, pictures, append, expect, size, hold_out=hold_out)
+    converted = convert_pictures(job.path, pictures, job.append, job.expect, job.size, hold_out=hold_out)
     return Converted(converted.samples, converted.source, note)
 
 
@@ -119,3 +111,8 @@ def _dealt(picture: Picture) -> Picture:
     except Exception:  # convert_pictures names what is wrong with it
         return Picture(picture.file, picture.label, "train")
     return Picture(picture.file, picture.label, {0: "val", 1: "test"}.get(digest[0] % 8, "train"))
+
+
+DATASET = Dataset(
+    classes=(), terms=TERMS, convert=_convert, resizes=True, any_variant=True, read_classes=_read_classes
+)

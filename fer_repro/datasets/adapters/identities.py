@@ -2,22 +2,22 @@
 
 The list is ``pairs.txt`` (as LFW's) or ``pairs.csv`` (first,second,same,fold) in the folder; both forms are
 described in ``fer_repro/datasets/pairs.py``. Without one, folds that share no person are drawn: ten, or as
-many as there are people for; of every second person where these are enough for two folds, so that a network can
-learn from the others, else of all. Beside a list without folds pairs of the other people are drawn, too, as
-the list ``val``: a threshold comes from pairs that are not tested.
+many as there are people for; of every second person where these are enough for two folds, so that a network
+can learn from the others, else of all. Beside a list without folds pairs of the other people are drawn as the
+list ``val``: a threshold comes from pairs that are not tested.
 
 Several such sets can be kept side by side, as ``identities-orl`` or any other word behind the hyphen.
 
 Split: people whom the pairs show are ``test``, all others ``train``; nobody stands in both.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
+from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.names import is_listed_file
 from fer_repro.datasets.pairs import (
     COLUMNS,
@@ -32,18 +32,13 @@ from fer_repro.datasets.pictures import Picture, convert_pictures
 from fer_repro.datasets.store import file_sha256
 from fer_repro.errors import UserError
 
-CLASSES: tuple[str, ...] = ()  # the people, whom the folders name
-RESIZES = True
-ANY_VARIANT = True
-OFFICIAL = None
-PAIR_FACTS: dict[str, int] = {}
 TERMS = "These faces are yours: whether you may keep and show them, you know."
 
 LISTS = ("pairs.txt", "pairs.csv")
 FOLDS, PER_FOLD, LEAST = 10, 300, 4  # of a drawn protocol, like LFW's; people with two images per fold
 
 
-def read_classes(path: Path) -> tuple[str, ...]:
+def _read_classes(path: Path) -> tuple[str, ...]:
     """The people in label order, from the names of their folders.
 
     Raises:
@@ -52,21 +47,17 @@ def read_classes(path: Path) -> tuple[str, ...]:
     return find_people(find_folder(path))
 
 
-def convert(
-    path: Path, append: Callable[[np.ndarray], None], expect: Callable[[int], None], size: int = 0
-) -> ConvertedPairs:
+def _convert(job: Conversion) -> ConvertedPairs:
     """Read a folder of people.
 
     Args:
-        path: the folder, or one that holds nothing else.
-        append: takes the images in order.
-        expect: is told once how many images will come.
-        size: side of the stored images; 0 leaves them as they are, all of one size.
+        job: ``path``: the folder, or one that holds nothing else; ``size``: side of the stored images; 0
+            leaves them as they are, all of one size.
 
     Raises:
         UserError: naming the file, the line and what was expected there.
     """
-    folder = find_folder(path)
+    folder = find_folder(job.path)
     pictures = find_pictures(folder)
     samples = pd.DataFrame(
         {
@@ -75,13 +66,13 @@ def convert(
             "file": [picture.file.relative_to(folder).as_posix() for picture in pictures],
         }
     )
-    file = _find_list(folder, path)
+    file = _find_list(folder, job.path)
     pairs = _draw(samples) if file is None else read_pairs(file, "pairs", samples)
     tested = set(people_in(pairs, samples))
     pictures = _split(pictures, tested)
     if file is not None and not pairs["fold"].any():
         pairs = _with_threshold_pairs(pairs, samples[~samples["subject"].isin(tested)])
-    converted = convert_pictures(folder, pictures, append, expect, size)
+    converted = convert_pictures(folder, pictures, job.append, job.expect, job.size)
     source = {} if file is None else {f"list {file.name}": file_sha256(file)}
     note = _note(file, pairs, samples)
     return ConvertedPairs(converted.samples, {**converted.source, **source}, note, pairs)
@@ -143,3 +134,8 @@ def _note(file: Path | None, pairs: pd.DataFrame, samples: pd.DataFrame) -> str:
             "of a fold is chosen on people it is tested on, unlike in LFW."
         )
     return " ".join(notes)
+
+
+DATASET = Dataset(
+    classes=(), terms=TERMS, convert=_convert, resizes=True, any_variant=True, read_classes=_read_classes
+)

@@ -9,7 +9,7 @@ same), and ``loose_crop/`` with the images.
 Faces are aligned by their five points. The table has one row per line of the face list, with ``template``,
 ``medium`` and ``quality`` (the detector's score); the pairs lie beside the images, see
 ``fer_repro/datasets/templates.py``. ``template_scores`` of ``fer_repro/measures/identification.py`` merges
-the templates and scores the pairs; ``tar_at_far`` reads the result. All is ``test``: nothing is trained on it.
+the templates and scores the pairs; ``tar_at_far`` reads the result. All is ``test``; nothing is trained.
 
 ``ijb`` takes the benchmark that is there; ``ijb-b`` and ``ijb-c`` name one.
 
@@ -17,7 +17,6 @@ Not verified on the original files: the layout, which is tested on a generated m
 """
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,7 @@ from PIL import Image
 from fer_repro.datasets.alignment import SIDE, align_face
 from fer_repro.datasets.attachments import ConvertedFiles
 from fer_repro.datasets.audit import Official
+from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.names import ListedFiles, composed
 from fer_repro.datasets.pictures import check_files
 from fer_repro.datasets.store import file_sha256
@@ -34,38 +34,28 @@ from fer_repro.datasets.templates import TEMPLATE_PAIRS, pairs_writer, read_numb
 from fer_repro.errors import UserError
 
 CLASSES = ("face",)  # labels say nothing here: who somebody is, is not part of the lists
-OFFICIAL = None
 VARIANTS: dict[str, Official | None] = {
     "b": Official({}, {}, "", {"template": 12115}),
     "c": Official({}, {}, "", {"template": 23124}),
 }
-RESIZES = True
 TERMS = "IJB is given out on request by NIST for research: do not publish its images again."
 LAYOUT = "loose_crop/ and meta/ with ijbc_face_tid_mid, ijbc_name_5pts_score, ijbc_template_pair_label (.txt)"
 
 POINTS = tuple(f"{axis}{number}" for number in range(1, 6) for axis in "xy")
 
 
-def convert(
-    path: Path,
-    append: Callable[[np.ndarray], None],
-    expect: Callable[[int], None],
-    size: int = 0,
-    variant: str = "",
-) -> ConvertedFiles:
+def _convert(job: Conversion) -> ConvertedFiles:
     """Read the images in order of the face list, aligned.
 
     Args:
-        path: the folder with ``meta/`` and ``loose_crop/``, or the one above ``IJBB/`` or ``IJBC/``.
-        append: takes the images, (1, size, size, 3) uint8.
-        expect: is told once how many images will come.
-        size: side of the aligned faces; 0 is 112.
-        variant: "b", "c", or "" for the one that is there.
+        job: ``path``: the folder with ``meta/`` and ``loose_crop/``, or the one above ``IJBB/`` or
+            ``IJBC/``; ``size``: side of the aligned faces; 0 is 112; ``variant``: "b", "c", or "" for the
+            one that is there.
 
     Raises:
         UserError: a list is missing or not as expected, or an image is not readable.
     """
-    folder, letter = _find(path, variant)
+    folder, letter = _find(job.path, job.variant)
     lists = {
         name: folder / "meta" / f"ijb{letter}_{name}.txt"
         for name in ("face_tid_mid", "name_5pts_score", "template_pair_label")
@@ -78,13 +68,13 @@ def convert(
     files = [crops.find(name, where) for name in faces["file"]]
     check_files(folder, files)
     pairs = read_template_pairs(lists["template_pair_label"], faces["template"].unique())
-    expect(len(faces))
+    job.expect(len(faces))
     hasher = hashlib.sha256()
     places_of = points[list(POINTS)].to_numpy()
     for name, file, places in zip(faces["file"], files, places_of, strict=True):
         image, digest = _read(file)
         hasher.update(f"{name}\0{digest}\n".encode())
-        append(align_face(image, places.reshape(5, 2), size or SIDE)[None])
+        job.append(align_face(image, places.reshape(5, 2), job.size or SIDE)[None])
     samples = faces.assign(
         image=range(len(faces)), label=0, subject="", clip="", split="test", quality=points["quality"]
     )
@@ -135,3 +125,6 @@ def _read(file: Path) -> tuple[np.ndarray, str]:
     except Exception as error:  # Pillow's decoders raise many kinds for a damaged file
         reason = " ".join(str(error).split())
         raise UserError(f"{file}: not readable as an image ({reason}): expected PNG or JPEG") from None
+
+
+DATASET = Dataset(classes=CLASSES, terms=TERMS, convert=_convert, variants=VARIANTS, resizes=True)

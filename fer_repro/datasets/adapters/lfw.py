@@ -11,13 +11,13 @@ trained on ``train`` is tested on the list ``dev_test``, never on ``view2``: 1,6
 (``people_outside_fold``), or on another source.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
+from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.names import composed, is_listed_file
 from fer_repro.datasets.pairs import COLUMNS, ConvertedPairs, people_in, read_pairs
 from fer_repro.datasets.people import find_folder, find_people, find_pictures
@@ -25,10 +25,7 @@ from fer_repro.datasets.pictures import Picture, convert_pictures
 from fer_repro.datasets.store import file_sha256
 from fer_repro.errors import UserError
 
-CLASSES: tuple[str, ...] = ()  # the people, whom the folders name
 LISTS = {"pairs.txt": "view2", "pairsDevTrain.txt": "dev_train", "pairsDevTest.txt": "dev_test"}
-RESIZES = True
-OFFICIAL = None  # counts per class say nothing here; PAIR_FACTS does
 PAIR_FACTS = {
     "distinct_images": 13231,  # of 13,233; two pictures stand there twice
     "people": 5749,
@@ -55,7 +52,7 @@ TERMS = (
 )
 
 
-def read_classes(path: Path) -> tuple[str, ...]:
+def _read_classes(path: Path) -> tuple[str, ...]:
     """The people in label order, from the names of their folders.
 
     Raises:
@@ -64,24 +61,20 @@ def read_classes(path: Path) -> tuple[str, ...]:
     return find_people(find_folder(path))
 
 
-def convert(
-    path: Path, append: Callable[[np.ndarray], None], expect: Callable[[int], None], size: int = 0
-) -> ConvertedPairs:
+def _convert(job: Conversion) -> ConvertedPairs:
     """Read LFW as its publisher lays it out.
 
     Args:
-        path: the folder of people, or the one above it.
-        append: takes the images in order.
-        expect: is told once how many images will come.
-        size: side of the stored images; 0 leaves them as they are, all of one size.
+        job: ``path``: the folder of people, or the one above it; ``size``: side of the stored images; 0
+            leaves them as they are, all of one size.
 
     Raises:
         UserError: naming the file, the line and what was expected there.
     """
-    folder = find_folder(path)
+    folder = find_folder(job.path)
     pictures = find_pictures(folder)
     _check_names(pictures)
-    lists = {name: _find_list(name, folder, path) for name in LISTS}
+    lists = {name: _find_list(name, folder, job.path) for name in LISTS}
     if lists["pairs.txt"] is None:
         raise UserError(f"{folder}: pairs.txt is missing; expected it in this folder or beside it")
     samples = _provisional(pictures)
@@ -91,7 +84,7 @@ def convert(
     pictures = [
         replace(picture, split="train" if picture.subject in learnt else "test") for picture in pictures
     ]
-    converted = convert_pictures(folder, pictures, append, expect, size)
+    converted = convert_pictures(folder, pictures, job.append, job.expect, job.size)
     source = {name: file_sha256(file) for name, file in lists.items() if file is not None}
     return ConvertedPairs(
         converted.samples, {**converted.source, **source}, _note(lists), pairs[list(COLUMNS)]
@@ -126,3 +119,8 @@ def _note(lists: dict[str, Path | None]) -> str:
         return ""
     effect = " Nobody is train." if "pairsDevTrain.txt" in missing else ""
     return f"{' and '.join(missing)} not found: the set has no such list of pairs.{effect}"
+
+
+DATASET = Dataset(
+    classes=(), terms=TERMS, convert=_convert, resizes=True, read_classes=_read_classes, pair_facts=PAIR_FACTS
+)  # counts per class say nothing here; PAIR_FACTS does

@@ -13,12 +13,10 @@ do not compare: say which one a number is of. Probes have a ``subject``, distrac
 Not verified on the original files: the layout, which is tested on a generated miniature.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from fer_repro.datasets.audit import Official
+from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.names import ListedFiles, composed
 from fer_repro.datasets.pictures import Picture, convert_pictures
 from fer_repro.datasets.samples import Converted
@@ -26,9 +24,7 @@ from fer_repro.datasets.store import file_sha256
 from fer_repro.errors import UserError
 
 CLASSES = ("probe", "distractor")
-OFFICIAL = None
 VARIANTS: dict[str, Official | None] = {"original": None}
-RESIZES = True
 TERMS = (
     "MegaFace is no longer given out; its photographs belong to their owners: use them for research, do not "
     "publish them again."
@@ -38,21 +34,13 @@ LAYOUT = "facescrub_lst, facescrub_images/, facescrub_noises.txt and the same th
 _DEPTH = {"facescrub": 2, "megaface": 3}  # how many last parts of a line are the path below the images
 
 
-def convert(
-    path: Path,
-    append: Callable[[np.ndarray], None],
-    expect: Callable[[int], None],
-    size: int = 0,
-    variant: str = "",
-) -> Converted:
+def _convert(job: Conversion) -> Converted:
     """Read the probes, then the distractors, in order of the lists.
 
     Args:
-        path: the folder with the lists and the two folders of images.
-        append: takes the images, (1, H, W, 3) uint8.
-        expect: is told once how many images will come.
-        size: side of the stored images; 0 keeps them if all have one size.
-        variant: "" leaves out what the lists of wrong pictures name, "original" keeps it.
+        job: ``path``: the folder with the lists and the two folders of images; ``size``: side of the stored
+            images; 0 keeps them if all have one size; ``variant``: "" leaves out what the lists of wrong
+            pictures name, "original" keeps it.
 
     Raises:
         UserError: a list or an image is missing, or a list is empty.
@@ -60,18 +48,20 @@ def convert(
     pictures: list[Picture] = []
     source, counts, left_out = {}, {}, {}
     for label, (name, depth) in enumerate(_DEPTH.items()):
-        names = _read_list(path / f"{name}_lst", depth)
-        source[f"list {name}_lst"] = file_sha256(path / f"{name}_lst")
-        wrong = set() if variant == "original" else _read_noises(path / f"{name}_noises.txt", name)
+        names = _read_list(job.path / f"{name}_lst", depth)
+        source[f"list {name}_lst"] = file_sha256(job.path / f"{name}_lst")
+        wrong = set() if job.variant == "original" else _read_noises(job.path / f"{name}_noises.txt", name)
         kept = [entry for entry in names if _key(entry, name) not in wrong]
         left_out[name], counts[name] = len(names) - len(kept), len(kept)
-        images, where = ListedFiles(path / f"{name}_images"), str(path / f"{name}_lst")
+        images, where = ListedFiles(job.path / f"{name}_images"), str(job.path / f"{name}_lst")
         for entry in kept:
             subject = composed(entry.split("/")[0]) if name == "facescrub" else ""
             pictures.append(Picture(images.find(entry, where), label, "test", subject))
-    converted = convert_pictures(path, pictures, append, expect, size, colour=True)
+    converted = convert_pictures(job.path, pictures, job.append, job.expect, job.size, colour=True)
     people = len({picture.subject for picture in pictures} - {""})
-    kind = "original" if variant else f"refined, {left_out['facescrub']} + {left_out['megaface']} left out"
+    kind = (
+        "original" if job.variant else f"refined, {left_out['facescrub']} + {left_out['megaface']} left out"
+    )
     note = (
         f"MegaFace, {kind}: {counts['facescrub']} probes of {people} people, "
         f"{counts['megaface']} distractors."
@@ -110,3 +100,6 @@ def _read_noises(path: Path, name: str) -> set[str]:
 def _key(entry: str, name: str) -> str:
     """How a list of wrong pictures names an image: FaceScrub's without the person's folder."""
     return composed(entry.rpartition("/")[2] if name == "facescrub" else entry)
+
+
+DATASET = Dataset(classes=CLASSES, terms=TERMS, convert=_convert, variants=VARIANTS, resizes=True)

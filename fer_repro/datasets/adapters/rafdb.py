@@ -12,13 +12,11 @@ class, which are recalled (their sums are the published sizes; the order is that
 """
 
 import re
-from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
 
 from fer_repro.datasets.audit import Official
 from fer_repro.datasets.challenge_lists import ChallengeList, mark_lists
+from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.folds import HELD_OUT
 from fer_repro.datasets.names import ListedFiles
 from fer_repro.datasets.pictures import Picture, convert_pictures, listed, visible
@@ -37,7 +35,6 @@ OFFICIAL = Official(
 )
 TERMS = "RAF-DB is given out on signed request for non-commercial research: do not publish its images again."
 LAYOUT = "basic/EmoLabel/list_patition_label.txt and basic/Image/aligned/train_00001_aligned.jpg"
-RESIZES = True
 
 LISTS = {
     "occlusion": ChallengeList(
@@ -62,21 +59,17 @@ LISTS = {
 _LINE = re.compile(r"((train|test)_\d+)\.jpg ([1-7])")
 
 
-def convert(
-    path: Path, append: Callable[[np.ndarray], None], expect: Callable[[int], None], size: int = 0
-) -> Converted:
+def _convert(job: Conversion) -> Converted:
     """Read the aligned faces in the order of the label list.
 
     Args:
-        path: the folder that holds ``basic/``, or ``basic`` itself.
-        append: takes the images, (1, H, W, 3) uint8.
-        expect: is told once how many images will come.
-        size: side of the stored images; 0 keeps them as they are.
+        job: ``path``: the folder that holds ``basic/``, or ``basic`` itself; ``size``: side of the stored
+            images; 0 keeps them as they are.
 
     Raises:
         UserError: a file is missing, a line is of another form, an image is listed twice or not at all.
     """
-    root = path / "basic" if (path / "basic").is_dir() else path
+    root = job.path / "basic" if (job.path / "basic").is_dir() else job.path
     labels_file, images = root / "EmoLabel" / "list_patition_label.txt", root / "Image" / "aligned"
     for place in (labels_file, images):
         if not place.exists():
@@ -91,7 +84,7 @@ def convert(
         raise UserError(
             f"{images / unlisted[0]}: {labels_file.name} does not list it; expected every image there"
         )
-    marked, note = mark_lists(LISTS, [path, root, path / "RAF_DB_dir"], labels, set(labels))
+    marked, note = mark_lists(LISTS, [job.path, root, job.path / "RAF_DB_dir"], labels, set(labels))
     pictures = [
         Picture(
             files[name],
@@ -101,7 +94,7 @@ def convert(
         )
         for name, label in labels.items()
     ]
-    converted = convert_pictures(root, pictures, append, expect, size, colour=True, hold_out=True)
+    converted = convert_pictures(root, pictures, job.append, job.expect, job.size, colour=True, hold_out=True)
     return Converted(converted.samples, converted.source, f"There is no val: {HELD_OUT}. {note}".rstrip())
 
 
@@ -123,3 +116,6 @@ def _read_labels(path: Path) -> dict[str, int]:
     if not labels:
         raise UserError(f"{path}: no lines; expected 15339")
     return labels
+
+
+DATASET = Dataset(classes=CLASSES, terms=TERMS, convert=_convert, official=OFFICIAL, resizes=True)

@@ -11,12 +11,10 @@ goes on with ``_`` and digits, by which whole films are held out. Persons are un
 """
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from fer_repro.datasets.audit import Official
+from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.folds import held_out
 from fer_repro.datasets.names import composed
 from fer_repro.datasets.pictures import Picture, convert_pictures, listed, subfolders, visible
@@ -27,31 +25,26 @@ CLASSES = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 OFFICIAL = Official({}, {}, "", {"train+val": 958, "test": 436})
 TERMS = "SFEW is given out on signed request for non-commercial research: do not publish its images again."
 LAYOUT = "Train/<Class>/image and Val/<Class>/image, or Train_Aligned_Faces/ and Val_Aligned_Faces/"
-RESIZES = True
 
 PARTS = {"Train": "train", "Val": "test"}
 _FILM = re.compile(r"(.+?)_\d")
 
 
-def convert(
-    path: Path, append: Callable[[np.ndarray], None], expect: Callable[[int], None], size: int = 0
-) -> Converted:
+def _convert(job: Conversion) -> Converted:
     """Read the class folders of both parts.
 
     Args:
-        path: the folder that holds ``Train/`` and ``Val/``.
-        append: takes the images, (1, H, W, 3) uint8.
-        expect: is told once how many images will come.
-        size: side of the stored images; 0 keeps them if all have one size.
+        job: ``path``: the folder that holds ``Train/`` and ``Val/``; ``size``: side of the stored images; 0
+            keeps them if all have one size.
 
     Raises:
         UserError: a part or class folder is missing or unknown, or a file in one is no picture.
     """
-    folders = _parts(path)
+    folders = _parts(job.path)
     pictures = [picture for name, folder in folders.items() for picture in _pictures(folder, PARTS[name])]
     aligned = "aligned faces" if folders["Train"].name != "Train" else "whole frames"
     note = f"{aligned}; the publisher's Val is test; about one film in eight of Train is val."
-    converted = convert_pictures(path, pictures, append, expect, size, colour=True)
+    converted = convert_pictures(job.path, pictures, job.append, job.expect, job.size, colour=True)
     return Converted(converted.samples, converted.source, note[0].upper() + note[1:])
 
 
@@ -88,3 +81,6 @@ def _film(file: Path) -> str:
 
 def _split(file: Path, split: str) -> str:
     return "val" if split == "train" and held_out(composed(_film(file)).encode()) else split
+
+
+DATASET = Dataset(classes=CLASSES, terms=TERMS, convert=_convert, official=OFFICIAL, resizes=True)

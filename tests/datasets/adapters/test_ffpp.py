@@ -10,7 +10,8 @@ import pytest
 from miniature_videos import write_face_film
 
 from fer_repro.datasets import yunet
-from fer_repro.datasets.adding import add_dataset, examine, load_adapter
+from fer_repro.datasets.adding import add_dataset, examine
+from fer_repro.datasets.dataset import load_dataset
 from fer_repro.datasets.face_index import SCHEMA, read_face_index
 from fer_repro.datasets.faces import Box, CascadeDetector
 from fer_repro.datasets.store import open_store
@@ -298,9 +299,9 @@ def test_videos_of_nobody_write_nothing(tmp_path):
 
 def test_names_of_variants():
     for name in ("ffpp-c40_authors_25fpv", "ffpp-raw", "ffpp-1fpv"):
-        assert load_adapter(name)
+        assert load_dataset(name)
     with pytest.raises(UserError, match="'ffpp-c32' is unknown; did you mean"):
-        load_adapter("ffpp-c32")
+        load_dataset("ffpp-c32")
 
 
 def test_real_sample_clips(tmp_path):
