@@ -35,7 +35,7 @@ RUN = (
     "runs/*.py",
 )
 """What the files of a trained arm depend on."""
-_REPORT = ("measures/*.py", "report/**/*")
+_REPORT = ("figures/*.py", "measures/*.py", "report/**/*")
 STAGES = {
     "prepare": ("datasets/**/*.py", "synthetic/*.py"),
     "train-{method}": RUN,

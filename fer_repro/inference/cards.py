@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from fer_repro.datasets.dataset import is_addable, load_dataset
+from fer_repro.figures.tables import markdown_text
 from fer_repro.files import atomic_write, read_yaml
 from fer_repro.inference import measured
 from fer_repro.inference.runs import read_run_facts
@@ -15,7 +16,6 @@ from fer_repro.inference.spec import ModelSpec
 from fer_repro.inference.start_weights import StartWeights, start_weights
 from fer_repro.inference.trained_on import SYNTHETIC_FACES
 from fer_repro.methods.method import load_method
-from fer_repro.report.tables import markdown_text
 
 CODE_LICENCE = "MIT"
 PAPERS = Path(__file__).parents[2] / "published" / "papers.yaml"

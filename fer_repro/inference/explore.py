@@ -17,6 +17,8 @@ from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.region_weights import common_boxes
 from fer_repro.evaluation.reopened import reopen
+from fer_repro.figures.explored import frames_explored, masks_explored, regions_explored
+from fer_repro.figures.region_figures import covered_shares
 from fer_repro.inference.moved_faces import (
     COVERS,
     Row,
@@ -28,8 +30,6 @@ from fer_repro.inference.moved_faces import (
     with_expression,
     with_yaw,
 )
-from fer_repro.report.explored import frames_explored, masks_explored, regions_explored
-from fer_repro.report.regions import covered_shares
 from fer_repro.synthetic.factors import CLASSES
 
 PEOPLE = 8  # of a data set among whom one may choose

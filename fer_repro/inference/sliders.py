@@ -8,8 +8,8 @@ import os
 from importlib.util import find_spec
 from typing import Any
 
+from fer_repro.figures.display import figure_html, reading_html, say, show_figure, with_reading
 from fer_repro.inference.explore import Choice, Control, Explorer
-from fer_repro.report.display import figure_html, reading_html, say, show_figure, with_reading
 
 _SESSION = "JPY_SESSION_NAME"  # a Jupyter server names the open notebook here; papermill and nbconvert do not
 

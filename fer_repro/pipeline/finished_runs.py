@@ -7,7 +7,7 @@ import pandas as pd
 from fer_repro.config import RunConfig, run_folder
 from fer_repro.datasets.store import MANIFEST
 from fer_repro.errors import UserError
-from fer_repro.report.runs import read_rows
+from fer_repro.figures.result_files import read_rows
 
 
 def keep_run(config: RunConfig, out: Path, ckpt: Path, force: bool = False) -> None:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from fer_repro.errors import UserError, print_error
+from fer_repro.figures.ledger_tables import as_text, count_verdicts, read_ledger
 from fer_repro.files import read_yaml
 from fer_repro.git import ask_git, head_commit
 from fer_repro.pipeline.dvc_stages import advice
 from fer_repro.pipeline.inputs import INPUTS
-from fer_repro.report.ledger import as_text, count_verdicts, read_ledger
 
 RESULTS, RUNS = Path("results"), Path("runs")
 LEDGER = Path("comparison/ledger.csv")

@@ -7,12 +7,12 @@ from typing import Any
 
 from bs4 import BeautifulSoup
 
-from fer_repro.report.deviations import COLUMNS as SHEET
-from fer_repro.report.deviations import deviation_table, read_deviations
+from fer_repro.figures.deviations import COLUMNS as SHEET
+from fer_repro.figures.deviations import deviation_table, read_deviations
+from fer_repro.figures.tables import as_html
 from fer_repro.report.glance import Paper
 from fer_repro.report.records import Record
 from fer_repro.report.story import Story, make_safe
-from fer_repro.report.tables import as_html
 
 
 @dataclass(frozen=True)

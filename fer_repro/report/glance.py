@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fer_repro.report.ledger import count_verdicts, in_words
-from fer_repro.report.tables import metric_words, spell, uses_tta
+from fer_repro.figures.ledger_tables import count_verdicts, in_words
+from fer_repro.figures.tables import metric_words, spell, uses_tta
 
 
 @dataclass(frozen=True)

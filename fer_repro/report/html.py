@@ -19,8 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from fer_repro.errors import UserError, print_error
 from fer_repro.files import atomic_write
 from fer_repro.report.page import Page, gather
-from fer_repro.report.pictures import shrink_pictures
-from fer_repro.report.story import box_tables, number_captions
+from fer_repro.report.story import box_tables, number_captions, shrink_pictures
 from fer_repro.terminal import doing
 
 _TEMPLATES = Path(__file__).parent / "templates"

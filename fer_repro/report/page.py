@@ -7,31 +7,45 @@ from pathlib import Path
 import pandas as pd
 
 from fer_repro.config import method_arms, run_folder
+from fer_repro.figures.display import figure_html, show_results
+from fer_repro.figures.ledger_tables import count_verdicts, read_ledger
+from fer_repro.figures.result_files import (
+    EMPTY_ROWS,
+    read_all_rows,
+    read_history,
+    read_json,
+    read_rows,
+    run_folders,
+)
+from fer_repro.figures.results import gap_plot, learning_curves
+from fer_repro.figures.tables import accuracy_labels, as_html, beside_published, in_percent
 from fer_repro.files import read_yaml
 from fer_repro.params import read_params
 from fer_repro.report.chapters import Chapter, make_chapters
-from fer_repro.report.costs import cost_part
-from fer_repro.report.display import figure_html, show_results
-from fer_repro.report.figures import gap_plot, learning_curves
 from fer_repro.report.glance import Paper, glance
-from fer_repro.report.ledger import count_verdicts, read_ledger
 from fer_repro.report.provenance import (
+    COMMANDS,
     FACTS,
     HASHES,
     OUTPUTS,
+    command_table,
     commit_facts,
     facts,
     file_hashes,
     locked_outputs,
     packages,
+    stage_name,
 )
 from fer_repro.report.records import Record, read_records, spell_machine, spell_time, with_records
-from fer_repro.report.run_tables import RUNS, run_table
-from fer_repro.report.runs import EMPTY_ROWS, read_all_rows, read_history, read_json, read_rows, run_folders
-from fer_repro.report.stages import COMMANDS, command_table, stage_name
+from fer_repro.report.run_costs import (
+    RUNS,
+    cost_part,
+    read_timing,
+    run_table,
+    summarise_timing,
+    training_times,
+)
 from fer_repro.report.story import Story, read_story
-from fer_repro.report.tables import accuracy_labels, as_html, beside_published, in_percent
-from fer_repro.report.timings import read_timing, summarise_timing, training_times
 
 
 @dataclass

@@ -1,18 +1,18 @@
-"""Where and with what the page was made: commit, machine, packages, hashes of all that it rests on."""
+"""Where and with what the page was made, and the commands that make its numbers again."""
 
 import functools
 import hashlib
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
 import pandas as pd
 
+from fer_repro.figures.tables import Column
 from fer_repro.files import read_yaml
 from fer_repro.git import ask_git, changed_files, head_commit
-from fer_repro.report.tables import Column
 
 FACTS = (Column("what", "What"), Column("value", "Value"))
 HASHES = (Column("file", "File"), Column("hash", "SHA-256"))
@@ -125,3 +125,59 @@ def locked_outputs(root: Path, stages: Sequence[str]) -> pd.DataFrame:
         for out in section.get("outs", [])
     ]
     return pd.DataFrame(rows, columns=["stage", "output", "size", "md5"])
+
+
+COMMANDS = (
+    Column("what", "Number"),
+    Column("command", "Command"),
+    Column("writes", "Writes"),
+)
+
+
+def stage_name(
+    tasks: Mapping[tuple[str, str], str], step: str, dataset: str, method: str, *seed: object
+) -> str:
+    """Name a stage of dvc.yaml.
+
+    Args:
+        tasks: data set and method -> the task, ``runs`` of the pipeline.
+        step: train or evaluate.
+        dataset: of the stage.
+        method: of the stage.
+        seed: where the step has one.
+
+    >>> stage_name({("synthetic", "rmn"): "faces"}, "train", "synthetic", "rmn", 0)
+    'train-faces@synthetic-rmn-0'
+    """
+    return f"{step}-{tasks[dataset, method]}@{'-'.join(map(str, (dataset, method, *seed)))}"
+
+
+def command_table(datasets: Iterable[str], trained: Mapping[tuple[str, str], str]) -> pd.DataFrame:
+    """List what makes each number of the page again.
+
+    Args:
+        datasets: of the pipeline.
+        trained: data set and method -> the task, ``runs`` of the pipeline.
+
+    Returns:
+        ``what``, ``command`` and ``writes``.
+    """
+    rows = [
+        ("everything that this page shows, from the embedded data", "make reproduce", "reports/index.html")
+    ]
+    for dataset in datasets:
+        stage = f"prepare@{dataset}"
+        rows.append((f"counts and findings of {dataset}", f"dvc repro -f -s {stage}", f"prepared/{dataset}/"))
+    for dataset, method in trained:
+        place, stage = f"{dataset}/{method}", stage_name(trained, "train", dataset, method, "*")
+        again = f"dvc repro -f -s --glob '{stage}'"
+        rows.append((f"networks of {method} on {dataset}, all seeds", again, f"runs/{place}/"))
+        stage = stage_name(trained, "evaluate", dataset, method)
+        rows.append((f"results of {method} on {dataset}", f"dvc repro -f -s {stage}", f"results/{place}/"))
+    rows += [
+        ("verdicts, common ground, costs, papers' tables", "dvc repro -f -s compare", "comparison/"),
+        ("this page", "dvc repro -f -s report", "reports/index.html"),
+        ("all other arms, and all methods on common ground", "make reproduce-full", "records/full-*/"),
+        ("whether all of it is what the repository holds", "make verify", "nothing"),
+    ]
+    return pd.DataFrame(rows, columns=["what", "command", "writes"])

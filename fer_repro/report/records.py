@@ -7,12 +7,10 @@ from typing import Any
 import pandas as pd
 
 from fer_repro.errors import UserError
-from fer_repro.files import read_json
-from fer_repro.measures.metrics import find_metric, own_metric
-from fer_repro.report.display import say
-from fer_repro.report.ledger import in_words, read_ledger
-from fer_repro.report.runs import read_rows
-from fer_repro.report.tables import (
+from fer_repro.figures.display import say
+from fer_repro.figures.ledger_tables import in_words, read_ledger
+from fer_repro.figures.result_files import read_rows
+from fer_repro.figures.tables import (
     GROUP,
     Column,
     as_html,
@@ -23,6 +21,8 @@ from fer_repro.report.tables import (
     spell_range,
     uses_tta,
 )
+from fer_repro.files import read_json
+from fer_repro.measures.metrics import find_metric, own_metric
 from fer_repro.stage_code import TRAINING, code_digests
 
 _WANTED = {

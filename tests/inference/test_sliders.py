@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from fer_repro.figures.style import new_figure
 from fer_repro.inference import sliders
 from fer_repro.inference.explore import Choice, Explorer, Seen, Slider
 from fer_repro.inference.sliders import is_live, show_explorer
-from fer_repro.report.style import new_figure
 
 
 @pytest.fixture

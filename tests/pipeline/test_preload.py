@@ -24,7 +24,7 @@ print(loaded, ours)
 """
 SHOWN = """
 import numpy as np, torch, matplotlib.pyplot as plt
-from fer_repro.report.display import say
+from fer_repro.figures.display import say
 plt.plot(np.arange(9.0))
 print(torch.ones(3) @ torch.ones(3), hash("word"), __name__, torch.get_num_threads())
 plt.show()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from fer_repro.figures.deviations import NOT_MEASURED, read_deviations
 from fer_repro.methods.method import method_names
-from fer_repro.report.deviations import NOT_MEASURED, read_deviations
 
 ROOT = Path(__file__).parents[2]
 SHEETS = read_deviations(ROOT / "published/deviations.yaml")

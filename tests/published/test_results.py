@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from fer_repro.datasets.protocols import PROTOCOLS
+from fer_repro.figures.tables import in_percent
 from fer_repro.files import read_yaml
 from fer_repro.measures.metrics import find_metric
 from fer_repro.methods.method import load_method, method_names
-from fer_repro.report.tables import in_percent
 
 FOLDER = Path(__file__).parent.parent.parent / "published"
 COLUMNS = [

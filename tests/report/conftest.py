@@ -1,10 +1,5 @@
 import pytest
-from finished_project import make_project, published_rows, result_rows
-
-
-@pytest.fixture
-def measured():
-    return result_rows()
+from finished_project import make_project, published_rows
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from fer_repro.report.display import show_figure, show_table
-from fer_repro.report.figures import contact_sheet
+from fer_repro.figures.display import show_figure, show_table
+from fer_repro.figures.results import contact_sheet
 
 NOTE = "synthetic faces, width 1/8"
 PIXEL = (  # a PNG of one pixel

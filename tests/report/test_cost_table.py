@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from fer_repro.report.costs import cost_part
+from fer_repro.report.run_costs import cost_part
 
 COSTS = pd.DataFrame(
     {

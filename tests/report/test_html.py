@@ -21,7 +21,7 @@ from fer_repro.errors import UserError
 from fer_repro.files import read_yaml
 from fer_repro.params import read_params
 from fer_repro.report.html import SOURCES, main, write_report, write_sources
-from fer_repro.report.stages import command_table
+from fer_repro.report.provenance import command_table
 
 ROOT = Path(__file__).parents[2]
 

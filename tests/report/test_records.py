@@ -7,8 +7,8 @@ from bs4 import BeautifulSoup
 from finished_project import make_record
 
 from fer_repro.errors import UserError
+from fer_repro.figures.result_files import read_rows
 from fer_repro.report.records import read_records, spell_machine, with_records
-from fer_repro.report.runs import read_rows
 from fer_repro.stage_code import TRAINING, code_digests
 
 

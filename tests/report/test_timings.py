@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from finished_project import PARAMS, write
 
-from fer_repro.report.timings import read_timing, summarise_timing, training_times
+from fer_repro.report.run_costs import read_timing, summarise_timing, training_times
 
 EPOCHS = [
     {"epoch": 1, "seconds": 30.0, "images_per_second": 90.0, "data_share": 0.2, "memory_mb": 700.0},

@@ -1,0 +1,276 @@
+"""How much a network looks at what matters: tables of weights and maps beside the truth."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from fer_repro.figures.clip_figures import (
+    NOTHING,
+    choose_clips,
+    frame_table,
+    weight_against_intensity,
+    weight_by_distractor,
+    weight_timelines,
+)
+from fer_repro.figures.display import Shown, say, show_figure, show_table
+from fer_repro.figures.region_figures import weight_against_cover
+from fer_repro.figures.result_files import Faces
+from fer_repro.figures.tables import Column, print_value
+from fer_repro.figures.true_areas import enlarge, precision_curves, single_maps
+from fer_repro.measures.saliency import map_precision_recall
+
+Array = np.ndarray
+AGREEMENT = (
+    Column("weights", "Weights"),
+    Column("value", "Mean"),
+    Column("interval", "Interval", "range"),
+    Column("by_seed", "Seed by seed", "range"),
+    Column("above", "Above 0"),
+    Column("counted", "Counted"),
+)
+
+
+def spread_faces(
+    rows: Array, images: Array, samples: pd.DataFrame, classes: Sequence[str], count: int
+) -> Faces:
+    """Choose faces of different classes from all over a list, so that they show different people.
+
+    Args:
+        rows: (n,) of the sample table.
+        images: all images of the data set.
+        samples: its sample table.
+        classes: names in index order.
+        count: at most so many.
+
+    Returns:
+        ``chosen`` are positions in ``rows``.
+    """
+    labels = samples["label"].to_numpy()[rows]
+    present = np.unique(labels)
+    chosen = []
+    for number in range(min(count, len(rows))):
+        members = np.flatnonzero(labels == present[number % len(present)])
+        chosen.append(int(members[int((number + 0.5) / count * len(members))]))
+    pictures = samples["image"].to_numpy()[rows[chosen]]
+    return Faces(np.array(chosen), np.asarray(images[pictures]), [str(classes[labels[i]]) for i in chosen])
+
+
+def show_timelines(
+    looked: Mapping[str, Array], images: Array, samples: pd.DataFrame, classes: Sequence[str], count: int
+) -> Shown:
+    """Show clips frame by frame with the weights of their frames, most disturbed ones first.
+
+    Args:
+        looked: ``rows``, ``alpha`` and ``weights`` of clips, (n, T).
+        images: all images of the data set.
+        samples: its sample table; the truth about frames may be missing.
+        classes: names in index order.
+        count: at most so many.
+    """
+    clips = choose_clips(looked, images, _with_truth(samples), classes, count)
+    truth = "Grey: the true intensity." if "intensity" in samples else "The true intensity is not known here."
+    caption = (
+        "Test clips and the weights of their frames, relative to equal weights (1, dashed). Bars: α alone. "
+        f"Line: the weight that counts. {truth} Hatched: something distracts."
+    )
+    words = "; ".join(f"{clip.title}, heaviest frame {int(clip.weights.argmax())}" for clip in clips)
+    return show_figure(weight_timelines(clips), caption, f"Strips of frames over charts of weights. {words}.")
+
+
+def show_intensity(looks: Mapping[str, Mapping[str, Array]], samples: pd.DataFrame) -> Shown:
+    """Show weight against true intensity, or say that the intensity is not known.
+
+    Args:
+        looks: title of a panel -> ``rows`` and ``weights`` of clips, (n, T).
+        samples: sample table.
+    """
+    if "intensity" not in samples:
+        return say("The true intensity of these frames is not known; nothing can be compared.")
+    frames = frame_table(looks, _with_truth(samples))
+    caption = (
+        "Every frame of every test clip: its weight, relative to equal weights (1, dashed), against the true "
+        "intensity of its expression."
+    )
+    medians = frames.groupby(["arm", frames["intensity"] > 0.5])["relative"].median().unstack()
+    words = "; ".join(
+        f"{name}: median {row.get(False, np.nan):.2f} up to half intensity, {row.get(True, np.nan):.2f} above"
+        for name, row in medians.iterrows()
+    )
+    return show_figure(weight_against_intensity(frames), caption, f"Scatter plots. {words}.")
+
+
+def show_distractors(
+    looks: Mapping[str, Mapping[str, Array]], samples: pd.DataFrame, confidence: float
+) -> Shown:
+    """Show the mean weight of frames by what distracts in them, or say that nothing is known.
+
+    Args:
+        looks: name of a row of bars -> ``rows`` and ``weights`` of clips, (n, T).
+        samples: sample table.
+        confidence: of the intervals over clips.
+    """
+    if "distractor" not in samples:
+        return say("What distracts in these frames is not known.")
+    frames = frame_table(looks, _with_truth(samples))
+    caption = (
+        "Mean weight of frames by what distracts in them, relative to equal weights (1, dashed), with the "
+        f"{100 * confidence:g} % interval over clips."
+    )
+    means = frames.groupby(["arm", "distractor"])["relative"].mean().reset_index()
+    words = "; ".join(
+        f"{row['arm']}, {row['distractor']}: {row['relative']:.2f}" for _, row in means.iterrows()
+    )
+    return show_figure(weight_by_distractor(frames, confidence), caption, f"Bars. {words}.")
+
+
+def show_cover(weights: Array, coverage: Array | None, names: Sequence[str], caption: str) -> Shown:
+    """Show each region's weight against how much of it is covered, or say that this is not known.
+
+    Args:
+        weights: (N, R).
+        coverage: (N, R) in [0, 1]; None where it is not known.
+        names: R regions.
+        caption: what is drawn.
+    """
+    if coverage is None:
+        return say("Which pixels of these faces are covered is not known; nothing can be compared.")
+    words = ", ".join(f"{name} {share:.0%}" for name, share in zip(names, coverage.mean(0), strict=True))
+    return show_figure(
+        weight_against_cover(weights, coverage, names), caption, f"Scatter plots. Mean cover: {words}."
+    )
+
+
+def show_agreement(table: pd.DataFrame, caption: str, places: int = 3) -> Shown:
+    """Show how far weights agree with the truth, or say that the truth is not known.
+
+    Args:
+        table: ``weights``, ``mean``, ``low``, ``high``, ``by_seed`` (a mean for each), ``above_zero`` (%),
+            ``items`` and ``of``.
+        caption: what was measured.
+        places: decimals.
+    """
+    if table.empty:
+        return say("The truth about this data set is not known, so agreement cannot be measured.")
+    printed = [
+        {
+            "weights": row["weights"],
+            "value": _signed(row["mean"], places),
+            "interval": f"{_signed(row['low'], places)} to {_signed(row['high'], places)}",
+            "by_seed": ", ".join(_signed(value, places) for value in row["by_seed"]),
+            "above": f"{row['above_zero']:.0f} %",
+            "counted": f"{row['items']} of {row['of']}",
+        }
+        for _, row in table.iterrows()
+    ]
+    return show_table(pd.DataFrame(printed), caption, AGREEMENT)
+
+
+def show_formulas(table: pd.DataFrame, caption: str) -> Shown:
+    """Show FAN's two formulas of evaluation beside each other, one row per seed.
+
+    Args:
+        table: ``seed``, ``eq4``, ``authors``, ``difference``, ``changed``, ``confidence_eq4``,
+            ``confidence_authors`` (all in percent or points) and ``scale``.
+        caption: said above the table.
+    """
+    columns = (
+        Column("seed", "Seed", "count"),
+        Column("eq4", "Accuracy: Eq. 4", "percent"),
+        Column("authors", "authors'", "percent"),
+        Column("difference", "Difference", "points"),
+        Column("changed", "Clips changed", "percent"),
+        Column("confidence_eq4", "Confidence: Eq. 4", "percent"),
+        Column("confidence_authors", "authors'", "percent"),
+        Column("scale", "Median s", "number"),
+    )
+    return show_table(table, caption, columns)
+
+
+def _with_truth(samples: pd.DataFrame) -> pd.DataFrame:
+    """Add the columns of the truth where a data set has none."""
+    found = samples.copy(deep=False)
+    if "intensity" not in found:
+        found["intensity"] = np.nan
+    if "distractor" not in found:
+        found["distractor"] = NOTHING
+    return found
+
+
+def _signed(value: float, places: int) -> str:
+    return (
+        f"{value:+.{places}f}".replace("-", "\N{MINUS SIGN}")
+        if np.isfinite(value)
+        else print_value(value, "number")
+    )
+
+
+_UNKNOWN = "Which pixels of these faces were manipulated is not known; nothing can be compared."
+
+
+def with_mean(maps: Mapping[str, Array]) -> dict[str, Array]:
+    """Add to each arm's maps their mean over all faces, repeated: a map that looks at no face in particular.
+
+    Args:
+        maps: arm -> (n, h, w) or (n, 1, h, w).
+
+    Returns:
+        arm -> (n, h, w), and ``arm, mean`` after each.
+    """
+    found = {}
+    for arm, values in maps.items():
+        single = single_maps(np.asarray(values, np.float64))
+        found[arm] = single
+        found[f"{arm}, mean"] = np.repeat(single.mean(axis=0, keepdims=True), len(single), axis=0)
+    return found
+
+
+def show_precision(maps: Mapping[str, Array], truths: Array | None) -> Shown:
+    """Show precision over recall for finding manipulated pixels, or say that they are not known.
+
+    Args:
+        maps: name -> (n, h, w).
+        truths: (n, H, W) bool; None where nothing is known.
+    """
+    if truths is None:
+        return say(_UNKNOWN)
+    faces = {name: list(zip(values, truths, strict=True)) for name, values in maps.items()}
+    caption = (
+        "Do the brightest places of the attention lie where the face was manipulated? Mean over manipulated "
+        "test faces, band from quarter to quarter; 'mean' is the mean map, the same for every face."
+    )
+    return show_figure(precision_curves(faces), caption, f"Precision over recall of {', '.join(maps)}.")
+
+
+def attention_table(maps: Mapping[str, Array], truths: Array, kinds: Sequence[str]) -> pd.DataFrame:
+    """Average the area under precision and recall over the faces of each kind of manipulation.
+
+    Args:
+        maps: name -> (n, h, w).
+        truths: (n, H, W) bool; faces without a manipulated pixel are left out.
+        kinds: n names.
+
+    Returns:
+        ``kind``, ``faces``, ``chance`` (the manipulated share of a face), and a column per map.
+    """
+    names = np.asarray(kinds)
+    touched = truths.reshape(len(truths), -1).any(axis=1)
+    rows = []
+    for kind in dict.fromkeys(names[touched]):
+        chosen = np.flatnonzero(touched & (names == kind))
+        row: dict[str, object] = {"kind": kind, "faces": len(chosen), "chance": truths[chosen].mean()}
+        for name, values in maps.items():
+            faces = [(enlarge(values[i], *truths[i].shape), truths[i]) for i in chosen]
+            row[name] = np.mean([map_precision_recall(heat[None], truth[None]).area for heat, truth in faces])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def show_attention_table(maps: Mapping[str, Array], truths: Array | None, kinds: Sequence[str]) -> Shown:
+    """Show ``attention_table``, or say that the manipulated pixels are not known."""
+    if truths is None:
+        return say(_UNKNOWN)
+    table = attention_table(maps, truths, kinds)
+    caption = "Mean area under precision and recall (PR-AUC) by kind of manipulation; chance is its share."
+    kept = {"faces": "count", "chance": "number", **dict.fromkeys(maps, "number")}
+    return show_table(table.round(3), caption, kinds=kept)  # type: ignore[arg-type]

@@ -1,0 +1,269 @@
+"""Differences of arms as claims: tables, sentences, a forest plot, hard parts of a test set."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fer_repro.figures.display import Shown, say, show_figure, show_table
+from fer_repro.figures.ledger_tables import first_sizes, in_words
+from fer_repro.figures.results import recall_bars
+from fer_repro.figures.style import COLOURS, INK, QUIET, new_figure, plain
+from fer_repro.figures.tables import (
+    Column,
+    in_percent,
+    print_value,
+    uses_tta,
+    without_repeats,
+)
+
+CLAIM_COLUMNS = [
+    "method", "dataset", "protocol", "metric", "tta", "headline", "control", "difference", "deviation", "low",
+    "high", "runs", "confidence", "published", "published_dataset", "note",
+]  # fmt: skip
+SUBSETS = ("occlusion", "pose_30", "pose_45")
+"""Protocols that are hard parts of a test set."""
+CLAIMS = (
+    Column("method", "Method"),
+    Column("data", "Data"),
+    Column("augmented", "TTA"),
+    Column("arms", "Arms"),
+    Column("difference", "Difference", "points"),
+    Column("interval", "Interval", "range"),
+    Column("runs", "Seeds", "count"),
+    Column("published", "Published", "points"),
+    Column("published_dataset", "on"),
+    Column("note", "Budget", "note"),
+)
+
+
+def show_claims(claims: pd.DataFrame, caption: str) -> Shown:
+    """Show claims as a table, with data, arms and interval in words."""
+    ends = [[print_value(row[name], "points") for name in ("low", "high")] for _, row in claims.iterrows()]
+    official = claims["protocol"].fillna("").isin(["", "official"])
+    words = claims.assign(
+        data=claims["dataset"].where(official, claims["dataset"] + ", " + claims["protocol"]),
+        augmented=["yes" if uses_tta(value) else "no" for value in claims["tta"]],
+        arms=claims["headline"] + " − " + claims["control"],
+        interval=[f"{low} to {high}" for low, high in ends],
+    )
+    return show_table(words, caption, CLAIMS)
+
+
+def claim_table(
+    measured: pd.DataFrame,
+    published: pd.DataFrame,
+    method: str,
+    headline: str,
+    control: str,
+    confidence: float,
+    metric: str = "accuracy",
+) -> pd.DataFrame:
+    """Choose the difference of two arms of a method, as evaluation measured it, with the paper's beside it.
+
+    Args:
+        measured: result rows; those of ``headline - control`` count.
+        published: rows of published/results.csv.
+        method: whose arms.
+        headline: the arm the paper is about.
+        control: the arm it is compared with.
+        confidence: of the rows' intervals.
+        metric: compared quantity.
+
+    Returns:
+        One row per data set, protocol and use of test-time augmentation, in ``CLAIM_COLUMNS``; differences in
+        percentage points, ``published`` being the paper's own difference and the data set it is for.
+    """
+    rows = without_repeats(in_percent(measured))
+    same = (rows["method"] == method) & (rows["metric"] == metric) & (rows["unit"] == "points")
+    claims = []
+    for row in rows[same & (rows["arm"] == f"{headline} - {control}")].to_dict("records"):
+        place = (str(row["dataset"]), str(row["protocol"]))
+        known, where = _published_difference(published, method, headline, control, metric, place)
+        numbers = [row[name] for name in ("value", "deviation", "low", "high", "runs")]
+        note = str(row.get("note", "")).rpartition("; ")[2]
+        claims.append(
+            [method, *place, metric, row["tta"], headline, control, *numbers, confidence, known, where, note]
+        )
+    return pd.DataFrame(claims, columns=CLAIM_COLUMNS)
+
+
+def _published_difference(
+    published: pd.DataFrame, method: str, headline: str, control: str, metric: str, place: tuple[str, str]
+) -> tuple[float, str]:
+    """Find the paper's difference on the same data set, else on the first one it reports.
+
+    Hard subsets of a test set are compared with the same subset alone, whole test sets with whole ones. Two
+    numbers from other people's pages make a difference only if they stand on one and the same.
+    """
+    if not len(published):
+        return float("nan"), ""
+    dataset, protocol = place
+    rows = in_percent(published)
+    rows = rows[(rows["method"] == method) & (rows["metric"] == metric)]
+    found: dict[str, float] = {}
+    for (name, part), group in rows.groupby(["dataset", "protocol"], sort=False):
+        if part != protocol and {part, protocol} & set(SUBSETS):
+            continue
+        arms = group.drop_duplicates("arm").set_index("arm")
+        values, sources = arms["value"], arms["source"]
+        if not {headline, control} <= set(arms.index):
+            continue
+        if sources[headline] == sources[control] or "paper" in (sources[headline], sources[control]):
+            found.setdefault(str(name), float(values[headline] - values[control]))
+    if not found:
+        return float("nan"), ""
+    name = dataset if dataset in found else next(iter(found))
+    return found[name], name
+
+
+def claim_sentences(claims: pd.DataFrame) -> Shown:
+    """Show each method's and data set's claim as a sentence."""
+    chosen = [headline_claim(rows) for _, rows in claims.groupby(["method", "dataset"], sort=False)]
+    return Shown("".join(say(claim_sentence(claim)).markup for claim in chosen if claim is not None))
+
+
+def claim_sentence(claim: pd.Series) -> str:
+    """Say one claim in words: difference, interval, seeds, budget, and what may be concluded."""
+    numbers = {
+        name: print_value(claim[name], "points") for name in ("difference", "low", "high", "published")
+    }
+    tta = "with" if uses_tta(claim["tta"]) else "without"
+    verdict = difference_sentence(
+        float(claim["difference"]), float(claim["low"]), float(claim["high"]), str(claim["headline"]),
+        str(claim["control"]),
+    )  # fmt: skip
+    paper = ""
+    if claim["published_dataset"]:
+        elsewhere = (
+            ", by its own recipe"
+            if claim["published_dataset"] == claim["dataset"]
+            else ", on other data and budget"
+        )
+        paper = f" The paper has {numbers['published']} on {claim['published_dataset']}{elsewhere}."
+    percent = f"{100 * float(claim['confidence']):g} %"
+    metric = "" if claim["metric"] == "accuracy" else f" in {str(claim['metric']).replace('_', ' ')}"
+    return (
+        f"{claim['headline']} minus {claim['control']}{metric} on {claim['dataset']}, {tta} test-time "
+        "augmentation: "
+        f"{numbers['difference']} points ({percent} interval {numbers['low']} to {numbers['high']}, "
+        f"{int(claim['runs'])} seeds; {claim['note']}). {verdict}{paper}"
+    )
+
+
+def difference_sentence(difference: float, low: float, high: float, headline: str, control: str) -> str:
+    """Say in words what an interval of a difference allows to say, and no more."""
+    if not np.isfinite(low) or not np.isfinite(high):
+        return "One seed only: no interval, so no verdict."
+    if low > 0:
+        return f"{headline} is ahead of {control} here: the whole interval lies above 0."
+    if high < 0:
+        return f"{control} is ahead of {headline} here: the whole interval lies below 0."
+    lean = {1.0: f" (the mean leans to {headline})", -1.0: f" (the mean leans to {control})"}
+    return f"Direction uncertain: the interval spans 0{lean.get(float(np.sign(difference)), '')}."
+
+
+def headline_claim(claims: pd.DataFrame) -> pd.Series | None:
+    """Pick the row for a summary: the official protocol, with test-time augmentation where measured."""
+    if claims.empty:
+        return None
+    order = claims.assign(
+        other=[not uses_tta(value) for value in claims["tta"]],
+        unofficial=~claims["protocol"].fillna("").isin(["", "official"]),
+    )
+    return claims.loc[order.sort_values(["unofficial", "other"], kind="stable").index[0]]
+
+
+_UNITS = {"points": "difference (percentage points)", "nats": "difference (nats; right is a lower loss)"}
+_HUES = {
+    "reproduced": COLOURS[2],
+    "direction reproduced": COLOURS[2],
+    "not reproduced": COLOURS[1],
+    "inconclusive": COLOURS[0],
+}
+
+
+def claim_plot(ledger: pd.DataFrame) -> Figure:
+    """Draw every tested comparison around zero: right is where the paper claims to be.
+
+    Args:
+        ledger: from ``fer_repro.evaluation.ledger.judge``, or ``read_ledger``.
+    """
+    words = in_words(ledger)
+    rows = words[words["tested"] & (words["kind"] != "absolute")]
+    units = [unit for unit in _UNITS if (rows["unit"] == unit).any()]
+    counts = [int((rows["unit"] == unit).sum()) for unit in units]
+    figure = new_figure(7.6, 0.46 * max(sum(counts), 1) + 0.75 * max(len(units), 1) + 0.6)
+    sizes = first_sizes(ledger)
+    panels = figure.subplots(max(len(units), 1), 1, squeeze=False, height_ratios=counts or [1])[:, 0]
+    for axes, unit in zip(panels, units, strict=False):
+        _draw(axes, rows[rows["unit"] == unit], sizes, unit)
+    for verdict in dict.fromkeys(rows["verdict"]):
+        panels[-1].plot([], [], "o", color=_HUES[verdict], label=verdict)
+    panels[-1].plot([], [], "D", color=QUIET, fillstyle="none", label="published, on the paper's data")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def _draw(axes: Axes, rows: pd.DataFrame, sizes: dict[str, pd.Series], unit: str) -> None:
+    axes.axvline(0, color=INK, linewidth=1)
+    for y, (_, row) in enumerate(rows.iterrows()):
+        hue = _HUES[row["verdict"]]
+        axes.plot([row["low"], row["high"]], [y, y], color=hue, linewidth=5, alpha=0.28)
+        axes.plot([row["difference"]], [y], "o", color=hue, markersize=7)
+        size = row["published"] if np.isfinite(row["published"]) else None
+        if size is None and str(row["claim"]) in sizes:
+            size = sizes[str(row["claim"])]["published"]
+        if size is not None:
+            axes.plot([size], [y], "D", color=QUIET, markersize=6, fillstyle="none")
+    names = [plain(f"{row['claim'].replace('-', ' ')}\n{row['data']}") for _, row in rows.iterrows()]
+    axes.set_yticks(range(len(names)), names, fontsize=8.5)
+    axes.set_ylim(max(len(rows), 1) - 0.4, -0.6)
+    axes.set_xlabel(_UNITS[unit])
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def accuracy_by_protocol(intervals: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
+    """Choose the accuracies of the whole test set and of its hard parts, with intervals over samples.
+
+    Args:
+        intervals: an evaluation's table of intervals, in percent.
+        arms: which, in order.
+
+    Returns:
+        ``arm``, ``class`` (the protocol), ``value``, ``low`` and ``high`` in [0, 1].
+    """
+    chosen = intervals[
+        (intervals["metric"] == "accuracy")
+        & (intervals["tta"] == "none")
+        & intervals["protocol"].isin(["official", *SUBSETS])
+        & intervals["kind"].str.startswith("bootstrap")
+        & intervals["arm"].isin(list(arms))
+    ]
+    order = {arm: place for place, arm in enumerate(arms)}
+    chosen = chosen.sort_values("arm", key=lambda column: column.map(order), kind="stable")
+    fractions = {name: chosen[name] / 100 for name in ("value", "low", "high")}
+    return pd.DataFrame({"arm": chosen["arm"], "class": chosen["protocol"], **fractions}).reset_index(
+        drop=True
+    )
+
+
+def show_subsets(table: pd.DataFrame, confidence: float) -> Shown:
+    """Show accuracies by protocol, or say that no hard parts are known.
+
+    Args:
+        table: from ``accuracy_by_protocol``.
+        confidence: of its intervals.
+    """
+    if set(table["class"]) <= {"official"}:
+        return say("This data set has no lists of occluded or turned faces.")
+    caption = (
+        "Accuracy on the whole test set and on the lists of hard faces, mean over seeds, with the "
+        f"{100 * confidence:g} % interval over the people or faces tested."
+    )
+    numbers = "; ".join(f"{row['arm']}, {row['class']}: {row['value']:.1%}" for _, row in table.iterrows())
+    return show_figure(recall_bars(table, "Accuracy by list"), caption, f"Bars. {numbers}.")

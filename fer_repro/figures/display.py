@@ -1,0 +1,122 @@
+"""What notebooks show: figures and tables with captions, readable in Jupyter and in the report alike."""
+
+import base64
+import html
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fer_repro.errors import UserError
+from fer_repro.figures.style import png_bytes, save_figure
+from fer_repro.figures.tables import Column, Kind, as_html, columns_of, for_people, result_columns
+
+
+def enter_project() -> Path:
+    """Make the project's root the working folder, so that a notebook opened from notebooks/ finds its files.
+
+    Raises:
+        UserError: no folder from here upwards holds params.yaml.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "params.yaml").is_file():
+            os.chdir(folder)
+            return folder
+    raise UserError(f"{here}: no params.yaml here or above; open the notebook inside the project")
+
+
+def file_table(folder: Path | str, about: dict[str, str] | None = None) -> pd.DataFrame:
+    """List the files below ``folder``, with what each holds where ``about`` says it by file name."""
+    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    rows = [(path.as_posix(), (about or {}).get(path.name, "")) for path in files]
+    return pd.DataFrame(rows, columns=["file", "holds"])
+
+
+@dataclass(frozen=True, repr=False)
+class Shown:
+    """A piece of HTML that Jupyter displays as the value of a cell."""
+
+    markup: str
+
+    def __repr__(self) -> str:
+        """Say little: executed notebooks keep this beside the HTML."""
+        return "shown as HTML"
+
+    def _repr_html_(self) -> str:
+        return self.markup
+
+
+def say(text: str) -> Shown:
+    """Show a sentence that was made from numbers, as a paragraph."""
+    return Shown(f'<p class="said">{html.escape(text)}</p>\n')
+
+
+def with_reading(shown: Shown, *paragraphs: str) -> Shown:
+    """Say below a figure or table how to read it; below a sentence that there is none, say nothing.
+
+    Args:
+        shown: what may be a sentence alone, because the data set does not know what would be shown.
+        paragraphs: plain text, with ``*words*`` in italics.
+    """
+    if "<figure" not in shown.markup and "<table" not in shown.markup:
+        return shown
+    return Shown(shown.markup + reading_html(*paragraphs))
+
+
+def reading_html(*paragraphs: str) -> str:
+    """Write paragraphs as HTML, ``*words*`` in italics."""
+    marked = (re.sub(r"\*(.+?)\*", r"<em>\1</em>", html.escape(text)) for text in paragraphs)
+    return "".join(f'<p class="said">{text}</p>\n' for text in marked)
+
+
+def figure_html(figure: Figure, caption: str, alt: str) -> str:
+    """Write a figure with its caption and a text for those who cannot see it, all inside the HTML."""
+    return _figure_html(png_bytes(figure), caption, alt)
+
+
+def _figure_html(png: bytes, caption: str, alt: str) -> str:
+    data = base64.b64encode(png).decode("ascii")
+    image = f'<img alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{data}">'
+    words = f"<figcaption>{html.escape(caption)}</figcaption>"
+    return f'<figure class="plot"><div class="paper">{image}</div>{words}</figure>\n'
+
+
+def show_figure(figure: Figure, caption: str, alt: str, path: Path | str | None = None) -> Shown:
+    """Show a figure with its caption, and save it as PNG and SVG where ``path`` (no suffix) says.
+
+    Args:
+        figure: what a function of this package drew.
+        caption: what to see in it; the report puts a number before it.
+        alt: what the figure shows, for readers who cannot see it.
+        path: without suffix; None saves nothing.
+    """
+    if path is None:
+        return Shown(figure_html(figure, caption, alt))
+    png, *_ = save_figure(figure, path)  # shown as saved: rendering takes long
+    return Shown(_figure_html(png.read_bytes(), caption, alt))
+
+
+def show_table(
+    frame: pd.DataFrame,
+    caption: str,
+    columns: Sequence[Column] | None = None,
+    kinds: dict[str, Kind] | None = None,
+) -> Shown:
+    """Show a table with its caption; without ``columns`` every column appears under its own name."""
+    return Shown(as_html(frame, columns or columns_of(frame, kinds), caption))
+
+
+def show_results(table: pd.DataFrame, caption: str) -> Shown:
+    """Show measured results beside published ones as people read them.
+
+    Args:
+        table: from ``fer_repro.figures.tables.beside_published``.
+        caption: said above the table.
+    """
+    people = for_people(table)
+    return show_table(people, caption, result_columns(people))

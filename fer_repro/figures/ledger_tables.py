@@ -1,0 +1,245 @@
+"""The ledger of claims as people read it: at a glance, in tables, and in a terminal.
+
+``fer_repro.evaluation.ledger`` judges; here nothing is decided, only said.
+"""
+
+import math
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fer_repro.errors import UserError, nearest
+from fer_repro.figures.display import Shown, say, show_table
+from fer_repro.figures.exports import Part
+from fer_repro.figures.tables import Column, metric_words, spell, spell_gap, spell_range
+
+VERDICTS = ("reproduced", "direction reproduced", "not reproduced", "inconclusive", "not attempted")
+NEEDED = (
+    "claim", "method", "kind", "statement", "arm", "against", "dataset", "data", "protocol", "metric",
+    "augmented", "condition", "unit", "published", "published_source", "measured", "difference", "low",
+    "high", "confidence", "seeds", "more_seeds", "verdict", "rule", "reason", "access",
+)  # fmt: skip
+TESTED = (
+    Column("verdict", "Verdict"),
+    Column("statement", "Claim"),
+    Column("was", "Published"),
+    Column("now", "Measured", "range"),
+    Column("interval", "Interval", "range"),
+    Column("seeds", "Seeds", "count"),
+    Column("lacking", "Lacking"),
+    Column("condition", "On", "note"),
+)
+STORY = (
+    Column("statement", "Claim"),
+    Column("metric_words", "Metric"),
+    Column("now", "Measured", "range"),
+    Column("interval", "Interval", "range"),
+    Column("seeds", "Seeds", "count"),
+    Column("was", "Published"),
+    Column("verdict", "Verdict"),
+    Column("why", "Why", "note"),
+)
+OPEN = (
+    Column("statement", "Claim"),
+    Column("data", "On"),
+    Column("was", "Published"),
+    Column("published_source", "From", "note"),
+    Column("access", "How to get the data", "note"),
+)
+_OPEN = "not attempted"
+_MOST_SEEDS = 30  # more of them is no advice: then the data are too few
+
+
+def read_ledger(path: Path | str) -> pd.DataFrame:
+    """Read ``ledger.csv``.
+
+    Raises:
+        UserError: the file is missing or no table, or a column is missing.
+    """
+    try:
+        ledger = pd.read_csv(path, keep_default_na=False, na_values=dict.fromkeys(_NUMBERS, ""))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; the compare stage writes it") from None
+    except ValueError as error:  # pandas' own errors are of this kind, and those of UTF-8
+        raise UserError(f"{path}: not readable as CSV: {' '.join(str(error).split())}") from None
+    for name in NEEDED:
+        if name not in ledger:
+            raise UserError(f"{path}: column '{name}' is missing; {nearest(name, ledger.columns)}")
+    return ledger
+
+
+_NUMBERS = (
+    "published", "tolerance", "measured", "difference", "low", "high", "p", "p_holm", "seeds", "groups",
+    "power", "detectable", "more_seeds", "rule",
+)  # fmt: skip
+
+
+def in_words(ledger: pd.DataFrame) -> pd.DataFrame:
+    """Say what each row holds.
+
+    Args:
+        ledger: from ``fer_repro.evaluation.ledger.judge``, or ``read_ledger``.
+
+    Returns:
+        The ledger with ``was`` (published, with the data where it is another), ``now`` and ``interval``
+        (measured), ``lacking`` (what would decide it) and ``tested``, as text but for the last;
+        ``was_source`` says where the published size stands.
+    """
+    sizes = first_sizes(ledger)
+    words = [{**_measured(row), **_published(row, sizes)} for _, row in ledger.iterrows()]
+    columns = ["was", "was_source", "now", "interval", "lacking"]
+    table = pd.DataFrame(words, index=ledger.index, columns=columns)
+    return pd.concat([ledger, table], axis=1).assign(tested=ledger["verdict"] != _OPEN)
+
+
+def first_sizes(ledger: pd.DataFrame) -> dict[str, pd.Series]:
+    """Find for each claim the first place where the paper has a size."""
+    return {str(row["claim"]): row for _, row in ledger[::-1].iterrows() if _known(row["published"])}
+
+
+def _published(row: pd.Series, sizes: Mapping[str, pd.Series]) -> dict[str, str]:
+    """Print the published size of this place; of the claim's first place with one where this has none."""
+    source = str(row["published_source"])
+    if _known(row["published"]):
+        return {"was": _size(row, row["published"]), "was_source": source}
+    first = sizes.get(str(row["claim"]))
+    if row["verdict"] == _OPEN or first is None:
+        return {"was": "no verified size", "was_source": source}
+    size = f"{_size(first, first['published'])} on {first['data']}"
+    return {"was": size, "was_source": str(first["published_source"])}
+
+
+def _size(row: pd.Series, value: float) -> str:
+    unit = str(row["unit"])
+    text = spell(value, unit) if row["kind"] == "absolute" else spell_gap(value, unit)
+    return f"{text} {unit}"
+
+
+def _measured(row: pd.Series) -> dict[str, str]:
+    if not _known(row["difference"]):
+        return {"now": "", "interval": "", "lacking": ""}
+    unit, target = str(row["unit"]), 0.0
+    if row["kind"] == "absolute":
+        target = float(row["published"])
+        interval = spell_range(row["low"] + target, row["high"] + target, unit)
+    else:
+        interval = f"{spell_gap(row['low'], unit)} to {spell_gap(row['high'], unit)}"
+    lacking = _lacking(row["more_seeds"]) if row["verdict"] == "inconclusive" else ""
+    return {"now": _size(row, row["difference"] + target), "interval": interval, "lacking": lacking}
+
+
+def _lacking(seeds: float) -> str:
+    if not _known(seeds):
+        return "more test samples"
+    if seeds > _MOST_SEEDS:
+        return f"not with these data: more than {_MOST_SEEDS} seeds"
+    return f"{seeds:.0f} more seed{'' if seeds == 1 else 's'}"
+
+
+def _known(value: Any) -> bool:  # noqa: ANN401 - a cell
+    return not pd.isna(value) and math.isfinite(value)
+
+
+def count_verdicts(ledger: pd.DataFrame) -> list[tuple[str, int]]:
+    """Count the verdicts that occur, in their order."""
+    counts = ledger["verdict"].value_counts()
+    return [(name, int(counts[name])) for name in VERDICTS if name in counts]
+
+
+def ledger_parts(ledger: pd.DataFrame) -> list[Part]:
+    """Lay the ledger out as two tables: what was tested, and what was not with how to get the data."""
+    words = in_words(ledger)
+    tested, missing = words[words["tested"]], words[~words["tested"]]
+    percent = f"{100 * float(ledger['confidence'].iloc[0]):g} %" if len(ledger) else ""
+    return [
+        Part(
+            f"Claims tested, with the {percent} interval over seeds and samples of what was measured. Rules: "
+            "docs/verdicts.md.",
+            tested,
+            TESTED,
+        ),
+        Part("Claims not attempted, and how to get their data.", missing, OPEN),
+    ]
+
+
+def show_ledger(ledger: pd.DataFrame) -> Shown:
+    """Show what was tested as a table; what was not, folded."""
+    tested, missing = ledger_parts(ledger)
+    counts = ", ".join(f"{count} {name}" for name, count in count_verdicts(ledger))
+    shown = say(f"{len(ledger)} claims at their places: {counts}." if counts else "There is no claim.").markup
+    if len(tested.frame):
+        shown += show_table(tested.frame, tested.caption, tested.columns).markup
+    if len(missing.frame):
+        table = show_table(missing.frame, missing.caption, missing.columns).markup
+        shown += f"<details><summary>{len(missing.frame)} not attempted</summary>{table}</details>\n"
+    return Shown(shown)
+
+
+def show_verdicts(ledger: pd.DataFrame, method: str, dataset: str) -> Shown:
+    """Show the claims of one method that were tested on one data set, or say that none was.
+
+    Args:
+        ledger: from ``fer_repro.evaluation.ledger.judge``.
+        method: whose claims.
+        dataset: where they were tested.
+    """
+    words = in_words(ledger)
+    rows = words[words["tested"] & (ledger["method"] == method) & (ledger["dataset"] == dataset)]
+    if rows.empty:
+        return say(f"No claim of {method} can be tested on {dataset}.")
+    percent = f"{100 * float(rows['confidence'].iloc[0]):g} %"
+    caption = (
+        f"Claims tested on {dataset}, with the {percent} interval of each difference; the rules are in "
+        "docs/verdicts.md."
+    )
+    why = rows["reason"] + "; " + rows["condition"]
+    metrics = [metric_words(metric, "%") for metric in rows["metric"]]
+    return show_table(rows.assign(why=why, metric_words=metrics), caption, STORY)
+
+
+def as_text(ledger: pd.DataFrame, width: int = 100) -> str:
+    """Print the ledger for a terminal, verdict first, no line longer than ``width``.
+
+    Args:
+        ledger: from ``read_ledger``.
+        width: of the terminal, 80 or more.
+    """
+    words = in_words(ledger)
+    lines: list[str] = []
+    tested = words[words["tested"]]
+    for (method, condition, seeds), rows in tested.groupby(["method", "condition", "seeds"], sort=False):
+        head = f"{method} on {condition}; {seeds:.0f} seed{'' if seeds == 1 else 's'}"
+        lines += ["", *textwrap.wrap(head, width, subsequent_indent="  ")]
+        for _, row in rows.iterrows():
+            lines += _lines(row, width)
+    missing = words[~words["tested"]]
+    if len(missing):
+        data = "; ".join(dict.fromkeys(missing["data"]))
+        text = f"not attempted, {len(missing)} claims, on {data}. How to get the data: comparison/ledger.md"
+        lines += ["", *textwrap.wrap(text, width, subsequent_indent="  ")]
+    return "\n".join(lines).lstrip("\n")
+
+
+_VERDICT, _NUMBER = 20, 34
+
+
+def _lines(row: pd.Series, width: int) -> list[str]:
+    """Set one claim in three columns: verdict, statement, numbers."""
+    wide = width - _VERDICT - _NUMBER - 6
+    statement = textwrap.wrap(str(row["statement"]), wide, break_on_hyphens=False)
+    numbers = [f"measured: {row['now']}", f"  {row['interval']}", f"published: {row['was']}"]
+    numbers += [f"lacking: {row['lacking']}"] if row["lacking"] else []
+    told = [line for text in numbers for line in textwrap.wrap(text, _NUMBER, subsequent_indent="  ")]
+    columns = ([str(row["verdict"])], statement, told)
+    return [
+        f"  {first:<{_VERDICT}}  {second:<{wide}}  {third}".rstrip()
+        for first, second, third in _level(columns)
+    ]
+
+
+def _level(columns: tuple[list[str], ...]) -> Iterator[tuple[str, ...]]:
+    longest = max(map(len, columns))
+    yield from zip(*(column + [""] * (longest - len(column)) for column in columns), strict=True)

@@ -1,0 +1,237 @@
+"""Where something is in a face, beside where a network looks: overlays and precision."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.patheffects as outlines
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from scipy.ndimage import median_filter
+
+from fer_repro.errors import UserError
+from fer_repro.figures.display import Shown, say, show_figure, show_table
+from fer_repro.figures.results import show_face
+from fer_repro.figures.style import (
+    COLOURS,
+    HEAT,
+    INK,
+    PAPER,
+    QUIET,
+    arm_colours,
+    legend_columns,
+    new_figure,
+    plain,
+)
+from fer_repro.figures.tables import Column
+from fer_repro.measures.saliency import MapCurve, map_precision_recall
+
+Array = np.ndarray
+_GRID = np.linspace(0, 1, 201)
+
+
+def enlarge(values: Array, height: int, width: int) -> Array:
+    """Resize a map (h, w) or maps (n, h, w) to (..., height, width), each pixel that of its nearest centre.
+
+    >>> enlarge(np.array([[1, 2]]), 2, 4).tolist()
+    [[1, 1, 2, 2], [1, 1, 2, 2]]
+    """
+    h, w = values.shape[-2:]
+    rows = ((np.arange(height) + 0.5) * h / height).astype(int)
+    columns = ((np.arange(width) + 0.5) * w / width).astype(int)
+    return values[..., rows[:, None], columns[None, :]]
+
+
+def single_maps(maps: Array) -> Array:
+    """Take maps as (n, h, w): the channel of (n, 1, h, w) is dropped.
+
+    Raises:
+        UserError: the array has several channels or another number of dimensions.
+    """
+    if maps.ndim == 4 and maps.shape[1] == 1:
+        return maps[:, 0]
+    if maps.ndim == 3:
+        return maps
+    raise UserError(f"maps have the shape {maps.shape}: expected (n, h, w) or (n, 1, h, w)")
+
+
+def outline(axes: Axes, truth: Array) -> None:
+    """Draw the border of a true area (H, W) bool, white in a dark casing, so that it shows on any map."""
+    if truth.any() and not truth.all():
+        lines = axes.contour(truth.astype(float), levels=[0.5], colors=[PAPER], linewidths=1.4)
+        lines.set_path_effects([outlines.withStroke(linewidth=3.0, foreground=INK)])
+
+
+def truth_overlay(
+    images: Array, maps: Mapping[str, Array], truths: Array, titles: Sequence[str], area: str = "true area"
+) -> Figure:
+    """Lay maps over faces with the true area outlined; below each stands its PR-AUC and what chance gives.
+
+    Every map has its own range of colour, so that only the order of its places shows: that is what the
+    PR-AUC measures.
+
+    Args:
+        images: (n, H, W) or (n, H, W, 3), uint8 or in [0, 1].
+        maps: title of a column -> (n, h, w) or (n, 1, h, w), higher is more important.
+        truths: (n, H, W) bool.
+        titles: n names, one per row.
+        area: what the outline shows, said above the first column.
+    """
+    rows, columns = len(images), len(maps) + 1
+    side = min(7.6 / columns, 2.1)
+    figure = new_figure(side * columns, rows * side * 1.06 + 0.4)
+    panels = figure.subplots(rows, columns, squeeze=False)
+    height, width = truths.shape[1:]
+    for row in range(rows):
+        show_face(panels[row, 0], images[row])
+        outline(panels[row, 0], truths[row])
+        panels[row, 0].set_ylabel(plain(titles[row]), fontsize=9)
+        panels[row, 0].set_xlabel(f"{truths[row].mean():.0%} of the face", fontsize=8, color=QUIET)
+    panels[0, 0].set_title(plain(area), fontsize=9.5, loc="center")
+    for column, (name, values) in enumerate(maps.items(), start=1):
+        panels[0, column].set_title(plain(name), fontsize=9.5, loc="center")
+        for axes, image, heat, truth in zip(
+            panels[:, column], images, single_maps(values), truths, strict=True
+        ):
+            show_face(axes, image)
+            _lay(axes, heat.astype(float), height, width)
+            outline(axes, truth)
+            axes.set_xlabel(precision_words(heat, truth), fontsize=8)
+    return figure
+
+
+def _lay(axes: Axes, heat: Array, height: int, width: int) -> None:
+    spread = np.ptp(heat)
+    scaled = (heat - heat.min()) / spread if spread > 1e-6 else np.full(heat.shape, 0.5)
+    axes.imshow(
+        scaled, cmap=HEAT, vmin=0, vmax=1, alpha=0.3 + 0.5 * scaled, interpolation="bilinear",
+        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+    )  # fmt: skip
+
+
+def precision_words(heat: Array, truth: Array) -> str:
+    """Say how well a map (h, w) ranks the pixels of a true area (H, W): PR-AUC, and what chance gives."""
+    if not truth.any():
+        return "nothing to find"
+    score = map_precision_recall(enlarge(heat, *truth.shape)[None], truth[None]).area
+    return f"PR-AUC {score:.2f} (chance {truth.mean():.2f})"
+
+
+def precision_curves(maps: Mapping[str, Sequence[tuple[Array, Array]]]) -> Figure:
+    """Draw precision over recall for finding the true pixels: mean over faces, band from quarter to quarter.
+
+    Args:
+        maps: name -> one (map (h, w), truth (H, W) bool) per face; faces without truth are left out.
+    """
+    colours = arm_colours(maps)
+    figure = new_figure(7.6, 3.5)
+    axes = figure.subplots()
+    shares: list[float] = []
+    for name, faces in maps.items():
+        known = [(enlarge(heat, *truth.shape), truth) for heat, truth in faces if truth.any()]
+        if not known:
+            continue
+        shares += [float(truth.mean()) for _, truth in known]
+        found = [map_precision_recall(heat[None], truth[None]) for heat, truth in known]
+        curves = np.array([_at_recalls(curve) for curve in found])
+        score = np.mean([curve.area for curve in found])
+        low, high = np.quantile(curves, (0.25, 0.75), axis=0)
+        axes.fill_between(_GRID, low, high, color=colours[name], alpha=0.14, linewidth=0)
+        label = f"{plain(name)}: PR-AUC {score:.2f} over {len(known)} faces"
+        axes.plot(_GRID, curves.mean(axis=0), color=colours[name], label=label)
+    if shares:
+        chance = float(np.mean(shares))
+        axes.axhline(chance, color=QUIET, linewidth=1.2, linestyle=(0, (3, 2)))
+        axes.annotate(f"chance {chance:.2f}", (0, chance), (5, -5), textcoords="offset points", va="top",
+                      fontsize=8.5, color=QUIET)  # fmt: skip
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel("recall: share of the true area found")
+    axes.set_ylabel("precision")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.grid()
+    labels = axes.get_legend_handles_labels()[1]
+    figure.legend(loc="outside lower center", ncols=legend_columns(labels, 2))
+    return figure
+
+
+def _at_recalls(curve: MapCurve) -> Array:
+    """Precision at the first point that reaches each recall of the grid, or finds anything at all."""
+    return curve.precision[np.searchsorted(curve.recall, np.maximum(_GRID - 1e-12, 1e-12))]
+
+
+def area_shares(maps: Mapping[str, Array], truths: Array) -> Figure:
+    """Draw how much of each map's weight lies inside the true area, against the area's share of the face.
+
+    Args:
+        maps: name -> (n, h, w) or (n, 1, h, w), not negative.
+        truths: (n, H, W) bool.
+    """
+    figure = new_figure(7.6, 3.1)
+    panels = figure.subplots(1, len(maps), sharey=True, squeeze=False)[0]
+    area = truths.reshape(len(truths), -1).mean(axis=1)
+    for axes, (name, values) in zip(panels, maps.items(), strict=True):
+        large = enlarge(single_maps(values).astype(float), *truths.shape[1:])
+        inside = (large * truths).sum(axis=(1, 2)) / large.sum(axis=(1, 2))
+        axes.axline((0, 0), slope=1, color=QUIET, linewidth=1.2, linestyle=(0, (3, 2)))
+        axes.scatter(area, inside, s=14, color=COLOURS[0], alpha=0.6, linewidths=0)
+        ratio = float((inside / np.maximum(area, 1e-9))[area > 0].mean())
+        axes.set_title(f"{plain(name)}: {ratio:.2f} × chance", fontsize=9.5)
+        axes.set_xlabel("area's share of the face")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.grid()
+    panels[0].set_ylabel("share of the map inside")
+    return figure
+
+
+UNKNOWN = "Which pixels the expressions move is not known of these faces; nothing can be compared."
+
+
+def show_moving(
+    images: Array, maps: Mapping[str, Array], areas: Array | None, titles: Sequence[str]
+) -> Shown:
+    """Show maps over faces with the moving pixels outlined.
+
+    Args:
+        images: (n, H, W) or (n, H, W, 3), uint8.
+        maps: title of a column -> (n, h, w).
+        areas: (n, H, W) bool; None where they are not known.
+        titles: n names.
+    """
+    if areas is None:
+        return say(UNKNOWN)
+    caption = (
+        "Outlined: pixels that differ from the same face without its expression, lone ones left out. Below "
+        "each map the area under precision and recall (PR-AUC) of finding them by its value, and chance."
+    )
+    words = f"{len(images)} faces, {', '.join(titles)}, with {', '.join(maps)} as colour over them."
+    calm = median_filter(areas.astype(np.uint8), size=(1, 3, 3)) > 0
+    return show_figure(truth_overlay(images, maps, calm, titles, "what moves"), caption, words)
+
+
+def show_agreement_of_masks(table: pd.DataFrame, confidence: float) -> Shown:
+    """Show the areas under precision and recall of all maps and of their means.
+
+    Args:
+        table: ``map``, ``area``, ``low``, ``high``, ``chance`` and ``faces``.
+        confidence: of the intervals.
+    """
+    if table.empty:
+        return say(UNKNOWN)
+    bounds = zip(table["low"], table["high"], strict=True)
+    shown = table.assign(interval=[f"{low:.2f} to {high:.2f}" for low, high in bounds])
+    columns = (
+        Column("map", "Map"),
+        Column("area", "PR-AUC", "number"),
+        Column("interval", "Interval", "range"),
+        Column("chance", "Chance", "number"),
+        Column("faces", "Faces", "count"),
+    )
+    caption = (
+        "How well each map finds the moving pixels, all faces together, with the "
+        f"{100 * confidence:g} % bootstrap interval over faces. 'mean': the mean map, the same for all."
+    )
+    return show_table(shown.round({"area": 2, "chance": 2}), caption, columns)

@@ -1,0 +1,90 @@
+import re
+
+import numpy as np
+import pandas as pd
+
+from fer_repro.figures.attention import (
+    show_agreement,
+    show_cover,
+    show_distractors,
+    show_formulas,
+    show_intensity,
+    show_timelines,
+    spread_faces,
+)
+
+IMAGES = np.arange(7, dtype=np.uint8)[:, None, None] * np.ones((1, 6, 6), np.uint8)
+BARE = pd.DataFrame({"image": range(7), "label": [0, 0, 0, 1, 1, 1, 1]})
+KNOWN = BARE.assign(
+    intensity=[0.0, 0.5, 1.0, 0.0, 0.4, 1.0, 0.2],
+    distractor=["none", "none", "none", "blink", "none", "occluder", "occluder"],
+)
+LOOKED = {
+    "rows": np.array([[0, 1, 2, -1], [3, 4, 5, 6]]),
+    "alpha": np.array([[0.2, 0.4, 0.6, 0.0], [0.1, 0.5, 0.2, 0.2]]),
+    "weights": np.array([[0.1, 0.3, 0.6, 0.0], [0.1, 0.5, 0.2, 0.2]]),
+}
+
+
+def alt(shown):
+    return re.search(r'alt="([^"]*)"', shown.markup).group(1)
+
+
+def test_timelines_say_which_frame_is_heaviest_and_what_is_not_known():
+    shown = show_timelines(LOOKED, IMAGES, KNOWN, ["angry", "happy"], 2)
+    assert "happy, heaviest frame 1; angry, heaviest frame 2" in alt(shown)
+    assert "Grey: the true intensity" in shown.markup
+    shown = show_timelines(LOOKED, IMAGES, BARE, ["angry", "happy"], 2)
+    assert "The true intensity is not known here" in shown.markup
+
+
+def test_frames_are_described_by_medians_and_means():
+    words = alt(show_intensity({"seed 0": LOOKED}, KNOWN))
+    # relative weights: 0.3, 0.9, 0.4, 2.0, 0.8 up to half intensity; 1.8, 0.8 above
+    assert "seed 0: median 0.80 up to half intensity, 1.30 above" in words
+    words = alt(show_distractors({"seed 0": LOOKED}, KNOWN, 0.9))
+    assert "seed 0, blink: 0.40" in words
+    assert "seed 0, occluder: 0.80" in words
+
+
+def test_what_is_not_known_is_said():
+    for shown in (
+        show_intensity({"seed 0": LOOKED}, BARE),
+        show_distractors({"seed 0": LOOKED}, BARE, 0.95),
+        show_cover(np.ones((2, 3)), None, ["a", "b", "c"], "no"),
+        show_agreement(pd.DataFrame(), "no"),
+    ):
+        assert "not known" in shown.markup
+        assert "<img" not in shown.markup
+
+
+def test_cover_is_described_by_its_mean():
+    coverage = np.array([[0.0, 0.5], [0.2, 0.9], [0.4, 0.7]])
+    shown = show_cover(np.full((3, 2), 0.5), coverage, ["top", "bottom"], "A caption")
+    assert alt(shown) == "Scatter plots. Mean cover: top 20%, bottom 70%."
+    assert "A caption" in shown.markup
+
+
+def test_tables_print_signs_and_dashes():
+    row = {
+        "weights": "mu", "mean": -0.12345, "low": np.nan, "high": np.nan, "by_seed": (-0.12345, 0.5),
+        "above_zero": 33.3, "items": 2, "of": 3,
+    }  # fmt: skip
+    shown = show_agreement(pd.DataFrame([row]), "Agreement").markup
+    for text in ("−0.123", "−0.123, +0.500", "– to –", "33 %", "2 of 3"):
+        assert f">{text}<" in shown
+    formulas = dict.fromkeys(
+        ("eq4", "authors", "difference", "changed", "confidence_eq4", "confidence_authors"), 1.5
+    )
+    shown = show_formulas(pd.DataFrame([{"seed": 0, **formulas, "scale": 2.25}]), "Formulas").markup
+    assert ">+1.50<" in shown
+    assert ">2.25<" in shown
+
+
+def test_faces_are_spread_over_classes_and_people():
+    samples = pd.DataFrame({"image": range(12), "label": [0, 1, 2] * 4})
+    pictures = np.arange(12, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
+    found = spread_faces(np.arange(3, 12), pictures, samples, ["a", "b", "c"], 4)
+    assert found.titles == ["a", "b", "c", "a"]
+    assert found.chosen.tolist() == [0, 4, 5, 6]  # of three people, at 1/8, 3/8, 5/8 and 7/8 of each class
+    assert found.images[:, 0, 0].tolist() == [3, 7, 8, 9]

@@ -1,0 +1,90 @@
+import numpy as np
+import pandas as pd
+import pytest
+from finished_project import NOTE, difference_rows, result_rows
+
+from fer_repro.figures.claim_figures import (
+    CLAIM_COLUMNS,
+    claim_sentence,
+    claim_table,
+    difference_sentence,
+    headline_claim,
+)
+
+
+@pytest.fixture
+def measured():
+    return pd.concat([result_rows(), difference_rows()], ignore_index=True)
+
+
+def table(measured, published):
+    return claim_table(measured, published, "rmn", "masked", "no_mask", 0.95)
+
+
+def test_a_claim_is_the_evaluations_difference_beside_the_papers(measured, published):
+    claim = table(measured, published).iloc[0]
+    assert [claim[name] for name in ("difference", "deviation", "low", "high", "runs")] == [
+        1.0, 1.5, -2.7262, 4.7262, 3,
+    ]  # fmt: skip
+    assert claim["note"] == NOTE
+    assert round(claim["published"], 2) == 1.72
+    assert claim["published_dataset"] == "fer2013"
+
+
+def test_no_rows_no_claims(measured, published):
+    assert table(measured[measured["arm"] == "masked"], published).empty
+    assert list(table(measured.head(0), published).columns) == CLAIM_COLUMNS
+    assert headline_claim(table(measured.head(0), published)) is None
+
+
+def test_the_summary_prefers_test_time_augmentation_and_the_official_protocol(published):
+    rows = pd.concat(
+        [
+            difference_rows(tta="random").assign(protocol="clean"),
+            difference_rows(),
+            difference_rows(tta="random"),
+        ]
+    )
+    chosen = headline_claim(table(rows, published))
+    assert (chosen["protocol"], chosen["tta"]) == ("official", "random")
+
+
+def test_sentences_say_no_more_than_the_interval():
+    assert "ahead" in difference_sentence(1, 0.5, 1.5, "masked", "no_mask")
+    assert difference_sentence(-1, -1.5, -0.5, "masked", "no_mask").startswith("no_mask is ahead")
+    assert "uncertain" in difference_sentence(1, -0.5, 2.5, "masked", "no_mask")
+    assert difference_sentence(0, -1, 1, "a", "b") == "Direction uncertain: the interval spans 0."
+    assert "no verdict" in difference_sentence(1, np.nan, np.nan, "masked", "no_mask")
+
+
+def test_hard_subsets_are_compared_with_the_same_subset_alone(measured, published):
+    whole = published.assign(value=[88.0, 87.0])
+    hard = published.assign(dataset="ferplus", protocol="occlusion", value=[83.7, 74.4])
+    single = published.head(1).assign(dataset="ferplus", value=88.55)
+    rows = np.repeat(["official", "occlusion", "pose_45"], len(measured))
+    both = pd.concat([measured] * 3, ignore_index=True).assign(protocol=rows)
+    found = table(both, pd.concat([single, hard, whole], ignore_index=True)).set_index("protocol")
+    assert found["published"].round(2).tolist()[:2] == [1.0, 9.3]  # not 88.55 - 74.4
+    assert found["published_dataset"].tolist() == ["fer2013", "ferplus", ""]
+    assert np.isnan(found["published"]["pose_45"])
+
+
+def test_a_sentence_names_its_metric_unless_it_is_the_accuracy():
+    claim = pd.Series(
+        {
+            "headline": "dynamic", "control": "softmax", "dataset": "pairs", "tta": "none",
+            "confidence": 0.95, "difference": 1.0, "low": 0.5, "high": 1.5, "published": np.nan,
+            "published_dataset": "", "runs": 3, "note": "small", "metric": "pair_accuracy",
+        }
+    )  # fmt: skip
+    assert claim_sentence(claim).startswith("dynamic minus softmax in pair accuracy on pairs, without")
+    plain = pd.Series({**claim, "metric": "accuracy"})
+    assert claim_sentence(plain).startswith("dynamic minus softmax on pairs, without")
+
+
+def test_two_strangers_numbers_make_no_published_difference(measured, published):
+    for sources, known in ((["a README", "another"], False), (["paper", "a README"], True)):
+        rows = published.assign(source=[sources[i % 2] for i in range(len(published))])
+        rows = rows.drop_duplicates("arm")
+        claim = table(measured, rows).iloc[0]
+        assert np.isfinite(claim["published"]) == known

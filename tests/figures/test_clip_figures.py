@@ -1,0 +1,140 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer_repro.figures.clip_figures import (
+    Clip,
+    choose_clips,
+    frame_table,
+    weight_against_intensity,
+    weight_by_distractor,
+    weight_timelines,
+)
+from fer_repro.figures.style import png_bytes
+
+pytestmark = pytest.mark.filterwarnings("error")
+IMAGES = np.arange(7, dtype=np.uint8)[:, None, None] * np.ones((1, 6, 6), np.uint8)
+SAMPLES = pd.DataFrame(
+    {
+        "image": range(7),
+        "label": [0, 0, 0, 1, 1, 1, 1],
+        "intensity": [0.0, 0.5, 1.0, 0.0, 0.4, 1.0, 0.2],
+        "distractor": ["none", "none", "none", "blink", "none", "occluder", "occluder"],
+    }
+)
+EXPLAINED = {
+    "rows": np.array([[0, 1, 2, -1], [3, 4, 5, 6]]),
+    "alpha": np.array([[0.2, 0.4, 0.6, 0.0], [0.1, 0.5, 0.2, 0.2]]),
+    "weights": np.array([[0.1, 0.3, 0.6, 0.0], [0.1, 0.5, 0.2, 0.2]]),
+}
+
+
+def clip(**changes):
+    parts = {
+        "title": "happy$",
+        "frames": IMAGES[:4],
+        "alpha": np.array([0.1, 0.1, 0.3, 0.1]),
+        "weights": np.array([0.1, 0.1, 0.7, 0.1]),
+        "intensity": np.array([0, 0.5, 1, 0.5]),
+        "distractors": ["none", "blink", "turned", "turned"],
+    }
+    return Clip(**(parts | changes))
+
+
+def test_chosen_clips_drop_padding_and_put_distractors_first():
+    first, second = choose_clips(EXPLAINED, IMAGES, SAMPLES, ["angry", "happy"], 2)
+    assert (first.title, second.title) == ("happy", "angry")
+    assert first.distractors == ["blink", "none", "occluder", "occluder"]
+    assert second.frames[:, 0, 0].tolist() == [0, 1, 2]
+    assert second.weights.tolist() == [0.1, 0.3, 0.6]
+    assert len(choose_clips(EXPLAINED, IMAGES, SAMPLES, ["angry", "happy"], 1)) == 1
+
+
+def test_frame_table_has_weights_relative_to_equal_ones_without_padding():
+    table = frame_table({"a": EXPLAINED}, SAMPLES)
+    assert table["relative"].tolist() == pytest.approx([0.3, 0.9, 1.8, 0.4, 2.0, 0.8, 0.8])
+    assert table["clip"].tolist() == [0, 0, 0, 1, 1, 1, 1]
+    assert table["distractor"].tolist() == SAMPLES["distractor"].tolist()
+    assert frame_table({}, SAMPLES).empty
+
+
+def test_timelines_show_frames_weights_intensity_and_words():
+    figure = weight_timelines([clip(), clip(frames=IMAGES[:2], alpha=np.ones(2), weights=np.full(2, 0.5),
+                                            intensity=np.zeros(2), distractors=["none"] * 2)])  # fmt: skip
+    strip, chart, short, _, twin, *_ = figure.axes
+    assert strip.get_title("left") == r"happy\$"
+    assert [picture.get_array()[0, 0] for picture in strip.images] == [0, 1, 2, 3]
+    assert len(short.images) == 2
+    bars = [bar.get_height() for bar in chart.containers[0]]
+    assert bars == pytest.approx([2 / 3, 2 / 3, 2, 2 / 3])
+    assert chart.lines[0].get_ydata().tolist() == pytest.approx([0.4, 0.4, 2.8, 0.4])
+    words = {text.get_text(): text.get_position()[0] for text in chart.texts}
+    assert words == {"blink": 1.0, "turned": 2.5}
+    outline = twin.collections[0].get_paths()[0].vertices
+    assert {(0.0, 0.0), (2.0, 1.0), (3.0, 0.5)} <= {tuple(point) for point in outline.tolist()}
+    assert png_bytes(figure)
+
+
+def test_strip_and_chart_stand_below_one_another():
+    figure = weight_timelines([clip()])
+    png_bytes(figure)  # lays out
+    strip, chart = (axes.get_position() for axes in figure.axes[:2])
+    assert (strip.x0, strip.x1) == pytest.approx((chart.x0, chart.x1), abs=2e-3)
+    assert strip.y0 > chart.y1
+
+
+def test_long_clips_show_every_second_frame():
+    count = 20
+    figure = weight_timelines(
+        [clip(frames=np.zeros((count, 4, 4)), alpha=np.ones(count), weights=np.full(count, 1 / count),
+              intensity=np.zeros(count), distractors=["none"] * count)]
+    )  # fmt: skip
+    assert len(figure.axes[0].images) == 10
+    assert len(figure.axes[1].containers[0]) == 20
+
+
+def frames_of(clips, rise, arm="arm"):
+    rows = []
+    for number in range(clips):
+        intensity = np.linspace(0, 1, 6)
+        relative = 1 + number / 10 + rise * (intensity - 0.5)
+        words = ["none"] * 5 + ["blink"]
+        rows.append(pd.DataFrame({"arm": arm, "clip": number, "intensity": intensity, "distractor": words,
+                                  "relative": relative}))  # fmt: skip
+    return pd.concat(rows, ignore_index=True)
+
+
+def test_intensity_figure_prints_both_correlations():
+    figure = weight_against_intensity(pd.concat([frames_of(3, 0.1), frames_of(3, -0.1, "other$")]))
+    rising, falling = figure.axes
+    assert "inside clips +1.00 (mean of 3)" in rising.texts[0].get_text()
+    assert "inside clips −1.00 (mean of 3)" in falling.texts[0].get_text()
+    assert "all frames +1.00" not in rising.texts[0].get_text()  # clips differ in level
+    points = [len(drawn.get_offsets()) for drawn in rising.collections[:2]]
+    assert points == [15, 3]
+    assert png_bytes(figure)
+
+
+def test_medians_leave_distractors_out():
+    frames = pd.DataFrame({"arm": "a", "clip": [0] * 4, "intensity": [0.1, 0.1, 0.15, 0.1],
+                           "distractor": ["none", "none", "none", "blink"],
+                           "relative": [1.0, 2.0, 4.0, 9.0]})  # fmt: skip
+    axes = weight_against_intensity(frames).axes[0]
+    medians = axes.containers[0].lines[0]
+    assert medians.get_xdata().tolist() == pytest.approx([0.1])
+    assert medians.get_ydata().tolist() == [2.0]
+
+
+def test_flat_clips_have_no_correlation_inside():
+    figure = weight_against_intensity(frames_of(1, 0.0))
+    assert "inside clips –" in figure.axes[0].texts[0].get_text()
+
+
+def test_distractors_are_averaged_over_clips_not_frames():
+    frames = pd.DataFrame({"arm": "a", "clip": [0, 0, 0, 1, 1], "intensity": 0.0,
+                           "distractor": ["blink", "blink", "none", "blink", "none"],
+                           "relative": [0.4, 0.6, 2.0, 0.9, 1.1]})  # fmt: skip
+    axes = weight_by_distractor(frames).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["none (2 frames)", "blink (3 frames)"]
+    assert [text.get_text() for text in axes.texts] == ["1.55", "0.70"]
+    assert [patch.get_width() for patch in axes.patches] == pytest.approx([1.55, 0.7])

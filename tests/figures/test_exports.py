@@ -1,0 +1,45 @@
+import csv
+import io
+import json
+
+import numpy as np
+import pandas as pd
+
+from fer_repro.figures.exports import Part, as_json, write_formats, write_results
+from fer_repro.figures.tables import Column, beside_published
+
+FRAME = pd.DataFrame(
+    {"arm": ["a|b", "c"], "value": [0.123456789012, np.nan], "runs": pd.array([3, None], "Int64"), "ok": True}
+)
+
+
+def test_json_holds_numbers_and_nulls():
+    rows = json.loads(as_json(FRAME))
+    assert rows == [
+        {"arm": "a|b", "ok": True, "runs": 3, "value": 0.123456789},
+        {"arm": "c", "ok": True, "runs": None, "value": None},
+    ]
+
+
+def test_five_files_say_the_same(tmp_path):
+    parts = [Part("First.", FRAME, (Column("arm", "Arm"), Column("value", "Value", "percent")))]
+    parts.append(Part("Second.", FRAME.head(1), (Column("arm", "Arm"),)))
+    files = write_formats(tmp_path / "deep.er/table", FRAME, parts)
+    assert [file.name for file in files] == [f"table.{kind}" for kind in ("csv", "json", "md", "tex", "html")]
+    texts = {file.suffix: file.read_text(encoding="utf-8") for file in files}
+    for kind in (".md", ".tex", ".html"):
+        assert texts[kind].index("First.") < texts[kind].index("0.12") < texts[kind].index("Second.")
+    assert float(next(csv.DictReader(io.StringIO(texts[".csv"])))["value"]) == 0.123457
+    before = {file: file.read_bytes() for file in files}
+    write_formats(tmp_path / "deep.er/table", FRAME, parts)
+    assert before == {file: file.read_bytes() for file in files}
+
+
+def test_results_have_their_gap_in_every_format(tmp_path, published):
+    single = {"seed": "", "deviation": np.nan, "runs": 1, "low": np.nan, "high": np.nan}
+    rows = published.assign(tta="random", value=published["value"] - 2, **single)
+    write_results(beside_published(rows, published), tmp_path / "table", "All.")
+    assert json.loads((tmp_path / "table.json").read_text())[0]["gap"] == -2
+    for kind in ("md", "html"):
+        assert "−2.00" in (tmp_path / f"table.{kind}").read_text(encoding="utf-8")
+    assert "$-$2.00" in (tmp_path / "table.tex").read_text(encoding="utf-8")

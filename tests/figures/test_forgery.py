@@ -1,0 +1,73 @@
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from fer_repro.figures.forgery_figures import attention_gallery, ensemble_table, network_pairs
+from fer_repro.figures.style import png_bytes
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def test_attention_is_multiplied_into_the_face_by_nearest_pixels():
+    faces = np.full((2, 4, 4, 3), 255, np.uint8)
+    attention = np.array([[[[0.0, 0.5], [1.0, 0.25]]]] * 2)
+    truths = np.zeros((2, 4, 4), bool)
+    truths[0, 2:, :2] = True
+    figure = attention_gallery(faces, attention, ["swap$", "real"], truths)
+    face, heat, product, truth = figure.axes[:4]
+    assert face.get_ylabel() == r"swap\$"
+    assert heat.get_xlabel() == "0.00 to 1.00"
+    expected = [[0, 0, 0.5, 0.5], [0, 0, 0.5, 0.5], [1, 1, 0.25, 0.25], [1, 1, 0.25, 0.25]]
+    np.testing.assert_allclose(product.images[0].get_array()[..., 1], expected)
+    assert truth.get_xlabel() == "PR-AUC 1.00 (chance 0.25)"
+    assert truth.collections
+    assert figure.axes[7].get_xlabel() == "nothing to find"
+    assert not figure.axes[7].collections
+    assert png_bytes(figure)
+
+
+def test_without_truth_there_are_three_columns_and_grey_faces_work():
+    figure = attention_gallery(np.ones((1, 4, 4)), np.full((1, 2, 2), 0.5), ["x"])
+    assert len(figure.axes) == 3
+    assert png_bytes(figure)
+
+
+def test_pair_plot_shows_points_below_and_correlations_above_the_diagonal():
+    draws = np.random.default_rng(0)
+    truth = draws.integers(0, 2, 50)
+    scores = {"B4$": draws.random(50), "Att": draws.random(50)}
+    figure = network_pairs(scores, truth)
+    panels = np.array(figure.axes).reshape(2, 2)
+    below = panels[1, 0].collections
+    points = below[1].get_offsets()
+    np.testing.assert_allclose(points, np.stack([scores["B4$"], scores["Att"]], axis=1)[truth == 1])
+    words = [text.get_text() for text in panels[0, 1].texts]
+    for kind, name, word in ((0, "real", words[0]), (1, "manipulated", words[1])):
+        value = spearmanr(scores["B4$"][truth == kind], scores["Att"][truth == kind]).statistic
+        assert word == f"{name} {value:.2f}".replace("-", "−")
+    assert panels[1, 0].get_xlabel() == r"B4\$"
+    assert panels[1, 0].get_ylabel() == "Att"
+    assert sum(bar.get_height() for bar in panels[1, 1].containers[0]) == pytest.approx(1)
+    assert png_bytes(figure)
+
+
+def test_ensembles_show_their_networks_and_the_best_in_bold():
+    networks = ["a$", "b", "c", "d"]
+    combos = [c for size in range(1, 5) for c in itertools.combinations(networks, size)]
+    table = pd.DataFrame([{name: name in combo for name in networks} for combo in combos])
+    table["AUC"] = np.linspace(0.8, 0.94, 15)
+    table["loss"] = np.linspace(0.4, 0.54, 15)
+    figure = ensemble_table(table, networks, {"AUC": "high", "loss": "low"})
+    left, right = figure.axes
+    large = {(p.get_xdata()[0], p.get_ydata()[0]) for p in left.lines if p.get_markersize() > 5}
+    assert large == {(networks.index(name), row) for row, combo in enumerate(combos) for name in combo}
+    bold = [text.get_text() for text in right.texts if text.get_fontweight() == "bold"]
+    assert bold == ["0.9400", "0.4000"]
+    assert [label.get_text() for label in right.get_xticklabels()] == ["AUC ↑", "loss ↓"]
+    shades = {patch.get_xy(): patch.get_facecolor()[0] for patch in right.patches}
+    assert shades[(-0.5, 13.5)] < shades[(-0.5, -0.5)]  # high AUC is darker
+    assert shades[(0.5, 13.5)] > shades[(0.5, -0.5)]  # low loss is darker
+    assert png_bytes(figure)

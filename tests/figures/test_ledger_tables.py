@@ -1,0 +1,163 @@
+import pandas as pd
+import pytest
+from finished_project import ledger_rows, result_rows
+
+from fer_repro.errors import UserError
+from fer_repro.figures.claim_figures import claim_plot
+from fer_repro.figures.ledger_tables import (
+    as_text,
+    count_verdicts,
+    in_words,
+    ledger_parts,
+    read_ledger,
+    show_ledger,
+    show_verdicts,
+)
+from fer_repro.figures.style import png_bytes
+from fer_repro.report.glance import gauge, glance
+
+
+@pytest.fixture
+def ledger():
+    return ledger_rows()
+
+
+def test_published_and_measured_in_words(ledger):
+    words = in_words(ledger)
+    assert words["was"].tolist() == ["+1.72 points", "+1.72 points on FER2013", "74.14 %"]
+    assert words["was_source"].tolist() == ["74.14 over 72.42", "74.14 over 72.42", "Table III"]
+    assert words["now"].tolist() == ["", "+1.00 points", "74.24 %"]
+    assert words["interval"].tolist() == ["", "−2.73 to +4.73", "73.64 to 74.84"]
+    assert words["lacking"].tolist() == ["", "12 more seeds", ""]
+    assert words["tested"].tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [
+        (1, "1 more seed"),
+        (30, "30 more seeds"),
+        (31, "not with these data: more than 30 seeds"),
+        (None, "more test samples"),
+    ],
+)
+def test_what_lacks(ledger, seeds, said):
+    assert in_words(ledger.assign(more_seeds=seeds))["lacking"][1] == said
+
+
+def test_losses_are_in_nats(ledger):
+    rows = ledger.assign(unit="nats", difference=0.0123, low=-0.001, high=0.02, published=float("nan"))
+    words = in_words(rows.iloc[1:2])
+    assert words.iloc[0][["now", "interval", "was"]].tolist() == [
+        "+0.0123 nats", "−0.0010 to +0.0200", "no verified size",
+    ]  # fmt: skip
+
+
+def test_the_file_is_read_back_and_checked(tmp_path, ledger):
+    ledger.to_csv(tmp_path / "ledger.csv", index=False)
+    pd.testing.assert_frame_equal(
+        in_words(read_ledger(tmp_path / "ledger.csv")), in_words(ledger), check_dtype=False
+    )
+    ledger.drop(columns="reason").to_csv(tmp_path / "ledger.csv", index=False)
+    with pytest.raises(UserError, match="column 'reason' is missing"):
+        read_ledger(tmp_path / "ledger.csv")
+    with pytest.raises(UserError, match="the compare stage writes it"):
+        read_ledger(tmp_path / "none.csv")
+
+
+def test_tables_separate_what_was_not_attempted(ledger):
+    tested, missing = ledger_parts(ledger)
+    assert tested.frame["verdict"].tolist() == ["inconclusive", "reproduced"]
+    assert missing.frame["access"].tolist() == ["free: somewhere"]
+    assert count_verdicts(ledger) == [("reproduced", 1), ("inconclusive", 1), ("not attempted", 1)]
+    markup = show_ledger(ledger).markup
+    assert "<summary>1 not attempted</summary>" in markup
+    assert "Masks &lt;help&gt;." in markup
+    assert "There is no claim." in show_ledger(ledger.head(0)).markup
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_terminal_shows_the_verdict_first_and_never_wraps(ledger, width):
+    long = ledger.assign(statement="Weighing the frames of a clip by self-attention " * 4, data="D, e")
+    lines = as_text(long, width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert lines[0] == "rmn on synthetic faces, width 1/8; 3 seeds"
+    assert lines[1].startswith("  inconclusive          Weighing")
+    text = "\n".join(lines)
+    for piece in ("measured: +1.00 points", "−2.73 to +4.73", "lacking: 12 more seeds", "  reproduced  "):
+        assert piece in text
+    assert "not attempted, 1 claims, on D, e." in text.replace("\n ", "")
+    assert as_text(ledger.head(0)) == ""
+
+
+def test_each_claim_leads_to_its_seeds_runs_and_command(ledger):
+    papers = {"rmn": {"title": "Masks", "authors": ["A", "B"], "venue": "ICPR", "arxiv": "2603.05937"}}
+    noise = [result_rows("fer2013"), result_rows(tta="random, 8 copies"), result_rows(metric="ece")]
+    rows = pd.concat([result_rows(), *(part.assign(value=0.0) for part in noise)])
+    (paper,) = glance(ledger, rows, papers, {("synthetic", "rmn"): "faces"})
+    assert (paper.rest, paper.link) == ("A, B. ICPR. arXiv:2603.05937", "https://arxiv.org/abs/2603.05937")
+    claim, reached = paper.tested
+    assert claim["seed_names"] == ["0", "1", "2"]
+    assert claim["seed_values"] == [
+        ("masked", ["81.00", "80.00", "82.00"]),
+        ("no_mask", ["80.00", "80.50", "79.50"]),
+    ]
+    assert claim["runs"] == "runs/synthetic/rmn"
+    assert claim["command"] == "dvc repro evaluate-faces@synthetic-rmn"
+    assert (reached["command"], reached["gauge"]) == ("", {})  # not of this pipeline; no difference
+    assert len(paper.missing) == 1
+    (unknown,) = glance(ledger, rows.head(0), {}, {})
+    assert (unknown.title, unknown.link) == ("rmn", "")
+
+
+@pytest.mark.parametrize(
+    ("arms", "lies"),
+    [
+        (("masked", "no_mask"), "runs/synthetic/rmn"),
+        (("masked",), "records/full-rmn"),  # its rival was not trained here
+        (("no_mask",), "records/full-rmn"),
+        ((), "records/full-rmn"),
+    ],
+)
+def test_a_claim_on_arms_that_the_pipeline_did_not_train_leads_to_their_record(ledger, arms, lies):
+    own = [("synthetic", "rmn", arm) for arm in arms]
+    records = {("synthetic", "rmn"): "full-rmn"}
+    (paper,) = glance(ledger, result_rows(), {}, {("synthetic", "rmn"): "faces"}, records, own)
+    claim = paper.tested[0]
+    assert claim["runs"] == lies
+    assert bool(claim["command"]) == lies.startswith("runs/")
+    assert claim["record"] == ("" if lies.startswith("runs/") else "full-rmn")
+
+
+def test_the_drawing_keeps_everything_on_the_line(ledger):
+    places = gauge(ledger.iloc[1])
+    assert 0 < places["low"] < 50 < places["difference"] < places["high"] < 100
+    assert "published" not in places
+    assert places["difference"] < gauge(ledger.assign(published=9.0).iloc[1])["published"] < 100
+
+
+def test_the_figure_has_a_panel_per_unit(ledger):
+    losses = ledger.iloc[1:2].assign(unit="nats", difference=0.01, low=0.0, high=0.02)
+    figure = claim_plot(pd.concat([ledger, losses], ignore_index=True))
+    points, nats = figure.axes
+    assert len(points.get_yticklabels()) == len(nats.get_yticklabels()) == 1  # the value to reach is none
+    diamonds = [line for line in points.lines if line.get_marker() == "D"]
+    assert [line.get_xdata()[0] for line in diamonds] == [1.72]
+    assert png_bytes(figure)
+    assert png_bytes(claim_plot(ledger.head(1)))
+
+
+def test_a_story_shows_the_claims_of_its_data(ledger):
+    shown = show_verdicts(ledger, "rmn", "synthetic").markup
+    for text in (
+        "Masks &lt;help&gt;.",
+        ">accuracy<",
+        "+1.00 points",
+        "−2.73 to +4.73",
+        "1.72 points on FER2013",
+    ):
+        assert text in shown
+    assert "the sign is not certain; synthetic faces, width 1/8" in shown
+    assert "It reaches 74.14" not in shown
+    assert "95 % interval of each difference" in shown
+    assert "No claim of rmn can be tested on lfw." in show_verdicts(ledger, "rmn", "lfw").markup
