@@ -39,6 +39,7 @@ PLUMBING = {
 # what only draws in the notebook of a stage, or has re-run the stage before it already
 MEASURING = ("classification", "predict", "verification")
 DRAWING = (
+    "fer_repro/figures",
     "fer_repro/report",
     *(
         path.relative_to(ROOT).as_posix()
@@ -48,15 +49,16 @@ DRAWING = (
     ),
     "fer_repro/synthetic/drawn.py",
 )
-TRAINING = (
-    "fer_repro/training",
-    *(f"fer_repro/datasets/{name}.py" for name in ("augmentation", "batches", "draws", "frames", "loading")),
-    *(f"fer_repro/datasets/{name}.py" for name in ("regions", "sampling", "views", "votes")),
-)
+TRAINING = ("fer_repro/loading", "fer_repro/training", "fer_repro/datasets/votes.py")
 # a dry run cannot know whether what an earlier stage writes will differ, so it may leave these out
 BEHIND = {"compare", "report"}
-COMPARED = ("fer_repro/data", "fer_repro/training")  # in rows by then
-ELSEWHERE = {"prepare": DRAWING, "train": DRAWING, "evaluate": TRAINING, "compare": COMPARED}
+COMPARED = ("fer_repro/datasets", "fer_repro/loading", "fer_repro/training")  # in rows by then
+ELSEWHERE = {
+    "prepare": (*DRAWING, "fer_repro/measures"),
+    "train": DRAWING,
+    "evaluate": TRAINING,
+    "compare": COMPARED,
+}
 
 
 def modules_of(path):
