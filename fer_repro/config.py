@@ -231,9 +231,7 @@ def method_arms(params_file: Path, method: str, full: bool = False) -> tuple[str
 
 def paper_recipe(params_file: Path | str, method: str) -> dict[str, Any] | None:
     """Resolve the recipe ``paper`` of a method; None where the paper's numbers are not known."""
-    params = read_params(Path(params_file))
-    recipes = choose(params.methods, method, f"{params_file}: methods").recipes
-    return _recipe(params, method, PAPER, str(params_file)) if PAPER in recipes else None
+    return _paper(read_params(Path(params_file)), method, str(params_file))
 
 
 def load_config(
@@ -284,8 +282,13 @@ def load_config(
     config = read_section(RunConfig, values, where)
     if config.recipe.note:
         raise UserError("overrides: recipe.note is not set by hand: it says in what a run departs")
-    note = say_departures(values, paper_recipe(path, method))
+    note = say_departures(values, _paper(params, method, str(path)))
     return replace(config, recipe=replace(config.recipe, note=note))
+
+
+def _paper(params: Params, method: str, path: str) -> dict[str, Any] | None:
+    recipes = choose(params.methods, method, f"{path}: methods").recipes
+    return _recipe(params, method, PAPER, path) if PAPER in recipes else None
 
 
 def _recipe(params: Params, method: str, name: str, path: str) -> dict[str, Any]:

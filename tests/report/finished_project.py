@@ -116,13 +116,6 @@ runtime: {device: cpu, threads: 1, checkpoint_seconds: 60.0, compile: false, cha
 PAPERS = """
 rmn: {title: Masks, authors: [A, B], year: 2020, venue: ICPR, arxiv: "2603.05937"}
 """
-INTERVALS = """method,arm,dataset,protocol,split,metric,tta,unit,value,low,high,confidence,kind,runs
-rmn,masked,{dataset},official,test,accuracy,none,%,81,80,82,0.95,t over seeds,3
-rmn,masked - no_mask,{dataset},official,test,accuracy,none,points,1,-2.7301,4.7301,0.95,t over seeds and samples,3
-rmn,masked - no_mask,{dataset},official,test,accuracy,none,points,1,-9,9,0.95,t over seeds,3
-rmn,masked - no_mask,{dataset},official,test,mean_class_accuracy,none,points,1,0,2,0.95,t over seeds and samples,3
-rmn,masked - no_mask,{dataset},clean,test,accuracy,"random, 8 copies",points,-1,-2,0.5,0.95,t over seeds and samples,3
-"""  # noqa: E501 - a file's lines
 LOCK = """
 stages:
   prepare@synthetic:
@@ -178,7 +171,6 @@ def make_record(records, dataset="fer2013", changed=(), **facts):
         },
     } | facts  # fmt: skip
     write(records / "one/rows.csv", rows.to_csv(index=False))
-    write(records / "one/intervals.csv", INTERVALS.format(dataset=dataset))
     ledger_rows().iloc[2:].assign(seeds=3).to_csv(records / "one/ledger.csv", index=False)
     write(records / "one/record.json", json.dumps(record))
     write(records / "README.md", "What this is.")
