@@ -35,7 +35,7 @@ def measure(settings: Settings) -> Table:
         "Freed memory, kept",
         "Milliseconds of one bare step (forward, backward, optimiser; synthetic recipes) in fresh processes, "
         "by turns: with the GNU C library's usual handing back of freed memory, and kept as training on CPUs "
-        "has it (fer_repro/training/allocator.py); and the peak of resident memory in MiB.",
+        "has it (fer_repro/training/seeding.py); and the peak of resident memory in MiB.",
         ("network", "usual", "kept", "usual over kept", "peak, usual", "peak, kept"),
         rows,
     )
@@ -45,8 +45,8 @@ def take_steps(name: str, how: str, settings: Settings) -> dict[str, float]:
     """Time steps in this process; returns seconds of a step and the peak of memory."""
     import torch
 
-    from fer_repro.training.allocator import keep_freed_memory
     from fer_repro.training.processes import make_fabric
+    from fer_repro.training.seeding import keep_freed_memory
 
     torch.set_num_threads(1)
     if how == "kept":

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from benchmarks.material import Job, paper_jobs
 from benchmarks.tables import Settings, Table, by_turns, ratios
-from fer_repro.inference.fast import brief_numbers, fold_batch_norms, speed_up
+from fer_repro.inference.torch_backend import brief_numbers, fold_batch_norms, speed_up
 from fer_repro.training.loop import logits_of
 
 BATCHES = (1, 8)

@@ -12,8 +12,8 @@ from benchmarks.tables import ROOT, Settings
 from fer_repro.config import RunConfig, load_config
 from fer_repro.loading.batches import Screen
 from fer_repro.loading.frames import Clips
-from fer_repro.loading.sampling import epoch_items
 from fer_repro.loading.split import Split
+from fer_repro.loading.views import epoch_items
 from fer_repro.methods.method import Method, load_method
 from fer_repro.sections import read_section
 from fer_repro.training.convolutions import prepare_convolutions

@@ -7,7 +7,7 @@ from typing import Any
 
 _PUBLIC = {
     "load": "fer_repro.inference.loading",
-    "verify": "fer_repro.inference.verifying",
+    "verify": "fer_repro.inference.manipulation",
     "detect_manipulation": "fer_repro.inference.manipulation",
 }
 

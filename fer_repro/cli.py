@@ -227,7 +227,7 @@ def evaluate(
     Example: fer-repro evaluate rmn synthetic --seed 0 --seed 1 --seed 2
     """
     from fer_repro.evaluation.summary import evaluate_runs, main_rows, write_results
-    from fer_repro.pipeline.finished_runs import keep_results
+    from fer_repro.pipeline.own_runs import keep_results
     from fer_repro.terminal import print_table
 
     found = evaluate_runs(params, method, dataset, project / "runs", project / "prepared", seeds or ())
@@ -358,7 +358,7 @@ def _params(params: Path) -> "ReadParams":
 
 def _next_step(added: "Store", params: Path, enable: bool) -> str:
     """Say what makes the pipeline train on a set that was added, or do it."""
-    from fer_repro.datasets.fitting import fitting_tasks, untrainable
+    from fer_repro.datasets.prepare import fitting_tasks, untrainable
     from fer_repro.params import enable_dataset
 
     name, manifest = added.manifest.name, (added.folder / "manifest.json").as_posix()

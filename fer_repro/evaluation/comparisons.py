@@ -1,8 +1,11 @@
-"""An arm against the best of its rivals, or against a published value: difference, interval and p."""
+"""What a claim compares: an arm with the best of its rivals or a value, and the differences of the setups."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
 
+from fer_repro.evaluation.claims import Claim, Claims, Conditions, Place
 from fer_repro.evaluation.evidence import Evidence
 from fer_repro.measures.metrics import find_metric
 from fer_repro.measures.variance_components import Spread, half_width, one_sided
@@ -79,3 +82,100 @@ def against_value(evidence: Evidence, arm: str, target: float, confidence: float
     gap = target - found.value if find_metric(evidence.metric).lower_is_better else found.value - target
     half = half_width(found, confidence)
     return Comparison(gap, gap - half, gap + half, float("nan"), 0.0, replace(found, value=gap))
+
+
+_WORDS = {
+    "model.trunk": "trunk {}",
+    "model.width": "width {}",
+    "model.stem": "{} stem",
+    "model.dimensions": "{}-d embeddings",
+    "image_size": "{} px",
+    "epochs": "{} epochs",
+}
+"""What is compared with the paper's recipe. Numbers: at least so much; words: the same."""
+_LIMITS = {"max_train": "at most {} training samples", "max_test": "at most {} test samples"}
+
+
+def departures(claims: Claims, claim: Claim, place: Place, evidence: Evidence) -> tuple[str, ...]:
+    """Name what differs between the evidence and the claim as its paper tested it.
+
+    Args:
+        claims: conditions and words for data sets.
+        claim: what is claimed.
+        place: where it was tested, one of the paper's or a stand-in.
+        evidence: of the runs.
+
+    Returns:
+        Words such as ``synthetic faces``, ``width 1/8``, ``64 px``, ``no pretraining``, in this order; empty
+        where the runs had what the paper's had.
+    """
+    return (
+        *_data(claims, claim, place),
+        *_recipe(claims, evidence),
+        *_limits(evidence),
+        *_pretraining(claims, evidence),
+        *_augmentation(place, evidence),
+        *(f"without {arm}" for arm in claim.against if arm not in evidence.arms),
+    )
+
+
+def _data(claims: Claims, claim: Claim, place: Place) -> tuple[str, ...]:
+    papers = [one.place for one in claim.where if one.place.dataset == place.dataset]
+    if any(place.protocol == one.protocol and place.metric == one.metric for one in papers):
+        return ()
+    words = claims.data_set(place.dataset).words
+    return (f"{words} by protocol {place.protocol}",) if papers else (words,)
+
+
+def _recipe(claims: Claims, evidence: Evidence) -> tuple[str, ...]:
+    paper = {key: evidence.paper[key] for key in _WORDS if key in evidence.paper}
+    conditions = {**paper, **_stated(claims, evidence).recipe}
+    if not conditions:
+        return ("no recipe of the paper to compare with",)
+    found = []
+    for key, wanted in conditions.items():
+        value = evidence.recipe.get(key)
+        if _falls_short(value, wanted):
+            found.append(_say(key, value, wanted))
+    return tuple(found)
+
+
+def _stated(claims: Claims, evidence: Evidence) -> Conditions:
+    return claims.conditions.get(evidence.method, Conditions())
+
+
+def _falls_short(value: Any, wanted: int | float | str) -> bool:  # noqa: ANN401 - untyped configuration
+    """Words must be the same, numbers at least as large; a key that is not there falls short."""
+    return bool(value != wanted if isinstance(wanted, str) or value is None else value < wanted)
+
+
+def _say(key: str, value: object, wanted: object) -> str:
+    if key == "model.width" and isinstance(value, int) and isinstance(wanted, int):
+        return f"width {Fraction(value, wanted)}"
+    return _WORDS.get(key, key + " {}").format(value)
+
+
+def _limits(evidence: Evidence) -> tuple[str, ...]:
+    limits = [
+        words.format(evidence.recipe[key]) for key, words in _LIMITS.items() if evidence.recipe.get(key)
+    ]
+    return (*limits, "a smoke run") if evidence.recipe.get("smoke") else tuple(limits)
+
+
+def _pretraining(claims: Claims, evidence: Evidence) -> tuple[str, ...]:
+    wanted = _stated(claims, evidence).pretraining or evidence.paper.get("model.pretraining", "unknown")
+    found = pretraining_class(evidence.pretraining)
+    if found == wanted or wanted == "unknown":
+        return ()
+    return ("no pretraining",) if found == "none" else (f"pretraining {found} instead of {wanted}",)
+
+
+def pretraining_class(name: str) -> str:
+    """Reduce what networks start from to its class: ``faces (MS-Celeb-1M)`` is ``faces``."""
+    return name.split()[0].lower() if name.split() else "unknown"
+
+
+def _augmentation(place: Place, evidence: Evidence) -> tuple[str, ...]:
+    if place.augmented == evidence.augmented:
+        return ()
+    return ("without test-time augmentation" if place.augmented else "with test-time augmentation",)

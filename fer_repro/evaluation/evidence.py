@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from fer_repro.config import method_arms, paper_recipe, run_folder
 from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError, nearest
+from fer_repro.evaluation.agreement import sample_groups
 from fer_repro.evaluation.ensembles import ensemble_runs
-from fer_repro.evaluation.forgery import describe_frames, frame_logits, is_manipulation
-from fer_repro.evaluation.groups import sample_groups
+from fer_repro.evaluation.forgery_rows import describe_frames, frame_logits, is_manipulation
 from fer_repro.evaluation.pair_rows import score_pairs
 from fer_repro.evaluation.row_form import SPLIT, Subject
 from fer_repro.evaluation.rows import TESTED, tested_samples

@@ -11,8 +11,7 @@ import pandas as pd
 
 from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.claims import Claim, Claims, Place, Published
-from fer_repro.evaluation.comparisons import Comparison, against_best, against_value
-from fer_repro.evaluation.conditions import departures
+from fer_repro.evaluation.comparisons import Comparison, against_best, against_value, departures
 from fer_repro.evaluation.evidence import Evidence
 from fer_repro.evaluation.verdicts import RULES, WIDEST, Case, decide
 from fer_repro.files import atomic_write

@@ -8,7 +8,7 @@ import pandas as pd
 
 from fer_repro.datasets.protocols import protocol_rows, protocols_of
 from fer_repro.datasets.samples import CHALLENGE
-from fer_repro.evaluation.groups import sample_groups
+from fer_repro.evaluation.agreement import sample_groups
 from fer_repro.evaluation.row_form import (
     COLUMNS,
     INTERVAL_COLUMNS,

@@ -14,8 +14,7 @@ from fer_repro.datasets.store import open_store
 from fer_repro.evaluation.answers import recall_table
 from fer_repro.evaluation.calibration import calibrate, calibration_rows, reliability
 from fer_repro.evaluation.ensembles import ensemble_runs, papers_ensembles
-from fer_repro.evaluation.forgery import is_manipulation
-from fer_repro.evaluation.forgery_rows import ensemble_table, forgery_rows, measure_forgeries
+from fer_repro.evaluation.forgery_rows import ensemble_table, forgery_rows, is_manipulation, measure_forgeries
 from fer_repro.evaluation.pair_rows import measure_pairs, pair_rows, roc_points
 from fer_repro.evaluation.row_form import COLUMNS, SPLIT, Subject
 from fer_repro.evaluation.rows import difference_rows, result_rows

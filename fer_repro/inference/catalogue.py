@@ -1,13 +1,15 @@
-"""Which models are there: trained runs, imported and exported files."""
+"""The models that are there: runs, files and exports, and what each was trained on."""
 
+import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_repro.inference.trained_on import trained_on
+from fer_repro.datasets.dataset import is_addable
+from fer_repro.recipes import is_synthetic
 
 if TYPE_CHECKING:
     from fer_repro.inference.spec import ModelSpec
@@ -128,3 +130,67 @@ def _file(path: Path, kind: str, spec: "ModelSpec") -> Listed:
     return Listed(
         path.as_posix(), kind, spec.method, arm, spec.dataset, -1, spec.task, None, size, spec.trained_on
     )
+
+
+SYNTHETIC_FACES, AS_PUBLISHED, UNKNOWN_DATA = "synthetic faces", "as published", "unknown"
+_NO_NAME = ("", "none", "unknown")
+
+
+@functools.cache
+def trained_on(dataset: str, official: bool = False) -> str:
+    """Tell what a network was trained on.
+
+    Args:
+        dataset: as the run's config.json or the model file names it.
+        official: the weights are those of a paper's authors.
+
+    Returns:
+        ``synthetic faces``, the name of a data set that can be added, ``as published`` for authors' weights
+        whose data no file names, or ``unknown``, with the name of a set that no adapter here reads.
+    """
+    if is_synthetic(dataset):
+        return SYNTHETIC_FACES
+    if dataset in _NO_NAME:
+        return AS_PUBLISHED if official else UNKNOWN_DATA
+    return dataset if is_addable(dataset) else f"{UNKNOWN_DATA} ({dataset})"
+
+
+def is_unknown(data: str) -> bool:
+    """Whether ``trained_on`` could not tell."""
+    return data.startswith(UNKNOWN_DATA)
+
+
+def warning_of(networks: Iterable[tuple[str, str]]) -> str:
+    """Word the warning about networks that did not learn from photographs, or nobody knows from what.
+
+    Args:
+        networks: name and ``trained_on`` of each.
+
+    Returns:
+        One line; "" where nothing is to be said.
+    """
+    pairs = list(networks)
+    synthetic = [name for name, data in pairs if data == SYNTHETIC_FACES]
+    unknown = [f"{name} was trained on {data} data" for name, data in pairs if is_unknown(data)]
+    said = list(dict.fromkeys(unknown))
+    if synthetic:
+        first, *others = dict.fromkeys(synthetic)
+        named = f"{first} and {len(others)} more were" if others else f"{first} was"
+        said.insert(
+            0,
+            f"{named} trained on synthetic faces only: on photographs and real videos answers are often "
+            "wrong, however confident",
+        )
+    return f"warning: {'; '.join(said)}" if said else ""
+
+
+def caption_of(data: Iterable[str]) -> str:
+    """Word what stands in an annotated frame; "" for networks of photographs.
+
+    Args:
+        data: ``trained_on`` of the networks.
+    """
+    found = set(data)
+    if SYNTHETIC_FACES in found:
+        return f"trained on {SYNTHETIC_FACES}"
+    return "trained on unknown data" if any(map(is_unknown, found)) else ""

@@ -113,7 +113,7 @@ def read_official(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; expected a checkpoint")
     if path.suffix == ".safetensors":
-        from fer_repro.inference.model_files import read_tensors
+        from fer_repro.inference.networks import read_tensors
 
         return read_tensors(path)[0]
     loaded = _unpickle(path)
@@ -284,7 +284,7 @@ def import_official(
         UserError: see ``open_official``; or there are more or fewer names than logits, or a file exists.
     """
     from fer_repro.inference.cards import write_card
-    from fer_repro.inference.model_files import write_model
+    from fer_repro.inference.networks import write_model
 
     check_name(to)
     if to.suffix != ".safetensors":

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fer_repro.errors import UserError, one_line
-from fer_repro.inference.catalogue import FILES, PLACES, Listed, list_models
-from fer_repro.inference.trained_on import SYNTHETIC_FACES, is_unknown
+from fer_repro.inference.catalogue import FILES, PLACES, SYNTHETIC_FACES, Listed, is_unknown, list_models
 
 _EXAMPLES = {
     "expression": "rmn synthetic",

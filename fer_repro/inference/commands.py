@@ -293,8 +293,8 @@ def _open(
     task: str = "expression",
 ) -> "list[Model]":
     """Open networks, choosing some where none is named, and say what they were trained on."""
+    from fer_repro.inference.catalogue import warning_of
     from fer_repro.inference.loading import load
-    from fer_repro.inference.trained_on import warning_of
 
     if colour not in ("", "grey", "rgb"):
         raise UserError(f"--colour is '{colour}'; expected grey or rgb")

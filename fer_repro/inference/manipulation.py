@@ -1,8 +1,4 @@
-"""``detect_manipulation``: is a face in a video manipulated? By an ensemble of several networks.
-
-As in arXiv:2004.07676: logits are averaged over the networks for each frame, and over the frames for the
-video; one sigmoid at the end. The detector looks once, all networks see the same boxes.
-"""
+"""Answers in one call: are two faces one person, is a face manipulated?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +10,7 @@ import pandas as pd
 
 from fer_repro.errors import UserError
 from fer_repro.inference.loading import load
-from fer_repro.inference.model import Model
+from fer_repro.inference.model import Model, Verification
 
 FRAMES = 32  # per video, as in the paper
 
@@ -113,3 +109,21 @@ def _free(name: str, taken: "dict[str, Model]") -> str:
 
 def _sigmoid(values: Any) -> Any:  # noqa: ANN401 - a number or an array
     return np.exp(-np.logaddexp(0.0, -np.asarray(values, np.float64)))
+
+
+def verify(a: Any, b: Any, model: "Model | str | Path", **looking: Any) -> Verification:  # noqa: ANN401
+    """Compare two faces.
+
+    Example: ``fer_repro.verify("a.jpg", "b.jpg", "runs/synthetic_pairs/adacos/0/dynamic")``
+
+    Args:
+        a: a picture, an array, or an embedding.
+        b: the other.
+        model: a network with embeddings, or where it is, see ``load``.
+        **looking: fields of ``fer_repro.inference.model.Looking``.
+
+    Raises:
+        UserError: the model has no embeddings, or a picture has no face.
+    """
+    opened = model if isinstance(model, Model) else load(model)
+    return opened.verify(a, b, **looking)

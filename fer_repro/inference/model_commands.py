@@ -127,7 +127,7 @@ def export(
     if push and to.suffix:
         raise UserError(f"--push wants a folder with card and weights: --to is {to}")
     with doing("loading PyTorch"):
-        from fer_repro.inference.exporting import export_model
+        from fer_repro.inference.export import export_model
     done = export_model(model, to, variant, fold, colour, face_size, force)
     if push:
         from fer_repro.inference.hub import push as upload

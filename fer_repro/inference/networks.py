@@ -1,25 +1,26 @@
-"""Networks as a model's specification describes them: built, shown uint8 faces, and named outputs kept.
-
-``FaceNetwork`` is all that lies between the pixels of a face and the numbers of a prediction. It runs here
-and is what ``fer_repro.inference.export`` writes, so both compute the same.
-"""
+"""The networks of models: files of weights, and the network that they fit."""
 
 import copy
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fer_repro.errors import UserError, nearest
-from fer_repro.inference.spec import ModelSpec
-from fer_repro.layers.standardise import Standardise
+from fer_repro.files import atomic_write
+from fer_repro.inference.spec import KEY, ModelSpec, spec_of_metadata
+from fer_repro.layers.pretrained import Standardise
 from fer_repro.loading.augmentation import clean_images
 from fer_repro.loading.views import Faces, Frames, Regions, View
 from fer_repro.methods.method import Method, load_method
 from fer_repro.sections import read_section
+from fer_repro.training.checkpoint import check_finite
 
 LOGITS, EMBEDDING, FRAME_WEIGHTS, REGION_WEIGHTS = "logits", "embedding", "frame_weights", "region_weights"
 
@@ -170,3 +171,47 @@ def _without_loops(network: nn.Module) -> nn.Module:
 
     copied.embed = embed
     return copied
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file; nothing in it is ever executed.
+
+    Returns:
+        Tensors by name, and the file's metadata.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected a model")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except (SafetensorError, OSError, UnicodeEncodeError) as error:  # the last of a name that is not UTF-8
+        raise UserError(f"{path}: not readable as safetensors: {' '.join(str(error).split())}") from None
+
+
+def read_model(path: Path) -> tuple[dict[str, Tensor], ModelSpec]:
+    """Read a model file.
+
+    Raises:
+        UserError: the file is missing or damaged, says nothing about itself, or its tensors were changed or
+            are not finite.
+    """
+    state, metadata = read_tensors(path)
+    spec = spec_of_metadata(metadata, path)
+    digest = state_digest(state)
+    if digest != spec.weights_sha256:
+        raise UserError(
+            f"{path}: the SHA-256 of its tensors begins with {digest[:8]}, not with "
+            f"{spec.weights_sha256[:8]}: the file was changed; write it again"
+        )
+    check_finite(state, str(path))
+    return state, spec
+
+
+def write_model(path: Path, state: dict[str, Tensor], spec: ModelSpec) -> None:
+    """Write a model file, whole or not at all."""
+    tensors = {name: state[name].detach().cpu().contiguous() for name in sorted(state)}
+    with atomic_write(path) as temporary:
+        save_file(tensors, str(temporary), {KEY: spec.as_json()})

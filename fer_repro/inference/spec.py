@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from fer_repro.datasets.faces import POLICIES
 from fer_repro.errors import UserError, nearest
-from fer_repro.inference.trained_on import trained_on
+from fer_repro.inference.catalogue import trained_on
 from fer_repro.sections import STRICT, PositiveInt, read_section
 
 KEY = "fer_repro"

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.errors import UserError
-from fer_repro.inference.annotate import drawn
-from fer_repro.inference.film_writer import FilmWriter
+from fer_repro.inference.annotate import FilmWriter, drawn
 from fer_repro.inference.inputs import Still
 from fer_repro.inference.model import Looking, Model, as_table
 

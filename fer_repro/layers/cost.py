@@ -1,5 +1,11 @@
-"""What a network costs: its parameters and its operations."""
+"""What a live network costs: its stages in order, output sizes, parameters, operations."""
 
+import functools
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import pandas as pd
 from torch import Tensor, nn, no_grad
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -29,3 +35,66 @@ def count_flops(module: nn.Module, *inputs: Tensor) -> int:
         module(*inputs)
     module.train(training)
     return int(counter.get_total_flops())
+
+
+def stage_costs(
+    network: nn.Module, images: Tensor, added: str = "mask", parts: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Run a network once and say of each of its parts what it gives and costs.
+
+    A part without counted operations, such as a normalisation, is added to the one that ran before it.
+    Network and images may live on the meta device, where nothing is computed.
+
+    Args:
+        network: in any mode; evaluation mode is used and the mode restored.
+        images: one image, (1, 3, H, W).
+        added: parts whose names begin so are what the method adds.
+        parts: dotted path of a submodule -> name; without it the direct children under their own names.
+
+    Returns:
+        ``stage`` (the part's name), ``output`` (such as ``64 × 56 × 56``), ``parameters``, ``macs``
+        (multiply-adds per image) and ``mask`` (True for what the method adds), in order of execution.
+    """
+    names = dict(parts) if parts else {name: name for name, _ in network.named_children()}
+    chosen = {path: network.get_submodule(path) for path in names}
+    outputs: dict[str, str] = {}
+    counts = dict.fromkeys(chosen, 0)
+    training = network.training
+    network.eval()
+    with ExitStack() as hooks, FlopCounterMode(display=False) as counter, no_grad():
+        for path, part in chosen.items():
+            if count_parameters(part):
+                begin = functools.partial(_begin, counts, counter, path)
+                end = functools.partial(_end, counts, counter, outputs, path)
+                hooks.callback(part.register_forward_pre_hook(begin).remove)
+                hooks.callback(part.register_forward_hook(end).remove)
+        network(images)
+    network.train(training)
+    rows: list[list[Any]] = []
+    for path, output in outputs.items():
+        macs, parameters = counts[path] // 2, count_parameters(chosen[path])
+        if rows and not macs:
+            rows[-1][2] += parameters
+        else:
+            rows.append([names[path], output, parameters, macs, names[path].startswith(added)])
+    return pd.DataFrame(rows, columns=["stage", "output", "parameters", "macs", "mask"])
+
+
+def _begin(
+    counts: dict[str, int], counter: FlopCounterMode, path: str, module: nn.Module, inputs: object
+) -> None:
+    counts[path] -= counter.get_total_flops()
+
+
+def _end(
+    counts: dict[str, int],
+    counter: FlopCounterMode,
+    outputs: dict[str, str],
+    path: str,
+    module: nn.Module,
+    inputs: object,
+    output: Tensor,
+) -> None:
+    """Count what ran since ``_begin``: a slice of a container runs its parts under other names."""
+    counts[path] += counter.get_total_flops()
+    outputs.setdefault(path, " × ".join(str(side) for side in output.shape[1:]))

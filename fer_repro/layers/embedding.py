@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from fer_repro.errors import UserError
-from fer_repro.layers.imagenet import load_imagenet_trunk
 from fer_repro.layers.margin_heads import CosineHead, exact
+from fer_repro.layers.pretrained import load_imagenet_trunk
 from fer_repro.layers.resnet import BasicBlock, Stem, initialise_kaiming, run_stem, stage, stem_convolution
 
 

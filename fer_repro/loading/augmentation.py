@@ -1,9 +1,4 @@
-"""Training and test-time augmentation, batched on the training device and drawn per sample by counter.
-
-The order is the RMN code's: enlarge, then flip and rotate with bilinear interpolation and black corners;
-crop, shift and scale join them in one affine map, so an image is interpolated twice however much is drawn,
-and once if the recipe says ``composed``. Jitter and erasing follow.
-"""
+"""Resizing and augmentation of batches of images."""
 
 from collections.abc import Mapping
 
@@ -14,7 +9,6 @@ from torch import Tensor
 
 from fer_repro.config import AugmentationConfig, EraseConfig, JitterConfig
 from fer_repro.datasets.draws import Stream, uniforms
-from fer_repro.loading.resizing import pixel_centres, resize
 
 Draws = Mapping[str, np.ndarray]
 
@@ -277,3 +271,39 @@ def _floats(images: Tensor) -> Tensor:
 
 def _three_channels(images: Tensor) -> Tensor:
     return images.expand(-1, 3, -1, -1)
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Resize to a square.
+
+    Enlarging samples at the pixels' centres, the border replicated: the result of ``F.interpolate`` within
+    1e-5, in half its time at 64 pixels. A picture's result does not depend on its batch.
+
+    Args:
+        images: (N, C, H, W) float; three channels in one place of memory are resized once.
+        size: side of the result in pixels.
+
+    Returns:
+        (N, C, size, size); the images themselves if that is their size.
+    """
+    if images.shape[-2:] == (size, size):
+        return images
+    if images.shape[1] == 3 and images.stride(1) == 0:  # grey, shown as three equal channels
+        return resize(images[:, :1], size).expand(-1, 3, -1, -1)
+    if max(images.shape[-2:]) > size:
+        return _shrunk(images, size)
+    centres = pixel_centres(size, images)
+    grid = torch.stack([centres.expand(size, -1), centres[:, None].expand(-1, size)])  # whole planes: faster
+    grid = grid.permute(1, 2, 0).expand(images.shape[0], -1, -1, -1)  # not len: exporters must see it
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def pixel_centres(count: int, like: Tensor) -> Tensor:
+    """Place the centres of ``count`` pixels in [-1, 1], with the type and device of ``like``: (count,)."""
+    return (2 * torch.arange(count, device=like.device, dtype=like.dtype) + 1) / count - 1
+
+
+def _shrunk(images: Tensor, size: int) -> Tensor:
+    planes = images.flatten(0, 1)[:, None]  # interpolate is slow with three channels
+    shrunk = F.interpolate(planes, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
+    return shrunk.view(*images.shape[:2], size, size)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fer_repro.datasets.draws import Stream, uniforms
 from fer_repro.errors import UserError, nearest
-from fer_repro.loading.resizing import resize
+from fer_repro.loading.augmentation import resize
 
 Box = tuple[float, float, float, float]
 

@@ -1,4 +1,4 @@
-"""The samples of a split of a memory-mapped store, and their images, a batch in one gather."""
+"""The parts of a data set as a run sees them: train, val, test, and what a limit keeps of them."""
 
 from dataclasses import dataclass, replace
 
@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from fer_repro.datasets.draws import Stream, uniforms
 from fer_repro.datasets.protocols import stratified
 from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError
@@ -131,3 +132,39 @@ def read_images(split: Split, positions: np.ndarray) -> Tensor:
     """
     pixels = torch.from_numpy(np.asarray(split.images[split.image_rows[positions]]))
     return pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+
+
+def official_validation(split: Split, limit: int, seed: int) -> Split:
+    """Choose validation samples as the authors' code of arXiv:2004.07676 does with several loading processes.
+
+    Both classes count equally: the larger gives its first samples in the table's order, each once, which on
+    FaceForensics++ are mostly fakes of one kind; the smaller is drawn with replacement. The choice is the
+    same in every epoch.
+
+    Args:
+        split: the whole validation part, single faces.
+        limit: at most so many samples, 6000 in that code; 0 takes the larger class whole.
+        seed: the run's seed.
+
+    Returns:
+        As many samples of one class as of the other, in the table's order; some of the smaller class several
+        times.
+
+    Raises:
+        UserError: the split holds clips, or not two classes.
+    """
+    if split.clips is not None:
+        raise UserError("sampling.validation official chooses single faces, but the method sees clips")
+    sizes = two_class_counts(split.targets, "sampling.validation official")
+    count = min(int(max(sizes)), limit // 2) if limit else int(max(sizes))
+    larger = int(sizes.argmax())
+    first = np.flatnonzero(split.targets == larger)[:count]
+    members = np.flatnonzero(split.targets != larger)
+    drawn = uniforms(seed, Stream.VALIDATION, 0, np.arange(count), 1)[:, 0]
+    again = members[(drawn * len(members)).astype(np.int64)]
+    return split.take(np.sort(np.concatenate([first, again])))
+
+
+def distinct(split: Split) -> Split:
+    """Keep each sample once; the order stays."""
+    return split.take(np.sort(np.unique(split.samples, return_index=True)[1]))

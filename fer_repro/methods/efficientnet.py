@@ -44,10 +44,10 @@ from fer_repro.layers.efficientnet_trunk import (
     load_imagenet,
     padding_of,
     timm_key,
+    xception,
 )
-from fer_repro.layers.standardise import Standardise, check_images
+from fer_repro.layers.pretrained import Standardise, check_images
 from fer_repro.layers.triplets import Embeddings, TripletLoss
-from fer_repro.layers.xception import xception
 from fer_repro.methods.method import FirstStep, Method, OfficialLayout
 from fer_repro.sections import STRICT, Fraction, PositiveInt
 
@@ -116,7 +116,7 @@ class XceptionExtractor(nn.Module):
     """The baseline Xception: images -> pooled features (N, D); 2048 at full width.
 
     Args:
-        backbone: from ``fer_repro.layers.xception``.
+        backbone: from ``fer_repro.layers.efficientnet_trunk``.
     """
 
     def __init__(self, backbone: nn.Module) -> None:

@@ -27,7 +27,7 @@ Differences from the paper. [C] is the authors' code, its branch master.
    checkpoint builds the others, and they do not require gradients: ``beta.0.*`` and ``pred_fc2.*`` under
    self-attention, ``pred_fc1.*`` under relation attention.
 9. Start: the paper's trunk was trained on MS-Celeb-1M and FERPlus; the option ``pretraining`` says what was
-   had instead, and ``fer_repro.layers.face_trunks`` reads the authors' file where the user has it.
+   had instead, and ``fer_repro.layers.pretrained`` reads the authors' file where the user has it.
 10. Input in [0, 1] without mean and deviation, as in [C]; the paper names none. The sampling of training
     frames differs between paper and code too: ``fer_repro.loading.frames``.
 """
@@ -41,8 +41,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from fer_repro.errors import UserError, nearest
-from fer_repro.layers.imagenet import check_start, load_imagenet_trunk
 from fer_repro.layers.picture_sets import SharedTrunk, check_mask, pictures_second, weighted_mean
+from fer_repro.layers.pretrained import check_start, load_imagenet_trunk
 from fer_repro.layers.resnet import Stem
 from fer_repro.loading.views import Frames
 from fer_repro.methods.method import Method, OfficialLayout

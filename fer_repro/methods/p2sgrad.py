@@ -37,7 +37,6 @@ from fer_repro.layers.embedding import (
     make_trunk,
     watch_scale,
 )
-from fer_repro.layers.imagenet import check_start
 from fer_repro.layers.margin_heads import (
     CONTROLS,
     EPSILON,
@@ -48,6 +47,7 @@ from fer_repro.layers.margin_heads import (
     unit,
     without_autocast,
 )
+from fer_repro.layers.pretrained import check_start
 from fer_repro.layers.resnet import Stem
 from fer_repro.methods.method import Method
 from fer_repro.sections import STRICT, NonNegative, Positive, PositiveInt

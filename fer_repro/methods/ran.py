@@ -24,7 +24,7 @@ those of its figures and of notes that agree, and the default arm follows [C].
    attention has sigmoid weights and no region-biased loss: arm ``sigmoid_no_relation``.
 7. Class count and width are arguments here (8 and 64 in [C]).
 8. Start: the paper's trunk was trained on MS-Celeb-1M; the option ``pretraining`` says what was had instead,
-   and ``fer_repro.layers.face_trunks`` reads the authors' file where the user has it.
+   and ``fer_repro.layers.pretrained`` reads the authors' file where the user has it.
 """
 
 from collections.abc import Mapping
@@ -36,8 +36,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from fer_repro.layers.imagenet import check_start, load_imagenet_trunk
 from fer_repro.layers.picture_sets import SharedTrunk, pictures_second, weighted_mean
+from fer_repro.layers.pretrained import check_start, load_imagenet_trunk
 from fer_repro.layers.resnet import Stem
 from fer_repro.loading.views import Regions
 from fer_repro.methods.method import Method, OfficialLayout

@@ -43,9 +43,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from fer_repro.errors import UserError
-from fer_repro.layers.imagenet import check_start, load_imagenet_trunk
-from fer_repro.layers.plain_resnets import PlainResNetName, plain_resnet
-from fer_repro.layers.plain_trunks import PlainTrunkName, plain_trunk
+from fer_repro.layers.plain_trunks import PlainResNetName, PlainTrunkName, plain_resnet, plain_trunk
+from fer_repro.layers.pretrained import check_start, load_imagenet_trunk
 from fer_repro.layers.resnet import (
     BasicBlock,
     Bottleneck,

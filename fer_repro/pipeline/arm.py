@@ -9,15 +9,14 @@ from torch import nn
 
 from fer_repro.config import RunConfig, TripletConfig
 from fer_repro.datasets.folds import fold_split
-from fer_repro.datasets.identification import identification_table
 from fer_repro.datasets.pairs import has_pairs
+from fer_repro.datasets.people import identification_table
 from fer_repro.datasets.store import Store
 from fer_repro.datasets.votes import soft_targets
 from fer_repro.errors import UserError
 from fer_repro.evaluation.predict import validation
 from fer_repro.loading.batches import Screen
-from fer_repro.loading.split import Split, open_table
-from fer_repro.loading.validation import distinct, official_validation
+from fer_repro.loading.split import Split, distinct, official_validation, open_table
 from fer_repro.loading.views import Triplets
 from fer_repro.methods.method import Method, Task
 from fer_repro.training.checkpoint import Checkpoint, fingerprint

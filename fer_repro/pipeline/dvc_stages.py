@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fer_repro.errors import UserError
-from fer_repro.pipeline.stopping import end_with_parent
+from fer_repro.pipeline.project_lock import end_with_parent
 
 TRIES = 4
 T = TypeVar("T")

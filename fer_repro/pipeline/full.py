@@ -24,9 +24,9 @@ from fer_repro.evaluation.summary import evaluate_runs, write_results
 from fer_repro.files import atomic_folder, atomic_write, one_writer
 from fer_repro.methods.method import load_method
 from fer_repro.params import dataset_manifest, read_params
+from fer_repro.pipeline.project_lock import end_with_parent, stop_with_children
 from fer_repro.pipeline.record import keep_record
 from fer_repro.pipeline.run import run_stamp, train_run
-from fer_repro.pipeline.stopping import end_with_parent, stop_with_children
 from fer_repro.pipeline.sweep import worker_count
 
 FULL = Path("full")

@@ -1,7 +1,4 @@
-"""Runs that people start themselves, beside the pipeline's: ``fer-repro train``.
-
-A mistake is told before what takes seconds to import: PyTorch for the device, all else for the training.
-"""
+"""Runs that people start themselves: trained beside the pipeline's, and never over what is finished."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -9,9 +6,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from fer_repro.config import RunConfig, load_config, method_arms, run_folder
+from fer_repro.datasets.store import MANIFEST, open_store
+from fer_repro.errors import UserError
+from fer_repro.figures.result_files import read_rows
 from fer_repro.files import one_writer
-from fer_repro.params import dataset_manifest
+from fer_repro.params import dataset_manifest, read_params
+from fer_repro.pipeline.run import train_run
 
 if TYPE_CHECKING:
     from fer_repro.pipeline.run import RunReport
@@ -58,7 +61,7 @@ def train_own(
 
         choose_device(configs[0].runtime)
     from fer_repro.datasets.prepare import prepare_dataset
-    from fer_repro.pipeline.finished_runs import keep_folder, keep_run
+    from fer_repro.pipeline.own_runs import keep_folder, keep_run
     from fer_repro.pipeline.run import train_run
     from fer_repro.training.processes import make_fabric
 
@@ -86,3 +89,124 @@ def _say_arms(configs: Sequence[RunConfig]) -> None:
     names = ", ".join(config.arm for config in configs)
     number = f"{len(configs)} arms, one after another" if len(configs) > 1 else "1 arm"
     print(f"to train: {number}{each}: {names}", file=sys.stderr, flush=True)
+
+
+def keep_run(config: RunConfig, out: Path, ckpt: Path, force: bool = False) -> None:
+    """Refuse to train over an arm that is there, unless a killed call of this very configuration made it.
+
+    Args:
+        config: of the arm.
+        out: where runs live.
+        ckpt: where the resume state of killed calls lives.
+        force: the user wants it anew.
+
+    Raises:
+        UserError: naming the folder.
+    """
+    place = (config.dataset, config.method, config.seed)
+    folder = run_folder(out, *place, config.arm)
+    if force or not folder.exists():
+        return
+    if not (config.is_in(folder / "config.json") and run_folder(ckpt, *place).is_dir()):
+        raise UserError(
+            f"{folder} exists already; nothing was changed (--force trains it anew, --out writes elsewhere)"
+        )
+
+
+def keep_folder(prepared: Path) -> None:
+    """Refuse to prepare a data set where another folder stands.
+
+    Raises:
+        UserError: the folder holds something else.
+    """
+    if prepared.exists() and not (prepared / MANIFEST).is_file():
+        raise UserError(
+            f"{prepared} exists already and holds no prepared data set; nothing was changed "
+            "(--out DIR/runs prepares beside DIR/runs)"
+        )
+
+
+def keep_results(folder: Path, rows: pd.DataFrame, force: bool = False) -> None:
+    """Refuse results that lack runs which those in place have: they could not be computed again.
+
+    Args:
+        folder: ``results/<data set>/<method>``.
+        rows: of the new evaluation.
+        force: the user wants them to go.
+
+    Raises:
+        UserError: naming the first run that would go, or the file where it is not a table of rows.
+    """
+    file = folder / "rows.csv"
+    if force or not file.exists():
+        return
+    for arm, seed in sorted(_runs_of(read_rows(file)) - _runs_of(rows)):
+        raise UserError(
+            f"{file} has results of arm '{arm}', seed {seed}, which is not among the runs now; nothing was "
+            "changed (--force writes without them)"
+        )
+
+
+def _runs_of(rows: pd.DataFrame) -> set[tuple[str, str]]:
+    own = rows[rows["seed"].fillna("") != ""]  # the others are means over seeds
+    return set(zip(own["arm"].astype(str), own["seed"].astype(str), strict=True))
+
+
+FINISHED = "metrics.json"
+
+
+def runs_or_train(
+    params_file: Path | str,
+    method: str,
+    dataset: str,
+    runs: Path | str,
+    prepared: Path | str,
+    scratch: Path | str = "scratch",
+    smoke: bool = False,
+) -> Path:
+    """Find the runs of all arms and seeds, or train those that are missing.
+
+    Args:
+        params_file: usually ``params.yaml``.
+        method: a key of its ``methods``.
+        dataset: prepared below ``prepared``.
+        runs: where the pipeline's runs live; nothing is written there.
+        prepared: where prepared data sets live.
+        scratch: where to train; what stands there from an earlier call with the same parameters and data
+            is kept.
+        smoke: shrink everything to seconds.
+
+    Returns:
+        ``runs`` where they are complete, else ``scratch / "runs"``.
+
+    Raises:
+        UserError: parameters or data set are wrong, or training diverged.
+    """
+    seeds = read_params(Path(params_file)).seeds
+    arms = method_arms(Path(params_file), method)
+    folders = [run_folder(runs, dataset, method, seed, arm) for seed in seeds for arm in arms]
+    if all((folder / FINISHED).is_file() for folder in folders):
+        return Path(runs)
+    digests = open_store(Path(prepared) / dataset).digests
+    places = {name: Path(scratch) / name for name in ("runs", "ckpt", "timings")}
+
+    def is_made(seed: int, arm: str) -> bool:
+        folder = run_folder(places["runs"], dataset, method, seed, arm)
+        wanted = load_config(params_file, method, dataset, arm, seed, smoke=smoke)
+        return (folder / FINISHED).is_file() and wanted.is_in(folder / "config.json", digests)
+
+    for seed in seeds:
+        if lacking := [arm for arm in arms if not is_made(seed, arm)]:
+            train_run(
+                params_file,
+                method,
+                dataset,
+                seed,
+                places["runs"],
+                places["ckpt"],
+                places["timings"],
+                prepared,
+                smoke=smoke,
+                arms=lacking,
+            )
+    return places["runs"]

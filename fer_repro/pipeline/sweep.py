@@ -1,29 +1,24 @@
-"""Train the matrix of data set, method and seed with several workers, safely.
-
-``python -m fer_repro.pipeline.sweep`` (or ``fer-repro sweep``) gives each stage that has changed to the next
-free worker, as soon as what it needs is there, and leaves the rest to a serial ``dvc repro``, which also
-repairs what a worker left undone. Workers are processes of this machine, or tasks on a Ray cluster
-(ray_sweep.py). A second sweep of the same project waits for the first; one that is told to stop takes all it
-has started with it.
-"""
+"""Many stages on the cores of one machine, the longest first; what ``make reproduce`` calls."""
 
 import argparse
 import os
+import re
 import shutil
+import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
 
 from fer_repro.config import RunConfig, load_config, method_arms
 from fer_repro.errors import UserError, print_error
 from fer_repro.params import TASKS, Params, RuntimeConfig, read_params
-from fer_repro.pipeline.dvc_stages import call_dvc, changed_stages
-from fer_repro.pipeline.local_sweep import run_stages
+from fer_repro.pipeline.dvc_stages import TRIES, call_dvc, changed_stages, found_locked, pause, start_dvc
 from fer_repro.pipeline.preload import ADDRESS, preloaded
-from fer_repro.pipeline.project_lock import alone
+from fer_repro.pipeline.project_lock import STOPPED, alone, stop_with_children
 from fer_repro.pipeline.ray_sweep import RayWorkers, import_ray, ray_workers
-from fer_repro.pipeline.stopping import stop_with_children
 
 REPORT, SOURCES = Path("reports/index.html"), Path("reports/sources.json")
 INPUTS = ("inputs",)
@@ -193,3 +188,70 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+# what DVC says of every stage and nobody reads
+_NOISE = re.compile(
+    r"^(Updating lock file|Generating lock file|Use `dvc push`|To track the changes|\s*git add|$)"
+)
+
+
+def run_stages(stages: Mapping[str, Sequence[str]], workers: int) -> set[str]:
+    """Run stages with at most so many workers at once, each as soon as what it needs is there.
+
+    A worker that is free takes the first stage that can run, so that none is idle while there is one. What
+    needs a stage that failed is left out.
+
+    Args:
+        stages: names such as ``train-faces@synthetic-rmn-0``, each with those among them whose outputs it
+            reads; these stand before it.
+        workers: from 1.
+
+    Returns:
+        The stages that failed or were left out.
+    """
+    if not stages:
+        return set()
+    print(f"{len(stages)} stages, {workers} at a time: {', '.join(stages)}", flush=True)
+    done: set[str] = set()
+    failed: set[str] = set()
+    waiting = list(stages)
+    running: dict[Future[bool], str] = {}
+    with ThreadPoolExecutor(workers) as pool:
+        while waiting or running:
+            failed |= {stage for stage in waiting if failed.intersection(stages[stage])}
+            waiting = [stage for stage in waiting if stage not in failed]
+            ready = [stage for stage in waiting if done.issuperset(stages[stage])]
+            for stage in ready[: workers - len(running)]:
+                running[pool.submit(_run_stage, stage)] = stage
+                waiting.remove(stage)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                (done if future.result() else failed).add(running.pop(future))
+    return failed
+
+
+def _run_stage(stage: str) -> bool:
+    for attempt in range(TRIES):
+        if STOPPED.is_set():
+            return False
+        begin = time.monotonic()
+        command = ("repro", "--single-item", stage)
+        with start_dvc(*command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace") as run:
+            said = "".join(_echo(line) for line in run.stdout or ())
+        if STOPPED.is_set():
+            return False
+        if run.returncode == 0:
+            print(f"{stage}: done in {time.monotonic() - begin:.0f} s", flush=True)
+            return True
+        # DVC's lock is met at once and sometimes without a word; a stage that fails says why
+        if run.returncode < 0 or not (found_locked(said) or not said.strip()):
+            break
+        pause(attempt)
+    print(f"{stage}: failed", file=sys.stderr, flush=True)
+    return False
+
+
+def _echo(line: str) -> str:
+    if not _NOISE.match(line):
+        print(line, end="", flush=True)
+    return line

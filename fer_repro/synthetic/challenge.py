@@ -1,11 +1,7 @@
-"""Hard faces beside the stills: much covered ones and far turned ones, with the truth about their pixels.
+"""Hard faces, covered and turned, and the apex frames of clips for methods that see one face."""
 
-They mirror the three lists of RAN, Occlusion-, Pose-30- and Pose-45-FERPlus (arXiv:1905.04075): the split
-``challenge`` with the columns ``LISTS``. The people are not the stills' of any seed; each shows every
-expression twice, once covered and once turned. All else is drawn as for the stills, so that what a network
-loses against their test split, it loses to the occluder or to the pose.
-"""
-
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_repro.errors import UserError
-from fer_repro.synthetic.drawn import Drawn
+from fer_repro.synthetic.clips import read_settings, sample_clips
 from fer_repro.synthetic.expression import sample_actions
-from fer_repro.synthetic.factors import CLASSES, IDENTITY_COLUMNS
+from fer_repro.synthetic.factors import CLASSES, IDENTITY_COLUMNS, Drawn
 from fer_repro.synthetic.identity import sample_identities
 from fer_repro.synthetic.render import Rendered, render
 from fer_repro.synthetic.stills import (
@@ -173,3 +169,31 @@ def extend_stills(images: NDArray[np.uint8], table: pd.DataFrame, seed: int) -> 
 def _truth(rows: NDArray[np.integer], drawn: Rendered) -> dict[str, NDArray]:
     assert drawn.expressive is not None
     return {"samples": rows.astype(np.int64), "occluded": drawn.occluded, "expressive": drawn.expressive}
+
+
+NOTE = (
+    "The apex frames of the drawn clips, one of each: the frame of the greatest intensity, the first among "
+    "equals, whatever disturbs it. People, splits and labels are those of the clips."
+)
+
+
+def draw(settings: Mapping[str, Any]) -> Drawn:
+    """Draw the apex frames of a set of clips; a pure function of its settings.
+
+    Args:
+        settings: as those of the clips, see ``fer_repro.synthetic.clips.ClipSettings``, with a name and
+            the kind ``apex`` of their own.
+
+    Returns:
+        Grey faces and their table; ``clip`` is empty, as each face stands for itself, and ``of_clip`` names
+        the clip.
+
+    Raises:
+        UserError: a setting is missing, unknown or out of range.
+    """
+    checked = read_settings({**settings, "kind": "clips"})
+    frames = sample_clips(replace(checked, name="synthetic_clips"))
+    order = frames.groupby("clip", sort=False)["intensity"].transform(lambda course: course.eq(course.max()))
+    first = frames[order].drop_duplicates("clip")
+    samples = first.assign(image=np.arange(len(first)), clip="", of_clip=first["clip"]).reset_index(drop=True)
+    return Drawn(render(samples, checked.size).images, samples, CLASSES, NOTE)

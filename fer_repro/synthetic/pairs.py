@@ -10,9 +10,8 @@ from pydantic.dataclasses import dataclass
 
 from fer_repro.errors import UserError
 from fer_repro.sections import STRICT, Count, PositiveInt, read_section
-from fer_repro.synthetic.drawn import Drawn
 from fer_repro.synthetic.expression import sample_actions
-from fer_repro.synthetic.factors import CLASSES, IDENTITY_COLUMNS
+from fer_repro.synthetic.factors import CLASSES, IDENTITY_COLUMNS, Drawn
 from fer_repro.synthetic.identity import sample_identities
 from fer_repro.synthetic.render import render
 from fer_repro.synthetic.stills import (

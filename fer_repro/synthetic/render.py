@@ -9,15 +9,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_repro.errors import UserError
-from fer_repro.synthetic import body, camera, eyes, hair, light, mouth, skin
+from fer_repro.synthetic import face_parts, light, skin
 from fer_repro.synthetic.drawing import Array
 from fer_repro.synthetic.factors import Actions, Identity, View, check_factors, take_part
 from fer_repro.synthetic.head import (
     Rays,
     Solid,
+    backdrop,
     cast,
     climb_nose,
+    ear,
+    ear_colour,
     head_solid,
+    neck_and_shirt,
     nose_of,
     rotation,
 )
@@ -73,7 +77,7 @@ def render(
     for index, row in enumerate(factors.to_dict("records")):
         person, actions, view = take_part(Identity, row), take_part(Actions, row), take_part(View, row)
         clean, occluded[index] = draw(person, actions, view, size, supersample)
-        images[index] = camera.photograph(clean, view, colour)
+        images[index] = light.photograph(clean, view, colour)
         if expressive is not None:
             rest, _ = draw(person, Actions(**dict.fromkeys(vars(actions), 0.0)), view, size, supersample)
             expressive[index] = np.abs(clean - rest).max(axis=2) > EXPRESSIVE
@@ -88,13 +92,13 @@ def draw(
     turn = rotation(view)
     rays = cast(x, y, turn)
     head = head_solid(person, actions)
-    canvas = body.backdrop(x, y, view)
+    canvas = backdrop(x, y, view)
     styled = person.hair_style != "bald"
-    shell = hair.hair_solid(person, head) if styled else head
+    shell = face_parts.hair_solid(person, head) if styled else head
     if styled:
         met_hair = shell.meet(rays)
         _paint_behind(canvas, rays, person, shell, met_hair[1])
-    body.neck_and_shirt(canvas, x, y, person, skin.skin_colour(person), view, turn)
+    neck_and_shirt(canvas, x, y, person, skin.skin_colour(person), view, turn)
     depth = _paint_head(canvas, rays, head, (person, actions, view), turn, 0.5 * step)
     _paint_ears(canvas, rays, depth, head, (person, view), turn)
     if styled:
@@ -129,8 +133,8 @@ def aim(view: View, side: int) -> tuple[Array, Array, float]:
 
 
 def _paint_behind(canvas: Array, rays: Rays, person: Identity, shell: Solid, met: np.ndarray) -> None:
-    if hair.CUTS[person.hair_style].end < -0.6:
-        for channel, value in zip(canvas, hair.inside_colour(person), strict=True):
+    if face_parts.CUTS[person.hair_style].end < -0.6:
+        for channel, value in zip(canvas, face_parts.inside_colour(person), strict=True):
             channel[met] = value
 
 
@@ -176,7 +180,7 @@ def _paint_head(
     )
     lit = light.nose_shadow(x, y, nose, view, turn)
     if person.hair_style != "bald":
-        near = hair.cover(person, x, y - 0.03, z, 0.05)
+        near = face_parts.cover(person, x, y - 0.03, z, 0.05)
         lit = lit * (1.0 - 0.35 * near)
     canvas[:, here] = light.shade(surface.albedo, light.to_picture(normals, turn), view, surface.gloss, lit)
     depth = np.full_like(rays.x, -9.0)
@@ -191,8 +195,8 @@ def _paint_face(surface: skin.Surface, person: Identity, actions: Actions, view:
     skin.paint_folds(surface, person, actions, nose)
     if max(person.beard, person.moustache) > 0.02:
         skin.paint_beard(surface, person, actions)
-    mouth.paint_mouth(surface, person, actions)
-    eyes.paint_eyes(surface, person, actions, view)
+    face_parts.paint_mouth(surface, person, actions)
+    face_parts.paint_eyes(surface, person, actions, view)
     skin.paint_brows(surface, person, actions)
 
 
@@ -205,17 +209,17 @@ def _paint_ears(
     turn: np.ndarray,
 ) -> None:
     person, view = who
-    if hair.CUTS.get(person.hair_style, hair.CUTS["buzz"]).end < -0.6:
+    if face_parts.CUTS.get(person.hair_style, face_parts.CUTS["buzz"]).end < -0.6:
         return
     for side in (-1.0, 1.0):
         near = np.flatnonzero((np.abs(rays.y) < 0.45) & (side * rays.x > 0.4))
-        distance, met, normal = body.ear(rays.only(near), person, head, side)
+        distance, met, normal = ear(rays.only(near), person, head, side)
         seen = np.flatnonzero(met & (distance > depth[near]))
         if not seen.size:
             continue
         nx, ny, nz = (part[seen] for part in normal)
         colour = np.empty((3, seen.size), np.float32)
-        for channel, value in zip(colour, body.ear_colour(skin.skin_colour(person)), strict=True):
+        for channel, value in zip(colour, ear_colour(skin.skin_colour(person)), strict=True):
             channel[:] = value
         colour *= 1.0 - 0.30 * np.exp(
             -(((ny - 0.3) / 3.0) ** 2) - (side * nx / 7.0 - 0.9) ** 2 * 4
@@ -239,13 +243,13 @@ def _paint_hair(
     here = np.flatnonzero(met[1] & (met[0] > depth - 0.02))
     distance = met[0][here]
     x, y, z = rays.only(here).at(distance)
-    opacity = hair.cover(person, x, y, z, edge)
+    opacity = face_parts.cover(person, x, y, z, edge)
     some = np.flatnonzero(opacity > 0.004)
     here, x, y, z, opacity = here[some], x[some], y[some], z[some], opacity[some]
     if not here.size:
         return
     _, gx, gy, gz = shell.gradient(x, y, z)
-    colour, relief = hair.tint(person, x, y, z)
+    colour, relief = face_parts.tint(person, x, y, z)
     inverse = 1.0 / np.sqrt(gx * gx + gy * gy + gz * gz)
     normals = (gx * inverse + 0.10 * relief, gy * inverse + 0.05 * relief, gz * inverse)
     gloss = 0.0 if person.hair_style == "scarf" else 0.5 + 0.5 * relief

@@ -14,17 +14,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from fer_repro.config import RunConfig
 from fer_repro.errors import UserError
 from fer_repro.loading.batches import Screen, Shown, batch_bounds
-from fer_repro.loading.sampling import epoch_items, epoch_length
 from fer_repro.loading.split import Split
-from fer_repro.loading.views import Items, View
-from fer_repro.training.allocator import keep_freed_memory
+from fer_repro.loading.views import Items, View, epoch_items, epoch_length
 from fer_repro.training.checkpoint import Checkpoint, copy_weights, generators, restore_generators
 from fer_repro.training.convolutions import prepare_convolutions
 from fer_repro.training.loop import Part, average_of, train_one_epoch
 from fer_repro.training.optim import Schedule, make_optimiser
-from fer_repro.training.pace import Pace
 from fer_repro.training.processes import agreed, gathered, prepare_norms, share, total
-from fer_repro.training.progress import Progress
+from fer_repro.training.progress import Pace, Progress
+from fer_repro.training.seeding import keep_freed_memory
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric

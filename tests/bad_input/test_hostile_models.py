@@ -16,8 +16,7 @@ from safetensors.torch import save_file
 from fer_repro.errors import UserError
 from fer_repro.inference.backends import ITEM_BYTES, OnnxBackend
 from fer_repro.inference.checkpoints import read_official
-from fer_repro.inference.model_files import read_model, read_tensors, write_model
-from fer_repro.inference.networks import load_state
+from fer_repro.inference.networks import load_state, read_model, read_tensors, write_model
 from fer_repro.inference.spec import KEY, ModelSpec, read_spec
 
 TENSORS = {"a.weight": torch.arange(12.0).reshape(3, 4), "b.bias": torch.ones(2)}

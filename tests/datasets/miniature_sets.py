@@ -9,7 +9,7 @@ from miniature_people import make_lfw
 from miniature_videos import write_face_film
 from PIL import Image
 
-from fer_repro.datasets.alignment import PLACES
+from fer_repro.datasets.templates import PLACES
 from fer_repro.datasets.votes import EXPRESSIONS
 
 SEVEN = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from scipy.spatial import procrustes
 
-from fer_repro.datasets.alignment import PLACES, align_face, similarity
+from fer_repro.datasets.templates import PLACES, align_face, similarity
 from fer_repro.errors import UserError
 
 

@@ -7,7 +7,7 @@ from miniature_sets import LAYOUTS
 
 from fer_repro.datasets.adding import add_dataset
 from fer_repro.datasets.dataset import dataset_names
-from fer_repro.datasets.fitting import fitting_tasks, untrainable
+from fer_repro.datasets.prepare import fitting_tasks, untrainable
 from fer_repro.datasets.store import open_store, write_store
 from fer_repro.errors import UserError
 from fer_repro.methods.method import load_method

@@ -7,7 +7,7 @@ from fer_repro.datasets.dataset import dataset_names
 from fer_repro.datasets.prepare import prepare_dataset, read_audit
 from fer_repro.datasets.protocols import protocol_rows
 from fer_repro.errors import UserError
-from fer_repro.synthetic.drawn import read_truth
+from fer_repro.synthetic.factors import read_truth
 from fer_repro.synthetic.stills import write_stills
 
 

@@ -6,7 +6,7 @@ import pytest
 from sklearn import metrics as sk
 
 from fer_repro.errors import UserError
-from fer_repro.evaluation.forgery import (
+from fer_repro.evaluation.forgery_rows import (
     base_rate_metrics,
     describe_frames,
     forgery_measures,

@@ -12,10 +12,11 @@ from untrained_runs import frame_table, write_pictures, write_untrained
 
 from fer_repro.config import run_folder
 from fer_repro.errors import UserError
-from fer_repro.evaluation.frame_formulas import COLUMNS, compare_formulas
 from fer_repro.evaluation.frame_weights import (
+    COLUMNS,
     alpha_alone,
     clip_logits,
+    compare_formulas,
     frame_weights_of_test,
     heaviest_frames,
     intensity_agreement,

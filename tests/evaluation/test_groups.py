@@ -1,7 +1,7 @@
 import numpy as np
 from evaluated_project import sample_table
 
-from fer_repro.evaluation.groups import sample_groups
+from fer_repro.evaluation.agreement import sample_groups
 
 
 def groups(rows=None, **columns):

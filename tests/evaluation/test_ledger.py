@@ -10,8 +10,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from fer_repro.evaluation.claims import Conditions, read_claims
-from fer_repro.evaluation.comparisons import against_best, against_value
-from fer_repro.evaluation.conditions import departures, pretraining_class
+from fer_repro.evaluation.comparisons import against_best, against_value, departures, pretraining_class
 from fer_repro.evaluation.ledger import COLUMNS, judge, write_ledger
 from fer_repro.measures.intervals import mean_shares
 from fer_repro.measures.power import more_seeds

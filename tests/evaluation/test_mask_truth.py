@@ -3,9 +3,8 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from fer_repro.datasets.store import open_store, write_store
-from fer_repro.evaluation.mask_truth import mask_agreement, moving_areas
-from fer_repro.synthetic.drawn import write_truth
-from fer_repro.synthetic.factors import CLASSES
+from fer_repro.evaluation.agreement import mask_agreement, moving_areas
+from fer_repro.synthetic.factors import CLASSES, write_truth
 from fer_repro.synthetic.stills import sample_stills
 
 

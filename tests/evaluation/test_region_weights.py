@@ -18,7 +18,7 @@ from fer_repro.evaluation.region_weights import (
 )
 from fer_repro.loading.augmentation import clean_images
 from fer_repro.loading.regions import AFFECTNET, FIXED, cut_regions
-from fer_repro.synthetic.drawn import write_truth
+from fer_repro.synthetic.factors import write_truth
 
 FACES = pd.DataFrame(
     {

@@ -16,9 +16,8 @@ import fer_repro
 from fer_repro.cli import app
 from fer_repro.errors import UserError
 from fer_repro.inference.checkpoints import import_official
-from fer_repro.inference.exporting import export_model
-from fer_repro.inference.model_files import write_model
-from fer_repro.inference.networks import state_digest
+from fer_repro.inference.export import export_model
+from fer_repro.inference.networks import state_digest, write_model
 from fer_repro.inference.torch_backend import TorchBackend
 from fer_repro.methods.method import load_method
 

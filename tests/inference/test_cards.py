@@ -8,8 +8,7 @@ import pytest
 import yaml
 
 import fer_repro
-from fer_repro.inference.cards import card
-from fer_repro.inference.start_weights import start_weights
+from fer_repro.inference.cards import card, start_weights
 from fer_repro.runs.predictions import read_predictions
 
 
@@ -129,7 +128,7 @@ def test_every_task_has_its_own_limits(run_of, method):
 
 
 def test_a_model_file_stays_itself_when_moved(run_of, tmp_path, rmn):
-    from fer_repro.inference.exporting import export_model
+    from fer_repro.inference.export import export_model
 
     export_model(run_of("rmn"), tmp_path / "a.safetensors")
     shutil.move(tmp_path / "a.safetensors", tmp_path / "b.safetensors")

@@ -21,12 +21,15 @@ from fer_repro.inference.explore import (
 )
 from fer_repro.inference.explore_scores import (
     STRENGTHS,
+    draw_like,
     ensemble,
     explore_angles,
     explore_forgeries,
+    look_at_pictures,
+    with_cover,
+    with_expression,
 )
-from fer_repro.inference.moved_faces import draw_like, look_at_pictures, with_cover, with_expression
-from fer_repro.synthetic.distractors import PASSING
+from fer_repro.synthetic.clips import PASSING
 from fer_repro.training.loop import logits_of
 
 FORGERS = ("plain", "attention")

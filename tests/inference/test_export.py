@@ -14,7 +14,7 @@ from PIL import Image
 import fer_repro
 from fer_repro.errors import UserError
 from fer_repro.inference import export
-from fer_repro.inference.exporting import export_model
+from fer_repro.inference.export import export_model
 from fer_repro.methods.method import method_names
 
 PARITY = 1e-4  # of probabilities; the float32 rounding of ten layers

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from fer_repro.errors import UserError
-from fer_repro.inference.fast import fold_batch_norms, has_bfloat16, speed_up
 from fer_repro.inference.loading import load
+from fer_repro.inference.torch_backend import fold_batch_norms, has_bfloat16, speed_up
 
 
 def _norms(network):

@@ -8,7 +8,7 @@ import pytest
 
 import fer_repro
 from fer_repro.errors import UserError
-from fer_repro.inference.exporting import export_model
+from fer_repro.inference.export import export_model
 from fer_repro.inference.hub import push
 
 

@@ -6,7 +6,7 @@ import pytest
 from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.reopened import look, reopen
-from fer_repro.inference.moved_faces import (
+from fer_repro.inference.explore_scores import (
     COVERS,
     course,
     draw_like,

@@ -8,7 +8,7 @@ from films import write_film
 from PIL import Image
 
 from fer_repro import cli
-from fer_repro.inference.film_writer import FilmWriter
+from fer_repro.inference.annotate import FilmWriter
 
 RMN = "runs/synthetic/rmn/0/masked"
 

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from fer_repro.figures.style import new_figure
-from fer_repro.inference import sliders
-from fer_repro.inference.explore import Choice, Explorer, Seen, Slider
-from fer_repro.inference.sliders import is_live, show_explorer
+from fer_repro.inference import explore
+from fer_repro.inference.explore import Choice, Explorer, Seen, Slider, is_live, show_explorer
 
 
 @pytest.fixture
@@ -40,9 +39,9 @@ def test_nothing_to_move_is_said():
 def test_somebody_is_there_only_in_a_session_with_widgets(monkeypatch, nobody):
     assert not is_live()
     monkeypatch.setenv("JPY_SESSION_NAME", "/notebooks/rmn.ipynb")
-    monkeypatch.setattr(sliders, "find_spec", lambda name: object())
+    monkeypatch.setattr(explore, "find_spec", lambda name: object())
     assert is_live()
-    monkeypatch.setattr(sliders, "find_spec", lambda name: None)
+    monkeypatch.setattr(explore, "find_spec", lambda name: None)
     assert not is_live()
 
 

@@ -11,11 +11,11 @@ import pytest
 import fer_repro
 from fer_repro.inference.annotate import annotate, drawn
 from fer_repro.inference.cards import card
+from fer_repro.inference.catalogue import trained_on, warning_of
 from fer_repro.inference.inputs import list_inputs
 from fer_repro.inference.journal import predict_to
 from fer_repro.inference.model import Looking
 from fer_repro.inference.spec import Official
-from fer_repro.inference.trained_on import trained_on, warning_of
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_picture_without_a_face_says_it_too(rmn):
 
 def test_exported_graphs_and_pairs_say_it(run_of, project, faces, tmp_path, monkeypatch):
     pytest.importorskip("onnxscript")
-    from fer_repro.inference.exporting import export_model
+    from fer_repro.inference.export import export_model
 
     monkeypatch.chdir(project)
     export_model(run_of("adacos"), tmp_path / "a.onnx")

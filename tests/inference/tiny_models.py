@@ -5,8 +5,7 @@ from pathlib import Path
 import torch
 
 from fer_repro.config import load_config
-from fer_repro.inference.model_files import write_model
-from fer_repro.inference.networks import state_digest
+from fer_repro.inference.networks import state_digest, write_model
 from fer_repro.inference.spec import CROPS, OTHERS_CROP, ModelSpec
 from fer_repro.methods.method import load_method
 

@@ -14,8 +14,8 @@ from fer_repro.layers.efficientnet_trunk import (
     padding_of,
     same_padding,
     timm_key,
+    xception,
 )
-from fer_repro.layers.xception import xception
 
 
 def shapes(network):

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from fer_repro.errors import UserError
-from fer_repro.layers.face_trunks import load_face_trunk
 from fer_repro.layers.picture_sets import SharedTrunk
+from fer_repro.layers.pretrained import load_face_trunk
 
 
 @pytest.fixture

@@ -10,15 +10,14 @@ from torch import nn
 
 from fer_repro.errors import UserError
 from fer_repro.layers import plain_trunks
-from fer_repro.layers.attention_blocks import (
+from fer_repro.layers.attention_network import (
+    AttentionModule,
     AttentiveBottleneck,
     BottleneckAttention,
     ConvolutionalBlockAttention,
 )
-from fer_repro.layers.attention_network import AttentionModule
 from fer_repro.layers.cost import count_flops, count_parameters
-from fer_repro.layers.plain_resnets import PlainResNetName, plain_resnet
-from fer_repro.layers.plain_trunks import PlainTrunkName, plain_trunk
+from fer_repro.layers.plain_trunks import PlainResNetName, PlainTrunkName, plain_resnet, plain_trunk
 
 RESNETS, TRUNKS = get_args(PlainResNetName), get_args(PlainTrunkName)
 TORCHVISION = {"resnext50": "resnext50_32x4d", "vgg19": "vgg19", "densenet121": "densenet121"}
@@ -213,6 +212,6 @@ def test_imagenet_starts_from_the_librarys_weights(monkeypatch):
 def test_imagenet_weights_of_the_trunk_fit(name, monkeypatch):
     theirs = torchvision.models.get_model(TORCHVISION.get(name, "resnet50")).state_dict()
     state = {key: value for key, value in theirs.items() if not key.startswith("fc.")}
-    monkeypatch.setattr("fer_repro.layers.imagenet.imagenet_weights", lambda trunk: state)
+    monkeypatch.setattr("fer_repro.layers.pretrained.imagenet_weights", lambda trunk: state)
     started = network(name, device="cpu", imagenet=True).state_dict()
     assert all(torch.equal(started[key], value) for key, value in state.items())

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from fer_repro.layers.stages import stage_costs
+from fer_repro.layers.cost import stage_costs
 from fer_repro.methods.method import load_method
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from fer_repro.loading.colour_spaces import hls_to_rgb, hsv_to_rgb, rgb_to_hls, rgb_to_hsv
+from fer_repro.loading.distortions import hls_to_rgb, hsv_to_rgb, rgb_to_hls, rgb_to_hsv
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fer_repro.loading.resizing import pixel_centres, resize
+from fer_repro.loading.augmentation import pixel_centres, resize
 
 
 def pictures(side, count=5, channels=3):

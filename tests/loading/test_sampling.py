@@ -3,9 +3,8 @@ import pytest
 
 from fer_repro.config import SamplingConfig
 from fer_repro.errors import UserError
-from fer_repro.loading.sampling import epoch_items, epoch_length, pass_length
 from fer_repro.loading.split import Split
-from fer_repro.loading.views import Faces
+from fer_repro.loading.views import Faces, epoch_items, epoch_length, pass_length
 
 SHUFFLE, BALANCED = SamplingConfig("shuffle", 0, "uniform"), SamplingConfig("balanced", 0, "uniform")
 

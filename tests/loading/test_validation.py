@@ -3,8 +3,7 @@ import pytest
 
 from fer_repro.errors import UserError
 from fer_repro.loading.frames import Clips
-from fer_repro.loading.split import Split
-from fer_repro.loading.validation import distinct, official_validation
+from fer_repro.loading.split import Split, distinct, official_validation
 
 # 12 manipulated and 5 real, mixed; sample numbers begin at 30, images lie elsewhere
 TARGETS = np.array([1, 1, 0, 1, 1, 1, 0, 0, 1, 1, 1, 0, 1, 1, 1, 0, 1])

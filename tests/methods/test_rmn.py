@@ -12,7 +12,7 @@ from torch import nn
 
 from fer_repro.errors import UserError
 from fer_repro.layers.cost import count_flops, count_parameters
-from fer_repro.layers.imagenet import load_imagenet_trunk
+from fer_repro.layers.pretrained import load_imagenet_trunk
 from fer_repro.layers.resnet import BasicBlock, Bottleneck
 from fer_repro.methods.rmn import (
     METHOD,
@@ -395,7 +395,7 @@ def test_the_imagenet_trunk_is_torchvisions(monkeypatch):
     torch.manual_seed(1)
     oracle = torchvision.models.resnet34(weights=None).eval()
     state = {key: value for key, value in oracle.state_dict().items() if not key.startswith("fc.")}
-    monkeypatch.setattr("fer_repro.layers.imagenet.imagenet_weights", lambda trunk: state)
+    monkeypatch.setattr("fer_repro.layers.pretrained.imagenet_weights", lambda trunk: state)
     with pytest.raises(UserError, match=r"do not fit: conv1\.weight is \(4, 3, 7, 7\) here"):
         load_imagenet_trunk(narrow(), "resnet34")
     model = build_model("no_mask", imagenet(64), 7).eval()
@@ -409,7 +409,7 @@ def test_a_checkpoint_needs_no_start_weights(monkeypatch):
     def refuse(trunk):
         raise AssertionError("fetched")
 
-    monkeypatch.setattr("fer_repro.layers.imagenet.imagenet_weights", refuse)
+    monkeypatch.setattr("fer_repro.layers.pretrained.imagenet_weights", refuse)
     with torch.device("meta"):
         build_model("no_mask", imagenet(64), 7, pretrained=False)
 

@@ -12,8 +12,7 @@ import yaml
 from miniature_sets import LAYOUTS, write_noise
 
 from fer_repro.datasets.adding import add_dataset
-from fer_repro.datasets.fitting import fitting_tasks
-from fer_repro.datasets.prepare import prepare_dataset
+from fer_repro.datasets.prepare import fitting_tasks, prepare_dataset
 from fer_repro.files import read_yaml
 from fer_repro.params import TASKS
 from fer_repro.pipeline.run import train_run

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from fer_repro.config import DATA_DIGESTS
-from fer_repro.synthetic.drawn import TRUTH
+from fer_repro.synthetic.factors import TRUTH
 
 pytestmark = pytest.mark.slow
 FIGURES = {  # name: the set, and how many figures the story has with the picture for those who cannot move it

@@ -20,8 +20,7 @@ from fer_repro.datasets.prepare import prepare_dataset
 from fer_repro.datasets.store import open_store, write_store
 from fer_repro.datasets.votes import target_columns
 from fer_repro.errors import UserError
-from fer_repro.loading.split import open_split
-from fer_repro.loading.validation import official_validation
+from fer_repro.loading.split import official_validation, open_split
 from fer_repro.methods.method import load_method
 from fer_repro.params import enable_dataset
 from fer_repro.pipeline.arm import Arm, task_of

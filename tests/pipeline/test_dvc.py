@@ -34,7 +34,7 @@ PLUMBING = {
     "fer_repro.terminal",
     "fer_repro.pipeline.notebooks",
     # what a person moves in JupyterLab; executed notebooks hold none of it
-    *(f"fer_repro.inference.{name}" for name in ("explore", "explore_scores", "moved_faces", "sliders")),
+    *(f"fer_repro.inference.{name}" for name in ("explore", "explore_scores", "moved_faces")),
 }
 # what only draws in the notebook of a stage, or has re-run the stage before it already
 MEASURING = ("classification", "predict", "verification")
@@ -47,7 +47,7 @@ DRAWING = (
         for path in (ROOT / "fer_repro" / room).glob("*.py")
         if path.stem not in MEASURING
     ),
-    "fer_repro/synthetic/drawn.py",
+    "fer_repro/synthetic/factors.py",
 )
 TRAINING = ("fer_repro/loading", "fer_repro/training", "fer_repro/datasets/votes.py")
 # a dry run cannot know whether what an earlier stage writes will differ, so it may leave these out

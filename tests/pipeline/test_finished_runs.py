@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from fer_repro.errors import UserError
-from fer_repro.pipeline.finished_runs import keep_results
+from fer_repro.pipeline.own_runs import keep_results
 
 HEAD = (
     "method,arm,paper,table,dataset,protocol,split,metric,unit,value,pretraining,tta,source,note,seed,"

@@ -8,7 +8,7 @@ import yaml
 
 from fer_repro.datasets.prepare import prepare_dataset
 from fer_repro.files import read_yaml
-from fer_repro.pipeline.lacking import runs_or_train
+from fer_repro.pipeline.own_runs import runs_or_train
 from fer_repro.synthetic.stills import write_stills
 
 ROOT = Path(__file__).parents[2]

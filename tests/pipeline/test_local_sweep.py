@@ -6,7 +6,7 @@ import time
 import pytest
 
 from fer_repro.pipeline import local_sweep
-from fer_repro.pipeline.local_sweep import run_stages
+from fer_repro.pipeline.sweep import run_stages
 
 
 @pytest.fixture

@@ -9,18 +9,18 @@ from fer_repro.errors import UserError
 from fer_repro.loading.frames import find_clips
 from fer_repro.synthetic.clips import (
     CLIP_COLUMNS,
+    DISTRACTORS,
+    LENGTHS,
+    PASSING,
+    PHASES,
+    Episode,
+    distract,
     draw,
     read_settings,
     sample_clip,
     sample_clips,
-)
-from fer_repro.synthetic.courses import PHASES, sample_course, sample_drift
-from fer_repro.synthetic.distractors import (
-    DISTRACTORS,
-    LENGTHS,
-    PASSING,
-    Episode,
-    distract,
+    sample_course,
+    sample_drift,
     sample_episodes,
 )
 from fer_repro.synthetic.factors import ACTION_COLUMNS, CLASSES, IDENTITY_COLUMNS, check_factors

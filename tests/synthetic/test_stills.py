@@ -8,8 +8,7 @@ from PIL import Image
 from fer_repro.errors import UserError
 from fer_repro.synthetic.factors import CLASSES
 from fer_repro.synthetic.render import render
-from fer_repro.synthetic.stills import STILLS_COLUMNS, main, sample_stills, write_stills
-from fer_repro.synthetic.strips import read_stills
+from fer_repro.synthetic.stills import STILLS_COLUMNS, main, read_stills, sample_stills, write_stills
 
 EMBEDDED = Path(__file__).parents[2] / "data" / "synthetic"
 FEW = {"train": 2, "val": 1, "test": 1}

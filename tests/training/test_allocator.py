@@ -10,7 +10,7 @@ from fer_repro.training import allocator
 
 COUNT = """
 import resource, sys, torch
-from fer_repro.training.allocator import keep_freed_memory
+from fer_repro.training.seeding import keep_freed_memory
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 def use():  # beyond 32 MiB the library never keeps memory by its own rule

@@ -23,14 +23,20 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fer_repro.datasets.alignment import SIDE, align_face
 from fer_repro.datasets.attachments import ConvertedFiles
 from fer_repro.datasets.audit import Official
 from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.names import ListedFiles, composed
 from fer_repro.datasets.pictures import check_files
 from fer_repro.datasets.store import file_sha256
-from fer_repro.datasets.templates import TEMPLATE_PAIRS, pairs_writer, read_numbers, read_template_pairs
+from fer_repro.datasets.templates import (
+    SIDE,
+    TEMPLATE_PAIRS,
+    align_face,
+    pairs_writer,
+    read_numbers,
+    read_template_pairs,
+)
 from fer_repro.errors import UserError
 
 CLASSES = ("face",)  # labels say nothing here: who somebody is, is not part of the lists

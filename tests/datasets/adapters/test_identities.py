@@ -5,8 +5,8 @@ import pytest
 from miniature_people import IMAGES, VIEW2, make_lfw
 
 from fer_repro.datasets.adding import add_dataset, examine
-from fer_repro.datasets.fitting import fitting_tasks
 from fer_repro.datasets.pairs import crossing_folds, open_pairs, people_in
+from fer_repro.datasets.prepare import fitting_tasks
 from fer_repro.errors import UserError
 
 

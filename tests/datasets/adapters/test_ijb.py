@@ -5,8 +5,7 @@ import pytest
 from PIL import Image
 
 from fer_repro.datasets.adding import add_dataset, examine
-from fer_repro.datasets.alignment import PLACES
-from fer_repro.datasets.templates import open_template_pairs
+from fer_repro.datasets.templates import PLACES, open_template_pairs
 from fer_repro.errors import UserError
 from fer_repro.measures.identification import template_scores
 from fer_repro.measures.verification import unit
