@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from fer_repro.evaluation.row_form import SPLIT
-from fer_repro.evaluation.run_files import Run, by_arm
 from fer_repro.measures.classification import softmax
 from fer_repro.measures.intervals import wilson_interval
-from fer_repro.runs.predictions import Predictions
+from fer_repro.runs.folder import Run, by_arm
+from fer_repro.runs.predictions import SPLIT, Predictions
 
 _COLUMNS = ["arm", "class", "value", "low", "high"]
 

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fer_repro.evaluation.row_form import SPLIT, Quantity, Row, Subject, reference_row, value_rows
-from fer_repro.evaluation.run_files import Run, by_arm
+from fer_repro.evaluation.row_form import Quantity, Row, Subject, reference_row, value_rows
 from fer_repro.measures.calibration import BINS, fit_temperature, log_likelihood_loss, reliability_table
 from fer_repro.measures.classification import accuracy, expected_calibration_error, softmax
+from fer_repro.runs.folder import Run, by_arm
+from fer_repro.runs.predictions import SPLIT
 
 _VALIDATION = "val"
 

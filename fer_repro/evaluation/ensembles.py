@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from fer_repro.errors import UserError, nearest
-from fer_repro.evaluation.run_files import Run, by_arm
 from fer_repro.layers.ensemble import average_logits, combinations
 from fer_repro.measures.classification import softmax
 from fer_repro.methods.method import EnsembleRule, load_method
+from fer_repro.runs.folder import Run, by_arm
 from fer_repro.runs.predictions import Predictions
 
 _LEAST = 1e-300  # below it a probability counts as this, so that its logarithm is finite

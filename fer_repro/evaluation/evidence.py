@@ -16,14 +16,14 @@ from fer_repro.evaluation.agreement import sample_groups
 from fer_repro.evaluation.ensembles import ensemble_runs
 from fer_repro.evaluation.forgery_rows import describe_frames, frame_logits, is_manipulation
 from fer_repro.evaluation.pair_rows import score_pairs
-from fer_repro.evaluation.row_form import SPLIT, Subject
+from fer_repro.evaluation.row_form import Subject
 from fer_repro.evaluation.rows import TESTED, tested_samples
-from fer_repro.evaluation.run_files import PairRun, Run, by_arm, read_pair_runs, read_runs
 from fer_repro.measures.metrics import METRICS, Metric
 from fer_repro.measures.variance_components import Floats, Spread, spread
 from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
-from fer_repro.runs.predictions import PAIR_SCORES
+from fer_repro.runs.folder import PairRun, Run, by_arm, read_pair_runs, read_runs
+from fer_repro.runs.predictions import PAIR_SCORES, SPLIT
 from fer_repro.sections import read_section
 
 

@@ -13,7 +13,6 @@ from fer_repro.evaluation.ensembles import ensemble_name
 from fer_repro.evaluation.row_form import (
     COLUMNS,
     INTERVAL_COLUMNS,
-    SPLIT,
     BySeed,
     Quantity,
     Ranked,
@@ -23,12 +22,12 @@ from fer_repro.evaluation.row_form import (
     reference_row,
     value_rows,
 )
-from fer_repro.evaluation.run_files import Run, by_arm
 from fer_repro.layers.ensemble import combinations, video_logits
 from fer_repro.measures.classification import finite, truth_values
 from fer_repro.measures.detection import auc_shares, log_loss_shares
 from fer_repro.measures.intervals import mean_shares
-from fer_repro.runs.predictions import Predictions
+from fer_repro.runs.folder import Run, by_arm
+from fer_repro.runs.predictions import SPLIT, Predictions
 
 TABLE = ("frame_auc", "frame_log_loss", "video_auc", "video_log_loss")
 """The columns of the paper's table, each for frames and for videos."""

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from fer_repro.config import run_folder
 from fer_repro.datasets.store import Store
 from fer_repro.evaluation.forgery_rows import describe_frames, frame_logits
-from fer_repro.evaluation.reopened import look, reopen
-from fer_repro.evaluation.run_files import Run, by_arm
 from fer_repro.layers.ensemble import video_logits
 from fer_repro.methods.efficientnet import Detector, explain
+from fer_repro.runs.folder import Run, by_arm
+from fer_repro.runs.reopened import look, reopen
 from fer_repro.synthetic.factors import TRUTH, read_truth
 
 Level = Literal["frame", "video"]

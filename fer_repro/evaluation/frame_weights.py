@@ -14,8 +14,6 @@ from fer_repro.datasets.protocols import protocol_rows
 from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.agreement import agreement_row, agreement_table, sample_groups
-from fer_repro.evaluation.predict import item_batches
-from fer_repro.evaluation.reopened import Reopened, reopen
 from fer_repro.loading.batches import Screen, Shown
 from fer_repro.loading.split import Split, open_table
 from fer_repro.loading.views import Items
@@ -23,7 +21,9 @@ from fer_repro.measures.classification import softmax
 from fer_repro.measures.intervals import Interval, paired_difference
 from fer_repro.measures.saliency import rank_correlation
 from fer_repro.methods.fan import FrameAttentionNetwork
+from fer_repro.runs.reopened import Reopened, reopen
 from fer_repro.training.loop import logits_of
+from fer_repro.training.predict import item_batches
 
 Looked = dict[str, np.ndarray]
 _PART = "shown"  # the split that chosen rows become, whichever they are of

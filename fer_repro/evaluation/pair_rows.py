@@ -10,7 +10,6 @@ from fer_repro.errors import UserError
 from fer_repro.evaluation.row_form import (
     COLUMNS,
     INTERVAL_COLUMNS,
-    SPLIT,
     BySeed,
     Quantity,
     Ranked,
@@ -23,7 +22,6 @@ from fer_repro.evaluation.row_form import (
     reference_row,
     value_rows,
 )
-from fer_repro.evaluation.run_files import PairRun, by_arm
 from fer_repro.measures.detection import auc_shares
 from fer_repro.measures.intervals import (
     paired_difference,
@@ -37,6 +35,8 @@ from fer_repro.measures.verification import (
     roc,
     tar_at_far,
 )
+from fer_repro.runs.folder import PairRun, by_arm
+from fer_repro.runs.predictions import SPLIT
 
 FARS = (0.1, 0.01, 0.001)
 _VALIDATION = "val"

@@ -13,11 +13,11 @@ from fer_repro.config import run_folder
 from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.pair_rows import score_pairs
-from fer_repro.evaluation.reopened import look, reopen
-from fer_repro.evaluation.run_files import PairRun, by_arm
 from fer_repro.layers.embedding import EmbeddingClassifier, explain_angles
 from fer_repro.measures.classification import softmax
 from fer_repro.measures.verification import fold_accuracy, unit
+from fer_repro.runs.folder import PairRun, by_arm
+from fer_repro.runs.reopened import look, reopen
 from fer_repro.synthetic.pairs import LOOKS
 
 BARS = ["arm", "class", "value", "low", "high"]

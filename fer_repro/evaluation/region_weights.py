@@ -12,9 +12,9 @@ from fer_repro.datasets.protocols import protocol_rows, protocols_of
 from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.agreement import agreement_row, agreement_table, sample_groups
-from fer_repro.evaluation.reopened import look, reopen
 from fer_repro.loading.regions import Box, region_boxes, region_names
 from fer_repro.measures.saliency import region_coverage, weight_on_covered
+from fer_repro.runs.reopened import look, reopen
 from fer_repro.synthetic.factors import TRUTH, read_truth
 
 Looked = dict[str, np.ndarray]

@@ -18,6 +18,7 @@ from fer_repro.measures.intervals import (
 )
 from fer_repro.measures.metrics import Metric, find_metric
 from fer_repro.measures.variance_components import spread
+from fer_repro.runs.predictions import SPLIT
 
 COLUMNS = (
     "method", "arm", "paper", "table", "dataset", "protocol", "split", "metric", "unit", "value",
@@ -27,7 +28,6 @@ INTERVAL_COLUMNS = (
     "method", "arm", "dataset", "protocol", "split", "metric", "tta", "unit", "value", "low", "high",
     "confidence", "kind", "runs",
 )  # fmt: skip
-SPLIT = "test"
 Row = dict[str, Any]
 
 

@@ -12,7 +12,6 @@ from fer_repro.evaluation.agreement import sample_groups
 from fer_repro.evaluation.row_form import (
     COLUMNS,
     INTERVAL_COLUMNS,
-    SPLIT,
     Quantity,
     Row,
     Subject,
@@ -22,12 +21,13 @@ from fer_repro.evaluation.row_form import (
     reference_row,
     value_rows,
 )
-from fer_repro.evaluation.run_files import Run, by_arm
 from fer_repro.measures.intervals import (
     paired_difference,
     sample_interval,
     seed_interval,
 )
+from fer_repro.runs.folder import Run, by_arm
+from fer_repro.runs.predictions import SPLIT
 
 _METRICS = ("accuracy", "mean_class_accuracy")
 TESTED = (SPLIT, CHALLENGE)

@@ -16,21 +16,21 @@ from fer_repro.evaluation.calibration import calibrate, calibration_rows, reliab
 from fer_repro.evaluation.ensembles import ensemble_runs, papers_ensembles
 from fer_repro.evaluation.forgery_rows import ensemble_table, forgery_rows, is_manipulation, measure_forgeries
 from fer_repro.evaluation.pair_rows import measure_pairs, pair_rows, roc_points
-from fer_repro.evaluation.row_form import COLUMNS, SPLIT, Subject
+from fer_repro.evaluation.row_form import COLUMNS, Subject
 from fer_repro.evaluation.rows import difference_rows, result_rows
-from fer_repro.evaluation.run_files import (
+from fer_repro.files import atomic_write
+from fer_repro.measures.classification import classification_metrics, confusion_matrix, softmax
+from fer_repro.measures.metrics import ACCURACIES, MAIN
+from fer_repro.methods.method import load_method
+from fer_repro.params import read_params
+from fer_repro.runs.folder import (
     PairRun,
     Run,
     by_arm,
     read_pair_runs,
     read_runs,
 )
-from fer_repro.files import atomic_write
-from fer_repro.measures.classification import classification_metrics, confusion_matrix, softmax
-from fer_repro.measures.metrics import ACCURACIES, MAIN
-from fer_repro.methods.method import load_method
-from fer_repro.params import read_params
-from fer_repro.runs.predictions import PAIR_SCORES
+from fer_repro.runs.predictions import PAIR_SCORES, SPLIT
 from fer_repro.sections import read_section
 
 Task = Literal["expression", "verification", "manipulation"]

@@ -13,7 +13,7 @@ from fer_repro.figures.tables import markdown_text
 from fer_repro.files import atomic_write, read_yaml
 from fer_repro.inference import measured
 from fer_repro.inference.catalogue import SYNTHETIC_FACES
-from fer_repro.inference.runs import read_run_facts
+from fer_repro.inference.run_models import read_run_facts
 from fer_repro.inference.spec import ModelSpec, file_digest
 from fer_repro.methods.method import load_method
 

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.region_weights import common_boxes
-from fer_repro.evaluation.reopened import reopen
 from fer_repro.figures.display import figure_html, reading_html, say, show_figure, with_reading
 from fer_repro.figures.explored import frames_explored, masks_explored, regions_explored
 from fer_repro.figures.region_figures import covered_shares
@@ -29,6 +28,7 @@ from fer_repro.inference.moved_faces import (
     with_expression,
     with_yaw,
 )
+from fer_repro.runs.reopened import reopen
 from fer_repro.synthetic.factors import CLASSES
 
 PEOPLE = 8  # of a data set among whom one may choose

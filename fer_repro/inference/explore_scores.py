@@ -9,10 +9,10 @@ from scipy.special import expit, logit
 
 from fer_repro.datasets.store import Store
 from fer_repro.evaluation.forgery_views import true_masks
-from fer_repro.evaluation.reopened import reopen
 from fer_repro.figures.explored import Met, angles_explored, forgery_explored
 from fer_repro.inference.explore import Choice, Explorer, Pose, Seen, Slider, face_controls, people_of
 from fer_repro.inference.moved_faces import draw_like, is_drawn, look_at_pictures
+from fer_repro.runs.reopened import reopen
 
 STRENGTHS = np.linspace(0.0, 1.0, 11)
 PER_KIND = 3  # manipulated videos of each kind among which one may choose

@@ -80,7 +80,7 @@ def open_weights(  # type: ignore[no-untyped-def]  # noqa: ANN201 - named in the
     """
     from fer_repro.inference.checkpoints import open_official
     from fer_repro.inference.networks import read_model, read_tensors, state_digest
-    from fer_repro.inference.runs import run_weights, spec_of_run
+    from fer_repro.inference.run_models import run_weights, spec_of_run
     from fer_repro.training.checkpoint import check_finite
 
     if not path.exists():

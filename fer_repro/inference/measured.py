@@ -11,10 +11,10 @@ import pandas as pd
 
 from fer_repro.config import DATA_DIGESTS
 from fer_repro.datasets.store import file_sha256
-from fer_repro.evaluation.run_files import read_run_config, rest_on
 from fer_repro.figures.result_files import read_rows
 from fer_repro.measures.calibration import BINS, fit_temperature
 from fer_repro.measures.classification import expected_calibration_error, recalls, softmax
+from fer_repro.runs.folder import read_run_config, rest_on
 from fer_repro.runs.predictions import Predictions, read_predictions
 
 _METRICS = ("accuracy", "mean_class_accuracy", "macro_f1", "auc", "log_loss", "pair_accuracy", "eer")

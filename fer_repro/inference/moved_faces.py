@@ -14,8 +14,8 @@ from torch import Tensor
 
 from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError, nearest
-from fer_repro.evaluation.reopened import Reopened
 from fer_repro.loading.augmentation import clean_images
+from fer_repro.runs.reopened import Reopened
 from fer_repro.synthetic.expression import prototype
 from fer_repro.synthetic.factors import FACTOR_COLUMNS
 from fer_repro.synthetic.render import Rendered, render

@@ -14,13 +14,13 @@ from fer_repro.datasets.people import identification_table
 from fer_repro.datasets.store import Store
 from fer_repro.datasets.votes import soft_targets
 from fer_repro.errors import UserError
-from fer_repro.evaluation.predict import validation
 from fer_repro.loading.batches import Screen
 from fer_repro.loading.split import Split, distinct, official_validation, open_table
 from fer_repro.loading.views import Triplets
 from fer_repro.methods.method import Method, Task
 from fer_repro.training.checkpoint import Checkpoint, fingerprint
 from fer_repro.training.fit import Fitted, fit
+from fer_repro.training.predict import validation
 from fer_repro.training.seeding import make_deterministic, seed_everything
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from fer_repro.datasets.pairs import open_pairs, people_in
 from fer_repro.datasets.protocols import stratified
 from fer_repro.datasets.samples import CHALLENGE
 from fer_repro.errors import UserError
-from fer_repro.evaluation.predict import embed, predict, tested_samples
 from fer_repro.files import atomic_write
 from fer_repro.loading.split import Split
 from fer_repro.loading.views import Faces
@@ -30,6 +29,7 @@ from fer_repro.runs.predictions import (
 )
 from fer_repro.training.checkpoint import save_weights
 from fer_repro.training.fit import Fitted
+from fer_repro.training.predict import embed, predict, tested_samples
 
 
 def write_outcome(arm: Arm, turns: Sequence[Trained], folder: Path) -> None:

@@ -16,11 +16,11 @@ import pandas as pd
 from fer_repro.config import DATA_DIGESTS, run_folder
 from fer_repro.errors import UserError
 from fer_repro.evaluation.ledger import write_ledger
-from fer_repro.evaluation.run_files import read_run_config, rest_on
 from fer_repro.figures.result_files import read_rows
 from fer_repro.files import atomic_folder
 from fer_repro.git import changed_files, head_commit
 from fer_repro.report.records import CODE
+from fer_repro.runs.folder import read_run_config, rest_on
 from fer_repro.stage_code import TRAINING, code_digests
 
 TABLES = ("rows.csv", "intervals.csv")

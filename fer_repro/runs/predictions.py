@@ -14,7 +14,9 @@ from fer_repro.files import atomic_write
 from fer_repro.measures.classification import finite, softmax
 from fer_repro.spreadsheets import as_numbers
 
-SPLITS = ("val", "test", CHALLENGE)
+SPLIT = "test"
+"""The split that results are of."""
+SPLITS = ("val", SPLIT, CHALLENGE)
 PAIR_SCORES = "pairs.csv"
 PAIR_COLUMNS = ("list", "first", "second", "same", "fold", "score")
 _LISTS = ("val", "test")

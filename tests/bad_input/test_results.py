@@ -11,14 +11,14 @@ from fer_repro.config import run_folder
 from fer_repro.datasets.face_index import read_face_index
 from fer_repro.errors import UserError
 from fer_repro.evaluation.claims import published_table, read_claims
-from fer_repro.evaluation.run_files import read_runs
 from fer_repro.figures.deviations import read_deviations
 from fer_repro.figures.ledger_tables import read_ledger
 from fer_repro.figures.result_files import read_all_rows, read_explained, read_history, read_json, read_rows
 from fer_repro.inference.faces_in import read_boxes
-from fer_repro.inference.runs import read_run_facts
+from fer_repro.inference.run_models import read_run_facts
 from fer_repro.report.records import read_records
 from fer_repro.report.story import read_story
+from fer_repro.runs.folder import read_runs
 from fer_repro.runs.predictions import read_pair_scores
 
 PUBLISHED = Path(__file__).parents[2] / "published"

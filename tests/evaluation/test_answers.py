@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.evaluation.answers import accuracy_by_factor, recall_table, worst_errors
-from fer_repro.evaluation.run_files import Run
+from fer_repro.runs.folder import Run
 from fer_repro.runs.predictions import Predictions
 
 

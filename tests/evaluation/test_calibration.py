@@ -8,8 +8,8 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from fer_repro.evaluation.calibration import calibrate, calibration_rows, reliability
 from fer_repro.evaluation.row_form import Subject
-from fer_repro.evaluation.run_files import Run
 from fer_repro.measures.calibration import fit_temperature
+from fer_repro.runs.folder import Run
 from fer_repro.runs.predictions import Predictions
 
 SUBJECT = Subject("rmn", "2603.05937", "synthetic", "none", "a small note")

@@ -5,8 +5,8 @@ import pytest
 
 from fer_repro.errors import UserError
 from fer_repro.evaluation.ensembles import ensemble_runs, papers_ensembles
-from fer_repro.evaluation.run_files import Run
 from fer_repro.methods.method import load_method
+from fer_repro.runs.folder import Run
 from fer_repro.runs.predictions import Predictions
 
 

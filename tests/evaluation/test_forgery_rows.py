@@ -6,7 +6,7 @@ from sklearn import metrics as sk
 from fer_repro.evaluation.ensembles import ensemble_runs, papers_ensembles
 from fer_repro.evaluation.forgery_rows import TABLE, ensemble_table, forgery_rows
 from fer_repro.evaluation.row_form import COLUMNS, INTERVAL_COLUMNS, Subject
-from fer_repro.evaluation.run_files import Run
+from fer_repro.runs.folder import Run
 from fer_repro.runs.predictions import Predictions
 
 CLASSES = ("real", "manipulated")

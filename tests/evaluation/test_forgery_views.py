@@ -13,8 +13,8 @@ from fer_repro.evaluation.forgery_views import (
     scored_frames,
     true_masks,
 )
-from fer_repro.evaluation.run_files import Run
 from fer_repro.methods.method import load_method
+from fer_repro.runs.folder import Run
 from fer_repro.runs.predictions import Predictions
 
 SAMPLES = sample_table([0, 0, 1, 1], ["test"] * 4, forgery=["none", "none", "swap", "swap"])

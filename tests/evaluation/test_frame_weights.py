@@ -22,9 +22,9 @@ from fer_repro.evaluation.frame_weights import (
     intensity_agreement,
     look_at_clips,
 )
-from fer_repro.evaluation.reopened import look, reopen
 from fer_repro.loading.augmentation import clean_images
 from fer_repro.measures.intervals import paired_difference
+from fer_repro.runs.reopened import look, reopen
 
 COUNTS = (3, 5, 2, 4)
 ARM = "self_relation"

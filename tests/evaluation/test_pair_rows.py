@@ -9,10 +9,10 @@ from sklearn import metrics as sk
 from fer_repro.errors import UserError
 from fer_repro.evaluation.pair_rows import far_name, pair_rows, roc_points, score_pairs
 from fer_repro.evaluation.row_form import COLUMNS, INTERVAL_COLUMNS, Subject
-from fer_repro.evaluation.run_files import PairRun
 from fer_repro.measures.detection import auc_shares
 from fer_repro.measures.intervals import paired_difference, sample_interval, seed_interval, spread_interval
 from fer_repro.measures.variance_components import spread
+from fer_repro.runs.folder import PairRun
 
 GOLDENS = Path(__file__).parent.parent / "goldens"
 SUBJECT = Subject("adacos", "1905.00292", "synthetic_pairs", "none", "a small note")

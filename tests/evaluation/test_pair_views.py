@@ -10,7 +10,7 @@ from fer_repro.evaluation.pair_views import (
     scored_pairs,
     usual_threshold,
 )
-from fer_repro.evaluation.run_files import PairRun
+from fer_repro.runs.folder import PairRun
 from fer_repro.synthetic.pairs import LOOKS
 
 

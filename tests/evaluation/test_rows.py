@@ -7,8 +7,8 @@ from fer_repro.config import run_folder
 from fer_repro.evaluation import rows as rows_module
 from fer_repro.evaluation.row_form import COLUMNS, INTERVAL_COLUMNS, Subject
 from fer_repro.evaluation.rows import difference_rows, result_rows
-from fer_repro.evaluation.run_files import read_runs
 from fer_repro.measures.intervals import mcnemar_exact, mcnemar_mid, paired_difference, sample_interval
+from fer_repro.runs.folder import read_runs
 
 CLASSES = ("a", "b", "c")
 SEEDS, ARMS = (0, 1, 2), ("masked", "no_mask")

@@ -10,7 +10,6 @@ from scipy.special import expit
 from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.frame_weights import look_at_clips
-from fer_repro.evaluation.reopened import look, reopen
 from fer_repro.figures.style import png_bytes
 from fer_repro.inference.explore import (
     NOWHERE,
@@ -29,6 +28,7 @@ from fer_repro.inference.explore_scores import (
     with_cover,
     with_expression,
 )
+from fer_repro.runs.reopened import look, reopen
 from fer_repro.synthetic.clips import PASSING
 from fer_repro.training.loop import logits_of
 

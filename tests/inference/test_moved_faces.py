@@ -5,7 +5,6 @@ import pytest
 
 from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError
-from fer_repro.evaluation.reopened import look, reopen
 from fer_repro.inference.explore_scores import (
     COVERS,
     course,
@@ -17,6 +16,7 @@ from fer_repro.inference.explore_scores import (
     with_yaw,
 )
 from fer_repro.measures.classification import softmax
+from fer_repro.runs.reopened import look, reopen
 from fer_repro.synthetic.factors import ACTION_COLUMNS
 from fer_repro.training.loop import logits_of
 

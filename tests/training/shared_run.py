@@ -11,12 +11,12 @@ from tiny_run import PlainNet, make_config, make_split
 from torch import nn
 
 from fer_repro.config import OptimiserConfig
-from fer_repro.evaluation.predict import embed, predict, validation
 from fer_repro.loading.batches import Screen
 from fer_repro.loading.views import Faces
 from fer_repro.methods.method import load_method
 from fer_repro.training.checkpoint import Checkpoint
 from fer_repro.training.fit import fit
+from fer_repro.training.predict import embed, predict, validation
 from fer_repro.training.processes import gathered, make_fabric
 from fer_repro.training.seeding import make_deterministic, seed_everything
 

@@ -10,13 +10,13 @@ from torch import Tensor
 from fer_repro.config import method_arms, run_folder
 from fer_repro.datasets.people import identification_table
 from fer_repro.datasets.store import Store, open_store
-from fer_repro.evaluation.run_files import read_run_config
 from fer_repro.layers.cost import count_flops, count_parameters
 from fer_repro.loading.batches import Screen
 from fer_repro.loading.split import open_table
 from fer_repro.loading.views import View
 from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
+from fer_repro.runs.folder import read_run_config
 from fer_repro.runs.predictions import PAIR_SCORES
 from fer_repro.sections import read_section
 

@@ -10,9 +10,9 @@ from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.forgery_views import look_at_frames
 from fer_repro.evaluation.pair_views import ClassAngles, angle_table, class_angles
-from fer_repro.evaluation.reopened import look, reopen
 from fer_repro.loading.augmentation import clean_images
 from fer_repro.methods.method import load_method
+from fer_repro.runs.reopened import look, reopen
 from fer_repro.training.checkpoint import copy_weights, save_weights
 
 PEOPLE = 4

@@ -7,9 +7,9 @@ from evaluated_project import sample_table, write_classes, write_data, write_par
 from small_pipeline import pipeline_of
 
 from fer_repro.errors import UserError
-from fer_repro.evaluation.costs import COLUMNS, measure_costs
 from fer_repro.evaluation.finished import finished_runs, gather_evidence
 from fer_repro.files import read_yaml
+from fer_repro.runs.costs import COLUMNS, measure_costs
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 ARMS = ("self_relation", "score_fusion")

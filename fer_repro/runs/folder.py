@@ -12,10 +12,9 @@ import pandas as pd
 from fer_repro.config import DATA_DIGESTS, run_folder
 from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError
-from fer_repro.evaluation.row_form import SPLIT
 from fer_repro.files import read_json
 from fer_repro.measures.metrics import MAIN
-from fer_repro.runs.predictions import PAIR_SCORES, Predictions, read_pair_scores, read_predictions
+from fer_repro.runs.predictions import PAIR_SCORES, SPLIT, Predictions, read_pair_scores, read_predictions
 
 WHOLE = 1e-6  # by so much the sum of probabilities in a file, nine digits each, may miss 1
 

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from fer_repro.datasets.people import identification_table
 from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError
-from fer_repro.evaluation.predict import item_batches
-from fer_repro.evaluation.run_files import check_data, read_run_config
 from fer_repro.loading.batches import Screen
 from fer_repro.loading.split import Split
 from fer_repro.methods.method import Method, load_method
+from fer_repro.runs.folder import check_data, read_run_config
 from fer_repro.runs.predictions import PAIR_SCORES
 from fer_repro.sections import read_section
 from fer_repro.training.checkpoint import check_finite
+from fer_repro.training.predict import item_batches
 
 WEIGHTS, FIRST_FOLD = "weights.safetensors", "weights_fold1.safetensors"
 Compute = Callable[[nn.Module, Tensor], Mapping[str, Tensor] | None]

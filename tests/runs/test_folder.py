@@ -7,7 +7,7 @@ from evaluated_project import sample_table, write_classes, write_data, write_pai
 
 from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError
-from fer_repro.evaluation.run_files import by_arm, read_pair_runs, read_runs
+from fer_repro.runs.folder import by_arm, read_pair_runs, read_runs
 
 SAMPLES = sample_table([0, 1] * 4, ["train"] * 2 + ["val"] * 2 + ["test"] * 4)
 PAIRS = pd.DataFrame(
