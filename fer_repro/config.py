@@ -18,6 +18,8 @@ from fer_repro.params import DataConfig, EvaluationConfig, Params, RuntimeConfig
 from fer_repro.recipes import PAPER, choose, own_recipe, resolve, say_departures
 from fer_repro.sections import STRICT, Count, Fraction, NonNegative, Positive, PositiveInt, read_section
 
+TASK = "task"
+"""The key of ``config.json`` that says what a run was trained for."""
 DATA_DIGESTS = "data_sha256"
 """The key of ``config.json`` that holds the digests of the data a run was trained on."""
 Scale = Annotated[float, Field(gt=0, le=1)]
@@ -194,14 +196,16 @@ class RunConfig:
     evaluation: EvaluationConfig
     runtime: RuntimeConfig
 
-    def as_json(self, data_digests: Mapping[str, str] | None = None) -> str:
+    def as_json(self, data_digests: Mapping[str, str] | None = None, task: str = "") -> str:
         """Byte-stable JSON: sorted keys, two spaces.
 
         Args:
             data_digests: of the data that the run is trained on, ``Store.digests``; a run's ``config.json``
                 has them, so that it is never taken for a run on other data of that name.
+            task: what the run is trained for; a run's ``config.json`` has it.
         """
         values = asdict(self) | ({DATA_DIGESTS: dict(data_digests)} if data_digests is not None else {})
+        values |= {TASK: task} if task else {}
         return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
     def is_in(self, path: Path, data_digests: Mapping[str, str] | None = None) -> bool:
@@ -209,6 +213,7 @@ class RunConfig:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             digests = found.pop(DATA_DIGESTS, None)
+            found.pop(TASK, None)
         except (OSError, ValueError, RecursionError, AttributeError):  # absent or damaged: another one
             return False
         return found == json.loads(self.as_json()) and data_digests in (None, digests)

@@ -9,22 +9,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_repro.config import method_arms, paper_recipe, run_folder
-from fer_repro.datasets.store import open_store
+from fer_repro.config import paper_recipe
 from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.agreement import sample_groups
 from fer_repro.evaluation.ensembles import ensemble_runs
-from fer_repro.evaluation.forgery_rows import describe_frames, frame_logits, is_manipulation
+from fer_repro.evaluation.forgery_rows import describe_frames, frame_logits
 from fer_repro.evaluation.pair_rows import score_pairs
-from fer_repro.evaluation.row_form import Subject
+from fer_repro.evaluation.row_form import Subject, subject_of
 from fer_repro.evaluation.rows import TESTED, tested_samples
 from fer_repro.measures.metrics import METRICS, Metric
 from fer_repro.measures.variance_components import Floats, Spread, spread
 from fer_repro.methods.method import load_method
-from fer_repro.params import read_params
-from fer_repro.runs.folder import PairRun, Run, by_arm, read_pair_runs, read_runs
-from fer_repro.runs.predictions import PAIR_SCORES, SPLIT
-from fer_repro.sections import read_section
+from fer_repro.runs.folder import PairRun, Run, by_arm, open_runs
+from fer_repro.runs.predictions import SPLIT
 
 
 @dataclass(frozen=True)
@@ -107,39 +104,21 @@ def read_evidence(
 ) -> list[Evidence]:
     """Read the runs of a method on a data set, whatever they were tested on.
 
-    Args:
-        params_file: usually ``params.yaml``.
-        method: a key of ``methods``.
-        dataset: a key of ``data``.
-        runs_root: where runs live.
-        prepared_root: where prepared data sets live.
-        seeds: which; empty takes those of ``params_file``.
-        arms: which; empty takes those of ``params_file``.
+    Arguments as of ``open_runs``.
 
     Raises:
         UserError: a run is missing, does not fit the others, or was trained on other data.
     """
-    built = load_method(method)
-    trained = list(arms) or list(method_arms(Path(params_file), method))
-    chosen = list(seeds) or read_params(Path(params_file)).seeds
-    first = run_folder(runs_root, dataset, method, chosen[0], trained[0])
-    store = open_store(Path(prepared_root) / dataset)
-    place = (runs_root, dataset, method, chosen, trained, store)
-    verifies = (first / PAIR_SCORES).is_file()
-    runs: list[Run] | list[PairRun] = read_pair_runs(*place) if verifies else read_runs(*place)
-    recipe = runs[0].config["recipe"]
-    options = read_section(built.options, recipe["model"], f"{first / 'config.json'}: recipe.model")
-    subject = Subject(method, built.paper, dataset, built.pretraining_name(options), recipe["note"])
-    paper = _flat(paper_recipe(params_file, method) or {})
-    pairs = [run for run in runs if isinstance(run, PairRun)]
-    classified = [run for run in runs if isinstance(run, Run)]
-    if pairs:
-        found = [pair_evidence(pairs, subject)]
-    elif is_manipulation(classified[0].predictions.classes):
-        found = forgery_evidence(classified, store.samples, subject)
+    found = open_runs(params_file, method, dataset, runs_root, prepared_root, seeds, arms)
+    subject, samples = subject_of(found), found.store.samples
+    if found.task == "verification":
+        evidence = [pair_evidence(found.pairs, subject)]
+    elif found.task == "manipulation":
+        evidence = forgery_evidence(found.classified, samples, subject)
     else:
-        found = expression_evidence(classified, store.samples, subject)
-    return [replace(each, paper=paper) for each in found]
+        evidence = expression_evidence(found.classified, samples, subject)
+    paper = _flat(paper_recipe(params_file, method) or {})
+    return [replace(each, paper=paper) for each in evidence]
 
 
 def expression_evidence(runs: Sequence[Run], samples: pd.DataFrame, subject: Subject) -> list[Evidence]:

@@ -259,8 +259,3 @@ def base_rate_metrics(rate: float, frames: Frames) -> dict[str, float]:
     """
     logit = float(np.log(rate) - np.log1p(-rate))
     return forgery_metrics(np.full(len(frames.manipulated), logit), frames)
-
-
-def is_manipulation(classes: Sequence[str]) -> bool:
-    """Tell whether a data set's classes are real and manipulated, in this order."""
-    return tuple(classes) == CLASSES

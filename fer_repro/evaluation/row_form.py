@@ -18,6 +18,7 @@ from fer_repro.measures.intervals import (
 )
 from fer_repro.measures.metrics import Metric, find_metric
 from fer_repro.measures.variance_components import spread
+from fer_repro.runs.folder import TrainedRuns
 from fer_repro.runs.predictions import SPLIT
 
 COLUMNS = (
@@ -48,6 +49,12 @@ class Subject:
     dataset: str
     pretraining: str
     note: str
+
+
+def subject_of(found: TrainedRuns) -> Subject:
+    """Say what the rows of some runs are about."""
+    method, note = found.method, found.recipe["note"]
+    return Subject(method.name, method.paper, found.dataset, found.pretraining, note)
 
 
 @dataclass(frozen=True)

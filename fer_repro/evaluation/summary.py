@@ -4,36 +4,31 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fer_repro.config import method_arms, run_folder
-from fer_repro.datasets.store import open_store
+from fer_repro.config import run_folder
 from fer_repro.evaluation.answers import recall_table
 from fer_repro.evaluation.calibration import calibrate, calibration_rows, reliability
 from fer_repro.evaluation.ensembles import ensemble_runs, papers_ensembles
-from fer_repro.evaluation.forgery_rows import ensemble_table, forgery_rows, is_manipulation, measure_forgeries
+from fer_repro.evaluation.forgery_rows import ensemble_table, forgery_rows, measure_forgeries
 from fer_repro.evaluation.pair_rows import measure_pairs, pair_rows, roc_points
-from fer_repro.evaluation.row_form import COLUMNS, Subject
+from fer_repro.evaluation.row_form import COLUMNS, Subject, subject_of
 from fer_repro.evaluation.rows import difference_rows, result_rows
 from fer_repro.files import atomic_write
 from fer_repro.measures.classification import classification_metrics, confusion_matrix, softmax
 from fer_repro.measures.metrics import ACCURACIES, MAIN
-from fer_repro.methods.method import load_method
+from fer_repro.methods.method import Method, Task, load_method
 from fer_repro.params import read_params
 from fer_repro.runs.folder import (
     PairRun,
     Run,
     by_arm,
-    read_pair_runs,
-    read_runs,
+    open_runs,
 )
-from fer_repro.runs.predictions import PAIR_SCORES, SPLIT
-from fer_repro.sections import read_section
-
-Task = Literal["expression", "verification", "manipulation"]
+from fer_repro.runs.predictions import SPLIT
 
 
 @dataclass(frozen=True)
@@ -77,7 +72,7 @@ class _Terms:
 
     subject: Subject
     samples: pd.DataFrame
-    control: str
+    method: Method
     confidence: float
     resamples: int
     curves: pd.DataFrame
@@ -96,9 +91,6 @@ def evaluate_runs(
 ) -> Evaluation:
     """Evaluate the runs of all seeds and arms: of expressions, manipulations, or pairs to verify.
 
-    Runs with a ``pairs.csv`` verify; runs whose classes are real and manipulated detect manipulations; all
-    others tell expressions.
-
     Args:
         params_file: usually ``params.yaml``.
         method: a key of ``methods``.
@@ -113,31 +105,21 @@ def evaluate_runs(
     Raises:
         UserError: a run is missing, does not fit the others, or was trained on other data.
     """
-    params = read_params(Path(params_file))
-    built = load_method(method)
-    trained = list(arms) or list(method_arms(Path(params_file), method))
-    chosen = list(seeds) or params.seeds
-    store = open_store(Path(prepared_root) / dataset)
-    place = (runs_root, dataset, method, chosen, trained, store)
-    first = run_folder(runs_root, dataset, method, chosen[0], trained[0])
-    verifies = (first / PAIR_SCORES).is_file()
-    runs: list[Run] | list[PairRun] = read_pair_runs(*place) if verifies else read_runs(*place)
-    recipe = runs[0].config["recipe"]
-    where = f"{first / 'config.json'}: recipe.model"
-    pretraining = built.pretraining_name(read_section(built.options, recipe["model"], where))
+    config = read_params(Path(params_file)).evaluation
+    found = open_runs(params_file, method, dataset, runs_root, prepared_root, seeds, arms)
     terms = _Terms(
-        Subject(method, built.paper, dataset, pretraining, recipe["note"]),
-        store.samples,
-        built.control,
-        params.evaluation.confidence,
-        resamples or params.evaluation.bootstrap,
-        _curves(runs, runs_root, dataset, method),
+        subject_of(found),
+        found.store.samples,
+        found.method,
+        config.confidence,
+        resamples or config.bootstrap,
+        _curves(found.pairs or found.classified, runs_root, dataset, method),
     )
-    pairs = [run for run in runs if isinstance(run, PairRun)]
-    if pairs:
-        return _verification(pairs, terms)
+    if found.task == "verification":
+        return _verification(found.pairs, terms)
+    trained = list(by_arm(found.classified))
     combined = papers_ensembles(method, trained) if ensembles is None else ensembles
-    return _classification([run for run in runs if isinstance(run, Run)], combined, terms)
+    return _classification(found.task, found.classified, combined, terms)
 
 
 def main_rows(evaluation: Evaluation) -> pd.DataFrame:
@@ -221,7 +203,7 @@ def headline_numbers(evaluation: Evaluation) -> dict[str, float]:
 
 
 def _verification(runs: Sequence[PairRun], terms: _Terms) -> Evaluation:
-    rows, intervals = pair_rows(runs, terms.subject, terms.control, terms.confidence, terms.resamples)
+    rows, intervals = pair_rows(runs, terms.subject, terms.method.control, terms.confidence, terms.resamples)
     metrics = {
         arm: _means([result.values for result in results.values()])
         for arm, results in measure_pairs(runs).items()
@@ -231,13 +213,15 @@ def _verification(runs: Sequence[PairRun], terms: _Terms) -> Evaluation:
     )
 
 
-def _classification(runs: Sequence[Run], ensembles: Sequence[Sequence[str]], terms: _Terms) -> Evaluation:
+def _classification(
+    task: Task, runs: Sequence[Run], ensembles: Sequence[Sequence[str]], terms: _Terms
+) -> Evaluation:
     """Evaluate runs that predict classes; ensembles have rows and metrics like arms."""
-    built = load_method(terms.subject.method)
+    built = terms.method
     together = [run for names in ensembles for run in ensemble_runs(runs, names, built.ensemble_rule)]
     everything = [*runs, *together]
     level = (terms.confidence, terms.resamples)
-    compare = (terms.control, *level)
+    compare = (terms.method.control, *level)
     tables = [result_rows(everything, terms.samples, terms.subject, *level)]
     differences, intervals = difference_rows(everything, terms.samples, terms.subject, *compare)
     arms = by_arm(everything)
@@ -245,14 +229,13 @@ def _classification(runs: Sequence[Run], ensembles: Sequence[Sequence[str]], ter
         arm: _means([_classification_metrics(run) for run in members]) for arm, members in arms.items()
     }
     table = pd.DataFrame()
-    manipulation = is_manipulation(runs[0].predictions.classes)
-    if manipulation:
+    if task == "manipulation":
         rows, further = forgery_rows(everything, terms.samples, terms.subject, *compare)
         tables.append(rows)
         intervals = pd.concat([intervals, further], ignore_index=True)
         for arm, found in measure_forgeries(everything, terms.samples).items():
             metrics[arm] |= _means([{name: by_seed.values.mean() for name, by_seed in found.items()}])
-        table = ensemble_table(everything, terms.samples, terms.control, built.ensemble)
+        table = ensemble_table(everything, terms.samples, terms.method.control, built.ensemble)
     calibration = calibrate(everything)
     confident = calibration_rows(calibration, runs[0], terms.samples, terms.subject, *level)
     tables += [pd.DataFrame(confident, columns=list(COLUMNS)), differences]
@@ -260,7 +243,7 @@ def _classification(runs: Sequence[Run], ensembles: Sequence[Sequence[str]], ter
         arm: np.mean([_confusion(run) for run in members], axis=0) for arm, members in by_arm(runs).items()
     }
     return Evaluation(
-        "manipulation" if manipulation else "expression",
+        task,
         tuple(runs),
         pd.concat([table for table in tables if len(table)], ignore_index=True),
         intervals,

@@ -13,7 +13,8 @@ from fer_repro.inference.spec import CROPS, OTHERS_CROP, Colour, ModelSpec
 from fer_repro.loading.regions import region_names
 from fer_repro.loading.views import Regions
 from fer_repro.measures.verification import roc
-from fer_repro.methods.method import load_method
+from fer_repro.methods.method import Task, load_method
+from fer_repro.runs.folder import run_task
 from fer_repro.runs.predictions import PAIR_SCORES, read_pair_scores
 from fer_repro.sections import read_section
 
@@ -51,6 +52,7 @@ class RunFacts:
     arm: str
     dataset: str
     seed: int
+    task: Task
     image_size: int
     model: dict[str, Any]
     images: str  # sha256 of the images it was trained on, "" where an older version kept none
@@ -71,6 +73,7 @@ def read_run_facts(run: Path) -> RunFacts:
             values["arm"],
             values["dataset"],
             values["seed"],
+            run_task(values, run),
             recipe["image_size"],
             recipe["model"],
             values.get(DATA_DIGESTS, {}).get("images", ""),
@@ -103,17 +106,16 @@ def spec_of_run(
     options = read_section(method.options, facts.model, f"{run}: recipe.model")
     view = method.view(options)
     manifest = _manifest(run, facts) if colour is None or not face_size else {}
-    pairs = (run / PAIR_SCORES).is_file()
+    pairs = facts.task == "verification"
     classes = () if pairs else _classes(run)
     if pairs and "head.weight" not in state:
         raise UserError(f"{run}: its weights have no 'head.weight': expected a network that learnt people")
-    forgeries = classes == ("real", "manipulated")
     return ModelSpec(
         version=1,
         method=facts.method,
         arm=facts.arm,
         official=None,
-        task="verification" if pairs else "manipulation" if forgeries else "expression",
+        task=facts.task,
         classes=classes,
         outputs=len(state["head.weight"]) if pairs else len(classes),
         options=facts.model,

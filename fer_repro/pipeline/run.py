@@ -150,7 +150,7 @@ def _train(arm: Arm, stamp: str, timing: Path) -> None:
     turns = [train_arm(turn) for turn in arm.turns()]
     begin = time.monotonic()
     with _finished_folder(arm) as folder:
-        (folder / "config.json").write_text(arm.config.as_json(arm.store.digests), encoding="utf-8")
+        (folder / "config.json").write_text(arm.config.as_json(arm.store.digests, arm.task), "utf-8")
         write_outcome(arm, turns, folder)
         (folder / STAMP).write_text(stamp, encoding="utf-8")
     if arm.fabric.is_global_zero:

@@ -16,8 +16,7 @@ from fer_repro.loading.split import open_table
 from fer_repro.loading.views import View
 from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
-from fer_repro.runs.folder import read_run_config
-from fer_repro.runs.predictions import PAIR_SCORES
+from fer_repro.runs.folder import read_run_config, run_task
 from fer_repro.sections import read_section
 
 COLUMNS = ("method", "arm", "dataset", "parameters", "item", "flops")
@@ -60,7 +59,7 @@ def _cost(folder: Path, store: Store) -> dict[str, Any]:
     config = read_run_config(folder)
     method, where = load_method(config["method"]), f"{folder / 'config.json'}: recipe.model"
     options = read_section(method.options, config["recipe"]["model"], where)
-    people = (folder / PAIR_SCORES).is_file()
+    people = run_task(config, folder) == "verification"
     classes = identification_table(store.samples)[1] if people else store.classes
     network = method.build_model(config["arm"], options, len(classes), pretrained=False)
     inputs = _first_item(store, method.view(options), config["recipe"]["image_size"])

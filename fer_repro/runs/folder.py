@@ -4,17 +4,20 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast, get_args
 
 import numpy as np
 import pandas as pd
 
-from fer_repro.config import DATA_DIGESTS, run_folder
-from fer_repro.datasets.store import Store
+from fer_repro.config import DATA_DIGESTS, TASK, method_arms, run_folder
+from fer_repro.datasets.store import Store, open_store
 from fer_repro.errors import UserError
 from fer_repro.files import read_json
 from fer_repro.measures.metrics import MAIN
+from fer_repro.methods.method import Method, Task, load_method
+from fer_repro.params import read_params
 from fer_repro.runs.predictions import PAIR_SCORES, SPLIT, Predictions, read_pair_scores, read_predictions
+from fer_repro.sections import read_section
 
 WHOLE = 1e-6  # by so much the sum of probabilities in a file, nine digits each, may miss 1
 
@@ -51,6 +54,31 @@ class PairRun:
     seed: int
     config: dict[str, Any]
     pairs: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class TrainedRuns:
+    """All seeds and arms of a method on a data set.
+
+    Attributes:
+        method: that was trained.
+        dataset: its name.
+        task: what for.
+        store: the data set.
+        classified: runs that predict classes; empty under verification.
+        pairs: runs that verify; else empty.
+        pretraining: what the networks started from.
+        recipe: of all of them.
+    """
+
+    method: Method
+    dataset: str
+    task: Task
+    store: Store
+    classified: list[Run]
+    pairs: list[PairRun]
+    pretraining: str
+    recipe: Mapping[str, Any]
 
 
 class _AnyRun(Protocol):
@@ -206,6 +234,62 @@ def read_run_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or not isinstance(config.get("recipe"), dict):
         raise UserError(f"{path}: key 'recipe' is missing; expected the configuration of a trained run")
     return config
+
+
+def run_task(config: Mapping[str, Any], folder: Path) -> Task:
+    """Read what a run was trained for.
+
+    Args:
+        config: from ``read_run_config``.
+        folder: of the run, for messages.
+
+    Raises:
+        UserError: it does not say so, as runs of earlier versions do not.
+    """
+    tasks, task = get_args(Task), config.get(TASK)
+    if task not in tasks:
+        raise UserError(
+            f"{folder / 'config.json'}: {TASK} is {task!r}: expected {', '.join(tasks)}; a run of an earlier "
+            f'version does not say it: add a line such as "{TASK}": "{tasks[0]}"'
+        )
+    return cast(Task, task)
+
+
+def open_runs(
+    params_file: Path | str,
+    method: str,
+    dataset: str,
+    runs_root: Path | str = "runs",
+    prepared_root: Path | str = "prepared",
+    seeds: Sequence[int] = (),
+    arms: Sequence[str] = (),
+) -> TrainedRuns:
+    """Read all seeds and arms of a method on a data set.
+
+    Args:
+        params_file: usually ``params.yaml``.
+        method: a key of ``methods``.
+        dataset: a key of ``data``.
+        runs_root: where runs live.
+        prepared_root: where prepared data sets live.
+        seeds: which; empty takes those of ``params_file``.
+        arms: which; empty takes those of ``params_file``.
+
+    Raises:
+        UserError: a run is missing, does not fit the others, or was trained on other data.
+    """
+    built = load_method(method)
+    trained = list(arms) or list(method_arms(Path(params_file), method))
+    chosen = list(seeds) or read_params(Path(params_file)).seeds
+    store = open_store(Path(prepared_root) / dataset)
+    first = run_folder(runs_root, dataset, method, chosen[0], trained[0])
+    config = read_run_config(first)
+    options = read_section(built.options, config["recipe"]["model"], f"{first / 'config.json'}: recipe.model")
+    task, place = run_task(config, first), (runs_root, dataset, method, chosen, trained, store)
+    classified = read_runs(*place) if task != "verification" else []
+    pairs = read_pair_runs(*place) if task == "verification" else []
+    start = built.pretraining_name(options)
+    return TrainedRuns(built, dataset, task, store, classified, pairs, start, config["recipe"])
 
 
 def _folders(

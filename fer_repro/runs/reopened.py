@@ -17,8 +17,7 @@ from fer_repro.errors import UserError
 from fer_repro.loading.batches import Screen
 from fer_repro.loading.split import Split
 from fer_repro.methods.method import Method, load_method
-from fer_repro.runs.folder import check_data, read_run_config
-from fer_repro.runs.predictions import PAIR_SCORES
+from fer_repro.runs.folder import check_data, read_run_config, run_task
 from fer_repro.sections import read_section
 from fer_repro.training.checkpoint import check_finite
 from fer_repro.training.predict import item_batches
@@ -75,7 +74,7 @@ def reopen(folder: Path | str, store: Store) -> Reopened:
     where = f"{folder / 'config.json'}: recipe.model"
     options = read_section(method.options, config["recipe"]["model"], where)
     table, classes = store.samples, store.classes
-    if (folder / PAIR_SCORES).is_file():
+    if run_task(config, folder) == "verification":
         table, classes = identification_table(store.samples)
     network = method.build_model(arm, options, len(classes), pretrained=False)
     path = folder / (FIRST_FOLD if config["data"].get("folds") else WEIGHTS)

@@ -52,13 +52,14 @@ def write_run(folder, method, arm, seed, model, copies=0, folds=0):
     place.mkdir(parents=True)
     recipe = {"model": model, "note": NOTE, "tta_copies": copies}
     data = {"max_train": 0, "max_test": 0, "folds": folds}
-    (place / "config.json").write_text(json.dumps({"recipe": recipe, "data": data}))
+    (place / "config.json").write_text(json.dumps({"recipe": recipe, "data": data, "task": "expression"}))
     (place / "history.csv").write_text("epoch,lr,train_loss\n1,0.1,2\n2,0.1,1\n")
     return place
 
 
 def write_classes(place, classes, samples, logits, probabilities=None):
     """Predictions of all samples but the training ones; logits (M, K) of those."""
+    set_task(place, "manipulation" if tuple(classes) == ("real", "manipulated") else "expression")
     rows = np.flatnonzero(samples["split"] != "train")
     part = samples.iloc[rows]
     shown = np.exp(logits) / np.exp(logits).sum(1, keepdims=True) if probabilities is None else probabilities
@@ -71,4 +72,10 @@ def write_classes(place, classes, samples, logits, probabilities=None):
 
 
 def write_pairs(place, table):
+    set_task(place, "verification")
     write_pair_scores(place / "pairs.csv", table)
+
+
+def set_task(place, task):
+    config = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps({**config, "task": task}))

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from fer_repro.errors import UserError
-from fer_repro.evaluation import forgery
+from fer_repro.evaluation import forgery_rows as forgery
 from fer_repro.measures import calibration, classification, detection, identification, verification
 from fer_repro.runs.predictions import Predictions
 

@@ -12,7 +12,6 @@ from fer_repro.evaluation.forgery_rows import (
     forgery_measures,
     forgery_metrics,
     frame_logits,
-    is_manipulation,
 )
 from fer_repro.measures.detection import auc_shares, log_loss_shares
 from fer_repro.measures.intervals import mean_shares
@@ -126,11 +125,6 @@ def test_the_base_rate_by_hand():
     assert numbers["frame_auc"] == numbers["video_auc"] == 0.5
     assert numbers["frame_log_loss"] == pytest.approx(-(np.log(0.4) + 3 * np.log(0.6)) / 4)
     assert numbers["video_log_loss"] == pytest.approx(-(np.log(0.4) + 2 * np.log(0.6)) / 3)
-
-
-def test_the_class_order_tells_the_task():
-    assert is_manipulation(("real", "manipulated"))
-    assert not is_manipulation(("manipulated", "real"))
 
 
 def test_shares_groups_and_scores_come_with_every_number():

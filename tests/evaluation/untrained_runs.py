@@ -31,7 +31,7 @@ def write_untrained(root, method, dataset, arm, seed, classes):
     network = built.build_model(arm, options, classes)
     folder = run_folder(root, dataset, method, seed, arm)
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(config.as_json())
+    (folder / "config.json").write_text(config.as_json(task=built.task))
     save_weights(folder / "weights.safetensors", copy_weights(network))
     return network.eval()
 

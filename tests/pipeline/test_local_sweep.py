@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from fer_repro.pipeline import local_sweep
+from fer_repro.pipeline import sweep as local_sweep
 from fer_repro.pipeline.sweep import run_stages
 
 

@@ -7,7 +7,7 @@ from evaluated_project import sample_table, write_classes, write_data, write_pai
 
 from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError
-from fer_repro.runs.folder import by_arm, read_pair_runs, read_runs
+from fer_repro.runs.folder import by_arm, read_pair_runs, read_runs, run_task
 
 SAMPLES = sample_table([0, 1] * 4, ["train"] * 2 + ["val"] * 2 + ["test"] * 4)
 PAIRS = pd.DataFrame(
@@ -173,3 +173,9 @@ def test_each_of_the_samples_columns_is_compared(folder, column):
     table.to_csv(place / "predictions.csv", index=False)
     with pytest.raises(UserError, match=r"masked/predictions\.csv: other samples, targets or classes"):
         read(folder)
+
+
+@pytest.mark.parametrize("task", [None, "", "pairs"])
+def test_a_run_without_its_task_is_refused(tmp_path, task):
+    with pytest.raises(UserError, match=r"config.json: task is .*expected expression, .* add a line such as"):
+        run_task({} if task is None else {"task": task}, tmp_path)

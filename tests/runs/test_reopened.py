@@ -18,14 +18,14 @@ from fer_repro.training.checkpoint import copy_weights, save_weights
 PEOPLE = 4
 
 
-def write_network(folder, method, dataset, arm, classes):
+def write_network(folder, method, dataset, arm, classes, task="expression"):
     """A run with the start weights of an arm; returns its network."""
     config = load_config("params.yaml", method, dataset, arm, 0, smoke=True)
     built = load_method(method)
     torch.manual_seed(3)
     network = built.build_model(arm, built.options(**config.recipe.model), classes)
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(config.as_json())
+    (folder / "config.json").write_text(config.as_json(task=task))
     save_weights(folder / "weights.safetensors", copy_weights(network))
     return network.eval()
 
@@ -37,8 +37,7 @@ def people(tmp_path):
     samples = sample_table([0] * len(names), ["train"] * len(names), subject=names)
     write_data(tmp_path, samples, ("neutral",))
     folder = tmp_path / "runs/small/adacos/0/dynamic"
-    network = write_network(folder, "adacos", "synthetic_pairs", "dynamic", PEOPLE)
-    (folder / "pairs.csv").write_text("list\n")
+    network = write_network(folder, "adacos", "synthetic_pairs", "dynamic", PEOPLE, "verification")
     store = open_store(tmp_path / "prepared/small")
     return tmp_path / "runs", network, store
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from fer_repro.errors import UserError
-from fer_repro.synthetic import apex, clips
+from fer_repro.synthetic import challenge as apex
+from fer_repro.synthetic import clips
 
 MANIFEST = Path(__file__).parents[2] / "data/synthetic_clips/manifest.json"
 

@@ -8,7 +8,9 @@ from scipy.ndimage import laplace, maximum_filter
 from fer_repro.datasets.samples import check_samples
 from fer_repro.errors import UserError
 from fer_repro.sections import read_section
-from fer_repro.synthetic import camera, forgeries, videos
+from fer_repro.synthetic import forgeries
+from fer_repro.synthetic import forgeries as videos
+from fer_repro.synthetic import light as camera
 from fer_repro.synthetic.factors import IDENTITY_COLUMNS, VIEW_COLUMNS, check_factors
 from fer_repro.synthetic.forgeries import KINDS, LABELS, ForgerySettings, draw, sample_forgeries
 from fer_repro.synthetic.pairs import sample_pairs

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from fer_repro.training import allocator
+from fer_repro.training import seeding as allocator
 
 COUNT = """
 import resource, sys, torch

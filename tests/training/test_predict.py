@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 from fer_repro.config import AugmentationConfig, load_config
-from fer_repro.evaluation import predict as predictions
 from fer_repro.loading.augmentation import augmented_copy, clean_images
 from fer_repro.loading.batches import Screen
 from fer_repro.loading.split import Split
 from fer_repro.loading.views import Faces
+from fer_repro.training import predict as predictions
 from fer_repro.training.predict import embed, item_batches, predict, validation
 from fer_repro.training.processes import make_fabric
 
