@@ -12,7 +12,7 @@ from torchvision import transforms
 from benchmarks.material import random_split
 from benchmarks.tables import ROOT, Settings, Table, by_turns, ratios
 from fer_repro.config import RecipeConfig, load_config
-from fer_repro.loading.batches import Screen
+from fer_repro.loading.batches import BatchBuilder
 from fer_repro.loading.split import Split
 from fer_repro.loading.views import Faces
 
@@ -63,7 +63,7 @@ def batched(
     split: Split, positions: np.ndarray, size: int, resampling: str, settings: Settings
 ) -> Callable[[], Tensor]:
     """Make the call that shows a batch as training does: gather, draw, augment, three channels."""
-    screen = Screen(Faces(), split, size, lambda tensor: tensor.to(settings.device))
+    screen = BatchBuilder(Faces(), split, size, lambda tensor: tensor.to(settings.device))
     items, recipe = Faces().training(split, 0, 0).take(positions), recipe_with(resampling)
     return lambda: screen.training(items, recipe, 0, 0).inputs[0].contiguous()
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from benchmarks.tables import ROOT, Settings
 from fer_repro.config import RunConfig, load_config
-from fer_repro.loading.batches import Screen
+from fer_repro.loading.batches import BatchBuilder
 from fer_repro.loading.frames import Clips
 from fer_repro.loading.split import Split
 from fer_repro.loading.views import epoch_items
@@ -50,11 +50,13 @@ class Job:
         """Build the loss."""
         return self.method.build_loss(self.options, self.config.recipe.label_smoothing)
 
-    def screen(self, count: int, settings: Settings) -> Screen:
+    def screen(self, count: int, settings: Settings) -> BatchBuilder:
         """Show random pictures: ``count`` of them, or ``count`` clips."""
         view = self.method.view(self.options)
         split = random_split(count, self.classes, FRAMES if view.in_clips else 1)
-        return Screen(view, split, self.config.recipe.image_size, lambda tensor: tensor.to(settings.device))
+        return BatchBuilder(
+            view, split, self.config.recipe.image_size, lambda tensor: tensor.to(settings.device)
+        )
 
     def batch(self, count: int, settings: Settings) -> tuple[tuple[Tensor, ...], Tensor]:
         """Give one training batch of ``count`` items that lies ready: inputs and targets."""

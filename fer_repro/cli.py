@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fer_repro.errors import UserError, print_error
-from fer_repro.inference.commands import register as register_inference
+from fer_repro.inference.commands import register_commands as register_inference
 
 if TYPE_CHECKING:
     from fer_repro.datasets.store import Store
@@ -320,7 +320,7 @@ def report(
 
     keep_existing([out] if out != PAGE else [], force)
     with doing("loading what draws figures"):
-        from fer_repro.report.html import main as write
+        from fer_repro.report.html import report_main as write
     raise typer.Exit(write(["--out", str(out)]))
 
 

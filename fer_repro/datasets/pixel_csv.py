@@ -35,7 +35,7 @@ def scan(path: Path) -> tuple[str, int]:
     return hasher.hexdigest(), lines - (last == b"\n")
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, str, np.ndarray]]:
+def read_pixel_rows(path: Path) -> Iterator[tuple[int, str, np.ndarray]]:
     """Read the rows in order: the emotion's number, the split, and the image, (2304,) uint8.
 
     Raises:

@@ -2,9 +2,9 @@
 
 Barsoum, Zhang, Canton Ferrer, Zhang, "Training Deep Networks for Facial Expression Recognition with
 Crowd-Sourced Label Distribution", arXiv:1608.01041. Ten raters chose one of eight expressions, "unknown" or
-"not a face" (NF). All rules but ``plain`` first take out the outliers: a count of one becomes zero, and S is
-the sum of what is left, unknown and NF included. What a rule keeps for unknown and NF is cut off at the end
-and the rest sums to one.
+"not a face" (NF). All rules but ``plain_majority`` first take out the outliers: a count of one becomes zero,
+and S is the sum of what is left, unknown and NF included. What a rule keeps for unknown and NF is cut off at
+the end and the rest sums to one.
 """
 
 from collections.abc import Callable, Sequence
@@ -80,7 +80,7 @@ def multi_target(votes: np.ndarray) -> np.ndarray:
     return _only(left, chosen.tolist() if 2 * left[chosen].sum() > left.sum() else [])
 
 
-def plain(votes: np.ndarray) -> np.ndarray:
+def plain_majority(votes: np.ndarray) -> np.ndarray:
     """Keep the largest of the ten counts, the first of equal ones: the other convention in the literature.
 
     Args:
@@ -97,7 +97,7 @@ MODES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "probability": probability,
     "cross_entropy": probability,
     "multi_target": multi_target,
-    "plain": plain,
+    "plain": plain_majority,
 }
 
 

@@ -137,7 +137,7 @@ REAL_KINDS = ("", "none")
 
 
 @dataclass(frozen=True)
-class Frames:
+class TestFrames:
     """What the sample table says about tested frames.
 
     Attributes:
@@ -167,7 +167,7 @@ def frame_logits(predictions: Predictions) -> np.ndarray:
     return np.asarray(logits[:, 1] - logits[:, 0])
 
 
-def describe_frames(predictions: Predictions, samples: pd.DataFrame) -> Frames:
+def describe_frames(predictions: Predictions, samples: pd.DataFrame) -> TestFrames:
     """Look up video and kind of manipulation of predicted frames.
 
     Args:
@@ -188,10 +188,10 @@ def describe_frames(predictions: Predictions, samples: pd.DataFrame) -> Frames:
     kinds = table["forgery"].to_numpy(str) if "forgery" in table else np.full(len(table), "")
     known = manipulated & ~np.isin(kinds, REAL_KINDS)
     groups = sample_groups(samples, predictions.samples)
-    return Frames(manipulated, videos.astype(np.int64), np.where(known, kinds, ""), groups)
+    return TestFrames(manipulated, videos.astype(np.int64), np.where(known, kinds, ""), groups)
 
 
-def forgery_measures(logits: np.ndarray, frames: Frames) -> dict[str, BySeed]:
+def forgery_measures(logits: np.ndarray, frames: TestFrames) -> dict[str, BySeed]:
     """Measure the numbers of the paper's table, and the AUC of each kind of manipulation against all real.
 
     Args:
@@ -217,7 +217,7 @@ def forgery_measures(logits: np.ndarray, frames: Frames) -> dict[str, BySeed]:
     }
 
 
-def _level(name: str, logits: np.ndarray, frames: Frames, places: np.ndarray) -> dict[str, BySeed]:
+def _level(name: str, logits: np.ndarray, frames: TestFrames, places: np.ndarray) -> dict[str, BySeed]:
     """Measure frames, or videos, which stand at the places of their first frames."""
     truth, kinds, groups = frames.manipulated[places], frames.kinds[places], _taken(frames.groups, places)
     if truth.all() or not truth.any():
@@ -240,7 +240,7 @@ def _taken(groups: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
     return None if groups is None else groups[rows]
 
 
-def forgery_metrics(logits: np.ndarray, frames: Frames) -> dict[str, float]:
+def forgery_metrics(logits: np.ndarray, frames: TestFrames) -> dict[str, float]:
     """Give the values of ``forgery_measures`` for one run.
 
     Args:
@@ -250,7 +250,7 @@ def forgery_metrics(logits: np.ndarray, frames: Frames) -> dict[str, float]:
     return {name: float(found.values[0]) for name, found in forgery_measures(logits[None], frames).items()}
 
 
-def base_rate_metrics(rate: float, frames: Frames) -> dict[str, float]:
+def base_rate_metrics(rate: float, frames: TestFrames) -> dict[str, float]:
     """What one probability for every frame scores: AUC 1/2, and the log loss of the base rate.
 
     Args:

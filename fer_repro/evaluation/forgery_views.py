@@ -14,7 +14,7 @@ from fer_repro.config import run_folder
 from fer_repro.datasets.store import Store
 from fer_repro.evaluation.forgery_rows import describe_frames, frame_logits
 from fer_repro.layers.ensemble import video_logits
-from fer_repro.methods.efficientnet import Detector, explain
+from fer_repro.methods.efficientnet import ForgeryDetector, _explain
 from fer_repro.runs.folder import Run, by_arm
 from fer_repro.runs.reopened import look, reopen
 from fer_repro.synthetic.factors import TRUTH, read_truth
@@ -105,8 +105,8 @@ def look_at_frames(folder: Path | str, store: Store, rows: np.ndarray) -> dict[s
 
 def _features_and_attention(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
     detector: Any = network
-    assert isinstance(detector, Detector)
-    return {"features": detector.features(images), **(explain(detector, images) or {})}
+    assert isinstance(detector, ForgeryDetector)
+    return {"features": detector.features(images), **(_explain(detector, images) or {})}
 
 
 def true_masks(folder: Path | str, rows: np.ndarray) -> np.ndarray | None:

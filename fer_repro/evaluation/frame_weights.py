@@ -14,9 +14,9 @@ from fer_repro.datasets.protocols import protocol_rows
 from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.agreement import agreement_row, agreement_table, sample_groups
-from fer_repro.loading.batches import Screen, Shown
+from fer_repro.loading.batches import Batch, BatchBuilder
 from fer_repro.loading.split import Split, open_table
-from fer_repro.loading.views import Items
+from fer_repro.loading.views import BatchIndex
 from fer_repro.measures.classification import softmax
 from fer_repro.measures.intervals import Interval, paired_difference
 from fer_repro.measures.saliency import rank_correlation
@@ -143,13 +143,13 @@ def intensity_agreement(
     return agreement_table(found)
 
 
-def _shown(run: Reopened, rows: np.ndarray, limit: int) -> Iterator[tuple[Split, Items, Shown]]:
+def _shown(run: Reopened, rows: np.ndarray, limit: int) -> Iterator[tuple[Split, BatchIndex, Batch]]:
     view = run.method.view(run.options)
     if not view.in_clips:
         raise UserError(f"method {run.method.name}: expected one that looks at clips")
     table = run.store.samples.iloc[np.sort(rows)].assign(split=_PART)
     split = open_table(run.store, table, _PART, limit, in_clips=True)
-    screen = Screen(view, split, run.config["recipe"]["image_size"], lambda tensor: tensor)
+    screen = BatchBuilder(view, split, run.config["recipe"]["image_size"], lambda tensor: tensor)
     for items in item_batches(screen, run.config["evaluation"]["batch_size"]):
         yield split, items, screen.clean(items)
 

@@ -24,7 +24,7 @@ _DASHES = (0, (3, 2))
 _STYLES = ((0, (1, 1)), (0, (5, 2)), (0, (5, 1, 1, 1)), (0, (8, 2)), "-")
 
 
-def fixed_scale(classes: int) -> float:
+def scale_of_classes(classes: int) -> float:
     """AdaCos's fixed scale, √2 ln(C − 1): there the probability is steepest at 45 degrees.
 
     >>> round(fixed_scale(7), 4)
@@ -33,7 +33,7 @@ def fixed_scale(classes: int) -> float:
     return float(np.sqrt(2) * np.log(classes - 1))
 
 
-def target_probability(angles: Array, scale: float, classes: int) -> Array:
+def probability_at(angles: Array, scale: float, classes: int) -> Array:
     """Softmax probability of the target class at each angle: exp(s cos) / (exp(s cos) + C − 1).
 
     Args:
@@ -55,14 +55,14 @@ def probability_curves(classes: Sequence[int], scales: Sequence[float]) -> Figur
     panels = figure.subplots(1, len(classes), sharey=True, squeeze=False)[0]
     angles = np.linspace(0, np.pi, 361)
     for axes, count in zip(panels, classes, strict=True):
-        chosen = fixed_scale(count)
+        chosen = scale_of_classes(count)
         for i, scale in enumerate(scales):
-            axes.plot(np.degrees(angles), target_probability(angles, scale, count), linewidth=1.4,
+            axes.plot(np.degrees(angles), probability_at(angles, scale, count), linewidth=1.4,
                       color=(QUIET, *COLOURS[2:])[i % 6], linestyle=_STYLES[i % len(_STYLES)],
                       label=f"s = {scale:g}")  # fmt: skip
-        axes.plot(np.degrees(angles), target_probability(angles, chosen, count), color=COLOURS[0],
+        axes.plot(np.degrees(angles), probability_at(angles, chosen, count), color=COLOURS[0],
                   linewidth=2.8, label="AdaCos, s = √2 ln(C − 1)")  # fmt: skip
-        axes.plot([45], target_probability(np.array([np.pi / 4]), chosen, count), "o", color=COLOURS[0],
+        axes.plot([45], probability_at(np.array([np.pi / 4]), chosen, count), "o", color=COLOURS[0],
                   markeredgecolor=PAPER, markersize=8)  # fmt: skip
         axes.axvline(90, color=INK, linewidth=1)
         axes.set_title(f"C = {count:,}: s = {chosen:.2f}")
@@ -96,8 +96,8 @@ def scale_history(history: pd.DataFrame, classes: int) -> Figure:
         axes.plot(mean.index, mean, color=colours[arm], marker=markers[arm], label=plain(arm),
                   markevery=max(1, len(mean) // 12))  # fmt: skip
     if classes > 2:
-        axes.axhline(fixed_scale(classes), color=INK, linewidth=1.2, linestyle=_DASHES,
-                     label=f"√2 ln(C − 1) = {fixed_scale(classes):.2f}, C = {classes}")  # fmt: skip
+        axes.axhline(scale_of_classes(classes), color=INK, linewidth=1.2, linestyle=_DASHES,
+                     label=f"√2 ln(C − 1) = {scale_of_classes(classes):.2f}, C = {classes}")  # fmt: skip
     axes.set_xlabel("epoch")
     axes.set_ylabel("scale s")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
@@ -163,11 +163,11 @@ def gradient_lengths(classes: int, scales: Sequence[float], margin: float = 0.5)
     curves = {"P2SGrad": (1 - np.cos(angles)) * np.sin(angles)}
     for scale in scales:
         curves[f"softmax, s = {scale:.3g}"] = (
-            scale * (1 - target_probability(angles, scale, classes)) * np.sin(angles)
+            scale * (1 - probability_at(angles, scale, classes)) * np.sin(angles)
         )
     steep, moved = max(scales), np.minimum(angles + margin, np.pi)
     curves[f"ArcFace, s = {steep:.3g}, m = {margin:g}"] = (
-        steep * (1 - target_probability(moved, steep, classes)) * np.sin(moved)
+        steep * (1 - probability_at(moved, steep, classes)) * np.sin(moved)
     )
     figure = new_figure(7.6, 3.7)
     left, right = figure.subplots(1, 2)
@@ -207,7 +207,7 @@ def scale_table(classes: Sequence[int]) -> pd.DataFrame:
     """
     rows = []
     for count in classes:
-        scale, others = fixed_scale(count), count - 1
+        scale, others = scale_of_classes(count), count - 1
         simplex = 1 / (1 + others * np.exp(-scale * (1 + 1 / others)))
         rows.append(
             {

@@ -15,7 +15,7 @@ from fer_repro.figures.clip_figures import (
 )
 from fer_repro.figures.display import Shown, say, show_figure, show_table
 from fer_repro.figures.region_figures import weight_against_cover
-from fer_repro.figures.result_files import Faces
+from fer_repro.figures.result_files import ExplainedFaces
 from fer_repro.figures.tables import Column, print_value
 from fer_repro.figures.true_areas import enlarge, precision_curves, single_maps
 from fer_repro.measures.saliency import map_precision_recall
@@ -33,7 +33,7 @@ AGREEMENT = (
 
 def spread_faces(
     rows: Array, images: Array, samples: pd.DataFrame, classes: Sequence[str], count: int
-) -> Faces:
+) -> ExplainedFaces:
     """Choose faces of different classes from all over a list, so that they show different people.
 
     Args:
@@ -53,7 +53,9 @@ def spread_faces(
         members = np.flatnonzero(labels == present[number % len(present)])
         chosen.append(int(members[int((number + 0.5) / count * len(members))]))
     pictures = samples["image"].to_numpy()[rows[chosen]]
-    return Faces(np.array(chosen), np.asarray(images[pictures]), [str(classes[labels[i]]) for i in chosen])
+    return ExplainedFaces(
+        np.array(chosen), np.asarray(images[pictures]), [str(classes[labels[i]]) for i in chosen]
+    )
 
 
 def show_timelines(

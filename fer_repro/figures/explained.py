@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from fer_repro.figures.display import Shown, say, show_figure
-from fer_repro.figures.result_files import Faces, stages
+from fer_repro.figures.result_files import ExplainedFaces, stages
 from fer_repro.figures.results import show_face
 from fer_repro.figures.style import COLOURS, HEAT, INK, PAPER, QUIET, bare, new_figure, plain
 
@@ -124,7 +124,7 @@ def mask_table(masks: Maps) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def show_explained(explained: Mapping[str, Array], faces: Faces) -> Shown:
+def show_explained(explained: Mapping[str, Array], faces: ExplainedFaces) -> Shown:
     """Show what a run's network looked at, or say that it kept nothing that can be laid over a face.
 
     Args:

@@ -23,7 +23,7 @@ from fer_repro.spreadsheets import harmless
 
 
 @dataclass(frozen=True)
-class Part:
+class TablePart:
     """A table for people.
 
     Attributes:
@@ -62,7 +62,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - a cell
     return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
-def write_formats(path: Path | str, numbers: pd.DataFrame, parts: Sequence[Part]) -> tuple[Path, ...]:
+def write_formats(path: Path | str, numbers: pd.DataFrame, parts: Sequence[TablePart]) -> tuple[Path, ...]:
     """Write one table in five formats, byte-stable.
 
     Args:
@@ -88,7 +88,7 @@ def write_formats(path: Path | str, numbers: pd.DataFrame, parts: Sequence[Part]
     return tuple(files)
 
 
-def write_results(table: pd.DataFrame, path: Path | str, caption: str) -> tuple[Path, ...]:
+def export_results(table: pd.DataFrame, path: Path | str, caption: str) -> tuple[Path, ...]:
     """Write measured results beside published ones in all formats.
 
     Args:
@@ -97,5 +97,5 @@ def write_results(table: pd.DataFrame, path: Path | str, caption: str) -> tuple[
         caption: said with the table.
     """
     people = for_people(table)
-    part = Part(caption, people, result_columns(people))
+    part = TablePart(caption, people, result_columns(people))
     return write_formats(path, table[[column.name for column in NUMBERS]], [part])

@@ -271,7 +271,7 @@ def _write_correlations(axes: Axes, across: Array, down: Array, truth: Array, ki
                   fontsize=9.5, color=colour)  # fmt: skip
 
 
-def ensemble_table(
+def combination_table(
     table: pd.DataFrame, networks: Sequence[str], better: Mapping[str, Literal["high", "low"]]
 ) -> Figure:
     """Draw ensembles as a heat table: dots say which networks are averaged, the best of a column is bold.

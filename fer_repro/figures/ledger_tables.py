@@ -13,7 +13,7 @@ import pandas as pd
 
 from fer_repro.errors import UserError, nearest
 from fer_repro.figures.display import Shown, say, show_table
-from fer_repro.figures.exports import Part
+from fer_repro.figures.exports import TablePart
 from fer_repro.figures.tables import Column, metric_words, spell, spell_gap, spell_range
 
 VERDICTS = ("reproduced", "direction reproduced", "not reproduced", "inconclusive", "not attempted")
@@ -149,19 +149,19 @@ def count_verdicts(ledger: pd.DataFrame) -> list[tuple[str, int]]:
     return [(name, int(counts[name])) for name in VERDICTS if name in counts]
 
 
-def ledger_parts(ledger: pd.DataFrame) -> list[Part]:
+def ledger_parts(ledger: pd.DataFrame) -> list[TablePart]:
     """Lay the ledger out as two tables: what was tested, and what was not with how to get the data."""
     words = in_words(ledger)
     tested, missing = words[words["tested"]], words[~words["tested"]]
     percent = f"{100 * float(ledger['confidence'].iloc[0]):g} %" if len(ledger) else ""
     return [
-        Part(
+        TablePart(
             f"Claims tested, with the {percent} interval over seeds and samples of what was measured. Rules: "
             "docs/verdicts.md.",
             tested,
             TESTED,
         ),
-        Part("Claims not attempted, and how to get their data.", missing, OPEN),
+        TablePart("Claims not attempted, and how to get their data.", missing, OPEN),
     ]
 
 

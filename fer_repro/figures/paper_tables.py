@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.figures.display import Shown
-from fer_repro.figures.exports import Part, write_formats
+from fer_repro.figures.exports import TablePart, write_formats
 from fer_repro.figures.tables import (
     Column,
     as_html,
@@ -98,7 +98,7 @@ def _alone(row: Cells, method: str) -> dict[str, object]:
     return {**kept, **_numbers(row), "method": method, "table": "", "network": row["arm"], "source": ""}
 
 
-def paper_parts(table: pd.DataFrame, confidence: float) -> list[Part]:
+def paper_parts(table: pd.DataFrame, confidence: float) -> list[TablePart]:
     """Lay out one paper's tables for people: a row per network, columns per data set and metric.
 
     Args:
@@ -114,7 +114,7 @@ def paper_parts(table: pd.DataFrame, confidence: float) -> list[Part]:
     return parts + ([_measured(here, confidence)] if len(here) else [])
 
 
-def _printed(name: str, rows: pd.DataFrame) -> Part:
+def _printed(name: str, rows: pd.DataFrame) -> TablePart:
     networks = list(dict.fromkeys(rows["network"]))
     frame, columns = pd.DataFrame({"network": networks}), [Column("network", "Network")]
     places = list(_places(rows))
@@ -130,7 +130,7 @@ def _printed(name: str, rows: pd.DataFrame) -> Part:
         columns.append(Column("note", "Note", "note"))
     metrics = ", ".join(dict.fromkeys(metric_words(place[3], place[4]) for place, _ in places))
     beside = ", beside ours on the same data" if rows["measured"].notna().any() else ""
-    return Part(f"{name}: {metrics}, as published{beside}.", frame, tuple(columns))
+    return TablePart(f"{name}: {metrics}, as published{beside}.", frame, tuple(columns))
 
 
 def _cells(unit: str, was_measured: bool) -> list[tuple]:
@@ -146,7 +146,7 @@ def _cells(unit: str, was_measured: bool) -> list[tuple]:
     return published + (measured if was_measured else [])
 
 
-def _measured(rows: pd.DataFrame, confidence: float) -> Part:
+def _measured(rows: pd.DataFrame, confidence: float) -> TablePart:
     networks = list(dict.fromkeys(rows["network"]))
     shown = [str(name).replace("_", " ") for name in networks]
     frame, columns = pd.DataFrame({"network": shown}), [Column("network", "Network")]
@@ -163,7 +163,7 @@ def _measured(rows: pd.DataFrame, confidence: float) -> Part:
         "Measured where nothing is published for the same data, protocol and use of TTA: mean over seeds, in "
         f"brackets its {100 * confidence:g} % interval. Budget: {budgets or 'not stated'}."
     )
-    return Part(caption, frame, tuple(columns))
+    return TablePart(caption, frame, tuple(columns))
 
 
 def _with_interval(row: pd.Series, unit: str) -> str:

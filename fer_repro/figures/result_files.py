@@ -115,7 +115,7 @@ def stages(explained: dict[str, np.ndarray], kind: str) -> list[np.ndarray]:
 
 
 @dataclass(frozen=True)
-class Faces:
+class ExplainedFaces:
     """Some explained images: which (positions among the explained ones), their pixels and their labels."""
 
     chosen: np.ndarray
@@ -129,7 +129,7 @@ def choose_explained(
     samples: pd.DataFrame,
     classes: Sequence[str],
     count: int,
-) -> Faces:
+) -> ExplainedFaces:
     """Choose ``count`` explained images of as many classes as possible.
 
     Args:
@@ -143,10 +143,10 @@ def choose_explained(
     repeat = rows.groupby("label").cumcount().to_numpy()
     chosen = np.sort(np.argsort(repeat, kind="stable")[:count])
     titles = [str(classes[label]) for label in rows["label"].iloc[chosen]]
-    return Faces(chosen, np.asarray(images[rows["image"].iloc[chosen]]), titles)
+    return ExplainedFaces(chosen, np.asarray(images[rows["image"].iloc[chosen]]), titles)
 
 
-def read_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
+def json_or_nothing(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
     """Read a JSON file, or give an empty dictionary where there is none.
 
     Raises:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fer_repro.figures.display import Shown, show_table
-from fer_repro.figures.exports import Part
+from fer_repro.figures.exports import TablePart
 from fer_repro.figures.style import INK, QUIET, arm_colours, arm_markers, new_figure, plain
 from fer_repro.figures.tables import (
     Column,
@@ -239,7 +239,7 @@ def as_results(table: pd.DataFrame, task: str) -> pd.DataFrame:
     return rows.assign(task=task, label=rows["method"] + " " + rows["arm"].str.replace("_", " "))
 
 
-def common_part(table: pd.DataFrame, confidence: float) -> Part:
+def common_part(table: pd.DataFrame, confidence: float) -> TablePart:
     """Lay out ``common_ground`` for people, best first, methods without result last."""
     words = table.sort_values("value", ascending=False, kind="stable").assign(
         measured=lambda part: [spell(value, "%") for value in part["value"]],
@@ -251,7 +251,7 @@ def common_part(table: pd.DataFrame, confidence: float) -> Part:
         "All methods as classifiers of the same people's expressions: accuracy in percent without test-time "
         f"augmentation, with the {100 * confidence:g} % interval over seeds."
     )
-    return Part(caption, words, _COLUMNS)
+    return TablePart(caption, words, _COLUMNS)
 
 
 def same_subjects(results: pd.DataFrame, chances: Mapping[str, float] | None = None) -> Figure:

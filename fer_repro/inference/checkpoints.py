@@ -19,7 +19,7 @@ from torch import Tensor
 from fer_repro.errors import UserError, nearest, one_line
 from fer_repro.files import check_name, keep_existing
 from fer_repro.inference.networks import state_digest
-from fer_repro.inference.spec import CROPS, OTHERS_CROP, ModelSpec, Official, file_digest
+from fer_repro.inference.spec import CROPS, OTHERS_CROP, ModelSpec, OfficialNetwork, file_digest
 from fer_repro.methods.method import load_method, load_official, method_names
 from fer_repro.terminal import doing
 from fer_repro.training.checkpoint import check_finite
@@ -83,7 +83,7 @@ def _opened(
         version=1,
         method=method_name,
         arm="",
-        official=Official(identifier, constructor),
+        official=OfficialNetwork(identifier, constructor),
         task=method.task,
         classes=classes,
         outputs=len(classes),

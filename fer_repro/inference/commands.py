@@ -61,7 +61,7 @@ FaceSize = Annotated[
 Faces = Annotated[str, typer.Option("--faces", help="Which of a picture: all, largest or surest.")]
 
 
-def predict(
+def predict_command(
     paths: Annotated[
         list[str], typer.Argument(help="Pictures, videos, folders or globs.", metavar="PATH...")
     ],
@@ -234,7 +234,7 @@ def compare_faces(
     print(f"cosine {found.score:.3f}{threshold}: {answers[found.same]} (trained on {found.trained_on})")
 
 
-def detect_manipulation(
+def detect_command(
     videos: Annotated[list[Path], typer.Argument(help="Videos or pictures.", metavar="VIDEO...")],
     models: Annotated[
         list[str] | None,
@@ -362,12 +362,12 @@ def _chain(first: Any, others: Any) -> Any:  # noqa: ANN401 - pictures
     yield from others
 
 
-def register(app: typer.Typer) -> None:
+def register_commands(app: typer.Typer) -> None:
     """Add the commands of this file and of ``model_commands`` to the command line."""
     from fer_repro.inference import model_commands
 
-    app.command("predict", rich_help_panel="Use models")(predict)
+    app.command("predict", rich_help_panel="Use models")(predict_command)
     app.command("webcam", rich_help_panel="Use models")(webcam)
     app.command("compare-faces", rich_help_panel="Use models")(compare_faces)
-    app.command("detect-manipulation", rich_help_panel="Use models")(detect_manipulation)
-    model_commands.register(app)
+    app.command("detect-manipulation", rich_help_panel="Use models")(detect_command)
+    model_commands.register_model_commands(app)

@@ -37,7 +37,7 @@ class Finding(NamedTuple):
     told: str
 
 
-def examine(root: Path = Path()) -> list[Finding]:
+def examine_machine(root: Path = Path()) -> list[Finding]:
     """Look at environment, data and models of a project's folder."""
     return [*_packages(), *_machine(root), *_data(root), *_models(root)]
 

@@ -62,7 +62,7 @@ Control = Slider | Choice
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenFace:
     """What an explorer shows: a figure, and the same in words for those who cannot see it."""
 
     figure: Figure
@@ -79,9 +79,9 @@ class Explorer:
     """
 
     controls: tuple[Control, ...]
-    look: Callable[..., Seen]
+    look: Callable[..., SeenFace]
 
-    def at(self, **moved: float | str) -> Seen:
+    def at(self, **moved: float | str) -> SeenFace:
         """Look with some factors moved and the others where they start.
 
         Raises:
@@ -147,14 +147,14 @@ def explore_masks(folder: Path | str, store: Store) -> Explorer | None:
         return None
     run, people = reopen(folder, store), people_of(store.samples, "test")
 
-    def look(person: str, expression: str, intensity: float, yaw: float, cover: str) -> Seen:
+    def look(person: str, expression: str, intensity: float, yaw: float, cover: str) -> SeenFace:
         pose = Pose(expression, intensity, yaw, cover)
         picture = draw_like([pose.of(people[person])], store).images
         found = look_at_pictures(run, picture)
         masks = [found[f"mask{stage}"][0] for stage in range(1, 5) if f"mask{stage}" in found]
         likely = found["probabilities"][0]
         figure = masks_explored(picture[0], masks, run.classes, likely, expression)
-        return Seen(figure, f"Person {person}, {pose.words}. {_said(run.classes, likely)}")
+        return SeenFace(figure, f"Person {person}, {pose.words}. {_said(run.classes, likely)}")
 
     return Explorer(face_controls(people, "happy"), look)
 
@@ -174,7 +174,7 @@ def explore_regions(folder: Path | str, store: Store) -> Explorer | None:
     run, people = reopen(folder, store), people_of(store.samples, "test")
     boxes = common_boxes(run.config["recipe"]["model"]["crops"])
 
-    def look(person: str, expression: str, intensity: float, yaw: float, cover: str) -> Seen:
+    def look(person: str, expression: str, intensity: float, yaw: float, cover: str) -> SeenFace:
         pose = Pose(expression, intensity, yaw, cover)
         drawn = draw_like([pose.of(people[person])], store)
         found = look_at_pictures(run, drawn.images)
@@ -183,7 +183,7 @@ def explore_regions(folder: Path | str, store: Store) -> Explorer | None:
         figure = regions_explored(drawn.images[0], boxes, weights, covered, run.classes, likely, expression)
         heaviest = list(boxes)[int(weights.argmax())]
         words = f"Heaviest region: {heaviest}, {weights.max():.3f}. {_said(run.classes, likely)}"
-        return Seen(figure, f"Person {person}, {pose.words}. {words}")
+        return SeenFace(figure, f"Person {person}, {pose.words}. {words}")
 
     return Explorer(face_controls(people, "happy"), look)
 
@@ -202,7 +202,7 @@ def explore_frames(folder: Path | str, store: Store) -> Explorer | None:
         return None
     run, people = reopen(folder, store), people_of(store.samples, "test")
 
-    def look(person: str, expression: str, apex: float, cover: str, frame: str) -> Seen:
+    def look(person: str, expression: str, apex: float, cover: str, frame: str) -> SeenFace:
         levels = course(FRAMES, int(apex))
         rows = [with_expression(people[person], expression, level) for level in levels.tolist()]
         hidden = [] if frame == NOWHERE else [int(frame)]
@@ -219,7 +219,7 @@ def explore_frames(folder: Path | str, store: Store) -> Explorer | None:
             f"{f'{cover} in frame {frame}' if hidden else 'nothing in the way'}. "
             f"Heaviest frame: {int(weights.argmax())}. {_said(run.classes, likely)}"
         )
-        return Seen(figure, words)
+        return SeenFace(figure, words)
 
     numbers = tuple(str(place) for place in range(FRAMES))
     controls = (

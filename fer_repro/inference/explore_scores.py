@@ -10,7 +10,7 @@ from scipy.special import expit, logit
 from fer_repro.datasets.store import Store
 from fer_repro.evaluation.forgery_views import true_masks
 from fer_repro.figures.explored import Met, angles_explored, forgery_explored
-from fer_repro.inference.explore import Choice, Explorer, Pose, Seen, Slider, face_controls, people_of
+from fer_repro.inference.explore import Choice, Explorer, Pose, SeenFace, Slider, face_controls, people_of
 from fer_repro.inference.moved_faces import draw_like, is_drawn, look_at_pictures
 from fer_repro.runs.reopened import reopen
 
@@ -34,7 +34,7 @@ def explore_angles(folder: Path | str, store: Store) -> Explorer | None:
     names = list(run.classes)
     first = store.samples.drop_duplicates("subject").set_index("subject")["image"]
 
-    def look(person: str, expression: str, intensity: float, yaw: float, cover: str) -> Seen:
+    def look(person: str, expression: str, intensity: float, yaw: float, cover: str) -> SeenFace:
         pose = Pose(expression, intensity, yaw, cover)
         picture = draw_like([pose.of(people[person])], store).images
         found = look_at_pictures(run, picture)
@@ -49,7 +49,7 @@ def explore_angles(folder: Path | str, store: Store) -> Explorer | None:
             f"Person {person}, {pose.words}: {met.own:.0f} degrees from the own class vector, "
             f"{others.min():.0f} from that of {rival}; the true person is number {rank} of {len(names)}."
         )
-        return Seen(angles_explored(met, forces=run.method.name == "p2sgrad"), words)
+        return SeenFace(angles_explored(met, forces=run.method.name == "p2sgrad"), words)
 
     return Explorer(face_controls(people, "happy"), look)
 
@@ -72,7 +72,7 @@ def explore_forgeries(folders: Mapping[str, Path | str], headline: str, store: S
     runs = {arm: reopen(folder, store) for arm, folder in folders.items()}
     pairs = _real_and_manipulated(store.samples)
 
-    def look(video: str, strength: float) -> Seen:
+    def look(video: str, strength: float) -> SeenFace:
         real, fake = (np.asarray(store.images[store.samples["image"].iloc[row]]) for row in pairs[video])
         steps = np.stack([_mix(real, fake, share) for share in [*STRENGTHS.tolist(), strength]])
         seen = {arm: look_at_pictures(run, steps) for arm, run in runs.items()}
@@ -89,7 +89,7 @@ def explore_forgeries(folders: Mapping[str, Path | str], headline: str, store: S
             strength,
         )
         said = ", ".join(f"{arm} {values[-1]:.0%}" for arm, values in scores.items())
-        return Seen(figure, f"{video}, {strength:.0%} of the manipulation. P(manipulated): {said}.")
+        return SeenFace(figure, f"{video}, {strength:.0%} of the manipulation. P(manipulated): {said}.")
 
     controls = (
         Choice("video", "Video", tuple(pairs), next(iter(pairs))),

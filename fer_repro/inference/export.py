@@ -32,7 +32,7 @@ TOLERANCE = 1e-3  # of probabilities, and of any output as a share of the larges
 
 
 @dataclass(frozen=True)
-class Difference:
+class AnswerDifference:
     """How far a graph's numbers are from PyTorch's on synthetic faces and on images of noise.
 
     Attributes:
@@ -62,7 +62,7 @@ class Difference:
         }
 
 
-def export_onnx(network: nn.Module, spec: ModelSpec, path: Path) -> Difference:
+def export_onnx(network: nn.Module, spec: ModelSpec, path: Path) -> AnswerDifference:
     """Write a network as ONNX, and compare it with torch on faces of noise.
 
     Args:
@@ -91,7 +91,7 @@ def export_onnx(network: nn.Module, spec: ModelSpec, path: Path) -> Difference:
         onnx.save(proto, temporary)
         parts = [compare(network, spec, temporary, count) for count in (1, FEW, MANY)]
         worst = np.max(parts, axis=0).tolist()  # NaN is the largest
-        found = Difference(worst[0], worst[1], worst[2], names_classes=bool(spec.classes))
+        found = AnswerDifference(worst[0], worst[1], worst[2], names_classes=bool(spec.classes))
         if found.is_large:
             raise UserError(
                 f"{path}: ONNX Runtime differs from torch by {found.outputs:.3g}, values to "
@@ -195,7 +195,7 @@ def export_model(
         force: replace files of these names.
 
     Returns:
-        What was written: ``safetensors``, ``card``, ``onnx``, and what a ``Difference`` from torch says.
+        What was written: ``safetensors``, ``card``, ``onnx``, and the ``AnswerDifference`` from torch.
 
     Raises:
         UserError: the model cannot be read or exported, the name is of another kind, or a file exists.

@@ -10,7 +10,7 @@ CARD, WEIGHTS = "README.md", "model.safetensors"
 FILES = [CARD, WEIGHTS, "model.onnx"]
 
 
-def push(folder: Path, name: str, private: bool = True, api: Any = None) -> str:  # noqa: ANN401 - HfApi
+def push_model(folder: Path, name: str, private: bool = True, api: Any = None) -> str:  # noqa: ANN401 - HfApi
     """Upload an exported folder: card, weights, ONNX graph; nothing else.
 
     Args:

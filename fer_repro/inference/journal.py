@@ -23,7 +23,7 @@ from fer_repro.files import atomic_write, file_state
 from fer_repro.inference.faces_in import TIGHT, choose_detector, read_boxes
 from fer_repro.inference.inputs import Failed, Input
 from fer_repro.inference.model import Looking, Model, as_table
-from fer_repro.inference.predictions import Chunk, Row, columns_of, unanswered
+from fer_repro.inference.predictions import Chunk, Row, output_columns, unanswered
 from fer_repro.inference.spec import ModelSpec
 from fer_repro.spreadsheets import harmless
 from fer_repro.terminal import fit_path
@@ -198,7 +198,7 @@ def write_rows(
 
 
 def _write_csv(path: Path, spec: ModelSpec, rows: Iterator[Row], embeds: bool) -> None:
-    columns = columns_of(spec, embeds)
+    columns = output_columns(spec, embeds)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)

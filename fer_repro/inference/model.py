@@ -13,7 +13,7 @@ from fer_repro.errors import UserError
 from fer_repro.inference.backends import Backend
 from fer_repro.inference.faces_in import FaceFinder, Which, check_which, choose_detector, read_boxes
 from fer_repro.inference.inputs import Input, list_inputs, look_at
-from fer_repro.inference.predictions import WINDOW, Chunk, columns_of, predict_rows
+from fer_repro.inference.predictions import WINDOW, Chunk, output_columns, predict_rows
 from fer_repro.inference.spec import ModelSpec
 
 
@@ -219,7 +219,7 @@ def as_table(
     rows: list[dict[str, Any]], spec: ModelSpec, failed: Mapping[str, str], embeds: bool
 ) -> pd.DataFrame:
     """Make the table of a model from its rows; ``embedding`` is left out where the network has none."""
-    columns = columns_of(spec, embeds)
+    columns = output_columns(spec, embeds)
     table = pd.DataFrame({name: _column(name, [row.get(name) for row in rows]) for name in columns})
     table.attrs["failed"] = dict(failed)
     return table

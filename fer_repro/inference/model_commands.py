@@ -130,7 +130,7 @@ def export(
         from fer_repro.inference.export import export_model
     done = export_model(model, to, variant, fold, colour, face_size, force)
     if push:
-        from fer_repro.inference.hub import push as upload
+        from fer_repro.inference.hub import push_model as upload
 
         done["hub"] = upload(to, push, private=not public)
     if as_json:
@@ -163,10 +163,10 @@ def doctor(as_json: Json = False) -> None:
     """
     import json
 
-    from fer_repro.inference.doctor import as_dict, examine
+    from fer_repro.inference.doctor import as_dict, examine_machine
     from fer_repro.terminal import print_table
 
-    findings = examine()
+    findings = examine_machine()
     if as_json:
         print(json.dumps(as_dict(findings)))
     else:
@@ -175,7 +175,7 @@ def doctor(as_json: Json = False) -> None:
     raise typer.Exit(1 if any(each.state == "missing" for each in findings) else 0)
 
 
-def register(app: typer.Typer) -> None:
+def register_model_commands(app: typer.Typer) -> None:
     """Add the commands of this file to the command line."""
     app.command("models", rich_help_panel="Use models")(models)
     app.command("import", rich_help_panel="Use models")(import_checkpoint)

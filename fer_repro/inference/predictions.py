@@ -40,7 +40,7 @@ class Chunk:
     begin: dict[int, int] = field(default_factory=dict)
 
 
-def columns_of(spec: ModelSpec, embeds: bool) -> list[str]:
+def output_columns(spec: ModelSpec, embeds: bool) -> list[str]:
     """Name the columns of a model's table in order.
 
     Args:

@@ -31,7 +31,7 @@ OTHERS_CROP = "square"  # adacos and p2sgrad: face recognition aligns by five po
 
 
 @dataclass(frozen=True, config=STRICT)
-class Official:
+class OfficialNetwork:
     """A network of a paper's own code.
 
     Attributes:
@@ -73,7 +73,7 @@ class ModelSpec:
     version: Literal[1]
     method: str
     arm: str
-    official: Official | None
+    official: OfficialNetwork | None
     task: Literal["expression", "verification", "manipulation"]
     classes: tuple[str, ...]
     outputs: PositiveInt

@@ -22,7 +22,7 @@ from fer_repro.errors import UserError
 EPSILON = 1e-12  # below this length a vector has no direction: its cosines and gradients are 0
 
 
-def unit(vectors: Tensor) -> Tensor:
+def unit_rows(vectors: Tensor) -> Tensor:
     """Divide each row of (N, D) by its length; a row shorter than 1e-12 becomes 0, without a gradient."""
     lengths = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
     return vectors * (lengths > EPSILON) / lengths.clamp_min(EPSILON)
@@ -41,7 +41,7 @@ def without_autocast(tensor: Tensor) -> torch.autocast:
 def cosines(embeddings: Tensor, weight: Tensor) -> Tensor:
     """Return cos_ij of embeddings (N, D) and class rows (C, D), as (N, C) in float32 or better."""
     with without_autocast(embeddings):
-        return unit(exact(embeddings)) @ unit(exact(weight)).T
+        return unit_rows(exact(embeddings)) @ unit_rows(exact(weight)).T
 
 
 def check_targets(targets: Tensor, classes: int) -> None:
@@ -291,7 +291,7 @@ class L2SoftmaxHead(CosineHead):
 
     def _logits(self, embeddings: Tensor) -> Tensor:
         with without_autocast(embeddings):
-            return self.scale.clone() * unit(exact(embeddings)) @ exact(self.weight).T
+            return self.scale.clone() * unit_rows(exact(embeddings)) @ exact(self.weight).T
 
 
 class SoftmaxHead(CosineHead):

@@ -50,7 +50,7 @@ def training_images(
     Returns:
         (N, 3, size, size) float32 in [0, 1].
     """
-    return _augmented(images, size, config, draw(seed, Stream.TRAINING, epoch, samples))
+    return _augmented(images, size, config, draw_changes(seed, Stream.TRAINING, epoch, samples))
 
 
 def augmented_copy(
@@ -69,10 +69,10 @@ def augmented_copy(
     Returns:
         (N, 3, size, size) float32 in [0, 1].
     """
-    return _augmented(images, size, config, draw(seed, Stream.COPIES, copy, samples))
+    return _augmented(images, size, config, draw_changes(seed, Stream.COPIES, copy, samples))
 
 
-def draw(seed: int, stream: Stream, counter: int, samples: np.ndarray) -> Draws:
+def draw_changes(seed: int, stream: Stream, counter: int, samples: np.ndarray) -> Draws:
     """Draw all that an augmentation may need, whatever the recipe uses of it.
 
     Args:
@@ -92,7 +92,7 @@ def drawn_maps(config: AugmentationConfig, draws: Draws) -> np.ndarray:
 
     Args:
         config: strengths.
-        draws: from ``draw``.
+        draws: from ``draw_changes``.
 
     Returns:
         (N, 2, 3) float32, from output to input positions, both in [-1, 1] over the side.
@@ -183,7 +183,7 @@ def jitter(images: Tensor, config: JitterConfig, draws: Draws) -> Tensor:
     Args:
         images: (N, C, H, W) in [0, 1]; grey ones (C = 1) have no saturation.
         config: strengths.
-        draws: from ``draw``.
+        draws: from ``draw_changes``.
 
     Returns:
         (N, C, H, W) in [0, 1].
@@ -207,7 +207,7 @@ def erase(images: Tensor, config: EraseConfig, draws: Draws) -> Tensor:
     Args:
         images: (N, C, H, W).
         config: share, area and aspect; a side is at most the picture's.
-        draws: from ``draw``.
+        draws: from ``draw_changes``.
 
     Returns:
         (N, C, H, W).

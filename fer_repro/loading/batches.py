@@ -13,12 +13,12 @@ from fer_repro.datasets.votes import draw_targets
 from fer_repro.loading.augmentation import TILE, augmented_copy, clean_images, training_images
 from fer_repro.loading.distortions import distort
 from fer_repro.loading.split import Split, read_images
-from fer_repro.loading.views import Items, View
+from fer_repro.loading.views import BatchIndex, View
 
 ToDevice = Callable[[Tensor], Tensor]
 
 
-class Shown(NamedTuple):
+class Batch(NamedTuple):
     """A batch on the device.
 
     Attributes:
@@ -30,7 +30,7 @@ class Shown(NamedTuple):
     targets: Tensor
 
 
-class Screen:
+class BatchBuilder:
     """Shows items of a split to a network.
 
     Args:
@@ -43,19 +43,19 @@ class Screen:
     def __init__(self, view: View, split: Split, size: int, to_device: ToDevice) -> None:
         self.view, self.split, self.size, self.to_device = view, split, size, to_device
 
-    def clean(self, items: Items) -> Shown:
+    def clean(self, items: BatchIndex) -> Batch:
         """Show items as in validation and test."""
         (shown,) = self._show([items], lambda images, samples: clean_images(images, self.size), 0, 0)
         return shown
 
-    def training(self, items: Items, recipe: RecipeConfig, seed: int, epoch: int) -> Shown:
+    def training(self, items: BatchIndex, recipe: RecipeConfig, seed: int, epoch: int) -> Batch:
         """Show items augmented and distorted, as a pure function of sample, seed and epoch."""
         (shown,) = self.training_row([items], recipe, seed, epoch)
         return shown
 
     def training_row(
-        self, row: Sequence[Items], recipe: RecipeConfig, seed: int, epoch: int
-    ) -> Iterator[Shown]:
+        self, row: Sequence[BatchIndex], recipe: RecipeConfig, seed: int, epoch: int
+    ) -> Iterator[Batch]:
         """Show a row of batches as ``training`` shows each, but read and augment their pictures together.
 
         Few pictures take little more than one: what is drawn for them is much of the work.
@@ -72,13 +72,13 @@ class Screen:
                 yield shown
             else:
                 learnt = self._voted(items, recipe.targets == "drawn", seed, epoch)
-                yield Shown(shown.inputs, self.to_device(torch.from_numpy(learnt)))
+                yield Batch(shown.inputs, self.to_device(torch.from_numpy(learnt)))
 
-    def row_length(self, items: Items) -> int:
+    def row_length(self, items: BatchIndex) -> int:
         """Count the batches like ``items`` that fill one tile of augmentation, at least 1."""
         return max(1, TILE // (items.positions.size * self.size**2))
 
-    def copy(self, items: Items, augmentation: AugmentationConfig, seed: int, copy: int) -> Shown:
+    def copy(self, items: BatchIndex, augmentation: AugmentationConfig, seed: int, copy: int) -> Batch:
         """Show one augmented copy of items for test-time augmentation; crops stay those of the test."""
 
         def enlarge(images: Tensor, samples: np.ndarray) -> Tensor:
@@ -87,7 +87,7 @@ class Screen:
         (shown,) = self._show([items], enlarge, 0, 0)
         return shown
 
-    def _voted(self, items: Items, drawn: bool, seed: int, epoch: int) -> np.ndarray:
+    def _voted(self, items: BatchIndex, drawn: bool, seed: int, epoch: int) -> np.ndarray:
         """Give shares (N, K), or one label drawn from each, (N,), anew in every epoch."""
         if self.split.shares is None:
             raise ValueError("the split was opened without the shares of the votes")
@@ -99,11 +99,11 @@ class Screen:
 
     def _show(
         self,
-        row: Sequence[Items],
+        row: Sequence[BatchIndex],
         enlarge: Callable[[Tensor, np.ndarray], Tensor],
         seed: int,
         counter: int,
-    ) -> Iterator[Shown]:
+    ) -> Iterator[Batch]:
         """Show a row of batches; their pictures are read and enlarged at once."""
         wanted = [items.positions[items.mask] for items in row]  # padding is neither read nor augmented
         positions = np.concatenate(wanted)
@@ -111,7 +111,7 @@ class Screen:
         for items, pictures in zip(row, images.split([len(each) for each in wanted]), strict=True):
             yield self._arranged(items, pictures, seed, counter)
 
-    def _arranged(self, items: Items, images: Tensor, seed: int, counter: int) -> Shown:
+    def _arranged(self, items: BatchIndex, images: Tensor, seed: int, counter: int) -> Batch:
         """Arrange the pictures of a batch as the view has them."""
         mask = self.to_device(torch.from_numpy(items.mask))
         if items.mask.all():
@@ -121,7 +121,7 @@ class Screen:
             pictures[mask] = images
         samples = self.split.samples[items.positions]
         inputs = self.view.inputs(pictures, mask, samples, seed, counter)
-        return Shown(inputs, self.to_device(torch.from_numpy(items.targets)))
+        return Batch(inputs, self.to_device(torch.from_numpy(items.targets)))
 
 
 def batch_bounds(count: int, size: int, least: int = 2) -> list[tuple[int, int]]:

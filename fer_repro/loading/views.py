@@ -15,7 +15,7 @@ from fer_repro.loading.regions import cut_regions, region_boxes
 from fer_repro.loading.split import Split, two_class_counts
 
 
-class Items(NamedTuple):
+class BatchIndex(NamedTuple):
     """Items of a split, each with K pictures.
 
     Attributes:
@@ -28,11 +28,11 @@ class Items(NamedTuple):
     mask: np.ndarray
     targets: np.ndarray
 
-    def take(self, chosen: np.ndarray | slice) -> "Items":
+    def take(self, chosen: np.ndarray | slice) -> "BatchIndex":
         """Keep some items, without the padding that only the others needed."""
         mask = self.mask[chosen]
         longest = int(mask.sum(axis=1).max(initial=1))
-        return Items(self.positions[chosen][:, :longest], mask[:, :longest], self.targets[chosen])
+        return BatchIndex(self.positions[chosen][:, :longest], mask[:, :longest], self.targets[chosen])
 
 
 class View(Protocol):
@@ -47,11 +47,11 @@ class View(Protocol):
         """Whether items are clips."""
         ...
 
-    def training(self, split: Split, seed: int, epoch: int) -> Items:
+    def training(self, split: Split, seed: int, epoch: int) -> BatchIndex:
         """Choose the items of an epoch, in a fixed order, as a pure function of seed and epoch."""
         ...
 
-    def testing(self, split: Split) -> Items:
+    def testing(self, split: Split) -> BatchIndex:
         """Choose the items that are tested, all of them once."""
         ...
 
@@ -70,9 +70,9 @@ class View(Protocol):
         ...
 
 
-def _stills(split: Split) -> Items:
+def _stills(split: Split) -> BatchIndex:
     positions = np.arange(len(split))[:, None]
-    return Items(positions, np.ones(positions.shape, bool), split.targets)
+    return BatchIndex(positions, np.ones(positions.shape, bool), split.targets)
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ class Faces:
 
     in_clips: ClassVar[bool] = False
 
-    def training(self, split: Split, seed: int, epoch: int) -> Items:
+    def training(self, split: Split, seed: int, epoch: int) -> BatchIndex:
         """Take every face."""
         return _stills(split)
 
-    def testing(self, split: Split) -> Items:
+    def testing(self, split: Split) -> BatchIndex:
         """Take every face."""
         return _stills(split)
 
@@ -125,9 +125,9 @@ def clips_of(split: Split) -> Clips:
     return split.clips
 
 
-def _frames(split: Split, clips: Clips, groups: Groups) -> Items:
+def _frames(split: Split, clips: Clips, groups: Groups) -> BatchIndex:
     positions = np.searchsorted(split.samples, group_rows(clips, groups))
-    return Items(positions, groups.mask, clips.targets[groups.clips])
+    return BatchIndex(positions, groups.mask, clips.targets[groups.clips])
 
 
 @dataclass(frozen=True)
@@ -144,13 +144,13 @@ class Frames:
 
     in_clips: ClassVar[bool] = True
 
-    def training(self, split: Split, seed: int, epoch: int) -> Items:
+    def training(self, split: Split, seed: int, epoch: int) -> BatchIndex:
         """Draw groups of frames."""
         clips = clips_of(split)
         groups = training_groups(clips, self.sampling, self.count, seed, epoch)
         return _frames(split, clips, groups)
 
-    def testing(self, split: Split) -> Items:
+    def testing(self, split: Split) -> BatchIndex:
         """Take all frames of every clip."""
         clips = clips_of(split)
         return _frames(split, clips, all_frames(clips))
@@ -176,15 +176,15 @@ class Triplets:
 
     in_clips: ClassVar[bool] = False
 
-    def training(self, split: Split, seed: int, epoch: int) -> Items:
+    def training(self, split: Split, seed: int, epoch: int) -> BatchIndex:
         """Draw the triplets of an epoch."""
         return self._draw(split, seed, epoch + 1)
 
-    def testing(self, split: Split) -> Items:
+    def testing(self, split: Split) -> BatchIndex:
         """Draw the triplets of every validation: always the same."""
         return self._draw(split, 0, 0)
 
-    def _draw(self, split: Split, seed: int, counter: int) -> Items:
+    def _draw(self, split: Split, seed: int, counter: int) -> BatchIndex:
         members = [np.flatnonzero(split.targets == label) for label in (0, 1)]
         if min(map(len, members)) < 2 or split.targets.max() > 1:
             raise UserError(
@@ -203,7 +203,7 @@ class Triplets:
             for k, i, j, n in zip(own, first, second, third, strict=True)
         ]
         positions = np.array(table, np.int64)
-        return Items(positions, np.ones(positions.shape, bool), own.astype(np.int64))
+        return BatchIndex(positions, np.ones(positions.shape, bool), own.astype(np.int64))
 
     def inputs(
         self, images: Tensor, mask: Tensor, samples: np.ndarray, seed: int, counter: int
@@ -212,7 +212,7 @@ class Triplets:
         return images[:, 0], images[:, 1], images[:, 2]
 
 
-def epoch_items(view: View, split: Split, sampling: SamplingConfig, seed: int, epoch: int) -> Items:
+def epoch_items(view: View, split: Split, sampling: SamplingConfig, seed: int, epoch: int) -> BatchIndex:
     """Choose and order the items of one epoch, as a pure function of seed and epoch.
 
     With ``per_epoch`` an epoch is that many items of an endless row of passes over the data: the next epoch
@@ -234,7 +234,7 @@ def epoch_items(view: View, split: Split, sampling: SamplingConfig, seed: int, e
         _pass(view, split, sampling, seed, number).take(slice(first, last))
         for number, first, last in _pieces(epoch * count, count, length)
     ]
-    return Items(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return BatchIndex(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def epoch_length(view: View, split: Split, sampling: SamplingConfig) -> int:
@@ -261,7 +261,7 @@ def _pieces(start: int, count: int, length: int) -> Iterator[tuple[int, int, int
         start, count = start + last - first, count - (last - first)
 
 
-def _pass(view: View, split: Split, sampling: SamplingConfig, seed: int, number: int) -> Items:
+def _pass(view: View, split: Split, sampling: SamplingConfig, seed: int, number: int) -> BatchIndex:
     items = view.training(split, seed, number)
     shuffled = np.argsort(hashes(seed, Stream.ORDER, number, _keys(split, items)), kind="stable")
     if sampling.order == "balanced":
@@ -269,7 +269,7 @@ def _pass(view: View, split: Split, sampling: SamplingConfig, seed: int, number:
     return items.take(shuffled)
 
 
-def _keys(split: Split, items: Items) -> np.ndarray:
+def _keys(split: Split, items: BatchIndex) -> np.ndarray:
     """Give each item a number of its own: the row of its only picture, or its place."""
     if items.positions.shape[1] == 1:
         return split.samples[items.positions[:, 0]]

@@ -200,7 +200,7 @@ def _head(arm: str, options: AdaCosOptions, classes: int) -> CosineHead:
     )
 
 
-def build_model(
+def _build_model(
     arm: str, options: AdaCosOptions, classes: int, pretrained: bool = True
 ) -> EmbeddingClassifier:
     """Build trunk and head of an arm in training mode; see ``fer_repro.methods.method.BuildModel``.
@@ -217,12 +217,12 @@ def build_model(
     return EmbeddingClassifier(trunk, _head(arm, options, classes))
 
 
-def build_loss(options: AdaCosOptions, label_smoothing: float = 0.0) -> nn.Module:
+def _build_loss(options: AdaCosOptions, label_smoothing: float = 0.0) -> nn.Module:
     """Build the loss: each arm's head brings its own."""
     return HeadLoss(label_smoothing)
 
 
-def pretraining_name(options: AdaCosOptions) -> str:
+def _pretraining_name(options: AdaCosOptions) -> str:
     """Name the start of the trunk: ``none`` or ``imagenet``."""
     return options.pretraining
 
@@ -237,9 +237,9 @@ METHOD = Method(
     control="softmax",
     arms=_ARMS,
     options=AdaCosOptions,
-    build_model=build_model,
-    build_loss=build_loss,
-    pretraining_name=pretraining_name,
+    build_model=_build_model,
+    build_loss=_build_loss,
+    pretraining_name=_pretraining_name,
     explain=explain_angles,
     watch=watch_scale,
     further_tasks=("verification",),  # from the embeddings

@@ -21,7 +21,7 @@ Differences from the paper. [C] is the authors' code, which the numbers come fro
 4. Siamese tuning: in [C] the frozen extractor stays in training mode, so drop-connect acts and its running
    statistics move. Option ``tuning``: ``train_mode`` does so, ``evaluation`` keeps the extractor as it was.
 5. A siamese arm is trained in two steps: ``build_siamese`` by ``fer_repro.layers.triplets``, then ``tune``.
-   Built by ``build_model`` its extractor has its start weights.
+   Built by ``_build_model`` its extractor has its start weights.
 6. Trunk and width are options: B0, narrower trunks and a narrower Xception for small budgets, said in the
    recipe.
 7. The stale ``feat_ext.classifier`` of tuned checkpoints is kept on import, as ``unused_classifier``, and
@@ -135,7 +135,7 @@ class XceptionExtractor(nn.Module):
 Extractor = EfficientNetExtractor | XceptionExtractor
 
 
-class Detector(nn.Module):
+class ForgeryDetector(nn.Module):
     """An extractor, dropout and a linear layer: the logit that a face is manipulated.
 
     Args:
@@ -169,7 +169,7 @@ class Detector(nn.Module):
         return self.extractor(self.standardise(images))
 
 
-class TunedDetector(Detector):
+class TunedDetector(ForgeryDetector):
     """A siamese extractor, frozen, with a new head: batch normalisation and a linear layer (Sec. III-B).
 
     Args:
@@ -226,17 +226,17 @@ class SiameseNetwork(nn.Module):
         return features
 
 
-def explain(model: nn.Module, images: Tensor) -> dict[str, Tensor] | None:
+def _explain(model: nn.Module, images: Tensor) -> dict[str, Tensor] | None:
     """Run the network in evaluation mode and keep its attention.
 
     Args:
-        model: a ``Detector``, or a module that wraps one.
+        model: a ``ForgeryDetector``, or a module that wraps one.
         images: (N, 3, H, W) as the model takes them.
 
     Returns:
         ``attention``: (N, 1, H/8, W/8) in (0, 1); None for a network without.
     """
-    network = next(part for part in model.modules() if isinstance(part, Detector))
+    network = next(part for part in model.modules() if isinstance(part, ForgeryDetector))
     extractor = network.extractor
     if not isinstance(extractor, EfficientNetExtractor) or extractor.attention is None:
         return None
@@ -282,7 +282,9 @@ def build_extractor(arm: str, options: EfficientNetOptions, pretrained: bool = T
     return extractor
 
 
-def build_model(arm: str, options: EfficientNetOptions, classes: int, pretrained: bool = True) -> Detector:
+def _build_model(
+    arm: str, options: EfficientNetOptions, classes: int, pretrained: bool = True
+) -> ForgeryDetector:
     """Build an arm's network in training mode; see ``fer_repro.methods.method.BuildModel``.
 
     Two classes are real (0) and manipulated (1); more are expressions, on which the paper says nothing.
@@ -295,7 +297,9 @@ def build_model(arm: str, options: EfficientNetOptions, classes: int, pretrained
         if classes != 2:
             raise UserError(f"arm '{arm}' learns from triplets of two classes: found {classes}")
         return TunedDetector(extractor, options.tuning, as_arm=True).train()
-    return Detector(extractor, 0.0 if arm == "xception" else options.dropout, as_arm=True, classes=classes)
+    return ForgeryDetector(
+        extractor, 0.0 if arm == "xception" else options.dropout, as_arm=True, classes=classes
+    )
 
 
 def build_siamese(arm: str, options: EfficientNetOptions, pretrained: bool = True) -> SiameseNetwork:
@@ -317,12 +321,12 @@ def tune(siamese: SiameseNetwork, options: EfficientNetOptions) -> TunedDetector
     return TunedDetector(siamese.extractor, options.tuning, as_arm=True).train()
 
 
-def build_loss(options: EfficientNetOptions, label_smoothing: float = 0.0) -> nn.Module:
+def _build_loss(options: EfficientNetOptions, label_smoothing: float = 0.0) -> nn.Module:
     """Build the cross-entropy, which over (0, z) is the binary cross-entropy of z."""
     return nn.CrossEntropyLoss(label_smoothing=label_smoothing)
 
 
-def pretraining_name(options: EfficientNetOptions) -> str:
+def _pretraining_name(options: EfficientNetOptions) -> str:
     """Name the start of the trunk: ``none`` or ``imagenet``."""
     return options.pretraining
 
@@ -371,7 +375,7 @@ def _layout(attention: bool, siamese: bool) -> OfficialLayout:
             raise UserError(f"constructor width is {arguments['width']!r}: every published network has 0")
         backbone = efficientnet("b4", padding=padding_of(str(arguments.get("backbone") or "")))
         extractor = EfficientNetExtractor(backbone, attention)
-        return TunedDetector(extractor, unused=True) if siamese else Detector(extractor)
+        return TunedDetector(extractor, unused=True) if siamese else ForgeryDetector(extractor)
 
     return OfficialLayout(
         _REPOSITORY, build, ("width",), rename=_our_key, described=("backbone",), container="net"
@@ -390,10 +394,10 @@ METHOD = Method(
     control="xception",
     arms=_ARMS,
     options=EfficientNetOptions,
-    build_model=build_model,
-    build_loss=build_loss,
-    pretraining_name=pretraining_name,
-    explain=explain,
+    build_model=_build_model,
+    build_loss=_build_loss,
+    pretraining_name=_pretraining_name,
+    explain=_explain,
     further_tasks=("expression",),  # beside the others on common ground
     first_step=FirstStep(("plain_siamese", "attention_siamese"), build_siamese, TripletLoss, tune),
     ensemble=ENSEMBLE,
@@ -405,7 +409,7 @@ METHOD = Method(
         "architectures.fornet.EfficientNetAutoAttB4ST": _layout(attention=True, siamese=True),
         "architectures.fornet.Xception": OfficialLayout(
             _REPOSITORY,
-            lambda _: Detector(XceptionExtractor(xception()), dropout=0.0),
+            lambda _: ForgeryDetector(XceptionExtractor(xception()), dropout=0.0),
             rename=_our_key,
             container="net",
         ),

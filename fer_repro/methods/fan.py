@@ -221,7 +221,7 @@ class FANLoss(nn.Module):
         return F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
 
 
-def explain(model: nn.Module, frames: Tensor, mask: Tensor | None = None) -> dict[str, Tensor] | None:
+def _explain(model: nn.Module, frames: Tensor, mask: Tensor | None = None) -> dict[str, Tensor] | None:
     """Run the network in evaluation mode and keep the weights of the frames (Fig. 2).
 
     Args:
@@ -256,7 +256,7 @@ _ARMS = {
 }
 
 
-def build_model(arm: str, options: FANOptions, classes: int, pretrained: bool = True) -> nn.Module:
+def _build_model(arm: str, options: FANOptions, classes: int, pretrained: bool = True) -> nn.Module:
     """Build an arm's network in training mode; see ``fer_repro.methods.method.BuildModel``.
 
     Raises:
@@ -282,12 +282,12 @@ def build_model(arm: str, options: FANOptions, classes: int, pretrained: bool = 
     return network
 
 
-def build_loss(options: FANOptions, label_smoothing: float = 0.0) -> nn.Module:
+def _build_loss(options: FANOptions, label_smoothing: float = 0.0) -> nn.Module:
     """Build the unweighted cross-entropy of the paper."""
     return FANLoss(label_smoothing)
 
 
-def pretraining_name(options: FANOptions) -> str:
+def _pretraining_name(options: FANOptions) -> str:
     """Name the start of the trunk: ``none`` or ``imagenet``."""
     return options.pretraining
 
@@ -315,10 +315,10 @@ METHOD = Method(
     control="score_fusion",
     arms=_ARMS,
     options=FANOptions,
-    build_model=build_model,
-    build_loss=build_loss,
-    pretraining_name=pretraining_name,
-    explain=explain,
+    build_model=_build_model,
+    build_loss=_build_loss,
+    pretraining_name=_pretraining_name,
+    explain=_explain,
     view=lambda options: Frames(options.sampling, options.frames),
     official={
         "basic_code/networks.py resnet18_at": OfficialLayout(

@@ -44,7 +44,7 @@ from fer_repro.layers.margin_heads import (
     check_targets,
     control_head,
     cosines,
-    unit,
+    unit_rows,
     without_autocast,
 )
 from fer_repro.layers.pretrained import check_start
@@ -89,7 +89,7 @@ def gradients(embeddings: Tensor, weight: Tensor, targets: Tensor) -> tuple[Tens
         Gradients (N, D) and (C, D), each row orthogonal to its own vector.
     """
     similar = cosines(embeddings, weight)
-    x, w = unit(embeddings), unit(weight)
+    x, w = unit_rows(embeddings), unit_rows(weight)
     rest = residuals(similar, targets)
     radial = rest * similar
     for_x = rest @ w - radial.sum(dim=1, keepdim=True) * x
@@ -150,7 +150,7 @@ def _head(arm: str, options: P2SGradOptions, classes: int) -> CosineHead:
     )
 
 
-def build_model(
+def _build_model(
     arm: str, options: P2SGradOptions, classes: int, pretrained: bool = True
 ) -> EmbeddingClassifier:
     """Build trunk and head of an arm in training mode; see ``fer_repro.methods.method.BuildModel``.
@@ -167,12 +167,12 @@ def build_model(
     return EmbeddingClassifier(trunk, _head(arm, options, classes))
 
 
-def build_loss(options: P2SGradOptions, label_smoothing: float = 0.0) -> nn.Module:
+def _build_loss(options: P2SGradOptions, label_smoothing: float = 0.0) -> nn.Module:
     """Build the loss: each arm's head brings its own."""
     return HeadLoss(label_smoothing)
 
 
-def pretraining_name(options: P2SGradOptions) -> str:
+def _pretraining_name(options: P2SGradOptions) -> str:
     """Name the start of the trunk: ``none`` or ``imagenet``."""
     return options.pretraining
 
@@ -187,9 +187,9 @@ METHOD = Method(
     control="softmax",
     arms=_ARMS,
     options=P2SGradOptions,
-    build_model=build_model,
-    build_loss=build_loss,
-    pretraining_name=pretraining_name,
+    build_model=_build_model,
+    build_loss=_build_loss,
+    pretraining_name=_pretraining_name,
     explain=explain_angles,
     watch=watch_scale,
     further_tasks=("verification",),  # from the embeddings

@@ -222,7 +222,7 @@ class RANLoss(nn.Module):
         return loss + self.weight * self.region_biased(output.largest_crop, output.whole_face)
 
 
-def explain(model: nn.Module, regions: Tensor) -> dict[str, Tensor] | None:
+def _explain(model: nn.Module, regions: Tensor) -> dict[str, Tensor] | None:
     """Run the network in evaluation mode and keep the weights of the regions.
 
     Args:
@@ -261,7 +261,7 @@ _ARMS: dict[str, tuple[Weights, bool, bool, str]] = {  # weights, relation atten
 }
 
 
-def build_model(arm: str, options: RANOptions, classes: int, pretrained: bool = True) -> nn.Module:
+def _build_model(arm: str, options: RANOptions, classes: int, pretrained: bool = True) -> nn.Module:
     """Build an arm's network in training mode; see ``fer_repro.methods.method.BuildModel``.
 
     Raises:
@@ -280,12 +280,12 @@ def build_model(arm: str, options: RANOptions, classes: int, pretrained: bool = 
     return network
 
 
-def build_loss(options: RANOptions, label_smoothing: float = 0.0) -> nn.Module:
+def _build_loss(options: RANOptions, label_smoothing: float = 0.0) -> nn.Module:
     """Build cross-entropy plus the region-biased loss; the arm's output says whether it takes part."""
     return RANLoss(options.margin, label_smoothing)
 
 
-def pretraining_name(options: RANOptions) -> str:
+def _pretraining_name(options: RANOptions) -> str:
     """Name the start of the trunk: ``none`` or ``imagenet``."""
     return options.pretraining
 
@@ -325,10 +325,10 @@ METHOD = Method(
     control="whole_face",
     arms={arm: sentence for arm, (*_, sentence) in _ARMS.items()},
     options=RANOptions,
-    build_model=build_model,
-    build_loss=build_loss,
-    pretraining_name=pretraining_name,
-    explain=explain,
+    build_model=_build_model,
+    build_loss=_build_loss,
+    pretraining_name=_pretraining_name,
+    explain=_explain,
     view=lambda options: Regions(options.crops),
     official={
         f"{file} {trunk}": _layout(blocks, relation)

@@ -216,7 +216,7 @@ def _initialise_mask(mask: MaskingBlock) -> None:
             nn.init.zeros_(part.bn2.weight)
 
 
-def explain(model: nn.Module, images: Tensor) -> dict[str, Tensor] | None:
+def _explain(model: nn.Module, images: Tensor) -> dict[str, Tensor] | None:
     """Run the network in evaluation mode and keep its masks.
 
     Args:
@@ -247,8 +247,8 @@ def explain(model: nn.Module, images: Tensor) -> dict[str, Tensor] | None:
     return kept
 
 
-def mask_statistics(explained: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
-    """Summarise each mask of ``explain``: how far F * (1 + M) can be from F.
+def _mask_statistics(explained: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
+    """Summarise each mask of ``_explain``: how far F * (1 + M) can be from F.
 
     Returns:
         mask name -> ``mean`` (1/C under the softmax), ``minimum``, ``maximum`` and ``deviation`` over all
@@ -299,7 +299,7 @@ _PLAIN: dict[PlainResNetName | PlainTrunkName, str] = {
 }
 
 
-def build_model(arm: str, options: RMNOptions, classes: int, pretrained: bool = True) -> nn.Module:
+def _build_model(arm: str, options: RMNOptions, classes: int, pretrained: bool = True) -> nn.Module:
     """Build an arm's network in training mode; see ``fer_repro.methods.method.BuildModel``.
 
     Raises:
@@ -322,12 +322,12 @@ def build_model(arm: str, options: RMNOptions, classes: int, pretrained: bool = 
     return network
 
 
-def build_loss(options: RMNOptions, label_smoothing: float = 0.0) -> nn.Module:
+def _build_loss(options: RMNOptions, label_smoothing: float = 0.0) -> nn.Module:
     """Build the unweighted cross-entropy of the authors' code."""
     return nn.CrossEntropyLoss(label_smoothing=label_smoothing)
 
 
-def pretraining_name(options: RMNOptions) -> str:
+def _pretraining_name(options: RMNOptions) -> str:
     """Name the start of stem and stages: ``none`` or ``imagenet``."""
     return options.pretraining
 
@@ -373,10 +373,10 @@ METHOD = Method(
     control="no_mask",
     arms={arm: sentence for arm, (_, _, sentence) in _ARMS.items()} | _PLAIN,
     options=RMNOptions,
-    build_model=build_model,
-    build_loss=build_loss,
-    pretraining_name=pretraining_name,
-    explain=explain,
+    build_model=_build_model,
+    build_loss=_build_loss,
+    pretraining_name=_pretraining_name,
+    explain=_explain,
     ensemble=("masked", "plain_head", "no_mask"),  # its two masked networks, and one for its five others
     official={
         "models.resmasking.resmasking": _layout(head="plain"),

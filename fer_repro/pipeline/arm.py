@@ -14,7 +14,7 @@ from fer_repro.datasets.people import identification_table
 from fer_repro.datasets.store import Store
 from fer_repro.datasets.votes import soft_targets
 from fer_repro.errors import UserError
-from fer_repro.loading.batches import Screen
+from fer_repro.loading.batches import BatchBuilder
 from fer_repro.loading.split import Split, distinct, official_validation, open_table
 from fer_repro.loading.views import Triplets
 from fer_repro.methods.method import Method, Task
@@ -116,10 +116,10 @@ class Arm:
         limit = limits.get(name, self.config.data.max_test)
         return open_table(self.store, table, name, limit, self.method.view(self.options).in_clips)
 
-    def screen(self, split: Split) -> Screen:
+    def screen(self, split: Split) -> BatchBuilder:
         """Show a split as the network sees it."""
         size, view = self.config.recipe.image_size, self.method.view(self.options)
-        return Screen(view, split, size, self.fabric.to_device)
+        return BatchBuilder(view, split, size, self.fabric.to_device)
 
     def _voted(self, split: Split) -> Split:
         """Add the shares of the votes where the recipe learns from them."""
@@ -193,7 +193,7 @@ def _start(arm: Arm, classes: int, train: Split, held_out: Split) -> tuple[nn.Mo
         )
     siamese, loss = step.build(config.arm, arm.options), step.build_loss(triplets.margin, triplets.every)
     view = Triplets(triplets.per_epoch)
-    screen = Screen(view, held_out, config.recipe.image_size, fabric.to_device)
+    screen = BatchBuilder(view, held_out, config.recipe.image_size, fabric.to_device)
     fitted = fit(
         siamese,
         loss,

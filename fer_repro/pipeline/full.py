@@ -132,7 +132,7 @@ def reproduce(params_file: Path, workers: int) -> int:
     return int(not all(good))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def full_main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit code, 2 for a user's mistake."""
     parser = argparse.ArgumentParser(prog="python -m fer_repro.pipeline.full", description=__doc__)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
@@ -158,4 +158,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(full_main())

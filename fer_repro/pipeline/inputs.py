@@ -174,7 +174,7 @@ def _write_json(path: Path, values: Mapping[str, Any]) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def _main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit code, 2 for a user's mistake."""
     parser = argparse.ArgumentParser(prog="python -m fer_repro.pipeline.inputs", description=__doc__)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
@@ -189,4 +189,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_main())

@@ -29,7 +29,7 @@ from fer_repro.runs.predictions import (
 )
 from fer_repro.training.checkpoint import save_weights
 from fer_repro.training.fit import Fitted
-from fer_repro.training.predict import embed, predict, tested_samples
+from fer_repro.training.predict import embed, predict, tested_rows
 
 
 def write_outcome(arm: Arm, turns: Sequence[Trained], folder: Path) -> None:
@@ -96,7 +96,7 @@ def _predict(arm: Arm, trained: Trained, name: str) -> tuple[np.ndarray, ...]:
         recipe.tta_copies,
         arm.config.seed,
     )
-    samples, targets = tested_samples(screen)
+    samples, targets = tested_rows(screen)
     return samples, np.full(len(samples), name), targets, logits, means
 
 

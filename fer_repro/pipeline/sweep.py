@@ -163,7 +163,7 @@ def _sweep_on(ray: RayWorkers) -> int:
     return 0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def _main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line.
 
     Returns:
@@ -187,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_main())
 
 
 # what DVC says of every stage and nobody reads

@@ -31,7 +31,7 @@ SOURCES = (
 _MAILED = 15_000_000  # bytes that common mail servers let pass as an attachment
 
 
-def render(page: Page) -> str:
+def render_page(page: Page) -> str:
     """Write the page's HTML; the same page gives the same text."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -79,7 +79,7 @@ def write_report(root: Path, out: Path) -> int:
     with doing("gathering results, figures and stories"):
         page = gather(root, home)
     with doing("laying out the page"):
-        text = render(page).encode("utf-8")
+        text = render_page(page).encode("utf-8")
     with atomic_write(out) as temporary:
         temporary.write_bytes(text)
     return len(text)
@@ -103,7 +103,7 @@ def write_sources(root: Path, out: Path) -> None:
         temporary.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def report_main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line, write the page, say where it is."""
     parser = argparse.ArgumentParser(prog="python -m fer_repro.report.html", description="Write the report.")
     parser.add_argument("--out", type=Path, default=Path("reports/index.html"), help="the page to write")
@@ -128,4 +128,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(report_main())

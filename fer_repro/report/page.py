@@ -11,9 +11,9 @@ from fer_repro.figures.display import figure_html, show_results
 from fer_repro.figures.ledger_tables import count_verdicts, read_ledger
 from fer_repro.figures.result_files import (
     EMPTY_ROWS,
+    json_or_nothing,
     read_all_rows,
     read_history,
-    read_json,
     read_rows,
     run_folders,
 )
@@ -36,7 +36,7 @@ from fer_repro.report.provenance import (
     packages,
     stage_name,
 )
-from fer_repro.report.records import Record, read_records, spell_machine, spell_time, with_records
+from fer_repro.report.records import Record, read_records, rows_with_records, spell_machine, spell_time
 from fer_repro.report.run_costs import (
     RUNS,
     cost_part,
@@ -141,7 +141,7 @@ def _add_results(page: Page) -> None:
         page.published = read_rows(published_file)
     if measured.empty:
         return
-    page.rows = in_percent(with_records(measured, page.root / "records"))
+    page.rows = in_percent(rows_with_records(measured, page.root / "records"))
     table = beside_published(measured, page.published)
     percent = round(100 * page.confidence)
     caption = (
@@ -188,7 +188,7 @@ def _add_stories(page: Page) -> None:
         if page.has(path, f"dvc repro prepare@{dataset}"):
             name, story = dataset.replace("_", " "), read_story(path)
             page.data.append((name, replace(story, title=f"{story.title}: {name}")))
-        elif audit := read_json(page.root / "prepared" / dataset / "audit.json"):
+        elif audit := json_or_nothing(page.root / "prepared" / dataset / "audit.json"):
             rows = pd.DataFrame([{"what": str(key), "value": str(audit[key])} for key in sorted(audit)])
             page.audits.append((dataset, as_html(rows, FACTS, f"Findings of the data doctor on {dataset}")))
     path = executed / "comparison.ipynb"

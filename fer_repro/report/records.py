@@ -89,7 +89,7 @@ def read_records(records: Path, published: pd.DataFrame, confidence: float) -> l
     return [_show(folder, published, confidence) for folder in folders]
 
 
-def with_records(measured: pd.DataFrame, records: Path) -> pd.DataFrame:
+def rows_with_records(measured: pd.DataFrame, records: Path) -> pd.DataFrame:
     """Add the rows of all records to those measured here; a result that is in both is taken from here.
 
     So seeds of one table are never averaged with seeds of another one, which may have had another recipe.

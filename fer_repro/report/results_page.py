@@ -183,7 +183,7 @@ def _record(folder: Path, root: Path) -> str:
     return f"### {name}\n\n{as_markdown(table, columns)}\n{how}"
 
 
-def main() -> int:
+def _main() -> int:
     """Bring README's table up to date; print whether it has changed."""
     path = Path("README.md")
     before = path.read_text(encoding="utf-8")
@@ -199,7 +199,7 @@ def main() -> int:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        sys.exit(_main())
     except (UserError, OSError) as error:
         print_error(error)
         sys.exit(2)

@@ -10,8 +10,8 @@ import pandas as pd
 
 from fer_repro.config import method_arms, run_folder
 from fer_repro.errors import UserError
-from fer_repro.figures.exports import Part
-from fer_repro.figures.result_files import read_json, run_folders
+from fer_repro.figures.exports import TablePart
+from fer_repro.figures.result_files import json_or_nothing, run_folders
 from fer_repro.figures.tables import Column
 from fer_repro.params import read_params
 from fer_repro.report.records import spell_time
@@ -35,7 +35,7 @@ _TIMED = (
 UNKNOWN = "not recorded"
 
 
-def cost_part(costs: pd.DataFrame, times: pd.DataFrame | None = None) -> Part:
+def cost_part(costs: pd.DataFrame, times: pd.DataFrame | None = None) -> TablePart:
     """Lay out what networks cost.
 
     Args:
@@ -46,7 +46,7 @@ def cost_part(costs: pd.DataFrame, times: pd.DataFrame | None = None) -> Part:
     table = costs.assign(millions=costs["flops"] / 1e6)
     caption = "What each network costs: operations, two per multiply-add, for one answer to what it is shown"
     if times is None or times["train_seconds"].isna().all():
-        return Part(f"{caption}.", table, _COUNTED)
+        return TablePart(f"{caption}.", table, _COUNTED)
     table = table.merge(times, on=_KEY, how="left")
     seconds = table["train_seconds"] + table["first_step_seconds"].fillna(0)
     table = table.assign(
@@ -59,7 +59,7 @@ def cost_part(costs: pd.DataFrame, times: pd.DataFrame | None = None) -> Part:
         "of any seed: of the accelerator where there is one, else of the whole process, which trains all "
         "arms of a seed one after the other."
     )
-    return Part(caption, table, _COUNTED + _TIMED)
+    return TablePart(caption, table, _COUNTED + _TIMED)
 
 
 def spell_memory(megabytes: float) -> str:
@@ -97,7 +97,7 @@ def read_timing(root: Path, dataset: str, method: str, seed: int, arm: str) -> d
         arm: of the run.
     """
     try:
-        found = read_json(run_folder(root, dataset, method, seed, arm).with_suffix(".json"))
+        found = json_or_nothing(run_folder(root, dataset, method, seed, arm).with_suffix(".json"))
     except UserError:
         return {}
     return found if isinstance(found, dict) else {}

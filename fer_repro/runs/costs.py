@@ -11,7 +11,7 @@ from fer_repro.config import method_arms, run_folder
 from fer_repro.datasets.people import identification_table
 from fer_repro.datasets.store import Store, open_store
 from fer_repro.layers.cost import count_flops, count_parameters
-from fer_repro.loading.batches import Screen
+from fer_repro.loading.batches import BatchBuilder
 from fer_repro.loading.split import open_table
 from fer_repro.loading.views import View
 from fer_repro.methods.method import load_method
@@ -72,5 +72,5 @@ def _first_item(store: Store, view: View, size: int) -> tuple[Tensor, ...]:
     splits = set(store.samples["split"])
     name = next(name for name in ("test", "val", "train") if name in splits)
     split = open_table(store, store.samples, name, in_clips=view.in_clips)
-    screen = Screen(view, split, size, lambda tensor: tensor)
+    screen = BatchBuilder(view, split, size, lambda tensor: tensor)
     return screen.clean(view.testing(split).take(slice(0, 1))).inputs

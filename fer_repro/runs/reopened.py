@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fer_repro.datasets.people import identification_table
 from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError
-from fer_repro.loading.batches import Screen
+from fer_repro.loading.batches import BatchBuilder
 from fer_repro.loading.split import Split
 from fer_repro.methods.method import Method, load_method
 from fer_repro.runs.folder import check_data, read_run_config, run_task
@@ -109,7 +109,7 @@ def look(run: Reopened, rows: np.ndarray, compute: Compute | None = None) -> dic
         raise UserError(f"method {run.method.name}: expected one that looks at faces and explains itself")
     images = run.store.samples["image"].to_numpy(np.int64)[rows]
     split = Split(run.store.images, np.asarray(rows, np.int64), images, np.zeros(len(rows), np.int64))
-    screen = Screen(view, split, run.config["recipe"]["image_size"], lambda tensor: tensor)
+    screen = BatchBuilder(view, split, run.config["recipe"]["image_size"], lambda tensor: tensor)
     parts: list[Mapping[str, Tensor]] = []
     for items in item_batches(screen, run.config["evaluation"]["batch_size"]):
         with torch.no_grad():

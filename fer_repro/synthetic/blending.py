@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from fer_repro.synthetic.drawing import Array
-from fer_repro.synthetic.factors import Actions, Identity, View
+from fer_repro.synthetic.factors import Actions, Identity, Viewpoint
 from fer_repro.synthetic.head import cast, head_solid, rotation
 from fer_repro.synthetic.render import aim
 
@@ -17,7 +17,7 @@ ROUNDNESS = 2.4  # exponent of the super-ellipse; 2 is an ellipse
 
 
 def inner_face(
-    person: Identity, actions: Actions, view: View, size: int, edge: float, supersample: int = 2
+    person: Identity, actions: Actions, view: Viewpoint, size: int, edge: float, supersample: int = 2
 ) -> Array:
     """Draw the soft mask of the inner face, from the brows to the chin, as it lies on the turned head.
 
@@ -105,6 +105,6 @@ def bend(picture: Array, amount: float, phase: float) -> Array:
     return np.asarray(upper * (1 - fy) + lower * fy, np.float32)
 
 
-def blend(original: Array, forged: Array, mask: Array) -> Array:
+def blend_faces(original: Array, forged: Array, mask: Array) -> Array:
     """Mix two pictures (H, W, 3) by a mask (H, W); the result lies in [0, 1]."""
     return np.clip(original + mask[..., None] * (forged - original), 0.0, 1.0)

@@ -216,7 +216,7 @@ _STREAM = 0x636C697073  # "clips": with any seed, other people than the stills' 
 
 
 @dataclass(frozen=True, config=STRICT)
-class People:
+class ClipPeople:
     """How many people each split has."""
 
     train: Count
@@ -242,7 +242,7 @@ class ClipSettings:
     kind: Literal["clips"]
     seed: Count
     size: Annotated[int, Field(ge=8, le=1024)]  # side in pixels
-    people: People
+    people: ClipPeople
     clips_per_person: Annotated[int, Field(ge=1, le=len(CLASSES))]  # each of another class
     min_frames: Annotated[int, Field(ge=2)]
     max_frames: PositiveInt

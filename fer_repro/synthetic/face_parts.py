@@ -18,7 +18,7 @@ from fer_repro.synthetic.drawing import (
     strands,
     window,
 )
-from fer_repro.synthetic.factors import Actions, Identity, View
+from fer_repro.synthetic.factors import Actions, Identity, Viewpoint
 from fer_repro.synthetic.head import JAW_DROP, Solid
 from fer_repro.synthetic.skin import EYE_LEVEL, Surface, hair_colour, skin_colour, wear
 
@@ -42,7 +42,7 @@ def lid_heights(person: Identity, actions: Actions) -> tuple[float, float]:
     return person.eye_open * max(upper, 0.10), person.eye_open * max(lower, 0.05)
 
 
-def paint_eyes(surface: Surface, person: Identity, actions: Actions, view: View) -> None:
+def paint_eyes(surface: Surface, person: Identity, actions: Actions, view: Viewpoint) -> None:
     """Paint both eyes on the points around them."""
     u = np.abs(surface.x) - person.eye_spacing
     near = np.flatnonzero((np.abs(u) < 0.30) & (np.abs(surface.y - EYE_LEVEL) < 0.22))

@@ -97,7 +97,7 @@ class Actions:
 
 
 @dataclass(frozen=True)
-class View:
+class Viewpoint:
     """Pose, light, occlusion and camera of one picture."""
 
     yaw: float  # degrees; positive turns the nose to the right of the picture
@@ -128,11 +128,11 @@ class View:
     jpeg: int  # quality; 0 leaves it out
 
 
-Part = TypeVar("Part", Identity, Actions, View)
+Part = TypeVar("Part", Identity, Actions, Viewpoint)
 
 IDENTITY_COLUMNS = tuple(field.name for field in fields(Identity))
 ACTION_COLUMNS = tuple(field.name for field in fields(Actions))
-VIEW_COLUMNS = tuple(field.name for field in fields(View))
+VIEW_COLUMNS = tuple(field.name for field in fields(Viewpoint))
 FACTOR_COLUMNS = IDENTITY_COLUMNS + ACTION_COLUMNS + VIEW_COLUMNS
 
 _CHOICES = {"hair_style": HAIR_STYLES, "occluder": OCCLUDERS, "iris": IRISES}

@@ -21,7 +21,7 @@ from fer_repro.synthetic.factors import (
     Actions,
     Drawn,
     Identity,
-    View,
+    Viewpoint,
     take_part,
 )
 from fer_repro.synthetic.identity import sample_identities
@@ -116,29 +116,29 @@ def draw(settings: Mapping[str, Any]) -> Drawn:
     people = {row["subject"]: take_part(Identity, row) for row in table.to_dict("records")}
     clean: dict[tuple[str, int], tuple[Array, Actions]] = {}
     for index, row in enumerate(table.to_dict("records")):
-        view = take_part(View, row)
+        view = take_part(Viewpoint, row)
         if row["forgery"] == "none":
             picture, actions = clean[row["clip"], row["frame"]] = _film(row, view, config.size)
         else:
             original, actions = clean[row["original"], row["frame"]]
             mask = blending.inner_face(people[row["subject"]], actions, view, config.size, row["edge"])
             forged = _forge(row, original, mask, people)
-            picture = blending.blend(original, forged, mask)
+            picture = blending.blend_faces(original, forged, mask)
             masks[index] = mask > MANIPULATED
         images[index] = light.photograph(picture, view, colour=True)
     tested = np.flatnonzero(table["split"] == "test")
     return Drawn(images, table, LABELS, NOTE, {"samples": tested, "manipulated": masks[tested]})
 
 
-def _film(row: Mapping[Any, Any], view: View, size: int) -> tuple[Array, Actions]:
+def _film(row: Mapping[Any, Any], view: Viewpoint, size: int) -> tuple[Array, Actions]:
     actions = take_part(Actions, row)
-    picture, _ = render.draw(take_part(Identity, row), actions, view, size, render.SUPERSAMPLE)
+    picture, _ = render.draw_face(take_part(Identity, row), actions, view, size, render.SUPERSAMPLE)
     return picture, actions
 
 
 def _forge(row: Mapping[Any, Any], original: Array, mask: Array, people: Mapping[str, Identity]) -> Array:
     """Draw the whole forged face (H, W, 3) that the mask is cut from."""
-    view, forged = take_part(View, row), original
+    view, forged = take_part(Viewpoint, row), original
     if row["forgery"] != "resample":
         person = people[row["subject"]]
         if row["source"]:
@@ -150,7 +150,7 @@ def _forge(row: Mapping[Any, Any], original: Array, mask: Array, people: Mapping
             jitter_y=view.jitter_y + reach * float(np.sin(angle)),
         )
         actions, size = take_part(Actions, row), len(original)
-        forged, _ = render.draw(person, actions, moved, size, render.SUPERSAMPLE)
+        forged, _ = render.draw_face(person, actions, moved, size, render.SUPERSAMPLE)
     forged = blending.coarsen(blending.bend(forged, row["bent"], row["phase"]), row["resolution"])
     shift = (row["level"] + row["warmth"], row["level"], row["level"] - row["warmth"])
     return blending.match_colours(forged, original, mask, row["matched"], shift)
@@ -251,7 +251,7 @@ DRIFT = {  # how far pose and light may move within a video, in degrees
 }
 STEADY = 0.008  # shift of the crop from frame to frame, share of the side
 WEAK, STRONG = (0.05, 0.4), (0.6, 1.0)  # intensity at one end of the video and at the other
-BLUR = (0.15, 0.40)  # pixels of a 48-pixel picture, as in ``View``
+BLUR = (0.15, 0.40)  # pixels of a 48-pixel picture, as in ``Viewpoint``
 NOISE = (0.3, 1.2)  # grey levels
 JPEG = (80, 98)  # quality; every video is compressed
 GLASSES = 0.10  # share of people who wear some

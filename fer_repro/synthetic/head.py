@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fer_repro.synthetic.drawing import Array, blend, hue, limit, soft
-from fer_repro.synthetic.factors import Actions, Identity, View
+from fer_repro.synthetic.factors import Actions, Identity, Viewpoint
 
 NEWTON_STEPS = 3  # the solid is convex along a ray, so a few steps from outside settle
 NOSE_STEPS = 7  # each covers NOSE_SHARE of what is left to the surface
@@ -139,7 +139,7 @@ def head_solid(person: Identity, actions: Actions) -> Solid:
     )
 
 
-def rotation(view: View) -> np.ndarray:
+def rotation(view: Viewpoint) -> np.ndarray:
     """Matrix (3, 3) from head to picture coordinates: yaw first, then pitch, then roll."""
     yaw, pitch, roll = (math.radians(angle) for angle in (view.yaw, view.pitch, -view.roll))
     turn = [[math.cos(yaw), 0, math.sin(yaw)], [0, 1, 0], [-math.sin(yaw), 0, math.cos(yaw)]]
@@ -219,7 +219,7 @@ def climb_nose(solid: Solid, nose: Nose, rays: Rays, distance: Array) -> Array:
     return distance
 
 
-def backdrop(x: Array, y: Array, view: View) -> Array:
+def backdrop(x: Array, y: Array, view: Viewpoint) -> Array:
     """Colour (3, P) behind the head: a soft gradient with two blurred patches."""
     base = hue(view.backdrop_hue, view.backdrop, 0.10)
     angle = 6.28 * view.backdrop_hue * 3.0
@@ -233,7 +233,7 @@ def neck_and_shirt(
     y: Array,
     person: Identity,
     skin: tuple[float, float, float],
-    view: View,
+    view: Viewpoint,
     turn: np.ndarray,
 ) -> None:
     """Paint neck and shirt over ``canvas`` (3, P); they stay upright while the head turns.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fer_repro.synthetic.drawing import Array, soft
-from fer_repro.synthetic.factors import View
+from fer_repro.synthetic.factors import Viewpoint
 from fer_repro.synthetic.head import Nose
 
 WRAP = 0.28  # how far the lamp reaches around the edge: skin scatters, and the lamp is broad
@@ -16,7 +16,7 @@ SHEEN = 0.30  # brightness of the highlight where gloss is 1
 SHADOW_STEPS = (0.07, 0.14, 0.22)  # where along the way to the lamp the nose is asked for
 
 
-def lamp(view: View) -> tuple[float, float, float]:
+def lamp(view: Viewpoint) -> tuple[float, float, float]:
     """Unit vector towards the lamp in picture coordinates (right, up, to the viewer)."""
     azimuth, elevation = math.radians(view.light_azimuth), math.radians(view.light_elevation)
     return (
@@ -38,7 +38,7 @@ def to_picture(normals: tuple[Array, Array, Array], turn: np.ndarray) -> tuple[A
 def shade(
     albedo: Array,
     normals: tuple[Array, Array, Array],
-    view: View,
+    view: Viewpoint,
     gloss: Array | float,
     lit: Array | float = 1.0,
 ) -> Array:
@@ -70,7 +70,7 @@ def shade(
     return colour
 
 
-def nose_shadow(x: Array, y: Array, nose: Nose, view: View, turn: np.ndarray) -> Array:
+def nose_shadow(x: Array, y: Array, nose: Nose, view: Viewpoint, turn: np.ndarray) -> Array:
     """Share (P,) of the lamp's light that passes the nose on its way to points (x, y) of the face."""
     lx, ly, lz = (turn.T @ np.array(lamp(view))).tolist()
     lit = np.ones_like(x)
@@ -91,7 +91,7 @@ BLUR_SIZE = 48  # the size at which ``View.blur`` counts pixels
 GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow converts
 
 
-def photograph(picture: Array, view: View, colour: bool) -> NDArray[np.uint8]:
+def photograph(picture: Array, view: Viewpoint, colour: bool) -> NDArray[np.uint8]:
     """Take a picture of the drawing.
 
     Args:

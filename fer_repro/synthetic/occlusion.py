@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fer_repro.synthetic.drawing import Array, Colour, bell, blend, hue, limit, mix, soft, strands
-from fer_repro.synthetic.factors import Identity, View
+from fer_repro.synthetic.factors import Identity, Viewpoint
 from fer_repro.synthetic.head import Rays, Solid
 from fer_repro.synthetic.light import shade, to_picture
 from fer_repro.synthetic.skin import EYE_LEVEL, hair_colour, skin_colour
@@ -22,7 +22,7 @@ class Scene:
     depth: Array  # distance of the head along the rays, -9 where there is none
     head: Solid
     person: Identity
-    view: View
+    view: Viewpoint
     turn: np.ndarray
     step: float  # distance of neighbouring rays
 

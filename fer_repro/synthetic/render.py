@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fer_repro.errors import UserError
 from fer_repro.synthetic import face_parts, light, skin
 from fer_repro.synthetic.drawing import Array
-from fer_repro.synthetic.factors import Actions, Identity, View, check_factors, take_part
+from fer_repro.synthetic.factors import Actions, Identity, Viewpoint, check_factors, take_part
 from fer_repro.synthetic.head import (
     Rays,
     Solid,
@@ -75,17 +75,17 @@ def render(
     occluded = np.zeros((count, size, size), np.bool_)
     expressive = np.zeros((count, size, size), np.bool_) if regions else None
     for index, row in enumerate(factors.to_dict("records")):
-        person, actions, view = take_part(Identity, row), take_part(Actions, row), take_part(View, row)
-        clean, occluded[index] = draw(person, actions, view, size, supersample)
+        person, actions, view = take_part(Identity, row), take_part(Actions, row), take_part(Viewpoint, row)
+        clean, occluded[index] = draw_face(person, actions, view, size, supersample)
         images[index] = light.photograph(clean, view, colour)
         if expressive is not None:
-            rest, _ = draw(person, Actions(**dict.fromkeys(vars(actions), 0.0)), view, size, supersample)
+            rest, _ = draw_face(person, Actions(**dict.fromkeys(vars(actions), 0.0)), view, size, supersample)
             expressive[index] = np.abs(clean - rest).max(axis=2) > EXPRESSIVE
     return Rendered(images, occluded, expressive)
 
 
-def draw(
-    person: Identity, actions: Actions, view: View, size: int, supersample: int
+def draw_face(
+    person: Identity, actions: Actions, view: Viewpoint, size: int, supersample: int
 ) -> tuple[Array, NDArray[np.bool_]]:
     """Draw one face before the camera: colour (H, W, 3) in [0, 1] and the occluder's mask (H, W)."""
     x, y, step = aim(view, size * supersample)
@@ -117,7 +117,7 @@ def _join_rays(join: np.ufunc, values: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(reduce(join, (rows[..., place, :] for place in range(rays))))
 
 
-def aim(view: View, side: int) -> tuple[Array, Array, float]:
+def aim(view: Viewpoint, side: int) -> tuple[Array, Array, float]:
     """Where the rays of a picture pass: x and y (side * side,) in picture coordinates, and their distance.
 
     Args:
@@ -142,7 +142,7 @@ def _paint_head(
     canvas: Array,
     rays: Rays,
     head: Solid,
-    who: tuple[Identity, Actions, View],
+    who: tuple[Identity, Actions, Viewpoint],
     turn: np.ndarray,
     edge: float,
 ) -> Array:
@@ -188,7 +188,7 @@ def _paint_head(
     return depth
 
 
-def _paint_face(surface: skin.Surface, person: Identity, actions: Actions, view: View) -> None:
+def _paint_face(surface: skin.Surface, person: Identity, actions: Actions, view: Viewpoint) -> None:
     nose = nose_of(person, actions)
     skin.shape_relief(surface, person, actions)
     skin.paint_skin(surface, person, actions, nose)
@@ -205,7 +205,7 @@ def _paint_ears(
     rays: Rays,
     depth: Array,
     head: Solid,
-    who: tuple[Identity, View],
+    who: tuple[Identity, Viewpoint],
     turn: np.ndarray,
 ) -> None:
     person, view = who
@@ -232,7 +232,7 @@ def _paint_ears(
 def _paint_hair(
     canvas: Array,
     rays: Rays,
-    who: tuple[Identity, View],
+    who: tuple[Identity, Viewpoint],
     shell: Solid,
     met: tuple[Array, np.ndarray],
     turn: np.ndarray,

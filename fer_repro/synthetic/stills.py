@@ -188,7 +188,7 @@ def write_stills(
         write_strips(temporary, images, table, seed)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def stills_main(arguments: list[str] | None = None) -> int:
     """Regenerate the embedded data: ``python -m fer_repro.synthetic.stills FOLDER --seed 0``."""
     parser = argparse.ArgumentParser(description="Draw the synthetic stills into a folder.")
     parser.add_argument("folder", type=Path, help="where to write; data/synthetic is the embedded copy")
@@ -204,7 +204,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stills_main())
 
 
 PER_STRIP = 100
@@ -293,7 +293,7 @@ def read_stills(folder: Path | str) -> tuple[NDArray[np.uint8], pd.DataFrame, di
     images = np.concatenate(strips)
     if len(images) != manifest["count"]:
         raise UserError(f"{folder}: strips hold {len(images)} faces, the manifest says {manifest['count']}")
-    return images, read_table(folder, len(images)), manifest
+    return images, read_factors(folder, len(images)), manifest
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -328,7 +328,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def read_table(folder: Path, count: int) -> pd.DataFrame:
+def read_factors(folder: Path, count: int) -> pd.DataFrame:
     """Read ``stills.csv`` and check rows and columns.
 
     Raises:

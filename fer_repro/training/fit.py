@@ -13,12 +13,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from fer_repro.config import RunConfig
 from fer_repro.errors import UserError
-from fer_repro.loading.batches import Screen, Shown, batch_bounds
+from fer_repro.loading.batches import Batch, BatchBuilder, batch_bounds
 from fer_repro.loading.split import Split
-from fer_repro.loading.views import Items, View, epoch_items, epoch_length
+from fer_repro.loading.views import BatchIndex, View, epoch_items, epoch_length
 from fer_repro.training.checkpoint import Checkpoint, copy_weights, generators, restore_generators
 from fer_repro.training.convolutions import prepare_convolutions
-from fer_repro.training.loop import Part, average_of, train_one_epoch
+from fer_repro.training.loop import Microbatch, average_of, train_one_epoch
 from fer_repro.training.optim import Schedule, make_optimiser
 from fer_repro.training.processes import agreed, gathered, prepare_norms, share, total
 from fer_repro.training.progress import Pace, Progress
@@ -76,9 +76,9 @@ class _State:
 
 
 class _Piece(NamedTuple):
-    """A ``Part`` before it is shown."""
+    """A ``Microbatch`` before it is shown."""
 
-    items: Items
+    items: BatchIndex
     weight: float
     closes: bool
 
@@ -164,7 +164,7 @@ class Fit:
         if fabric.device.type == "cpu":
             keep_freed_memory()
             prepare_convolutions(network)
-        self.screen = Screen(view, split, recipe.image_size, _mover(fabric.device))
+        self.screen = BatchBuilder(view, split, recipe.image_size, _mover(fabric.device))
         items = epoch_length(view, split, recipe.sampling)
         self._check_parts(items)
         has_weights = any(parameter.requires_grad for parameter in loss.parameters())
@@ -315,7 +315,7 @@ class Fit:
             f"training items of {least} or more, or a smaller accumulate"
         )
 
-    def _parts(self) -> Iterator[Part]:
+    def _parts(self) -> Iterator[Microbatch]:
         """Show this process's parts of the epoch's remaining batches; small ones are augmented in rows."""
         plan = self._plan()
         for first in plan:
@@ -325,7 +325,7 @@ class Fit:
                 [piece.items for piece in row], self.config.recipe, self.config.seed, self.state.epoch
             )
             for piece, inputs in zip(row, shown, strict=True):
-                yield Part(self._laid_out(inputs), piece.weight, piece.closes)
+                yield Microbatch(self._laid_out(inputs), piece.weight, piece.closes)
 
     def _plan(self) -> Iterator[_Piece]:
         """Cut the epoch's remaining batches into this process's parts."""
@@ -337,12 +337,12 @@ class Fit:
                 weight = len(piece.targets) * self.fabric.world_size / (end - begin)
                 yield _Piece(piece, weight, number == recipe.accumulate)
 
-    def _laid_out(self, shown: Shown) -> Shown:
+    def _laid_out(self, shown: Batch) -> Batch:
         inputs = [
             pictures.contiguous(memory_format=self.layout) if pictures.ndim == 4 else pictures
             for pictures in shown.inputs
         ]
-        return Shown(tuple(inputs), shown.targets)
+        return Batch(tuple(inputs), shown.targets)
 
 
 def has_batch_norm(network: nn.Module) -> bool:
@@ -365,7 +365,7 @@ def _mover(device: torch.device) -> Callable[[Tensor], Tensor]:
     return lambda tensor: tensor.to(device, non_blocking=device.type == "cuda")
 
 
-def cut(items: Items, parts: int) -> Iterator[Items]:
+def cut(items: BatchIndex, parts: int) -> Iterator[BatchIndex]:
     """Cut the items of a batch into so many parts that differ by one item at most."""
     count = len(items.targets)
     for number in range(parts):

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fer_repro.loading.batches import Shown
+from fer_repro.loading.batches import Batch
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 
-class Part(NamedTuple):
+class Microbatch(NamedTuple):
     """What one forward pass of one process takes of a batch.
 
     Attributes:
@@ -22,7 +22,7 @@ class Part(NamedTuple):
         closes: the last part of its batch; the optimiser steps.
     """
 
-    shown: Shown
+    shown: Batch
     weight: float
     closes: bool
 
@@ -50,7 +50,7 @@ def train_one_epoch(
     network: Any,  # noqa: ANN401 - Fabric's wrapper
     loss: nn.Module,
     optimiser: Any,  # noqa: ANN401 - Fabric's wrapper
-    parts: Iterator[Part],
+    parts: Iterator[Microbatch],
     tally: Tensor,
     after_step: Callable[[], None],
     clip_norm: float = 0.0,

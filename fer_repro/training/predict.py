@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fer_repro.config import AugmentationConfig
-from fer_repro.loading.batches import Screen, batch_bounds
-from fer_repro.loading.views import Items
+from fer_repro.loading.batches import BatchBuilder, batch_bounds
+from fer_repro.loading.views import BatchIndex
 from fer_repro.terminal import Sparse
 from fer_repro.training.fit import Validate
 from fer_repro.training.loop import hits_of, logits_of
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def predict(
     network: nn.Module,
-    screen: Screen,
+    screen: BatchBuilder,
     fabric: "Fabric",
     batch_size: int,
     augmentation: AugmentationConfig,
@@ -60,7 +60,9 @@ def predict(
     return rows_of_all(logits, fabric).numpy(), rows_of_all(means, fabric).numpy()
 
 
-def item_batches(screen: Screen, batch_size: int, fabric: "Fabric | None" = None) -> Iterator[Items]:
+def item_batches(
+    screen: BatchBuilder, batch_size: int, fabric: "Fabric | None" = None
+) -> Iterator[BatchIndex]:
     """Yield the items that are tested, batch by batch.
 
     Args:
@@ -78,13 +80,13 @@ def item_batches(screen: Screen, batch_size: int, fabric: "Fabric | None" = None
         yield share(batch, fabric) if fabric else batch
 
 
-def tested_samples(screen: Screen) -> tuple[np.ndarray, np.ndarray]:
+def tested_rows(screen: BatchBuilder) -> tuple[np.ndarray, np.ndarray]:
     """Name the tested items by the row of their first picture; returns rows (N,) and targets (N,)."""
     items = screen.view.testing(screen.split)
     return screen.split.samples[items.positions[:, 0]], items.targets
 
 
-def embed(network: nn.Module, screen: Screen, fabric: "Fabric", batch_size: int) -> np.ndarray:
+def embed(network: nn.Module, screen: BatchBuilder, fabric: "Fabric", batch_size: int) -> np.ndarray:
     """Embed every tested image of a split with a network that has ``embed``; returns (N, D) float32."""
     network.eval()
     parts = []
@@ -101,7 +103,7 @@ def cross_entropy(output: Any, targets: Tensor) -> Tensor:  # noqa: ANN401 - a t
 
 
 def validation(
-    screen: Screen,
+    screen: BatchBuilder,
     fabric: "Fabric",
     batch_size: int,
     criterion: Callable[[Any, Tensor], Tensor] = cross_entropy,

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from fer_repro.config import RunConfig
 from fer_repro.layers.synced_norm import synced
-from fer_repro.loading.views import Items
+from fer_repro.loading.views import BatchIndex
 from fer_repro.training.seeding import choose_device, choose_precision
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def prepare_norms(network: nn.Module, fabric: "Fabric") -> nn.Module:
     return synced(network)
 
 
-def share(items: Items, fabric: "Fabric") -> Items:
+def share(items: BatchIndex, fabric: "Fabric") -> BatchIndex:
     """Take this process's part of a batch: every ``world_size``-th item from its rank on."""
     if fabric.world_size == 1:
         return items

@@ -16,7 +16,7 @@ from PIL import Image
 
 from fer_repro.errors import UserError
 from fer_repro.figures.display import figure_html, say
-from fer_repro.figures.exports import Part, as_csv, write_formats
+from fer_repro.figures.exports import TablePart, as_csv, write_formats
 from fer_repro.figures.results import contact_sheet
 from fer_repro.figures.style import png_bytes
 from fer_repro.figures.tables import Column, as_html, as_latex, as_markdown
@@ -131,7 +131,7 @@ def test_latex_shows_names_and_runs_no_command(name):
 def test_five_formats_hold_every_name_once(tmp_path):
     for number, name in enumerate((*FORMULAS, *MARKUP, *LINKS, *LATEX)):
         base = tmp_path / str(number)
-        files = write_formats(base, table(name), [Part(name, table(name), COLUMNS)])
+        files = write_formats(base, table(name), [TablePart(name, table(name), COLUMNS)])
         assert len(files) == 5
         assert json.loads(files[1].read_text())[0]["name"] == name
 

@@ -13,7 +13,13 @@ from fer_repro.errors import UserError
 from fer_repro.evaluation.claims import published_table, read_claims
 from fer_repro.figures.deviations import read_deviations
 from fer_repro.figures.ledger_tables import read_ledger
-from fer_repro.figures.result_files import read_all_rows, read_explained, read_history, read_json, read_rows
+from fer_repro.figures.result_files import (
+    json_or_nothing,
+    read_all_rows,
+    read_explained,
+    read_history,
+    read_rows,
+)
 from fer_repro.inference.faces_in import read_boxes
 from fer_repro.inference.run_models import read_run_facts
 from fer_repro.report.records import read_records
@@ -63,7 +69,7 @@ TABLES = {
         "records/mine/record.json",
         lambda path: read_records(path.parents[1], read_rows(PUBLISHED / "results.csv"), 0.95),
     ),
-    "json": ("audit.json", read_json),
+    "json": ("audit.json", json_or_nothing),
     "story": ("rmn.ipynb", read_story),
     "boxes": ("found.csv", read_boxes),
     "boxes in Parquet": ("found.parquet", read_boxes),

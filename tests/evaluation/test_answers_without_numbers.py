@@ -57,7 +57,7 @@ def test_predictions_of_a_run(part, bad):
         lambda scores: detection.log_losses(scores, KINDS),
         lambda scores: detection.log_loss_shares(scores[None], KINDS),
         lambda scores: forgery.forgery_metrics(
-            scores, forgery.Frames(KINDS, np.arange(4), np.full(4, ""), None)
+            scores, forgery.TestFrames(KINDS, np.arange(4), np.full(4, ""), None)
         ),
         lambda scores: verification.roc(scores, KINDS),
         lambda scores: verification.verification_metrics(scores, KINDS, np.array([1, 1, 2, 2])),

@@ -4,11 +4,11 @@ import pytest
 
 from fer_repro.figures.angles import (
     angle_histograms,
-    fixed_scale,
     gradient_lengths,
+    probability_at,
     probability_curves,
     scale_history,
-    target_probability,
+    scale_of_classes,
 )
 from fer_repro.figures.style import png_bytes
 
@@ -21,14 +21,14 @@ def legend(figure):
 
 def test_fixed_scales_of_the_fact_sheet():
     expected = {3: 0.9803, 7: 2.5339, 10: 3.1073, 10575: 13.1043}
-    assert {count: round(fixed_scale(count), 4) for count in expected} == expected
+    assert {count: round(scale_of_classes(count), 4) for count in expected} == expected
 
 
 def test_probability_is_the_softmax_with_others_at_right_angles():
     angle, scale, classes = 0.7, 5.0, 7
     logits = np.array([scale * np.cos(angle), *([scale * np.cos(np.pi / 2)] * (classes - 1))])
     expected = np.exp(logits[0]) / np.exp(logits).sum()
-    assert target_probability(np.array([angle]), scale, classes)[0] == pytest.approx(expected)
+    assert probability_at(np.array([angle]), scale, classes)[0] == pytest.approx(expected)
 
 
 def test_chosen_scale_is_marked_at_a_half_and_45_degrees():

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from fer_repro.figures.exports import Part, as_json, write_formats, write_results
+from fer_repro.figures.exports import TablePart, as_json, export_results, write_formats
 from fer_repro.figures.tables import Column, beside_published
 
 FRAME = pd.DataFrame(
@@ -22,8 +22,8 @@ def test_json_holds_numbers_and_nulls():
 
 
 def test_five_files_say_the_same(tmp_path):
-    parts = [Part("First.", FRAME, (Column("arm", "Arm"), Column("value", "Value", "percent")))]
-    parts.append(Part("Second.", FRAME.head(1), (Column("arm", "Arm"),)))
+    parts = [TablePart("First.", FRAME, (Column("arm", "Arm"), Column("value", "Value", "percent")))]
+    parts.append(TablePart("Second.", FRAME.head(1), (Column("arm", "Arm"),)))
     files = write_formats(tmp_path / "deep.er/table", FRAME, parts)
     assert [file.name for file in files] == [f"table.{kind}" for kind in ("csv", "json", "md", "tex", "html")]
     texts = {file.suffix: file.read_text(encoding="utf-8") for file in files}
@@ -38,7 +38,7 @@ def test_five_files_say_the_same(tmp_path):
 def test_results_have_their_gap_in_every_format(tmp_path, published):
     single = {"seed": "", "deviation": np.nan, "runs": 1, "low": np.nan, "high": np.nan}
     rows = published.assign(tta="random", value=published["value"] - 2, **single)
-    write_results(beside_published(rows, published), tmp_path / "table", "All.")
+    export_results(beside_published(rows, published), tmp_path / "table", "All.")
     assert json.loads((tmp_path / "table.json").read_text())[0]["gap"] == -2
     for kind in ("md", "html"):
         assert "−2.00" in (tmp_path / f"table.{kind}").read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from fer_repro.figures.forgery_figures import attention_gallery, ensemble_table, network_pairs
+from fer_repro.figures.forgery_figures import attention_gallery, combination_table, network_pairs
 from fer_repro.figures.style import png_bytes
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -60,7 +60,7 @@ def test_ensembles_show_their_networks_and_the_best_in_bold():
     table = pd.DataFrame([{name: name in combo for name in networks} for combo in combos])
     table["AUC"] = np.linspace(0.8, 0.94, 15)
     table["loss"] = np.linspace(0.4, 0.54, 15)
-    figure = ensemble_table(table, networks, {"AUC": "high", "loss": "low"})
+    figure = combination_table(table, networks, {"AUC": "high", "loss": "low"})
     left, right = figure.axes
     large = {(p.get_xdata()[0], p.get_ydata()[0]) for p in left.lines if p.get_markersize() > 5}
     assert large == {(networks.index(name), row) for row, combo in enumerate(combos) for name in combo}

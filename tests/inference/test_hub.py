@@ -9,7 +9,7 @@ import pytest
 import fer_repro
 from fer_repro.errors import UserError
 from fer_repro.inference.export import export_model
-from fer_repro.inference.hub import push
+from fer_repro.inference.hub import push_model
 
 
 class FolderHub:
@@ -48,10 +48,10 @@ def test_a_model_goes_to_the_hub_and_comes_back(run_of, rmn, hub, faces, tmp_pat
     folder = tmp_path / "model"
     export_model(run_of("rmn"), folder / "model.safetensors")
     with pytest.raises(UserError, match=r"README\.md: no such file"):
-        push(folder, "me/rmn", api=hub)
+        push_model(folder, "me/rmn", api=hub)
     (folder / "model.md").rename(folder / "README.md")
     (folder / "secret.txt").write_text("not for the hub")
-    assert push(folder, "me/rmn", api=hub) == "https://huggingface.co/me/rmn"
+    assert push_model(folder, "me/rmn", api=hub) == "https://huggingface.co/me/rmn"
     assert hub.created == {"me/rmn": True}  # private unless asked otherwise
     assert not list(hub.cache.rglob("secret.txt"))
     model = fer_repro.load("hf://me/rmn")
@@ -77,4 +77,4 @@ def test_refusals_of_the_hub_are_told(run_of, tmp_path):
     (tmp_path / "README.md").write_text("# card")
     export_model(run_of("rmn"), tmp_path / "model.safetensors")
     with pytest.raises(UserError, match="hf://me/rmn: PermissionError: log in first"):
-        push(tmp_path, "me/rmn", api=Refusing(tmp_path))
+        push_model(tmp_path, "me/rmn", api=Refusing(tmp_path))

@@ -5,7 +5,7 @@ import pytest
 
 from fer_repro.figures.style import new_figure
 from fer_repro.inference import explore
-from fer_repro.inference.explore import Choice, Explorer, Seen, Slider, is_live, show_explorer
+from fer_repro.inference.explore import Choice, Explorer, SeenFace, Slider, is_live, show_explorer
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def explorer():
     def look(size, colour):
         figure = new_figure(2, 2)
         figure.subplots().plot(np.arange(3) * size, color=colour)
-        return Seen(figure, f"{colour} {size:g}")
+        return SeenFace(figure, f"{colour} {size:g}")
 
     return Explorer(
         (Slider("size", "Size", 0, 4, 1, 1), Choice("colour", "Colour", ("red", "blue"), "red")), look

@@ -15,7 +15,7 @@ from fer_repro.inference.catalogue import trained_on, warning_of
 from fer_repro.inference.inputs import list_inputs
 from fer_repro.inference.journal import predict_to
 from fer_repro.inference.model import Looking
-from fer_repro.inference.spec import Official
+from fer_repro.inference.spec import OfficialNetwork
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,9 @@ def test_exported_graphs_and_pairs_say_it(run_of, project, faces, tmp_path, monk
 def test_cards_say_it_first(rmn):
     assert "- It was trained on synthetic faces only" in card(rmn.spec)
     assert "trained on: fer2013" in card(replace(rmn.spec, dataset="fer2013"))
-    published = replace(rmn.spec, dataset="unknown", official=Official("models.resmasking.resmasking", {}))
+    published = replace(
+        rmn.spec, dataset="unknown", official=OfficialNetwork("models.resmasking.resmasking", {})
+    )
     assert "trained on: as published" in card(published)
     assert "synthetic" not in card(replace(rmn.spec, dataset="fer2013", source="mine"))
 

@@ -19,7 +19,7 @@ from fer_repro.layers.margin_heads import (
     check_targets,
     control_head,
     falling_cosine,
-    unit,
+    unit_rows,
 )
 
 N, D, C = 6, 5, 4
@@ -181,7 +181,7 @@ def test_exact_hits_and_zero_vectors_have_finite_gradients(name):
 
 
 def test_unit_rows():
-    rows = unit(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    rows = unit_rows(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
     torch.testing.assert_close(rows, torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
 
 
@@ -297,8 +297,8 @@ def test_sphereface_is_annealed_by_the_usual_numbers():
 
 def test_short_vectors_have_no_direction():
     rows = torch.tensor([[3e-13, 4e-13], [3e-12, 4e-12]], dtype=torch.float64)
-    torch.testing.assert_close(unit(rows), torch.tensor([[0.0, 0.0], [0.6, 0.8]], dtype=torch.float64))
-    assert unit(torch.tensor([[1e-12, 0.0]], dtype=torch.float64)).tolist() == [[0, 0]]
+    torch.testing.assert_close(unit_rows(rows), torch.tensor([[0.0, 0.0], [0.6, 0.8]], dtype=torch.float64))
+    assert unit_rows(torch.tensor([[1e-12, 0.0]], dtype=torch.float64)).tolist() == [[0, 0]]
 
 
 def test_messages_name_the_first_wrong_class_and_the_shape():

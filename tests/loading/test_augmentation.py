@@ -12,7 +12,7 @@ from fer_repro.loading.augmentation import (
     affine_maps,
     augmented_copy,
     clean_images,
-    draw,
+    draw_changes,
     drawn_maps,
     erase,
     jitter,
@@ -160,7 +160,7 @@ def test_pictures_that_shrink_are_smoothed_in_both(images):
 
 def test_positions_are_rounded_as_one_by_one(images):
     """Trained numbers depend on their last digits: a x + (b y + c) in float32."""
-    maps = drawn_maps(STRONG, draw(0, Stream.TRAINING, 0, np.arange(3)))
+    maps = drawn_maps(STRONG, draw_changes(0, Stream.TRAINING, 0, np.arange(3)))
     centres = [np.float32(2 * k + 1) / np.float32(24) - np.float32(1) for k in range(24)]
     grid = [[[[a * x + (b * y + c) for a, b, c in each] for x in centres] for y in centres] for each in maps]
     floats = images[:3].float() / 255
@@ -179,7 +179,7 @@ def test_one_resampling_of_pictures_in_their_size_is_that_of_two(images):
 def test_a_crop_is_a_window_of_the_picture():
     """Positions name themselves in a ramp: the corners of the result tell where the window lay."""
     config = AugmentationConfig(0.0, 0.0, 0.0, 0.0, **{**PLAIN, "crop": 0.5})
-    draws = draw(0, Stream.TRAINING, 0, np.arange(500))
+    draws = draw_changes(0, Stream.TRAINING, 0, np.arange(500))
     maps = drawn_maps(config, draws).astype(float)
     sides, corners = maps[:, 0, 0], maps[:, :, 2]
     assert maps[:, 0, 1].tolist() == maps[:, 1, 0].tolist() == [0.0] * 500
@@ -205,7 +205,7 @@ def test_jitter_against_torchvision(images):
 
 def test_erasing_takes_the_drawn_share_of_pictures_and_area():
     white = torch.ones(2000, 1, 40, 40)
-    draws = draw(0, Stream.TRAINING, 3, np.arange(2000))
+    draws = draw_changes(0, Stream.TRAINING, 3, np.arange(2000))
     black = (erase(white, EraseConfig(0.25, (0.1, 0.2), 2.0), draws) == 0)[:, 0]
     areas = black.double().mean((1, 2))
     hit = areas > 0

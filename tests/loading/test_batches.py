@@ -7,10 +7,10 @@ import torch
 
 from fer_repro.config import AugmentationConfig, DistortionConfig, load_config
 from fer_repro.loading.augmentation import augmented_copy, clean_images, training_images
-from fer_repro.loading.batches import Screen, batch_bounds
+from fer_repro.loading.batches import BatchBuilder, batch_bounds
 from fer_repro.loading.distortions import distort
 from fer_repro.loading.split import Split
-from fer_repro.loading.views import Faces, Frames, Items
+from fer_repro.loading.views import BatchIndex, Faces, Frames
 
 PLAIN = {"crop": 0.0, "jitter": None, "erase": None, "resampling": "two_step"}
 AUGMENTATION = AugmentationConfig(flip=0.5, rotation=30.0, shift=0.1, scale=0.1, **PLAIN)
@@ -37,7 +37,7 @@ def split():
 
 def items():
     mask = np.array([[1, 1, 1], [1, 0, 0], [1, 1, 0]], bool)
-    return Items(np.array([[4, 5, 6], [1, 1, 1], [0, 2, 0]]), mask, np.array([2, 0, 1]))
+    return BatchIndex(np.array([[4, 5, 6], [1, 1, 1], [0, 2, 0]]), mask, np.array([2, 0, 1]))
 
 
 def pixels(split, position):
@@ -45,7 +45,7 @@ def pixels(split, position):
 
 
 def test_every_frame_is_augmented_by_its_own_sample_and_padding_is_empty(split):
-    shown = Screen(Frames("paper", 3), split, 16, lambda tensor: tensor).training(
+    shown = BatchBuilder(Frames("paper", 3), split, 16, lambda tensor: tensor).training(
         items(), make_recipe(), 7, 3
     )
     frames, mask = shown.inputs
@@ -65,7 +65,7 @@ def test_every_frame_is_augmented_by_its_own_sample_and_padding_is_empty(split):
 @pytest.mark.parametrize("view", [Faces(), Frames("paper", 3)])
 def test_batches_of_a_row_are_those_shown_alone(split, view):
     """Enlarged together, with padding that differs between them, distorted, and with targets of their own."""
-    screen = Screen(view, split, 16, lambda tensor: tensor)
+    screen = BatchBuilder(view, split, 16, lambda tensor: tensor)
     every = items() if view.in_clips else Faces().testing(split)
     row = [every.take(slice(0, 1)), every.take(slice(1, 3)), every.take(np.array([1]))]
     recipe = make_recipe(distortions=replace(HALVED, nearest=0.5, jpeg=0.5))
@@ -80,11 +80,11 @@ def test_batches_of_a_row_are_those_shown_alone(split, view):
 def test_a_row_fills_a_tile_and_has_one_batch_at_least(split):
     batch = items()  # of nine pictures with padding
     for size, expected in ((48, 2**18 // (9 * 48**2)), (224, 1)):
-        assert Screen(Faces(), split, size, lambda tensor: tensor).row_length(batch) == expected
+        assert BatchBuilder(Faces(), split, size, lambda tensor: tensor).row_length(batch) == expected
 
 
 def test_clean_and_copies_of_faces(split):
-    screen = Screen(Faces(), split, 16, lambda tensor: tensor)
+    screen = BatchBuilder(Faces(), split, 16, lambda tensor: tensor)
     faces = Faces().testing(split).take(np.array([3, 7]))
     (clean,) = screen.clean(faces).inputs
     (copy,) = screen.copy(faces, AUGMENTATION, 1, 2).inputs
@@ -95,7 +95,7 @@ def test_clean_and_copies_of_faces(split):
 
 
 def test_distortions_follow_the_augmentation(split):
-    screen, faces = Screen(Faces(), split, 16, lambda tensor: tensor), Faces().testing(split)
+    screen, faces = BatchBuilder(Faces(), split, 16, lambda tensor: tensor), Faces().testing(split)
     (plain,) = screen.training(faces, make_recipe(), 1, 2).inputs
     (found,) = screen.training(faces, make_recipe(distortions=HALVED), 1, 2).inputs
     assert torch.equal(found, distort(plain, split.samples, 1, 2, HALVED))
@@ -120,7 +120,7 @@ def voted_split():
 
 def test_votes_are_learnt_as_shares_or_drawn_anew_in_every_epoch():
     split, shares = voted_split()
-    screen, recipe = Screen(Faces(), split, 8, lambda tensor: tensor), make_recipe()
+    screen, recipe = BatchBuilder(Faces(), split, 8, lambda tensor: tensor), make_recipe()
     items = Faces().training(split, 0, 0).take(np.array([2, 0, 3]))
     assert screen.training(items, recipe, 0, 0).targets.tolist() == [2, 0, 2]
     learnt = screen.training(items, replace(recipe, targets="shares"), 0, 0).targets

@@ -6,7 +6,7 @@ from fer_repro.errors import UserError
 from fer_repro.loading.frames import find_clips
 from fer_repro.loading.regions import cut_regions, region_boxes
 from fer_repro.loading.split import Split
-from fer_repro.loading.views import Faces, Frames, Items, Regions, Triplets, clips_of
+from fer_repro.loading.views import BatchIndex, Faces, Frames, Regions, Triplets, clips_of
 
 
 def stills(count=9, targets=None):
@@ -35,7 +35,7 @@ def clips(*counts):
 
 def test_padding_of_others_is_cut_off():
     mask = np.array([[1, 1, 0, 0], [1, 1, 1, 1], [1, 0, 0, 0]], bool)
-    items = Items(np.arange(12).reshape(3, 4), mask, np.array([5, 6, 7]))
+    items = BatchIndex(np.arange(12).reshape(3, 4), mask, np.array([5, 6, 7]))
     part = items.take(np.array([2, 0]))
     assert part.positions.tolist() == [[8, 9], [0, 1]]
     assert part.mask.tolist() == [[True, False], [True, True]]

@@ -17,8 +17,8 @@ from fer_repro.methods.efficientnet import (
     ENSEMBLE,
     METHOD,
     EfficientNetOptions,
+    _explain,
     build_siamese,
-    explain,
     official_class,
     tune,
 )
@@ -96,9 +96,9 @@ def test_the_network_equals_the_authors(name, read_golden):
     with torch.no_grad():
         ours["logits"] = model(images)
     if "attention" in golden.outputs:
-        ours["attention"] = explain(model, images)["attention"]
+        ours["attention"] = _explain(model, images)["attention"]
     else:
-        assert explain(model, images) is None
+        assert _explain(model, images) is None
     assert set(ours) == set(golden.outputs)
     for key, output in golden.outputs.items():
         assert distance(ours[key], output) < TOLERANCE, key
@@ -202,7 +202,7 @@ def test_attention_multiplies_the_third_stage():
     torch.manual_seed(0)
     model = METHOD.build_model("attention", OPTIONS, 2).double().eval()
     images = torch.rand(2, 3, 64, 64).double()
-    attention = explain(model, images)["attention"]
+    attention = _explain(model, images)["attention"]
     assert attention.shape == (2, 1, 8, 8)
     net, extractor = model.extractor.backbone, model.extractor
     with torch.no_grad():

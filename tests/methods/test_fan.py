@@ -14,8 +14,8 @@ from fer_repro.methods.fan import (
     FANOutput,
     FrameAttentionNetwork,
     ScoreFusion,
-    build_model,
-    explain,
+    _build_model,
+    _explain,
 )
 
 OPTIONS = FANOptions(width=4, frames=3, sampling="paper", pretraining="none")
@@ -24,7 +24,7 @@ ATTENTIVE = ("self_relation", "self_attention", "self_relation_reference")
 
 def network(arm="self_relation", seed=0):
     torch.manual_seed(seed)
-    model = build_model(arm, OPTIONS, 7).double().eval()
+    model = _build_model(arm, OPTIONS, 7).double().eval()
     with torch.no_grad():  # weights far from equal, so that a wrong weighting shows
         for name, parameter in model.named_parameters():
             if name.startswith(("alpha", "beta")):
@@ -153,7 +153,7 @@ def test_attention_is_normalised_by_its_sum_without_softmax():
     """Trap: frames that are all of no use weigh as those that are all of full use; a softmax would agree by
     chance only, so equal frames with unequal partners are looked at."""
     model, frames = network(), clips(1, 3)
-    explained = explain(model, frames)
+    explained = _explain(model, frames)
     product = explained["alpha"] * explained["beta"]
     torch.testing.assert_close(explained["weights"], product / product.sum(1, keepdim=True))
     assert (explained["weights"] - product.softmax(1)).abs().max() > 1e-3
@@ -246,14 +246,14 @@ def test_arms_start_from_one_trunk():
     states = []
     for arm in METHOD.arms:
         torch.manual_seed(4)
-        states.append(build_model(arm, OPTIONS, 7).state_dict())
+        states.append(_build_model(arm, OPTIONS, 7).state_dict())
     for key in ("conv1.weight", "layer4.1.conv2.weight"):
         assert all(torch.equal(state[key], states[0][key]) for state in states)
 
 
 def test_arms_build_only_the_heads_they_use():
     heads = {
-        arm: {key.split(".")[0] for key in build_model(arm, OPTIONS, 7).state_dict()}
+        arm: {key.split(".")[0] for key in _build_model(arm, OPTIONS, 7).state_dict()}
         & {"alpha", "beta", "pred_fc1", "pred_fc2", "fc"}
         for arm in METHOD.arms
     }
@@ -271,7 +271,7 @@ def test_arms_build_only_the_heads_they_use():
 def test_explained_weights_add_up_to_one_over_the_frames(arm):
     frames, mask = padded()
     model = network(arm).train()
-    explained = explain(model, frames, mask)
+    explained = _explain(model, frames, mask)
     assert model.training
     if arm not in ATTENTIVE:
         assert explained is None
@@ -313,7 +313,7 @@ def test_the_authors_layout_is_taken_at_any_size():
 def test_pretraining_needs_the_published_width():
     options = FANOptions(width=8, frames=3, sampling="paper", pretraining="imagenet")
     with pytest.raises(UserError, match=r"width is 8, but model\.pretraining imagenet needs 64"):
-        build_model("self_relation", options, 7)
+        _build_model("self_relation", options, 7)
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ import torch
 import torchvision
 
 from fer_repro.methods.method import load_official
-from fer_repro.methods.rmn import explain
+from fer_repro.methods.rmn import _explain
 
 TOLERANCE = 1e-9
 
@@ -30,7 +30,7 @@ def test_rmn_equals_the_authors_network(rmn_golden, state_dict):
         model.get_submodule(f"layer{n}").register_forward_hook(
             lambda _module, _inputs, output, n=n: stages.update({n: output})
         )
-    explained = explain(model, images)
+    explained = _explain(model, images)
     with torch.no_grad():
         ours = {"logits": model(images)}
     for n in range(1, 5):
@@ -58,7 +58,7 @@ def test_the_authors_control_is_a_plain_resnet34(rmn_golden, state_dict):
         assert distance(control(images), oracle.eval()(images)) < TOLERANCE
     frozen = {name.split(".")[0] for name, p in control.named_parameters() if not p.requires_grad}
     assert frozen == {"mask1", "mask2", "mask3", "mask4"}
-    assert explain(control, images) is None
+    assert _explain(control, images) is None
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])

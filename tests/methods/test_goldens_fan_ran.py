@@ -5,7 +5,7 @@ import torch
 
 from fer_repro.errors import UserError
 from fer_repro.methods import ran
-from fer_repro.methods.fan import explain
+from fer_repro.methods.fan import _explain
 from fer_repro.methods.method import load_official
 from fer_repro.methods.ran import RegionBiasedLoss
 
@@ -56,7 +56,7 @@ def test_fan_equals_the_authors_evaluation_path(fan_golden, fan):
             "eval_feat": features[mask][:, :64],
             "eval_alpha": alpha[mask],
             "eval_anchor": ((alpha * features).sum(1) / alpha.sum(1))[:, :64],
-            "eval_beta": explain(fan, frames, mask)["beta"][mask][:, None],
+            "eval_beta": _explain(fan, frames, mask)["beta"][mask][:, None],
             "eval_logits_paper_eq4": fan(frames, mask).logits,
         }
         fan.reference_evaluation = True
@@ -74,7 +74,7 @@ def test_the_reference_evaluation_only_rescales_the_anchor(fan_golden, fan):
         features = fan.embed(frames, mask)
         alpha = fan.self_attention(features) * mask[..., None]
         anchor = (alpha * features).sum(1) / alpha.sum(1)
-        beta = explain(fan, frames, mask)["beta"][..., None]
+        beta = _explain(fan, frames, mask)["beta"][..., None]
         scale = alpha.sum(1) / (alpha * beta).sum(1)
         logits = fan.pred_fc2(scale * torch.cat([anchor, anchor], 1))
     assert (scale > 1).all()
@@ -123,7 +123,7 @@ def test_ran_equals_the_authors_network(ran_golden, ran_network, ours):
     with torch.no_grad():
         output = ran_network(regions)
         feature, _ = ran_network.attend(regions)
-    weights = ran.explain(ran_network, regions)
+    weights = ran._explain(ran_network, regions)
     found = {
         "logits": output.logits,
         "alphas_part_max": output.largest_crop,

@@ -13,9 +13,9 @@ from fer_repro.methods.ran import (
     RANOptions,
     RANOutput,
     RegionBiasedLoss,
-    build_loss,
-    build_model,
-    explain,
+    _build_loss,
+    _build_model,
+    _explain,
 )
 
 OPTIONS = RANOptions(width=4, crops="fixed", margin=0.1, pretraining="none")
@@ -26,7 +26,7 @@ ATTENTIVE = [arm for arm in METHOD.arms if arm != "whole_face"]
 
 def network(arm="softmax_weights", seed=0, sharp=8.0):
     torch.manual_seed(seed)
-    model = build_model(arm, OPTIONS, 8).double().eval()
+    model = _build_model(arm, OPTIONS, 8).double().eval()
     with torch.no_grad():  # weights far from equal, so that a wrong weighting shows
         for name, parameter in model.named_parameters():
             if name.startswith(("alpha", "beta")):
@@ -107,7 +107,7 @@ def test_the_whole_face_is_the_last_region_and_no_crop():
     """Trap: a reimplementation reads the face at index 0, counts it as a crop and loses the last one."""
     model = network("sigmoid_weights")
     regions = faces(16)
-    output, mu = model(regions), explain(model, regions)["mu"]
+    output, mu = model(regions), _explain(model, regions)["mu"]
     assert torch.equal(output.whole_face[:, 0], mu[:, -1])
     assert torch.equal(output.largest_crop[:, 0], mu[:, :-1].amax(1))
     best = mu.argmax(1)
@@ -122,7 +122,7 @@ def saturated(arm, regions):
     scores = model.embed(regions) @ model.alpha[0].weight[0]
     model.alpha[0].weight.mul_(1e6)
     model.alpha[0].bias.fill_(-1e6 * scores.mean())
-    return explain(model, regions)["mu"]
+    return _explain(model, regions)["mu"]
 
 
 @pytest.mark.parametrize(("count", "low", "high"), [(6, 0.0685, 0.3522), (8, 0.0499, 0.2797)])
@@ -167,7 +167,7 @@ def test_the_losses_are_added_with_weight_one():
     weights = torch.rand(4, 1), torch.rand(4, 1)
     for smoothing in (0.0, 0.1):
         entropy = cross_entropy(logits, targets, label_smoothing=smoothing)
-        loss = build_loss(OPTIONS, smoothing)
+        loss = _build_loss(OPTIONS, smoothing)
         both = loss(RANOutput(logits, *weights), targets)
         torch.testing.assert_close(both, entropy + RegionBiasedLoss(0.1)(*weights))
         assert torch.equal(loss(RANOutput(logits), targets), entropy)
@@ -212,7 +212,7 @@ def test_the_order_of_crops_does_not_matter(arm):
 @pytest.mark.parametrize("arm", METHOD.arms)
 def test_explained_weights_add_up_to_one_over_the_regions(arm):
     model = network(arm).train()
-    explained = explain(model, faces(3))
+    explained = _explain(model, faces(3))
     assert model.training
     if arm == "whole_face":
         assert explained is None
@@ -231,7 +231,7 @@ def test_arms_start_from_one_trunk():
     states = []
     for arm in METHOD.arms:
         torch.manual_seed(4)
-        states.append(build_model(arm, OPTIONS, 8).state_dict())
+        states.append(_build_model(arm, OPTIONS, 8).state_dict())
     for key in ("conv1.weight", "layer4.1.conv2.weight"):
         assert all(torch.equal(state[key], states[0][key]) for state in states)
 
@@ -266,4 +266,4 @@ def test_a_margin_is_a_fraction(margin):
 def test_pretraining_needs_the_published_width():
     options = RANOptions(width=8, crops="fixed", margin=0.1, pretraining="imagenet")
     with pytest.raises(UserError, match=r"width is 8, but model\.pretraining imagenet needs 64"):
-        build_model("softmax_weights", options, 8)
+        _build_model("softmax_weights", options, 8)

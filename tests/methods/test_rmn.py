@@ -19,9 +19,9 @@ from fer_repro.methods.rmn import (
     MaskingBlock,
     ResidualMaskingNetwork,
     RMNOptions,
-    build_model,
-    explain,
-    mask_statistics,
+    _build_model,
+    _explain,
+    _mask_statistics,
 )
 from fer_repro.sections import read_section
 
@@ -30,7 +30,7 @@ NARROW = RMNOptions(width=4, dropout=0.4, pretraining="none")
 
 def narrow(arm="masked", seed=0, options=NARROW):
     torch.manual_seed(seed)
-    return build_model(arm, options, 7)
+    return _build_model(arm, options, 7)
 
 
 def on_meta(**options):
@@ -199,7 +199,7 @@ def test_the_refined_map_is_features_times_one_plus_mask(arm):
     kept = {}
     model.layer1.register_forward_hook(lambda _m, _i, output: kept.update(features=output))
     model.layer2.register_forward_pre_hook(lambda _m, inputs: kept.update(refined=inputs[0]))
-    explained = explain(model, torch.rand(2, 3, 64, 64, dtype=torch.float64))
+    explained = _explain(model, torch.rand(2, 3, 64, 64, dtype=torch.float64))
     scores, features = explained["scores1"].numpy(), kept["features"].numpy()
     mask = loop_softmax(scores) if arm == "masked" else 1 / (1 + np.exp(-scores))
     expected = np.zeros_like(features)
@@ -214,8 +214,8 @@ def test_the_refined_map_is_features_times_one_plus_mask(arm):
 
 
 def test_softmax_masks_average_one_over_channels():
-    explained = explain(narrow(), torch.rand(2, 3, 64, 64))
-    statistics = mask_statistics(explained)
+    explained = _explain(narrow(), torch.rand(2, 3, 64, 64))
+    statistics = _mask_statistics(explained)
     assert list(statistics) == ["mask1", "mask2", "mask3", "mask4"]
     for n, channels in enumerate((4, 8, 16, 32), start=1):
         mask = explained[f"mask{n}"]
@@ -226,7 +226,7 @@ def test_softmax_masks_average_one_over_channels():
 
 
 def test_sigmoid_masks_lie_above_one_half():
-    for name, mask in explain(narrow("sigmoid_mask"), torch.rand(2, 3, 64, 64)).items():
+    for name, mask in _explain(narrow("sigmoid_mask"), torch.rand(2, 3, 64, 64)).items():
         if name.startswith("mask"):
             assert (mask >= 0.5).all()
 
@@ -234,7 +234,7 @@ def test_sigmoid_masks_lie_above_one_half():
 def test_the_control_builds_no_masks_and_explains_nothing():
     control = narrow("no_mask")
     assert not [name for name, _ in control.named_parameters() if name.startswith("mask")]
-    assert explain(control, torch.rand(1, 3, 64, 64)) is None
+    assert _explain(control, torch.rand(1, 3, 64, 64)) is None
     assert control.eval()(torch.rand(1, 3, 48, 48)).shape == (1, 7), "without masks every side runs"
 
 
@@ -242,7 +242,7 @@ def test_the_other_networks_of_its_tables_are_arms_and_draw_nothing():
     rows = pd.read_csv(Path(__file__).parents[2] / "published" / "results.csv")
     named = set(rows.loc[rows["method"] == "rmn", "arm"])
     assert named - set(METHOD.arms) == {"ensemble_7"}
-    assert explain(narrow("bam_resnet50"), torch.rand(1, 3, 64, 64)) is None
+    assert _explain(narrow("bam_resnet50"), torch.rand(1, 3, 64, 64)) is None
 
 
 @pytest.mark.parametrize("arm", ["no_mask", "sigmoid_mask"])
@@ -264,7 +264,7 @@ def test_masks_start_as_relu_of_the_shortcut():
 
 
 def test_dropout_is_active_in_training_only():
-    model = build_model("masked", RMNOptions(width=4, dropout=0.9, pretraining="none"), 7).eval()
+    model = _build_model("masked", RMNOptions(width=4, dropout=0.9, pretraining="none"), 7).eval()
     images = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(model(images), model(images))
@@ -311,7 +311,7 @@ def test_the_rule_for_sides_is_the_networks_own():
 
 def small(arm="masked", **changes):
     options = {"width": 4, "dropout": 0.0, "pretraining": "none", "stem": "small", **changes}
-    return build_model(arm, RMNOptions(**options), 7).eval()
+    return _build_model(arm, RMNOptions(**options), 7).eval()
 
 
 def test_with_the_small_stem_exactly_the_sides_of_the_rule_run():
@@ -334,7 +334,7 @@ def test_with_the_small_stem_exactly_the_sides_of_the_rule_run():
 
 
 def test_the_small_stem_gives_masks_of_24_12_6_and_3_pixels_at_48():
-    kept = explain(small(), torch.rand(1, 3, 48, 48))
+    kept = _explain(small(), torch.rand(1, 3, 48, 48))
     assert [kept[f"mask{n}"].shape[-1] for n in range(1, 5)] == [24, 12, 6, 3]
 
 
@@ -377,7 +377,7 @@ def test_options_are_checked(change, message):
 
 def test_an_unknown_arm_is_one_error():
     with pytest.raises(UserError, match=r"no arm 'nomask'; did you mean 'no_mask'\?"):
-        build_model("nomask", NARROW, 7)
+        _build_model("nomask", NARROW, 7)
 
 
 def imagenet(width):
@@ -386,7 +386,7 @@ def imagenet(width):
 
 def test_imagenet_needs_the_papers_width():
     with pytest.raises(UserError, match=r"model\.width is 8, but model\.pretraining imagenet needs 64"):
-        build_model("masked", imagenet(8), 7)
+        _build_model("masked", imagenet(8), 7)
     assert METHOD.pretraining_name(imagenet(64)) == "imagenet"
     assert METHOD.pretraining_name(NARROW) == "none"
 
@@ -398,7 +398,7 @@ def test_the_imagenet_trunk_is_torchvisions(monkeypatch):
     monkeypatch.setattr("fer_repro.layers.pretrained.imagenet_weights", lambda trunk: state)
     with pytest.raises(UserError, match=r"do not fit: conv1\.weight is \(4, 3, 7, 7\) here"):
         load_imagenet_trunk(narrow(), "resnet34")
-    model = build_model("no_mask", imagenet(64), 7).eval()
+    model = _build_model("no_mask", imagenet(64), 7).eval()
     model.fc, oracle.fc = nn.Identity(), nn.Identity()
     images = torch.rand(2, 3, 96, 96)
     with torch.no_grad():
@@ -411,14 +411,14 @@ def test_a_checkpoint_needs_no_start_weights(monkeypatch):
 
     monkeypatch.setattr("fer_repro.layers.pretrained.imagenet_weights", refuse)
     with torch.device("meta"):
-        build_model("no_mask", imagenet(64), 7, pretrained=False)
+        _build_model("no_mask", imagenet(64), 7, pretrained=False)
 
 
 # --- traps of the authors' release ---
 
 
 def test_class_count_is_honoured():
-    assert build_model("masked", NARROW, 8).eval()(torch.rand(1, 3, 64, 64)).shape == (1, 8)
+    assert _build_model("masked", NARROW, 8).eval()(torch.rand(1, 3, 64, 64)).shape == (1, 8)
 
 
 def test_shortcuts_are_registered_once():

@@ -18,7 +18,7 @@ from fer_repro.datasets.prepare import prepare_dataset
 from fer_repro.errors import UserError
 from fer_repro.files import read_yaml
 from fer_repro.pipeline import full
-from fer_repro.pipeline.full import Job, main, record_results, train_job
+from fer_repro.pipeline.full import Job, full_main, record_results, train_job
 from fer_repro.pipeline.run import train_run
 from fer_repro.synthetic.stills import write_stills
 
@@ -91,7 +91,7 @@ def test_a_record_holds_the_rows_of_all_arms(project):
 
 
 def test_an_unknown_run_is_named(project, capsys):
-    assert main(["--only", "synthetic/rmn/7"]) == 2
+    assert full_main(["--only", "synthetic/rmn/7"]) == 2
     assert "expected one of synthetic/rmn/0" in capsys.readouterr().err
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 from fer_repro.errors import UserError
 from fer_repro.files import read_yaml
 from fer_repro.params import read_params
-from fer_repro.report.html import SOURCES, main, write_report, write_sources
+from fer_repro.report.html import SOURCES, report_main, write_report, write_sources
 from fer_repro.report.provenance import command_table
 
 ROOT = Path(__file__).parents[2]
@@ -292,7 +292,7 @@ def test_a_project_that_has_not_run_has_a_page(tmp_path):
 
 def test_a_damaged_notebook_is_one_clear_error(project, capsys):
     (project / "executed/rmn-synthetic.ipynb").write_text("{")
-    assert main(["--root", str(project), "--out", str(project / "index.html")]) == 2
+    assert report_main(["--root", str(project), "--out", str(project / "index.html")]) == 2
     assert "rmn-synthetic.ipynb: not readable as a notebook" in capsys.readouterr().err
     assert not (project / "index.html").exists()
 
@@ -300,11 +300,11 @@ def test_a_damaged_notebook_is_one_clear_error(project, capsys):
 def test_a_large_page_is_written_and_said(project, capsys, monkeypatch):
     """Seven data sets fill 16 MB; what took an hour to train is not to end without a report."""
     page = project / "index.html"
-    assert main(["--root", str(project), "--out", str(page)]) == 0
+    assert report_main(["--root", str(project), "--out", str(page)]) == 0
     assert "larger than" not in capsys.readouterr().err
     monkeypatch.setattr("fer_repro.report.html._MAILED", page.stat().st_size - 1)
     page.unlink()
-    assert main(["--root", str(project), "--out", str(page)]) == 0
+    assert report_main(["--root", str(project), "--out", str(page)]) == 0
     assert f"note: {page} is larger than" in capsys.readouterr().err
     assert page.is_file()
 
@@ -322,7 +322,7 @@ def test_the_report_needs_no_torch():
 
 def test_a_page_that_cannot_be_written_is_told_in_one_line(built, tmp_path, capsys):
     (tmp_path / "file").touch()
-    assert main(["--root", str(built), "--out", str(tmp_path / "file/page.html")]) == 2
+    assert report_main(["--root", str(built), "--out", str(tmp_path / "file/page.html")]) == 2
     *steps, said = capsys.readouterr().err.splitlines()
     assert steps == ["gathering results, figures and stories ...", "laying out the page ..."]
     assert said.startswith("fer-repro: [Errno ")

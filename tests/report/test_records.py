@@ -8,7 +8,7 @@ from finished_project import make_record
 
 from fer_repro.errors import UserError
 from fer_repro.figures.result_files import read_rows
-from fer_repro.report.records import read_records, spell_machine, with_records
+from fer_repro.report.records import read_records, rows_with_records, spell_machine
 from fer_repro.stage_code import TRAINING, code_digests
 
 
@@ -62,10 +62,10 @@ def test_seeds_of_a_record_are_never_averaged_with_those_of_another_table(tmp_pa
     make_record(tmp_path)
     rows = read_rows(next(tmp_path.glob("*/rows.csv")))
     ours = rows[rows["seed"] == "0"].assign(value=10.0)
-    both = with_records(ours, tmp_path)
+    both = rows_with_records(ours, tmp_path)
     assert set(both["seed"]) <= {"0"} | set(both.loc[~both["arm"].isin(ours["arm"]), "seed"])
     assert (both["value"] == 10).sum() == len(ours)
-    assert len(with_records(ours.iloc[:0], tmp_path)) == len(rows)
+    assert len(rows_with_records(ours.iloc[:0], tmp_path)) == len(rows)
 
 
 @pytest.mark.parametrize(

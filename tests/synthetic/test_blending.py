@@ -6,14 +6,16 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import center_of_mass, map_coordinates
 
-from fer_repro.synthetic.blending import bend, blend, coarsen, inner_face, match_colours
-from fer_repro.synthetic.factors import Actions, Identity, View, take_part
+from fer_repro.synthetic.blending import bend, blend_faces, coarsen, inner_face, match_colours
+from fer_repro.synthetic.factors import Actions, Identity, Viewpoint, take_part
 from fer_repro.synthetic.stills import sample_stills
 
 ROW = sample_stills(0, {"train": 1}).iloc[0].to_dict()
 PERSON, ACTIONS = take_part(Identity, ROW), take_part(Actions, ROW)
 ACTIONS = replace(ACTIONS, jaw_drop=0.0)
-STRAIGHT = replace(take_part(View, ROW), yaw=0.0, pitch=0.0, roll=0.0, jitter_x=0.0, jitter_y=0.0, zoom=1.25)
+STRAIGHT = replace(
+    take_part(Viewpoint, ROW), yaw=0.0, pitch=0.0, roll=0.0, jitter_x=0.0, jitter_y=0.0, zoom=1.25
+)
 SIZE = 96
 
 
@@ -101,5 +103,5 @@ def test_bending_is_scipys(pictures):
 
 def test_blending_mixes_by_the_mask():
     original, forged = np.full((1, 3, 3), 0.2, np.float32), np.full((1, 3, 3), 1.4, np.float32)
-    found = blend(original, forged, np.array([[0.0, 0.25, 1.0]], np.float32))
+    found = blend_faces(original, forged, np.array([[0.0, 0.25, 1.0]], np.float32))
     assert np.allclose(found[0, :, 0], [0.2, 0.5, 1.0])

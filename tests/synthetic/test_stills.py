@@ -8,7 +8,7 @@ from PIL import Image
 from fer_repro.errors import UserError
 from fer_repro.synthetic.factors import CLASSES
 from fer_repro.synthetic.render import render
-from fer_repro.synthetic.stills import STILLS_COLUMNS, main, read_stills, sample_stills, write_stills
+from fer_repro.synthetic.stills import STILLS_COLUMNS, read_stills, sample_stills, stills_main, write_stills
 
 EMBEDDED = Path(__file__).parents[2] / "data" / "synthetic"
 FEW = {"train": 2, "val": 1, "test": 1}
@@ -70,7 +70,7 @@ def test_an_existing_folder_is_kept(folder):
     before = (folder / "manifest.json").read_bytes()
     with pytest.raises(UserError, match="exists already"):
         write_stills(folder, 4, FEW, 1)
-    assert main([str(folder), "--seed", "0"]) == 2
+    assert stills_main([str(folder), "--seed", "0"]) == 2
     assert (folder / "manifest.json").read_bytes() == before
 
 

@@ -11,7 +11,7 @@ from tiny_run import PlainNet, make_config, make_split
 from torch import nn
 
 from fer_repro.config import OptimiserConfig
-from fer_repro.loading.batches import Screen
+from fer_repro.loading.batches import BatchBuilder
 from fer_repro.loading.views import Faces
 from fer_repro.methods.method import load_method
 from fer_repro.training.checkpoint import Checkpoint
@@ -38,7 +38,7 @@ class NormedNet(nn.Module):
         return self.head(self.body(images))
 
 
-class WatchedScreen(Screen):
+class WatchedScreen(BatchBuilder):
     """Notes which samples it showed, and a sum of their pixels."""
 
     def training_row(self, row, recipe, seed, epoch):
@@ -53,7 +53,7 @@ def train(network, folder, fabric, **recipe):
     config = make_config("constant", optimiser=OptimiserConfig("sgd", 0.05, 0.0, 0.9), **recipe)
     seed_everything(1)
     split = make_split()
-    screen = Screen(Faces(), split, 16, fabric.to_device)
+    screen = BatchBuilder(Faces(), split, 16, fabric.to_device)
     check = validation(screen, fabric, 7)
     loss = load_method("adacos").build_loss(None) if hasattr(network, "trunk") else nn.CrossEntropyLoss()
     return fit(network, loss, Faces(), split, config, fabric, check, Checkpoint(Path(folder), "x"))
@@ -88,11 +88,13 @@ def main(result):
         found[name] = {"history": fitted.history, "weights": fitted.weights, "images": fitted.images}
         if name == "normed":
             network.load_state_dict(fitted.weights)
-            screen = Screen(Faces(), make_split(), 16, fabric.to_device)
+            screen = BatchBuilder(Faces(), make_split(), 16, fabric.to_device)
             augmentation = make_config().recipe.augmentation
             logits, means = predict(network, screen, fabric, 7, augmentation, 2, 1)
             found["predicted"] = [logits.tolist(), means.tolist(), embed(network, screen, fabric, 7).tolist()]
-            alone = Screen(Faces(), make_split(1), 16, fabric.to_device)  # the second process has none of it
+            alone = BatchBuilder(
+                Faces(), make_split(1), 16, fabric.to_device
+            )  # the second process has none of it
             logits, means = predict(network, alone, fabric, 7, augmentation, 2, 1)
             numbers = validation(alone, fabric, 7)(network)
             found["alone"] = [logits.tolist(), means.tolist(), numbers]

@@ -7,7 +7,7 @@ from torch import nn
 
 from fer_repro.config import AugmentationConfig, load_config
 from fer_repro.loading.augmentation import augmented_copy, clean_images
-from fer_repro.loading.batches import Screen
+from fer_repro.loading.batches import BatchBuilder
 from fer_repro.loading.split import Split
 from fer_repro.loading.views import Faces
 from fer_repro.training import predict as predictions
@@ -16,7 +16,7 @@ from fer_repro.training.processes import make_fabric
 
 
 def screen(split):
-    return Screen(Faces(), split, 16, lambda tensor: tensor)
+    return BatchBuilder(Faces(), split, 16, lambda tensor: tensor)
 
 
 PLAIN = {"crop": 0.0, "jitter": None, "erase": None, "resampling": "two_step"}
@@ -94,7 +94,7 @@ def test_embeddings_are_those_of_single_images(split, network, fabric):
 
 
 def test_tested_items_are_named_by_their_first_picture(split):
-    rows, targets = predictions.tested_samples(screen(split))
+    rows, targets = predictions.tested_rows(screen(split))
     assert rows.tolist() == split.samples.tolist()
     assert targets.tolist() == split.targets.tolist()
 

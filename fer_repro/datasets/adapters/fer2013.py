@@ -18,7 +18,7 @@ from fer_repro.datasets.audit import Official
 from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.names import is_listed_file
 from fer_repro.datasets.pictures import check_files, subfolders, visible
-from fer_repro.datasets.pixel_csv import EMOTIONS, SIDE, USAGES, read_rows, scan
+from fer_repro.datasets.pixel_csv import EMOTIONS, SIDE, USAGES, read_pixel_rows, scan
 from fer_repro.datasets.samples import Converted
 from fer_repro.errors import UserError, nearest
 from fer_repro.files import natural_order
@@ -100,7 +100,7 @@ def _convert_csv(
     expect(lines)
     labels: list[int] = []
     splits: list[str] = []
-    rows = read_rows(path)
+    rows = read_pixel_rows(path)
     while chunk := list(islice(rows, _CHUNK)):
         labels += [label for label, _, _ in chunk]
         splits += [split for _, split, _ in chunk]

@@ -32,7 +32,7 @@ from fer_repro.datasets.audit import Official
 from fer_repro.datasets.challenge_lists import ChallengeList, mark_lists
 from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.names import composed
-from fer_repro.datasets.pixel_csv import SIDE, USAGES, read_rows, scan
+from fer_repro.datasets.pixel_csv import SIDE, USAGES, read_pixel_rows, scan
 from fer_repro.datasets.samples import Converted
 from fer_repro.datasets.votes import ANSWERS, EXPRESSIONS, SOFT_MODES, target_columns, vote_targets
 from fer_repro.errors import UserError, nearest
@@ -266,7 +266,7 @@ def _pass_on(
 ) -> None:
     """Pass on the images of the chosen rows, after each row's split has been compared."""
     chunk: list[np.ndarray] = []
-    for row, (line, found) in enumerate(zip_longest(lines, read_rows(pixels))):
+    for row, (line, found) in enumerate(zip_longest(lines, read_pixel_rows(pixels))):
         if line is None or found is None:
             raise UserError(
                 f"{pixels}: {'more' if line is None else 'fewer'} rows than the {len(lines)} of "
