@@ -119,12 +119,6 @@ def _published_difference(
     return found[name], name
 
 
-def claim_sentences(claims: pd.DataFrame) -> Shown:
-    """Show each method's and data set's claim as a sentence."""
-    chosen = [headline_claim(rows) for _, rows in claims.groupby(["method", "dataset"], sort=False)]
-    return Shown("".join(say(claim_sentence(claim)).markup for claim in chosen if claim is not None))
-
-
 def claim_sentence(claim: pd.Series) -> str:
     """Say one claim in words: difference, interval, seeds, budget, and what may be concluded."""
     numbers = {

@@ -14,7 +14,6 @@ from fer_repro.errors import UserError
 from fer_repro.figures.display import Shown, say, show_figure, show_table
 from fer_repro.figures.results import show_face
 from fer_repro.figures.style import (
-    COLOURS,
     HEAT,
     INK,
     PAPER,
@@ -160,31 +159,6 @@ def precision_curves(maps: Mapping[str, Sequence[tuple[Array, Array]]]) -> Figur
 def _at_recalls(curve: MapCurve) -> Array:
     """Precision at the first point that reaches each recall of the grid, or finds anything at all."""
     return curve.precision[np.searchsorted(curve.recall, np.maximum(_GRID - 1e-12, 1e-12))]
-
-
-def area_shares(maps: Mapping[str, Array], truths: Array) -> Figure:
-    """Draw how much of each map's weight lies inside the true area, against the area's share of the face.
-
-    Args:
-        maps: name -> (n, h, w) or (n, 1, h, w), not negative.
-        truths: (n, H, W) bool.
-    """
-    figure = new_figure(7.6, 3.1)
-    panels = figure.subplots(1, len(maps), sharey=True, squeeze=False)[0]
-    area = truths.reshape(len(truths), -1).mean(axis=1)
-    for axes, (name, values) in zip(panels, maps.items(), strict=True):
-        large = enlarge(single_maps(values).astype(float), *truths.shape[1:])
-        inside = (large * truths).sum(axis=(1, 2)) / large.sum(axis=(1, 2))
-        axes.axline((0, 0), slope=1, color=QUIET, linewidth=1.2, linestyle=(0, (3, 2)))
-        axes.scatter(area, inside, s=14, color=COLOURS[0], alpha=0.6, linewidths=0)
-        ratio = float((inside / np.maximum(area, 1e-9))[area > 0].mean())
-        axes.set_title(f"{plain(name)}: {ratio:.2f} × chance", fontsize=9.5)
-        axes.set_xlabel("area's share of the face")
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        axes.grid()
-    panels[0].set_ylabel("share of the map inside")
-    return figure
 
 
 UNKNOWN = "Which pixels the expressions move is not known of these faces; nothing can be compared."

@@ -247,26 +247,6 @@ def _explain(model: nn.Module, images: Tensor) -> dict[str, Tensor] | None:
     return kept
 
 
-def _mask_statistics(explained: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
-    """Summarise each mask of ``_explain``: how far F * (1 + M) can be from F.
-
-    Returns:
-        mask name -> ``mean`` (1/C under the softmax), ``minimum``, ``maximum`` and ``deviation`` over all
-        values, and ``peak``, the mean over positions of the largest channel.
-    """
-    return {
-        name: {
-            "mean": mask.mean().item(),
-            "minimum": mask.min().item(),
-            "maximum": mask.max().item(),
-            "deviation": mask.std(correction=0).item(),
-            "peak": mask.amax(dim=1).mean().item(),
-        }
-        for name, mask in explained.items()
-        if name.startswith("mask")
-    }
-
-
 _ARMS: dict[str, tuple[Masks, Head, str]] = {
     "masked": (
         "softmax",

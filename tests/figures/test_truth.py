@@ -5,7 +5,6 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 from fer_repro.errors import UserError
 from fer_repro.figures.style import png_bytes
 from fer_repro.figures.true_areas import (
-    area_shares,
     enlarge,
     precision_curves,
     precision_words,
@@ -72,14 +71,4 @@ def test_precision_curve_is_that_of_scikit_learn():
     score = average_precision_score(truth.ravel(), heat.ravel())
     assert figure.legends[0].get_texts()[0].get_text() == rf"a\$: PR-AUC {score:.2f} over 1 faces"
     assert figure.axes[0].lines[-1].get_ydata()[0] == 0.25
-    assert png_bytes(figure)
-
-
-def test_areas_compare_a_maps_weight_inside_with_the_area():
-    truth = np.stack([square(), square(low=0, high=6)])
-    figure = area_shares({"inside": truth.astype(float), "even": np.ones((2, 3, 3))}, truth)
-    inside, even = figure.axes
-    assert inside.collections[0].get_offsets().tolist() == [[0.25, 1.0], [0.25, 1.0]]
-    assert inside.get_title("left") == "inside: 4.00 × chance"
-    assert even.get_title("left") == "even: 1.00 × chance"
     assert png_bytes(figure)

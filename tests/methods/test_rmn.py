@@ -21,7 +21,6 @@ from fer_repro.methods.rmn import (
     RMNOptions,
     _build_model,
     _explain,
-    _mask_statistics,
 )
 from fer_repro.sections import read_section
 
@@ -211,18 +210,6 @@ def test_the_refined_map_is_features_times_one_plus_mask(arm):
 
 
 # --- arms ---
-
-
-def test_softmax_masks_average_one_over_channels():
-    explained = _explain(narrow(), torch.rand(2, 3, 64, 64))
-    statistics = _mask_statistics(explained)
-    assert list(statistics) == ["mask1", "mask2", "mask3", "mask4"]
-    for n, channels in enumerate((4, 8, 16, 32), start=1):
-        mask = explained[f"mask{n}"]
-        torch.testing.assert_close(mask.sum(dim=1), torch.ones_like(mask[:, 0]))
-        assert statistics[f"mask{n}"]["mean"] == pytest.approx(1 / channels, rel=1e-5)
-        assert statistics[f"mask{n}"]["maximum"] == mask.max().item()
-        assert 1 / channels <= statistics[f"mask{n}"]["peak"] <= statistics[f"mask{n}"]["maximum"]
 
 
 def test_sigmoid_masks_lie_above_one_half():
