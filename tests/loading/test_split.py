@@ -4,7 +4,8 @@ import pytest
 
 from fer_repro.datasets.store import write_store
 from fer_repro.errors import UserError
-from fer_repro.loading.split import open_split, open_table, read_images
+from fer_repro.loading.frames import Clips
+from fer_repro.loading.split import Split, distinct, official_validation, open_split, open_table, read_images
 
 COUNT = 103
 
@@ -87,3 +88,82 @@ def test_a_limit_keeps_a_fixed_subset_over_all_classes(tmp_path):
 def test_an_empty_split_is_named(tmp_path):
     with pytest.raises(UserError, match=r"samples.csv: no row of split 'test'"):
         open_split(make_store(tmp_path / "s")[0], "test")
+
+
+# 12 manipulated and 5 real, mixed; sample numbers begin at 30, images lie elsewhere
+TARGETS = np.array([1, 1, 0, 1, 1, 1, 0, 0, 1, 1, 1, 0, 1, 1, 1, 0, 1])
+
+
+def make_split(targets=TARGETS, **more):
+    count = len(targets)
+    rows = np.arange(count)
+    return Split(np.zeros((99, 2, 2), np.uint8), 30 + rows, 50 + 2 * rows, np.array(targets), **more)
+
+
+def of_class(split, label):
+    return split.samples[split.targets == label]
+
+
+def test_the_larger_class_gives_its_first_samples_once_and_the_smaller_as_many_draws():
+    chosen = official_validation(make_split(), 8, seed=0)
+    manipulated = [30, 31, 33, 34]  # the first four ones of TARGETS, counted by hand
+    assert of_class(chosen, 1).tolist() == manipulated
+    assert len(of_class(chosen, 0)) == 4
+    assert set(of_class(chosen, 0)) <= {32, 36, 37, 41, 45}
+
+
+@pytest.mark.parametrize("limit", [0, 24, 25, 1000])
+def test_without_a_limit_that_bites_every_sample_of_the_larger_class_is_there(limit):
+    chosen = official_validation(make_split(), limit, seed=0)
+    assert of_class(chosen, 1).tolist() == sorted(30 + np.flatnonzero(TARGETS))
+    assert len(of_class(chosen, 0)) == 12  # of five faces: some again
+
+
+def test_the_larger_class_may_be_the_real_one():
+    chosen = official_validation(make_split(1 - TARGETS), 6, seed=0)
+    assert of_class(chosen, 0).tolist() == [30, 31, 33]
+    assert len(of_class(chosen, 1)) == 3
+
+
+def test_pictures_and_labels_stay_with_their_samples_in_the_tables_order():
+    chosen = official_validation(make_split(), 0, seed=3)
+    rows = chosen.samples - 30
+    assert (np.diff(rows) >= 0).all()
+    assert (chosen.image_rows == 50 + 2 * rows).all()
+    assert (chosen.targets == TARGETS[rows]).all()
+
+
+def test_draws_depend_on_the_seed_alone_and_fall_evenly():
+    split = make_split()
+    first, again, other = (official_validation(split, 0, seed) for seed in (0, 0, 1))
+    assert (first.samples == again.samples).all()
+    assert (first.samples != other.samples).any()
+    drawn = np.concatenate([of_class(official_validation(split, 0, seed), 0) for seed in range(400)])
+    counts = np.bincount(drawn)[[32, 36, 37, 41, 45]]
+    assert counts.sum() == 4800
+    assert (abs(counts - 960) < 4 * np.sqrt(960 * 0.8)).all()  # four deviations of a binomial
+
+
+def test_distinct_keeps_each_sample_once():
+    split = official_validation(make_split(), 0, seed=0)
+    once = distinct(split)
+    assert once.samples.tolist() == sorted(set(split.samples.tolist()))
+    assert (once.targets == TARGETS[once.samples - 30]).all()
+
+
+def test_shares_of_votes_go_with_their_samples():
+    shares = np.arange(34, dtype=np.float32).reshape(17, 2)
+    chosen = official_validation(make_split(shares=shares), 8, seed=0)
+    assert (chosen.shares == shares[chosen.samples - 30]).all()
+
+
+@pytest.mark.parametrize("targets", [[1, 1, 1], [0, 0], [0, 1, 2]])
+def test_other_than_two_classes_are_refused(targets):
+    with pytest.raises(UserError, match="two classes"):
+        official_validation(make_split(np.array(targets)), 0, seed=0)
+
+
+def test_clips_are_refused():
+    clips = Clips(np.arange(17), np.array([17]), np.array([1]), ("a",))
+    with pytest.raises(UserError, match="single faces"):
+        official_validation(make_split(clips=clips), 0, seed=0)

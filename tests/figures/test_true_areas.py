@@ -1,13 +1,17 @@
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from fer_repro.errors import UserError
 from fer_repro.figures.style import png_bytes
 from fer_repro.figures.true_areas import (
+    UNKNOWN,
     enlarge,
     precision_curves,
     precision_words,
+    show_agreement_of_masks,
+    show_moving,
     single_maps,
     truth_overlay,
 )
@@ -72,3 +76,25 @@ def test_precision_curve_is_that_of_scikit_learn():
     assert figure.legends[0].get_texts()[0].get_text() == rf"a\$: PR-AUC {score:.2f} over 1 faces"
     assert figure.axes[0].lines[-1].get_ydata()[0] == 0.25
     assert png_bytes(figure)
+
+
+def test_faces_are_shown_with_what_moves():
+    areas = np.zeros((2, 12, 12), bool)
+    areas[:, 3:6, 3:9] = True
+    shown = show_moving(
+        np.zeros((2, 12, 12), np.uint8), {"stage 1": np.ones((2, 3, 3))}, areas, ["sad", "happy"]
+    )
+    assert 'alt="2 faces, sad, happy, with stage 1 as colour over them."' in shown.markup
+
+
+def test_what_is_not_known_is_said():
+    assert UNKNOWN in show_moving(np.zeros((1, 4, 4)), {}, None, ["sad"]).markup
+    assert UNKNOWN in show_agreement_of_masks(pd.DataFrame(), 0.95).markup
+
+
+def test_the_table_has_bounds_and_chance():
+    row = {"map": "stage 1", "area": 0.314, "low": 0.21, "high": 0.427, "chance": 0.18, "faces": 12}
+    markup = show_agreement_of_masks(pd.DataFrame([row]), 0.95).markup
+    assert "0.21 to 0.43" in markup
+    assert "95 % bootstrap interval" in markup
+    assert ">12<" in markup
