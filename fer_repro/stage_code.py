@@ -14,7 +14,6 @@ PACKAGE = Path(__file__).parent
 _DATA = ("datasets/draws.py", "datasets/protocols.py", "datasets/votes.py", "loading/*.py")
 _TESTED_DATA = (
     "datasets/folds.py",
-    "datasets/identification.py",
     "datasets/names.py",
     "datasets/pairs.py",
     "datasets/samples.py",
@@ -26,7 +25,6 @@ TRAINING = (*_NETWORKS, "training/*.py", *_DATA)
 RUN = (
     *TRAINING,
     *_TESTED_DATA,
-    "evaluation/predict.py",
     "measures/classification.py",
     "measures/verification.py",
     "pipeline/arm.py",

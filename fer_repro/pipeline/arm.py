@@ -8,9 +8,8 @@ import pandas as pd
 from torch import nn
 
 from fer_repro.config import RunConfig, TripletConfig
-from fer_repro.datasets.folds import fold_split
+from fer_repro.datasets.folds import fold_split, identification_table
 from fer_repro.datasets.pairs import has_pairs
-from fer_repro.datasets.people import identification_table
 from fer_repro.datasets.store import Store
 from fer_repro.datasets.votes import soft_targets
 from fer_repro.errors import UserError

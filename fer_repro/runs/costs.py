@@ -8,7 +8,7 @@ import pandas as pd
 from torch import Tensor
 
 from fer_repro.config import method_arms, run_folder
-from fer_repro.datasets.people import identification_table
+from fer_repro.datasets.folds import identification_table
 from fer_repro.datasets.store import Store, open_store
 from fer_repro.layers.cost import count_flops, count_parameters
 from fer_repro.loading.batches import BatchBuilder

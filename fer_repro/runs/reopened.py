@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fer_repro.datasets.people import identification_table
+from fer_repro.datasets.folds import identification_table
 from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError
 from fer_repro.loading.batches import BatchBuilder

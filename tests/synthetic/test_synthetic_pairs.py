@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fer_repro.datasets.folds import identification_table
 from fer_repro.datasets.pairs import COLUMNS, crossing_folds, people_in
-from fer_repro.datasets.people import identification_table
 from fer_repro.datasets.samples import check_samples, samples_csv
 from fer_repro.errors import UserError
 from fer_repro.synthetic.factors import CLASSES, IDENTITY_COLUMNS, check_factors

@@ -7,8 +7,8 @@ from miniature_people import IMAGES, VIEW2, make_lfw
 from PIL import Image
 
 from fer_repro.datasets.adding import add_dataset, examine
+from fer_repro.datasets.folds import identification_table
 from fer_repro.datasets.pairs import choose_list, crossing_folds, open_pairs, people_in, people_outside_fold
-from fer_repro.datasets.people import identification_table
 from fer_repro.datasets.prepare import prepare_dataset
 from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_repro.datasets.people import identification_table
+from fer_repro.datasets.folds import identification_table
 from fer_repro.errors import UserError
 
 
