@@ -1,4 +1,9 @@
-"""Templates of IJB: sets of images of one person, their pairs, and faces aligned by five points."""
+"""Templates of IJB: sets of images of one person, their pairs, and faces aligned by five points.
+
+Pairs of templates are kept beside the images as one array. The five points are both eyes, the tip of the nose
+and both corners of the mouth; their places are those of the 112 x 112 faces on which margin heads are trained
+and compared (ArcFace, arXiv:1801.07698, its code), and another size scales them.
+"""
 
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,8 @@
-"""How well weights and maps agree with the truth, sample by sample, in groups."""
+"""How well weights and maps agree with the ground truth, over seeds and items, as rows of one table.
+
+Masks are compared with the pixels that an expression moves, which only synthetic faces know. Samples of one
+person or of one recording are not independent: they are one group.
+"""
 
 from collections.abc import Mapping, Sequence
 

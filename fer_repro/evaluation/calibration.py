@@ -1,7 +1,7 @@
-"""The calibration of runs: see ``fer_repro.measures.calibration``.
+"""The calibration of runs: reliability, expected calibration error, temperature (arXiv:1706.04599).
 
-The temperature is fitted on the validation split alone. AdaCos bounds its probabilities from above: its
-networks are under-confident by construction.
+The numbers are those of ``fer_repro.measures.calibration``. The temperature is fitted on the validation split
+alone. AdaCos bounds its probabilities from above: its networks are under-confident by construction.
 """
 
 from collections.abc import Sequence

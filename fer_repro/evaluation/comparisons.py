@@ -1,4 +1,8 @@
-"""What a claim compares: an arm with the best of its rivals or a value, and the differences of the setups."""
+"""What a claim compares - an arm with the best of its rivals or with a value - and how the setups differ.
+
+A difference has an interval and a p-value; the differences of the setups are printed beside every verdict and
+cap it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,8 @@
-"""Result rows of manipulation runs and ensembles: frames, videos, the paper's table of combinations."""
+"""Result rows of manipulation runs and ensembles: AUC and log loss of one logit, per frame and per video.
+
+As in arXiv:2004.07676 a video's logit is the mean of its frames' logits, before any sigmoid. Every class
+order here is real, manipulated, and a positive logit means manipulated.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,9 @@
-"""Frame weights of FAN: for all test clips, beside the truth, and by both formulas."""
+"""Frame weights of FAN: for all test clips, beside the ground truth, and by both formulas.
+
+Eq. 4 of arXiv:1907.00193 averages [f_i ; v] with the weights alpha beta. The authors' evaluation code weighs
+the numerator by alpha alone and divides by the sum of alpha beta, so that its clip feature is s [v ; v] with
+one number s = sum(alpha) / sum(alpha beta) > 1 per clip: relation attention no longer chooses frames.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,8 @@
-"""Cosine losses in figures: what a scale or a margin makes of an angle."""
+"""Cosine losses in figures: probability curves, scales, histograms of angles, lengths of gradients.
+
+The formulas are those of AdaCos (arXiv:1905.00292) and P2SGrad (arXiv:1905.02479). Logits are s cos(angle),
+and the angles to all other classes are taken as right angles, where AdaCos finds them during training.
+"""
 
 from collections.abc import Mapping, Sequence
 

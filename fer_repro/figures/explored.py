@@ -1,4 +1,7 @@
-"""What explorers show of one face: masks, regions, frames, angles, a forged face."""
+"""What explorers show of one face or clip: masks, regions, frames, angles, scores of detectors.
+
+Scales are fixed, so that a change of a factor is seen as one.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

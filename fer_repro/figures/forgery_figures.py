@@ -1,4 +1,8 @@
-"""Detection of manipulations in figures: ROC and DET, scores, attention, pairs of networks."""
+"""Detection in figures: ROC and DET with bands over seeds, histograms of scores, attention, ensembles.
+
+Serves pairs (the same person or not) and faces (manipulated or real): a score is higher where the positive
+class is more likely.
+"""
 
 from collections.abc import Mapping, Sequence
 from itertools import product

@@ -1,4 +1,8 @@
-"""Where something is in a face, beside where a network looks: overlays and precision."""
+"""Attention and masks over faces, with the outline of the area that really changed, and their precision.
+
+Synthetic data know which pixels an expression, an occluder or a manipulation touched; here a network's maps
+are shown with that outline and measured against it. Where they are not known, the figure says so.
+"""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,8 @@
-"""The models that are there: runs, files and exports, and what each was trained on."""
+"""The models that are there - runs, imported and exported files - and what each was trained on.
+
+A network that learned from rendered faces alone is as confident about photographs as about such faces, and is
+wrong much more often: docs/inference.md has the numbers. What it was trained on is decided here only.
+"""
 
 import functools
 import json

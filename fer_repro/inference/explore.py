@@ -1,4 +1,10 @@
-"""Interactive figures of faces: sliders, menus and what a network answers."""
+"""Trained networks to play with: a few factors to move, and a figure of what the network makes of the face.
+
+An explorer knows nothing of notebooks or widgets: ``at`` takes the factors that are moved and gives the
+figure with a sentence that says the same. Controls are widgets in a kernel that a Jupyter server has started
+for a session, and one image elsewhere: a notebook that papermill runs must give the same bytes every time,
+and a widget's state does not.
+"""
 
 import os
 from collections.abc import Callable, Mapping

@@ -1,4 +1,8 @@
-"""Answers in one call: are two faces one person, is a face manipulated?"""
+"""Answers in one call: are two faces one person, is a face manipulated?
+
+As in arXiv:2004.07676 logits are averaged over the networks for each frame, and over the frames for the
+video; one sigmoid at the end. The detector runs once, and all networks see the same boxes.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

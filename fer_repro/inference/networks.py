@@ -1,4 +1,8 @@
-"""The networks of models: files of weights, and the network that they fit."""
+"""Networks as a model's specification describes them, and the safetensors files that hold them.
+
+``FaceNetwork`` is all that lies between the pixels of a face and the numbers of a prediction. It runs here
+and is what ``fer_repro.inference.export`` writes, so both compute the same.
+"""
 
 import copy
 import hashlib

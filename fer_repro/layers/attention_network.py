@@ -1,4 +1,9 @@
-"""Networks with attention of other papers' tables: CBAM, BAM, and the residual attention network."""
+"""Attention of RMN's tables: CBAM (arXiv:1807.06521), BAM (arXiv:1807.06514), residual attention network.
+
+CBAM and BAM ask which channels matter and where, and multiply the features by the answer: CBAM in every
+residual block, BAM between the stages. The residual attention network (Wang et al. 2017, arXiv:1704.06904) is
+the oldest rival in these tables.
+"""
 
 from itertools import pairwise
 from typing import cast

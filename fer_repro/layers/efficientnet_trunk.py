@@ -1,4 +1,9 @@
-"""EfficientNet and Xception of any width, as timm modules with the reference's names."""
+"""EfficientNet and Xception (arXiv:1610.02357) of any width, as timm modules with the reference's names.
+
+B4 has five layers of stride 2, and the padding there decides everything: three releases of
+efficientnet_pytorch compute three different networks from the same weights. Keys and numbers: fact sheet of
+arXiv:2004.07676, sections 1 and 2.
+"""
 
 import re
 from functools import partial

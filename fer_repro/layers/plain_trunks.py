@@ -1,4 +1,10 @@
-"""Trunks of other papers' tables: plain ResNets, VGG and DenseNet."""
+"""Backbones of RMN's tables without masks: ResNets, VGG, DenseNet and others, at any width.
+
+Tables: arXiv:2603.05937, Table III, and the README of its authors. Keys of ResNets are torchvision's. The
+other networks' layers and dropout are those of torchvision and timm; the last linear layer is ours, and so is
+VGG's whole classifier, which RMN's authors replace too. ``width`` is 64 at full size, and all channels scale
+with it.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

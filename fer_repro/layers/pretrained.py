@@ -1,4 +1,9 @@
-"""Pretrained weights that networks start from, and the standardisation that belongs to them."""
+"""Pretrained weights that networks start from, and the standardisation that belongs to them.
+
+ImageNet's are those that torchvision publishes. Those trained on faces are read from a file the user has,
+since nobody may redistribute them: ``Resnet18_FER+_pytorch.pth.tar`` and ``Resnet18_MS1M_pytorch.pth.tar``
+(FAN's README), ``ijba_res18_naive.pth.tar`` (RAN's). Networks take images in [0, 1] and standardise inside.
+"""
 
 import hashlib
 import pickle

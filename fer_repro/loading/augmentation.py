@@ -1,4 +1,10 @@
-"""Resizing and augmentation of batches of images."""
+"""Resizing, training and test-time augmentation of batches, on the training device.
+
+Every draw is made per sample by counter. The order is the RMN code's: enlarge, then flip and rotate with
+bilinear interpolation and black corners; crop, shift and scale join them in one affine map, so an image is
+interpolated twice however many of them act, and once if the recipe says ``composed``. Jitter and erasing
+follow. Images that shrink are resized without aliasing.
+"""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,10 @@
-"""Distortions of faces in training: resampling, colours, noise, JPEG; and the colour spaces they need."""
+"""Distortions of cameras, networks and the web, as training augmentation for manipulated faces.
+
+The order is that of the authors' code of arXiv:2004.07676: shrink by half and enlarge, then colour, noise, a
+milder shrinking and JPEG, all drawn per sample by counter. Unlike there, the flip comes before the first step
+and values stay floats until JPEG; there each step rounds to 8 bits. The colour spaces HSV and HLS work on
+batches, and hue runs from 0 to 1 around the circle.
+"""
 
 import io
 from collections.abc import Mapping

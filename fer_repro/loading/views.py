@@ -1,4 +1,9 @@
-"""How a method looks at samples, as faces, regions or clips, and the order in which training shows them."""
+"""What a network sees of a split - faces, regions, clips or triplets - and in which order an epoch shows it.
+
+A view says which images make an item, in training and in testing, and how an item's images become the
+network's inputs. Everything between - reading, enlarging, augmenting - is the same for all. The order is
+shuffled, or takes both classes by turns.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

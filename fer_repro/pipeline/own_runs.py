@@ -1,4 +1,8 @@
-"""Runs that people start themselves: trained beside the pipeline's, and never over what is finished."""
+"""Runs that people start themselves, ``fer-repro train``: never over what is finished.
+
+A mistake is reported before the imports that take seconds: PyTorch for the device, everything else for the
+training.
+"""
 
 import sys
 from collections.abc import Mapping, Sequence

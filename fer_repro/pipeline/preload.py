@@ -1,4 +1,13 @@
-"""A preloaded process that notebook stages are forked from, and the kernels it forks."""
+"""Import the large libraries once per sweep: stages and kernels are forked from a process that holds them.
+
+Importing torch, pandas and papermill takes each notebook stage many seconds. ``preloaded`` starts a server
+that imports them and names its socket in ``FER_REPRO_PRELOADED``. A stage (notebooks.py) that finds it there
+hands over its arguments, its environment and its open files; the server forks a runner, which forks its
+kernel before it has any thread, and the stage waits for the exit code. No module of this package that a stage
+uses is imported before the fork: code that was edited meanwhile is the code that runs. Where forking is
+unsafe (everything but Linux), or where the server has gone or belongs to another environment, a stage imports
+everything itself.
+"""
 
 import importlib
 import json

@@ -1,4 +1,11 @@
-"""Many stages on the cores of one machine, the longest first; what ``make reproduce`` calls."""
+"""Many stages on the cores of one machine, the longest first; what ``make reproduce`` calls.
+
+``python -m fer_repro.pipeline.sweep`` (or ``fer-repro sweep``) gives each stage that has changed to the next
+free worker, as soon as what it needs is there, and leaves the rest to a serial ``dvc repro``, which also
+repairs what a worker left undone. Workers are processes of this machine, each a ``dvc repro --single-item``,
+or tasks on a Ray cluster (ray_sweep.py). A second sweep of the same project waits for the first; one that is
+stopped ends all processes it has started.
+"""
 
 import argparse
 import os

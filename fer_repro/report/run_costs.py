@@ -1,4 +1,8 @@
-"""What runs cost: parameters, operations, seconds, memory, and the table of a method's runs."""
+"""What runs cost: parameters, operations, seconds, memory, and the table of a method's runs.
+
+Seconds and memory come from the files below timings/ that runs leave beside them. They differ from machine to
+machine, so no result depends on them, and any of them may be missing.
+"""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,9 @@
-"""An executed notebook as a part of the page: headings, tables and images made fit and safe."""
+"""An executed notebook as a part of the page: headings fitted in, code folded, every figure with alt text.
+
+nbconvert turns cells into HTML; this file makes that HTML safe to join with other notebooks: ids and links
+get a prefix, scripts and outside addresses are taken out, tables scroll inside their own box, and images keep
+their pixels in fewer bytes, so that the page passes as an attachment.
+"""
 
 import base64
 import io

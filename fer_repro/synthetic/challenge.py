@@ -1,4 +1,10 @@
-"""Hard faces, covered and turned, and the apex frames of clips for methods that see one face."""
+"""Hard faces, occluded and turned, and the apex frames of clips for methods that see one face.
+
+The hard faces mirror the three lists of RAN, Occlusion-, Pose-30- and Pose-45-FERPlus (arXiv:1905.04075): the
+split ``challenge`` with the columns ``LISTS``. The people are not the stills' of any seed; each shows every
+expression twice, once occluded and once turned. Everything else is drawn as for the stills, so that what a
+network loses against their test split, it loses to the occluder or to the pose.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace

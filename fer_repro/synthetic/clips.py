@@ -1,4 +1,7 @@
-"""Clips of drawn faces: an expression rises and fades, the head moves, and things happen besides it."""
+"""Clips of synthetic faces: the course of the expression, drift of pose and light, and distractors.
+
+Distractors are what happens besides the expression: blinks, things that pass, speech, turns of the head.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple

@@ -1,4 +1,4 @@
-"""The parts of a face: eyes, mouth and hair."""
+"""The parts of a face: eyes with lids and lashes, mouth with teeth and tongue, hair as a second solid."""
 
 import math
 from dataclasses import dataclass

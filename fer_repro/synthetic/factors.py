@@ -1,4 +1,8 @@
-"""What a drawn face is made of: its factors by name, and what a generator hands over."""
+"""What a synthetic face is made of - one field per column of the factor table - and what a generator returns.
+
+Lengths are in face units: the chin of the average head lies at y = -1, the crown at y = 1.1; x points to the
+viewer's right, y up and z towards the viewer, all in the head's own coordinates with the eyes near y = 0.1.
+"""
 
 import hashlib
 from collections.abc import Mapping

@@ -1,4 +1,9 @@
-"""Manipulated videos of drawn faces, with masks of what was changed."""
+"""Manipulated videos of synthetic people beside the real ones they were made from.
+
+Three manipulations replace the inner face of every frame: ``swap`` puts in another person's, ``transfer`` the
+same person's with another expression, ``resample`` what a generator network leaves of it. Blur, noise and
+JPEG come afterwards and are the original's own, so that nothing but the manipulation separates the two.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace

@@ -1,4 +1,9 @@
-"""Head and body: shapes, and where things lie on them."""
+"""The head as a solid - rays through the image meet a rounded body with a nose - and what is around it.
+
+The head is the level set x^2 / W(y)^2 + z^2 / D^2 + T(y) = 1, where T grows from 0 at the widest height to 1
+at crown and chin; every pixel's ray is intersected with it, so a turned head hides its far side and is never
+a sheared image. Around it are backdrop, neck, shirt and ears.
+"""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Light on a face, and the camera: blur, grey, noise and JPEG."""
+"""Light and camera: one soft lamp, ambient light, the shadow of the nose; then blur, grey, noise, JPEG."""
 
 import io
 import math

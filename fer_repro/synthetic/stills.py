@@ -1,4 +1,7 @@
-"""The embedded stills: 2,100 drawn faces in strips of a hundred, and their factors."""
+"""The embedded stills: 2,100 synthetic faces as 8-bit grey strips of a hundred, stacked vertically.
+
+Beside the strips are the table of factors and a manifest with hashes.
+"""
 
 import argparse
 import hashlib

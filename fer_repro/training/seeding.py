@@ -1,4 +1,8 @@
-"""Seeds, determinism and the allocator: what makes two runs the same and keeps freed memory."""
+"""Seeds, determinism and the record of the environment that numbers depend on; the allocator.
+
+The allocator's setting decides how the C library keeps memory that is freed and asked for again at every
+step.
+"""
 
 import ctypes
 import os

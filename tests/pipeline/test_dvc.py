@@ -52,7 +52,7 @@ DRAWING = (
 TRAINING = ("fer_repro/loading", "fer_repro/training", "fer_repro/datasets/votes.py")
 # a dry run cannot know whether what an earlier stage writes will differ, so it may leave these out
 BEHIND = {"compare", "report"}
-COMPARED = ("fer_repro/datasets", "fer_repro/loading", "fer_repro/synthetic", "fer_repro/training")  # in rows by then
+COMPARED = ("fer_repro/datasets", "fer_repro/loading", "fer_repro/synthetic", "fer_repro/training")  # in rows
 ELSEWHERE = {
     "prepare": (*DRAWING, "fer_repro/measures"),
     "train": DRAWING,
