@@ -24,7 +24,7 @@ RESAMPLING = ("two_step", "composed")
 
 
 def measure(settings: Settings) -> Table:
-    """Time both pipelines on stored pictures of 48 x 48, grey and RGB."""
+    """Time both pipelines on stored images of 48 x 48, grey and RGB."""
     rows = []
     for channels in (1, 3):
         for size, batch in SIZES.items():
@@ -45,7 +45,7 @@ def measure(settings: Settings) -> Table:
         "Resize, RandomHorizontalFlip, RandomRotation, ToTensor, stack), as papers' code does it. Two-step: "
         "this package, enlarged and then turned, as that code; composed: both in one sampling.",
         (
-            *("pictures", "side", "one by one", "two-step", "composed"),
+            *("images", "side", "one by one", "two-step", "composed"),
             *("two-step over one by one", "composed over one by one", "aim"),
         ),
         rows,
@@ -69,7 +69,7 @@ def batched(
 
 
 def one_by_one(split: Split, positions: np.ndarray, size: int) -> Callable[[], Tensor]:
-    """Make the call that does the same picture by picture."""
+    """Make the call that does the same image by image."""
     bilinear = transforms.InterpolationMode.BILINEAR
     transform = transforms.Compose(
         [

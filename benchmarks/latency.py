@@ -25,7 +25,7 @@ def measure(settings: Settings) -> Table:
     return Table(
         "Latency of the papers' networks",
         "Milliseconds per item (a face, or the regions or frames that the name says) at 224 pixels; the "
-        "forward pass alone, pictures lie ready, random weights. Difference: the largest of a logit from "
+        "forward pass alone, images lie ready, random weights. Difference: the largest of a logit from "
         f"the plain float32 pass, over the largest logit. Aim: {AIM} times at batch 8 for RMN and ResNet-18. "
         "Fast, which is `load(..., fast=True)`: folded, channels last, bf16, weights stored so.",
         ("network", "batch", "variant", "ms per item", "times as fast", "difference"),

@@ -1,4 +1,4 @@
-"""What networks are trained on and shown here: random pictures, arranged as each method sees them."""
+"""What networks are trained on and shown here: random images, arranged as each method sees them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -51,7 +51,7 @@ class Job:
         return self.method.build_loss(self.options, self.config.recipe.label_smoothing)
 
     def screen(self, count: int, settings: Settings) -> BatchBuilder:
-        """Show random pictures: ``count`` of them, or ``count`` clips."""
+        """Show random images: ``count`` of them, or ``count`` clips."""
         view = self.method.view(self.options)
         split = random_split(count, self.classes, FRAMES if view.in_clips else 1)
         return BatchBuilder(
@@ -146,7 +146,7 @@ def paper_jobs(settings: Settings) -> list[Job]:
 
 
 def random_split(count: int, classes: int, frames: int = 1, channels: int = 1) -> Split:
-    """Draw random pictures with their labels by turns; with ``frames`` above 1 ``count`` clips."""
+    """Draw random images with their labels by turns; with ``frames`` above 1 ``count`` clips."""
     rows = np.arange(count * frames)
     shape = (len(rows), SIDE, SIDE, *((3,) if channels == 3 else ()))
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)

@@ -61,7 +61,7 @@ def data_add(
     size: Annotated[
         int,
         typer.Option(
-            "--size", help="Side of the stored images, N x N; pictures are cut to their middle square.", min=0
+            "--size", help="Side of the stored images, N x N; images are cut to their middle square.", min=0
         ),
     ] = 0,
     detector: Annotated[

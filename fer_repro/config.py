@@ -31,7 +31,7 @@ class JitterConfig:
     """Changes of brightness, contrast and saturation, in this order, each uniform."""
 
     brightness: Fraction  # values times 1 + [-brightness, brightness]
-    contrast: Fraction  # distances from the picture's mean times 1 + [-contrast, contrast]
+    contrast: Fraction  # distances from the image's mean times 1 + [-contrast, contrast]
     saturation: Fraction  # distances from grey times 1 + [-saturation, saturation]
 
 
@@ -39,8 +39,8 @@ class JitterConfig:
 class EraseConfig:
     """Random erasing (Zhong et al., arXiv:1708.04896): a rectangle becomes black."""
 
-    share: Fraction  # of the pictures
-    area: tuple[Fraction, Fraction]  # of the picture, uniform between these
+    share: Fraction  # of the images
+    area: tuple[Fraction, Fraction]  # of the image, uniform between these
     aspect: Annotated[float, Field(ge=1)]  # width over height lies between 1/aspect and aspect
 
 

@@ -1,6 +1,6 @@
 """The faces of many videos in one Parquet file: what a detector found, so that it need not look again.
 
-One row per face with the columns of the authors' index that mean something without their stored pictures
+One row per face with the columns of the authors' index that mean something without their stored images
 (arXiv:2004.07676, their code); theirs is a pickle, which is never read here. Boxes are in pixels of the
 frame. The file's metadata name the detector, how many frames of each video it was shown, and in ``box`` what
 its boxes are: ``tight`` (see ``fer_repro.datasets.faces.Detector``), or with ``margin`` as the authors' are.

@@ -1,4 +1,4 @@
-"""Faces in pictures: where they are, which one to keep, and which window about it is cut out.
+"""Faces in images: where they are, which one to keep, and which window about it is cut out.
 
 Detectors are exchangeable: whatever has ``detect`` and returns tight boxes will do. The one that comes along
 needs no download, the Haar cascades that ship with OpenCV (Viola and Jones, CVPR 2001). The margin belongs to
@@ -20,7 +20,7 @@ from fer_repro.errors import UserError, nearest
 
 
 class Box(NamedTuple):
-    """A face in a picture: pixels from the left and top edge, and how sure the detector is."""
+    """A face in an image: pixels from the left and top edge, and how sure the detector is."""
 
     left: float
     top: float
@@ -88,10 +88,10 @@ class CascadeDetector:
     """OpenCV's frontal Haar cascade, and where it is not sure, a second frontal and the profile cascade.
 
     The score of a face counts the windows that agree on it. Boxes are tight (see ``Detector``); at the edge
-    of a picture they may reach over it by a twentieth of their height.
+    of an image they may reach over it by a twentieth of their height.
 
     Args:
-        side: pictures are shrunk until their shorter side has so many pixels.
+        side: images are shrunk until their shorter side has so many pixels.
         smallest: side of the smallest face, as a share of the shorter side.
         step: how much the window grows from one pass to the next.
         neighbours: windows that must agree.
@@ -116,7 +116,7 @@ class CascadeDetector:
         self._cascades = {name: _load_cascade(name) for name in (FRONTAL, FALLBACK, PROFILE)}
 
     def detect(self, image: np.ndarray) -> list[Box]:
-        """Find the faces of a picture.
+        """Find the faces of an image.
 
         Args:
             image: (H, W, 3) uint8 RGB.
@@ -125,10 +125,10 @@ class CascadeDetector:
             Tight boxes, the surest first.
 
         Raises:
-            UserError: the picture is of another kind.
+            UserError: the image is of another kind.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise UserError(f"picture is {image.dtype} {image.shape}: expected uint8 (H, W, 3) RGB")
+            raise UserError(f"image is {image.dtype} {image.shape}: expected uint8 (H, W, 3) RGB")
         grey, shrunk = self._shrink(image)
         found = _merge(self._search(FRONTAL, grey))
         if not found or found[0].score < self._sure:
@@ -183,7 +183,7 @@ def _merge(boxes: Sequence[Box]) -> list[Box]:
 
 
 def _tight_box(square: Box, shrunk: float) -> Box:
-    """From a cascade's square to forehead, chin and cheeks, in pixels of the whole picture."""
+    """From a cascade's square to forehead, chin and cheeks, in pixels of the whole image."""
     middle = (square.left + square.right) / 2
     centre = (square.top + square.bottom) / 2 + TIGHT_LOWER * square.height
     half_width, half_height = TIGHT_WIDTH * square.width / 2, TIGHT_HEIGHT * square.height / 2
@@ -197,11 +197,11 @@ def _tight_box(square: Box, shrunk: float) -> Box:
 
 
 def with_margin(box: Box, shape: Sequence[int]) -> Box:
-    """Add the margin of arXiv:2004.07676 to a tight box, as far as the picture goes.
+    """Add the margin of arXiv:2004.07676 to a tight box, as far as the image goes.
 
     Args:
         box: tight, from any detector.
-        shape: of the picture, (H, W, ...).
+        shape: of the image, (H, W, ...).
     """
     width, height = box.width / TIGHT_WIDTH, box.height / TIGHT_HEIGHT  # of the cascade's square
     middle = (box.left + box.right) / 2
@@ -221,7 +221,7 @@ def with_margin(box: Box, shape: Sequence[int]) -> Box:
 
 @dataclass(frozen=True)
 class Crop:
-    """A window of a picture and how it becomes a square: all that is needed to cut it again.
+    """A window of an image and how it becomes a square: all that is needed to cut it again.
 
     Attributes:
         policy: a key of ``POLICIES``.
@@ -274,14 +274,14 @@ STORED = 512  # the authors keep a window of this size about each face, and cut 
 def window_about(box: Box, width: int, height: int, shape: Sequence[int]) -> Window:
     """Place a window about a box by the authors' rule (arXiv:2004.07676, their code).
 
-    The centre is the mean of the box's sides, rounded down. At the left and top edge of the picture the
+    The centre is the mean of the box's sides, rounded down. At the left and top edge of the image the
     window is shifted inwards, at the right and bottom edge it is cut off.
 
     Args:
         box: the face.
         width: of the window.
         height: of the window.
-        shape: of the picture, (H, W, ...).
+        shape: of the image, (H, W, ...).
     """
     left = max(int((box.left + box.right) / 2) - width // 2, 0)
     top = max(int((box.top + box.bottom) / 2) - height // 2, 0)
@@ -359,7 +359,7 @@ def plan_crop(policy: str, box: Box, size: int, shape: Sequence[int], has_margin
         policy: a key of ``POLICIES``.
         box: the face, tight.
         size: side of the result in pixels.
-        shape: of the picture, (H, W, ...).
+        shape: of the image, (H, W, ...).
         has_margin: the box has the margin of ``with_margin`` already, so none is added.
 
     Raises:

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
+from fer_repro.datasets.image_files import ImageFile, subfolders, visible
 from fer_repro.datasets.names import composed
-from fer_repro.datasets.pictures import Picture, subfolders, visible
 from fer_repro.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".pgm", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
@@ -32,7 +32,7 @@ def find_people(folder: Path) -> tuple[str, ...]:
     return tuple(composed(person.name) for person in subfolders(folder))
 
 
-def find_pictures(folder: Path) -> list[Picture]:
+def find_images(folder: Path) -> list[ImageFile]:
     """List the images of all people, by person, then number, then name; other files are left out.
 
     A person is a class; the split is still ``test`` for all. The factor ``number`` is what the name ends in,
@@ -41,7 +41,7 @@ def find_pictures(folder: Path) -> list[Picture]:
     Raises:
         UserError: a person's folder holds no image, or another folder, whose images would be passed over.
     """
-    pictures = []
+    photos = []
     for label, person in enumerate(subfolders(folder)):
         entries = visible(person)
         folders = [entry for entry in entries if entry.is_dir()]
@@ -50,11 +50,11 @@ def find_pictures(folder: Path) -> list[Picture]:
         files = sorted(filter(_is_image, entries), key=number_of)  # of equal numbers: by name, as they come
         if not files:
             raise UserError(f"{person}: no images; expected at least one of this person")
-        pictures += [
-            Picture(file, label, "test", composed(person.name), factors={"number": number_of(file)})
+        photos += [
+            ImageFile(file, label, "test", composed(person.name), factors={"number": number_of(file)})
             for file in files
         ]
-    return pictures
+    return photos
 
 
 def number_of(file: Path) -> int:

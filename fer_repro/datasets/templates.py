@@ -98,7 +98,7 @@ SIDE = 112
 PLACES = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
-"""(5, 2) x and y of left eye, right eye, nose, left and right corner of the mouth, as seen in the picture."""
+"""(5, 2) x and y of left eye, right eye, nose, left and right corner of the mouth, as seen in the image."""
 
 
 def similarity(points: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -128,7 +128,7 @@ def align_face(image: np.ndarray, points: np.ndarray, size: int = SIDE) -> np.nd
         size: side of the result.
 
     Returns:
-        (size, size, 3) uint8, bilinear, black outside the picture.
+        (size, size, 3) uint8, bilinear, black outside the image.
 
     Raises:
         UserError: the points are not five different finite ones.

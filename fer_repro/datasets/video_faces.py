@@ -27,8 +27,8 @@ from fer_repro.datasets.faces import (
     plan_crop,
     with_margin,
 )
+from fer_repro.datasets.image_files import check_files, listed
 from fer_repro.datasets.names import composed, is_listed_file
-from fer_repro.datasets.pictures import check_files, listed
 from fer_repro.datasets.store import file_sha256
 from fer_repro.datasets.video import map_frames
 from fer_repro.errors import UserError

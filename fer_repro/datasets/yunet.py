@@ -23,21 +23,21 @@ USUAL = (
 )
 LEAST = 64
 """Shorter sides get a black border: of 32 pixels and less OpenCV 4.14 reads numbers nobody has written."""
-_SIDE = 64  # of the blank picture a file is tried on
+_SIDE = 64  # of the blank image a file is tried on
 _OUTPUTS = {
     f"{kind}_{stride}": numbers * (_SIDE // stride) ** 2
     for kind, numbers in (("bbox", 4), ("cls", 1), ("kps", 10), ("obj", 1))
     for stride in (8, 16, 32)
 }
-"""Output -> how many numbers it has for that picture."""
+"""Output -> how many numbers it has for that image."""
 
 
 class YuNetDetector:
     """YuNet in OpenCV; its name holds the file's SHA-256, so results say which network found their faces.
 
     Args:
-        file: the network, ONNX with a fixed size of its pictures.
-        side: larger pictures are shrunk until their longer side has so many pixels.
+        file: the network, ONNX with a fixed size of its images.
+        side: larger images are shrunk until their longer side has so many pixels.
         threshold: least score of a face, 0 to 1.
         most_overlap: of two boxes that overlap by more the surer is kept.
 
@@ -54,7 +54,7 @@ class YuNetDetector:
         self.name += f" score={threshold:g} nms={most_overlap:g}"
 
     def detect(self, image: np.ndarray) -> list[Box]:
-        """Find the faces of a picture.
+        """Find the faces of an image.
 
         Args:
             image: (H, W, 3) uint8 RGB.
@@ -63,10 +63,10 @@ class YuNetDetector:
             Tight boxes, the surest first.
 
         Raises:
-            UserError: the picture is of another kind.
+            UserError: the image is of another kind.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise UserError(f"picture is {image.dtype} {image.shape}: expected uint8 (H, W, 3) RGB")
+            raise UserError(f"image is {image.dtype} {image.shape}: expected uint8 (H, W, 3) RGB")
         factor = min(1.0, self._side / max(image.shape[:2]))
         size = max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor))
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if factor < 1 else image
@@ -145,7 +145,7 @@ def _check_outputs(file: Path) -> None:
 
 
 def _rows(network: "cv2.FaceDetectorYN", image: np.ndarray) -> np.ndarray:
-    """Show the network a picture, BGR: (N, 15), empty where it finds nothing."""
+    """Show the network an image, BGR: (N, 15), empty where it finds nothing."""
     network.setInputSize(image.shape[1::-1])
     rows = network.detect(image)[1]
     return np.empty((0, 15), np.float32) if rows is None else np.asarray(rows)

@@ -52,9 +52,9 @@ def spread_faces(
     for number in range(min(count, len(rows))):
         members = np.flatnonzero(labels == present[number % len(present)])
         chosen.append(int(members[int((number + 0.5) / count * len(members))]))
-    pictures = samples["image"].to_numpy()[rows[chosen]]
+    shown = samples["image"].to_numpy()[rows[chosen]]
     return ExplainedFaces(
-        np.array(chosen), np.asarray(images[pictures]), [str(classes[labels[i]]) for i in chosen]
+        np.array(chosen), np.asarray(images[shown]), [str(classes[labels[i]]) for i in chosen]
     )
 
 

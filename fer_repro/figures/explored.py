@@ -189,7 +189,7 @@ class Met(NamedTuple):
 
     Attributes:
         shown: the face as it is, (H, W) or (H, W, 3).
-        rival: a picture of the other person whose class vector is nearest.
+        rival: an image of the other person whose class vector is nearest.
         rival_name: who that is.
         own: angle to the true class vector, degrees.
         others: (C − 1,) angles to all others, degrees.
@@ -232,8 +232,8 @@ def angles_explored(met: Met, forces: bool = False) -> Figure:
     figure = new_figure(7.6, 3.2)
     faces, left, right = figure.subfigures(1, 3, squeeze=False, width_ratios=[1.0, 2.0, 2.0])[0]
     above, below = faces.subplots(2, 1)
-    for axes, picture, words in ((above, met.shown, "shown"), (below, met.rival, f"rival {met.rival_name}")):
-        show_face(axes, picture)
+    for axes, image, words in ((above, met.shown, "shown"), (below, met.rival, f"rival {met.rival_name}")):
+        show_face(axes, image)
         axes.set_title(plain(words), fontsize=9, loc="center", fontweight="normal")
     _draw_angles(left.subplots(), met)
     axes = right.subplots()

@@ -106,7 +106,7 @@ def plain(name: object) -> str:
 
 
 def bare(axes: Axes) -> None:
-    """Take ticks and frame off axes that show a picture."""
+    """Take ticks and frame off axes that show an image."""
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

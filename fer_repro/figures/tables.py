@@ -320,7 +320,7 @@ def as_markdown(frame: pd.DataFrame, columns: Sequence[Column], caption: str = "
 
 
 def markdown_text(text: str) -> str:
-    """Keep a name from becoming markup: no tags, no links, no pictures that a reader's page would load."""
+    """Keep a name from becoming markup: no tags, no links, no images that a reader's page would load."""
     for mark in ("\\", "|", "["):
         text = text.replace(mark, f"\\{mark}")
     return " ".join(text.replace("<", "&lt;").splitlines())

@@ -21,7 +21,7 @@ DARK = (20, 20, 20)
 
 
 def annotate(table: pd.DataFrame, out: Path, force: bool = False) -> list[Path]:
-    """Draw a prediction into copies of its pictures and videos, one in memory at a time.
+    """Draw a prediction into copies of its images and videos, one in memory at a time.
 
     A frame that was not looked at shows the boxes of the last one that was.
 
@@ -41,14 +41,14 @@ def annotate(table: pd.DataFrame, out: Path, force: bool = False) -> list[Path]:
     for source, target in zip(sources, targets, strict=True):
         path = Path(source)
         if not path.is_file():
-            raise UserError(f"{source}: no file to draw into; expected pictures and videos")
+            raise UserError(f"{source}: no file to draw into; expected images and videos")
         rows = table[table["source"] == source]
         if path.suffix.lower() in FILMS:
             _annotate_film(path, rows, target)
         else:
-            picture = drawn(read_still(Still(source)), rows)
+            image = drawn(read_still(Still(source)), rows)
             with atomic_write(target) as temporary:
-                Image.fromarray(picture).save(temporary, format=_format(target))
+                Image.fromarray(image).save(temporary, format=_format(target))
     return targets
 
 
@@ -56,7 +56,7 @@ def copies_of(sources: Sequence[str], out: Path, force: bool = False) -> list[Pa
     """Name the files that ``annotate`` writes.
 
     Args:
-        sources: pictures and videos.
+        sources: images and videos.
         out: a folder; for a single source a file's name will do.
         force: they may replace others.
 
@@ -79,21 +79,21 @@ def copies_of(sources: Sequence[str], out: Path, force: bool = False) -> list[Pa
 
 
 def drawn(image: np.ndarray, rows: pd.DataFrame) -> np.ndarray:
-    """Draw rows into a copy of a picture (H, W, 3) uint8 RGB; below, what the network was trained on.
+    """Draw rows into a copy of an image (H, W, 3) uint8 RGB; below, what the network was trained on.
 
     Nothing stands there for a network of photographs.
     """
-    picture = np.ascontiguousarray(image).copy()
-    thick = max(1, round(min(picture.shape[:2]) / 240))
+    canvas = np.ascontiguousarray(image).copy()
+    thick = max(1, round(min(canvas.shape[:2]) / 240))
     for _, row in rows.iterrows():
         if not row["face"] >= 0:
             continue
         corner = round(row["left"]), round(row["top"])
-        cv2.rectangle(picture, corner, (round(row["right"]) - 1, round(row["bottom"]) - 1), COLOUR, thick)
-        _write(picture, label_of(row), corner, 0.45 * thick, thick)
+        cv2.rectangle(canvas, corner, (round(row["right"]) - 1, round(row["bottom"]) - 1), COLOUR, thick)
+        _write(canvas, label_of(row), corner, 0.45 * thick, thick)
     if "trained_on" in rows and (caption := caption_of(rows["trained_on"])):
-        _write_below(picture, caption, 0.45 * thick, thick)
-    return picture
+        _write_below(canvas, caption, 0.45 * thick, thick)
+    return canvas
 
 
 def label_of(row: Any) -> str:  # noqa: ANN401 - a row of the table
@@ -105,21 +105,21 @@ def label_of(row: Any) -> str:  # noqa: ANN401 - a row of the table
     return "face"
 
 
-def _write(picture: np.ndarray, text: str, corner: tuple[int, int], size: float, thick: int) -> None:
-    """Write a line above a corner, inside the picture, on a dark ground."""
+def _write(image: np.ndarray, text: str, corner: tuple[int, int], size: float, thick: int) -> None:
+    """Write a line above a corner, inside the image, on a dark ground."""
     font = cv2.FONT_HERSHEY_SIMPLEX
     (width, height), below = cv2.getTextSize(text, font, size, thick)
-    left = min(max(corner[0], 0), max(0, picture.shape[1] - width))
-    bottom = min(max(corner[1] - below, height + below), picture.shape[0] - below)
-    cv2.rectangle(picture, (left, bottom - height - 2), (left + width, bottom + below), DARK, cv2.FILLED)
-    cv2.putText(picture, text, (left, bottom), font, size, COLOUR, thick, cv2.LINE_AA)
+    left = min(max(corner[0], 0), max(0, image.shape[1] - width))
+    bottom = min(max(corner[1] - below, height + below), image.shape[0] - below)
+    cv2.rectangle(image, (left, bottom - height - 2), (left + width, bottom + below), DARK, cv2.FILLED)
+    cv2.putText(image, text, (left, bottom), font, size, COLOUR, thick, cv2.LINE_AA)
 
 
-def _write_below(picture: np.ndarray, text: str, size: float, thick: int) -> None:
-    """Write a line at the lower left corner, small enough for the picture's width."""
+def _write_below(image: np.ndarray, text: str, size: float, thick: int) -> None:
+    """Write a line at the lower left corner, small enough for the image's width."""
     width = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, thick)[0][0]
-    fitting = size * min(1.0, picture.shape[1] / (width + 2 * thick))
-    _write(picture, text, (0, picture.shape[0]), fitting, thick if fitting == size else 1)
+    fitting = size * min(1.0, image.shape[1] / (width + 2 * thick))
+    _write(image, text, (0, image.shape[0]), fitting, thick if fitting == size else 1)
 
 
 def _annotate_film(path: Path, rows: pd.DataFrame, target: Path) -> None:
@@ -145,7 +145,7 @@ def _annotate_film(path: Path, rows: pd.DataFrame, target: Path) -> None:
 def _format(path: Path) -> str:
     kinds = Image.registered_extensions()
     if path.suffix.lower() not in kinds:
-        raise UserError(f"{path}: expected the name of a picture, such as .png or .jpg, or a folder")
+        raise UserError(f"{path}: expected the name of an image, such as .png or .jpg, or a folder")
     return kinds[path.suffix.lower()]
 
 
@@ -161,7 +161,7 @@ class FilmWriter:
 
     Args:
         path: the film; its folder is made.
-        rate: pictures per second.
+        rate: images per second.
 
     Raises:
         UserError: the name is not UTF-8; OpenCV would crash.
@@ -173,13 +173,13 @@ class FilmWriter:
         self._temporary = path.with_name(f".{path.stem}.tmp.mp4")  # OpenCV tells the format by the name
         self._writer: cv2.VideoWriter | None = None
 
-    def add(self, picture: np.ndarray) -> None:
-        """Write the next picture, (H, W, 3) uint8 RGB; all have the size of the first."""
+    def add(self, image: np.ndarray) -> None:
+        """Write the next image, (H, W, 3) uint8 RGB; all have the size of the first."""
         if self._writer is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            code, size = cv2.VideoWriter.fourcc(*"mp4v"), (picture.shape[1], picture.shape[0])
+            code, size = cv2.VideoWriter.fourcc(*"mp4v"), (image.shape[1], image.shape[0])
             self._writer = cv2.VideoWriter(str(self._temporary), code, self.rate, size)
-        self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 
     def keep(self) -> None:
         """Finish the film and give it its name.

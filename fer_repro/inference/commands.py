@@ -32,7 +32,7 @@ Detector = Annotated[
     str,
     typer.Option(
         "--detector",
-        help="cascade; yunet:FILE, for turned faces (yunet: FER_REPRO_YUNET names the file); none: pictures "
+        help="cascade; yunet:FILE, for turned faces (yunet: FER_REPRO_YUNET names the file); none: images "
         "are faces; left,top,right,bottom: one fixed box.",
     ),
 ]
@@ -58,13 +58,11 @@ Variant = Annotated[
 FaceSize = Annotated[
     int, typer.Option("--face-size", help="Side of the run's images, where its data are gone.", min=0)
 ]
-Faces = Annotated[str, typer.Option("--faces", help="Which of a picture: all, largest or surest.")]
+Faces = Annotated[str, typer.Option("--faces", help="Which of an image: all, largest or surest.")]
 
 
 def predict_command(
-    paths: Annotated[
-        list[str], typer.Argument(help="Pictures, videos, folders or globs.", metavar="PATH...")
-    ],
+    paths: Annotated[list[str], typer.Argument(help="Images, videos, folders or globs.", metavar="PATH...")],
     model: ModelPath = "",
     csv: Annotated[str, typer.Option("--csv", help="Write a CSV file; - prints it.")] = "",
     json: Annotated[str, typer.Option("--json", help="Write a JSON file; - prints it.")] = "",
@@ -86,7 +84,7 @@ def predict_command(
     colour: Annotated[str, typer.Option("--colour", help="grey or rgb, where a run's data are gone.")] = "",
     face_size: FaceSize = 0,
 ) -> None:
-    """Predict all faces of pictures and videos.
+    """Predict all faces of images and videos.
 
     Each PATH gives all its files, also those that another one named: an image named twice has its rows twice.
     Files of a folder or glob are sorted with the numbers in their names by value.
@@ -207,7 +205,7 @@ def webcam(
 
 
 def compare_faces(
-    first: Annotated[Path, typer.Argument(help="A picture.", metavar="A")],
+    first: Annotated[Path, typer.Argument(help="An image.", metavar="A")],
     second: Annotated[Path, typer.Argument(help="Another.", metavar="B")],
     model: ModelPath = "",
     runtime: Runtime = "",
@@ -215,7 +213,7 @@ def compare_faces(
     detector: Detector = "cascade",
     as_json: Json = False,
 ) -> None:
-    """Tell whether two pictures show one person (`fer-repro verify` is for results).
+    """Tell whether two images show one person (`fer-repro verify` is for results).
 
     The model is one of adacos or p2sgrad; its threshold was chosen on the run's validation pairs.
 
@@ -235,7 +233,7 @@ def compare_faces(
 
 
 def detect_command(
-    videos: Annotated[list[Path], typer.Argument(help="Videos or pictures.", metavar="VIDEO...")],
+    videos: Annotated[list[Path], typer.Argument(help="Videos or images.", metavar="VIDEO...")],
     models: Annotated[
         list[str] | None,
         typer.Option(
@@ -357,7 +355,7 @@ def _report(failed: dict[str, str]) -> int:
     return SOME_FAILED if failed else 0
 
 
-def _chain(first: Any, others: Any) -> Any:  # noqa: ANN401 - pictures
+def _chain(first: Any, others: Any) -> Any:  # noqa: ANN401 - images
     yield first
     yield from others
 

@@ -29,7 +29,7 @@ from fer_repro.inference.moved_faces import (
     course,
     draw_like,
     is_drawn,
-    look_at_pictures,
+    look_at_images,
     with_cover,
     with_expression,
     with_yaw,
@@ -155,11 +155,11 @@ def explore_masks(folder: Path | str, store: Store) -> Explorer | None:
 
     def look(person: str, expression: str, intensity: float, yaw: float, cover: str) -> SeenFace:
         pose = Pose(expression, intensity, yaw, cover)
-        picture = draw_like([pose.of(people[person])], store).images
-        found = look_at_pictures(run, picture)
+        image = draw_like([pose.of(people[person])], store).images
+        found = look_at_images(run, image)
         masks = [found[f"mask{stage}"][0] for stage in range(1, 5) if f"mask{stage}" in found]
         likely = found["probabilities"][0]
-        figure = masks_explored(picture[0], masks, run.classes, likely, expression)
+        figure = masks_explored(image[0], masks, run.classes, likely, expression)
         return SeenFace(figure, f"Person {person}, {pose.words}. {_said(run.classes, likely)}")
 
     return Explorer(face_controls(people, "happy"), look)
@@ -183,7 +183,7 @@ def explore_regions(folder: Path | str, store: Store) -> Explorer | None:
     def look(person: str, expression: str, intensity: float, yaw: float, cover: str) -> SeenFace:
         pose = Pose(expression, intensity, yaw, cover)
         drawn = draw_like([pose.of(people[person])], store)
-        found = look_at_pictures(run, drawn.images)
+        found = look_at_images(run, drawn.images)
         weights, likely = found["weights"][0], found["probabilities"][0]
         covered = covered_shares(drawn.occluded, boxes)[0]
         figure = regions_explored(drawn.images[0], boxes, weights, covered, run.classes, likely, expression)
@@ -214,11 +214,11 @@ def explore_frames(folder: Path | str, store: Store) -> Explorer | None:
         hidden = [] if frame == NOWHERE else [int(frame)]
         for place in hidden:
             rows[place] = with_cover(rows[place], cover)
-        pictures = draw_like(rows, store).images
-        found = look_at_pictures(run, pictures)
+        images = draw_like(rows, store).images
+        found = look_at_images(run, images)
         weights, likely = found["weights"][0], found["probabilities"][0]
         figure = frames_explored(
-            pictures, found["alpha"][0], weights, levels, hidden, run.classes, likely, expression
+            images, found["alpha"][0], weights, levels, hidden, run.classes, likely, expression
         )
         words = (
             f"Person {person}, {expression}, apex at frame {int(apex)}, "
@@ -239,7 +239,7 @@ def explore_frames(folder: Path | str, store: Store) -> Explorer | None:
 
 
 def people_of(samples: pd.DataFrame, split: str, count: int = PEOPLE) -> dict[str, Row]:
-    """Choose people of a split, each with the factors of one picture in which nothing hides the face.
+    """Choose people of a split, each with the factors of one image in which nothing hides the face.
 
     Args:
         samples: the table of a drawn set.
@@ -317,13 +317,13 @@ def _names(explorer: Explorer) -> list[str]:
 def _build(explorer: Explorer, caption: str, reading: str) -> Any:  # noqa: ANN401 - ipywidgets is imported late and has no types
     import ipywidgets
 
-    picture, words = ipywidgets.HTML(), ipywidgets.Label()
-    picture.layout.max_width = "1000px"
+    image, words = ipywidgets.HTML(), ipywidgets.Label()
+    image.layout.max_width = "1000px"
     movers: dict[str, Any] = {control.name: _widget(control) for control in explorer.controls}
 
     def update(_change: object = None) -> None:
         seen = explorer.at(**{name: mover.value for name, mover in movers.items()})
-        picture.value = figure_html(seen.figure, caption, seen.words).replace("<img ", '<img width="100%" ')
+        image.value = figure_html(seen.figure, caption, seen.words).replace("<img ", '<img width="100%" ')
         words.value = seen.words
 
     for mover in movers.values():
@@ -331,7 +331,7 @@ def _build(explorer: Explorer, caption: str, reading: str) -> Any:  # noqa: ANN4
     update()
     below = [ipywidgets.HTML(reading_html(reading))] if reading else []
     row = ipywidgets.Layout(flex_flow="row wrap")
-    return ipywidgets.VBox([ipywidgets.HBox(list(movers.values()), layout=row), words, picture, *below])
+    return ipywidgets.VBox([ipywidgets.HBox(list(movers.values()), layout=row), words, image, *below])
 
 
 def _widget(control: Control) -> Any:  # noqa: ANN401 - see _build

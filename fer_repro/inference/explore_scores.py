@@ -11,7 +11,7 @@ from fer_repro.datasets.store import Store
 from fer_repro.evaluation.forgery_views import true_masks
 from fer_repro.figures.explored import Met, angles_explored, forgery_explored
 from fer_repro.inference.explore import Choice, Explorer, Pose, SeenFace, Slider, face_controls, people_of
-from fer_repro.inference.moved_faces import draw_like, is_drawn, look_at_pictures
+from fer_repro.inference.moved_faces import draw_like, is_drawn, look_at_images
 from fer_repro.runs.reopened import reopen
 
 STRENGTHS = np.linspace(0.0, 1.0, 11)
@@ -36,13 +36,13 @@ def explore_angles(folder: Path | str, store: Store) -> Explorer | None:
 
     def look(person: str, expression: str, intensity: float, yaw: float, cover: str) -> SeenFace:
         pose = Pose(expression, intensity, yaw, cover)
-        picture = draw_like([pose.of(people[person])], store).images
-        found = look_at_pictures(run, picture)
+        image = draw_like([pose.of(people[person])], store).images
+        found = look_at_images(run, image)
         angles = np.degrees(found["angles"][0].astype(np.float64))
         own = names.index(person)
         others = np.delete(angles, own)
         rival = [name for name in names if name != person][int(others.argmin())]
-        met = Met(picture[0], np.asarray(store.images[first[rival]]), rival, float(angles[own]), others,
+        met = Met(image[0], np.asarray(store.images[first[rival]]), rival, float(angles[own]), others,
                   float(found["scale"][0]))  # fmt: skip
         rank = 1 + int((others < angles[own]).sum())
         words = (
@@ -57,7 +57,7 @@ def explore_angles(folder: Path | str, store: Store) -> Explorer | None:
 def explore_forgeries(folders: Mapping[str, Path | str], headline: str, store: Store) -> Explorer | None:
     """Blend a manipulation into a face, more or less of it, and watch scores and attention.
 
-    The picture lies between the real frame and the manipulated one, which have the same noise and JPEG.
+    The image lies between the real frame and the manipulated one, which have the same noise and JPEG.
 
     Args:
         folders: arm -> run of one seed; their logits' mean is shown as the ensemble.
@@ -75,7 +75,7 @@ def explore_forgeries(folders: Mapping[str, Path | str], headline: str, store: S
     def look(video: str, strength: float) -> SeenFace:
         real, fake = (np.asarray(store.images[store.samples["image"].iloc[row]]) for row in pairs[video])
         steps = np.stack([_mix(real, fake, share) for share in [*STRENGTHS.tolist(), strength]])
-        seen = {arm: look_at_pictures(run, steps) for arm, run in runs.items()}
+        seen = {arm: look_at_images(run, steps) for arm, run in runs.items()}
         scores = {arm: found["probabilities"][:, 1] for arm, found in seen.items()}
         scores["ensemble"] = ensemble(list(scores.values()))
         attention = seen[headline].get("attention")

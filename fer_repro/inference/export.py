@@ -1,6 +1,6 @@
 """Models written out: safetensors with a card, or ONNX files that run without torch.
 
-The graph of an ONNX file holds the preprocessing, its metadata the description. It takes cropped faces (uint8)
+The graph of an ONNX file holds the preprocessing, its metadata the description. It takes cropped uint8 faces
 and gives the numbers of ``FaceNetwork``; the number of faces is left open, and for a network of clips the
 number of frames. ``export_onnx`` compares it with torch before it is kept.
 """

@@ -1,4 +1,4 @@
-"""From pictures to the faces a network is shown: detected or known, cut out, in the colour of its data."""
+"""From images to the faces a network is shown: detected or known, cut out, in the colour of its data."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +38,7 @@ class Face(NamedTuple):
     """A face as a network is shown it.
 
     Attributes:
-        box: where it is in the picture, tight.
+        box: where it is in the image, tight.
         pixels: (C, S, S) uint8.
     """
 
@@ -53,18 +53,18 @@ class KnownBox(NamedTuple):
     box: Box
 
 
-class WholePicture:
-    """Takes every picture as one face: for pictures that were cut out before."""
+class WholeImage:
+    """Takes every image as one face: for images that were cut out before."""
 
     name = "none"
 
     def detect(self, image: np.ndarray) -> list[Box]:
-        """Return the picture's own sides."""
+        """Return the image's own sides."""
         return [Box(0.0, 0.0, float(image.shape[1]), float(image.shape[0]))]
 
 
 class FixedBox:
-    """Finds the face at one place in every picture.
+    """Finds the face at one place in every image.
 
     The box is tight, see ``fer_repro.datasets.faces.Detector``.
 
@@ -90,7 +90,7 @@ class FixedBox:
         """Return the box.
 
         Raises:
-            UserError: it lies outside the picture.
+            UserError: it lies outside the image.
         """
         _check_inside(self._box, image, self.name)
         return [self._box]
@@ -109,7 +109,7 @@ def choose_detector(choice: "str | Detector") -> Detector:
     if choice == CASCADE or choice.partition(":")[0] == YUNET:
         return named_detector(choice)
     if choice == "none":
-        return WholePicture()
+        return WholeImage()
     numbers = choice.split(",")
     try:
         return FixedBox(*map(float, numbers)) if len(numbers) == 4 else _unknown(choice)
@@ -142,7 +142,7 @@ def read_boxes(boxes: "pd.DataFrame | str | Path") -> dict[tuple[str, int], list
             in predictions ``box``. Boxes are tight.
 
     Returns:
-        (source, frame or -1) -> boxes in their order; a picture without a face has none. A box without a
+        (source, frame or -1) -> boxes in their order; an image without a face has none. A box without a
         score has NaN.
 
     Raises:
@@ -229,7 +229,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 class FaceFinder:
-    """Finds and cuts out the faces of pictures as a model wants them.
+    """Finds and cuts out the faces of images as a model wants them.
 
     Args:
         spec: of the model.
@@ -266,7 +266,7 @@ class FaceFinder:
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            source: of the picture.
+            source: of the image.
             frame: its number in a video, from 0; None for a still.
 
         Raises:
@@ -302,7 +302,7 @@ class FaceFinder:
         for box in boxes:
             if not np.isfinite(box[:4]).all():
                 raise UserError(f"detector {self.detector.name} gives the box {box[:4]}: expected numbers")
-        if not isinstance(self.detector, WholePicture):
+        if not isinstance(self.detector, WholeImage):
             boxes = [box for box in boxes if min(box.width, box.height) >= SMALLEST]
         if isinstance(self.detector, CascadeDetector):
             boxes = [box for n, box in enumerate(boxes) if n == 0 or box.score >= FURTHER]
@@ -315,7 +315,7 @@ class FaceFinder:
         return [best] if best is not None else []
 
     def _cut(self, image: np.ndarray, box: Box) -> np.ndarray:
-        may_be_whole = self.known is not None or isinstance(self.detector, WholePicture)
+        may_be_whole = self.known is not None or isinstance(self.detector, WholeImage)
         if may_be_whole and (box.width, box.height) == image.shape[1::-1]:
             return self._coloured(_resized(image, self.spec.face_size))
         crop = plan_crop(self.spec.crop, box, self.spec.face_size, image.shape)
@@ -338,7 +338,7 @@ def _by_file(known: Mapping[tuple[str, int], list[KnownBox]]) -> dict[tuple[str,
 
 
 def _resized(image: np.ndarray, side: int) -> np.ndarray:
-    """Bring a whole picture to a square; one of that size stays as it is."""
+    """Bring a whole image to a square; one of that size stays as it is."""
     if image.shape[:2] == (side, side):
         return image
     return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR))

@@ -1,4 +1,4 @@
-"""What a model can be given: paths, folders, globs, videos, arrays, batches; one picture at a time."""
+"""What a model can be given: paths, folders, globs, videos, arrays, batches; one image at a time."""
 # ruff: noqa: PTH110, PTH112, PTH113, PTH114 - pathlib raises where os.path says no: locked folders, endless names
 
 import glob
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from fer_repro.datasets.pictures import check_still, listed, opaque
+from fer_repro.datasets.image_files import check_still, listed, opaque
 from fer_repro.datasets.samples import has_controls
 from fer_repro.datasets.video import FILMS, check_whole, grabbed, map_frames, opened, retrieved
 from fer_repro.errors import UserError, one_line
@@ -35,7 +35,7 @@ Look = Callable[[np.ndarray, str, int | None], list[Face]]
 
 @dataclass(frozen=True)
 class Seen:
-    """A picture that was looked at.
+    """An image that was looked at.
 
     Attributes:
         source: its path, or ``array N``.
@@ -105,7 +105,7 @@ def list_inputs(given: Any) -> list[Input]:  # noqa: ANN401 - whatever a user ha
         times.update({each.clip for each in found if isinstance(each, Still) and each.clip})
         inputs += [_in_own_clip(each, times) for each in found]
     if not inputs:
-        raise UserError("nothing to look at; expected a picture, a video, a folder, a glob or an array")
+        raise UserError("nothing to look at; expected an image, a video, a folder, a glob or an array")
     return inputs
 
 
@@ -126,11 +126,11 @@ def look_at(
     finished: Container[int] = frozenset(),
     begin: Mapping[int, int] | None = None,
 ) -> Iterator[Event]:
-    """Look at inputs one picture at a time; one that cannot be read is reported and passed over.
+    """Look at inputs one image at a time; one that cannot be read is reported and passed over.
 
     Args:
         inputs: from ``list_inputs``.
-        look: finds the faces of a picture.
+        look: finds the faces of an image.
         every: of a video every so many frames, from the first.
         frames: of a video so many equally spaced ones instead; 0: by ``every``.
         finished: places in ``inputs`` that need not be looked at.
@@ -217,7 +217,7 @@ def _what_is_there(path: str) -> str:
         return f"a link to {Path(path).readlink()}, which is not there"
     if os.path.isdir(path):
         return "this folder may not be read: no permission"
-    return "no such file; expected a picture, a video or a folder"
+    return "no such file; expected an image, a video or a folder"
 
 
 def film(path: Path, every: int = 1, start: int = 0) -> Iterator[tuple[int, np.ndarray]]:
@@ -253,7 +253,7 @@ def film(path: Path, every: int = 1, start: int = 0) -> Iterator[tuple[int, np.n
 def _resolve(item: Any, number: int) -> list[Input]:  # noqa: ANN401 - whatever a user has
     if isinstance(item, str | os.PathLike):
         if not str(item):
-            raise UserError(f"input {number} is an empty path; expected a picture, a video or a folder")
+            raise UserError(f"input {number} is an empty path; expected an image, a video or a folder")
         return _files(Path(item))
     name = f"array {number}"
     if isinstance(item, Image.Image):
@@ -307,7 +307,7 @@ def _files(path: Path) -> list[Input]:
     else:
         found = _shown(_matches(path))
     if not found:
-        raise UserError(f"{path}: no picture or video there; known kinds: {', '.join((*STILLS, *FILMS))}")
+        raise UserError(f"{path}: no image or video there; known kinds: {', '.join((*STILLS, *FILMS))}")
     return [_file(file, file.parent.as_posix()) for file in found]
 
 

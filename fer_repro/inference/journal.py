@@ -119,7 +119,7 @@ def predict_to(
         outs: ``.csv``, ``.json`` or ``.parquet`` files; the journal lies beside the first.
         model: the network.
         inputs: from ``list_inputs``.
-        looking: how pictures are looked at.
+        looking: how images are looked at.
         resume: continue what a killed call has begun.
 
     Yields:
@@ -220,7 +220,7 @@ def _write_parquet(path: Path, spec: ModelSpec, rows: Iterator[Row], embeds: boo
 
     part = list(islice(rows, ROWS_AT_ONCE))
     schema = pa.Schema.from_pandas(as_table(part, spec, {}, embeds), preserve_index=False)
-    if embeds:  # where no picture of the part has a face it would be a column of nothing
+    if embeds:  # where no image of the part has a face it would be a column of nothing
         place = schema.get_field_index("embedding")
         schema = schema.set(place, pa.field("embedding", pa.list_(pa.float64())))
     schema = schema.with_metadata({**(schema.metadata or {}), "detector": detector})

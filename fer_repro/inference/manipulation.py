@@ -47,7 +47,7 @@ def detect_manipulation(
     frames: int = FRAMES,
     **looking: Any,  # noqa: ANN401 - fields of Looking
 ) -> Manipulation:
-    """Score a video, or a picture, by the mean logit of several networks.
+    """Score a video, or an image, by the mean logit of several networks.
 
     Example: ``fer_repro.detect_manipulation("clip.mp4", ["runs/ffpp/efficientnet/0/plain",
     "runs/ffpp/efficientnet/0/attention"])``
@@ -72,9 +72,7 @@ def detect_manipulation(
         options["boxes"] = found  # the networks that follow see the same boxes
     sources = found["source"].unique().tolist()
     if len(sources) != 1:
-        raise UserError(
-            f"{len(sources)} videos or pictures where one was expected; score one after the other"
-        )
+        raise UserError(f"{len(sources)} videos or images where one was expected; score one after the other")
     source = str(sources[0])
     if tables[0].empty:
         where = f"{source}, {len(found)} frames" if len(found) > 1 else source
@@ -121,13 +119,13 @@ def verify(a: Any, b: Any, model: "Model | str | Path", **looking: Any) -> Verif
     Example: ``fer_repro.verify("a.jpg", "b.jpg", "runs/synthetic_pairs/adacos/0/dynamic")``
 
     Args:
-        a: a picture, an array, or an embedding.
+        a: an image, an array, or an embedding.
         b: the other.
         model: a network with embeddings, or where it is, see ``load``.
         **looking: fields of ``fer_repro.inference.model.Looking``.
 
     Raises:
-        UserError: the model has no embeddings, or a picture has no face.
+        UserError: the model has no embeddings, or an image has no face.
     """
     opened = model if isinstance(model, Model) else load(model)
     return opened.verify(a, b, **looking)

@@ -19,11 +19,11 @@ from fer_repro.inference.spec import ModelSpec
 
 @dataclass(frozen=True)
 class Looking:
-    """How pictures are looked at.
+    """How images are looked at.
 
     Attributes:
         detector: ``cascade`` (OpenCV's, no download), ``yunet:FILE`` (finds turned faces, too; see
-            ``fer_repro.datasets.yunet``), ``none`` (each picture is a face), a fixed box as
+            ``fer_repro.datasets.yunet``), ``none`` (each image is a face), a fixed box as
             ``left,top,right,bottom``, or anything with ``name`` and ``detect``; boxes are tight, see
             ``fer_repro.datasets.faces.Detector``.
         faces: which to keep: all, largest or surest; "" is all, but the largest for clips and manipulation.
@@ -83,7 +83,7 @@ class Verification:
 
 @dataclass
 class Model:
-    """A trained network with all that is needed to show it pictures.
+    """A trained network with all that is needed to show it images.
 
     Attributes:
         spec: what it is.
@@ -106,7 +106,7 @@ class Model:
         return "embedding" in self.backend.outputs
 
     def predict(self, inputs: Any, **looking: Any) -> pd.DataFrame:  # noqa: ANN401 - whatever a user has
-        """Predict all faces of pictures and videos.
+        """Predict all faces of images and videos.
 
         Args:
             inputs: a path, folder, glob, video, array, batch or list, see
@@ -114,7 +114,7 @@ class Model:
             **looking: fields of ``Looking``.
 
         Returns:
-            A row per face: source, frame, face (number in the picture, -1: none), left, top, right, bottom
+            A row per face: source, frame, face (number in the image, -1: none), left, top, right, bottom
             and score of the box, box (``tight``: no margin), prediction, confidence, ``p_<class>``, and what
             else the network has: ``forgery_score``, ``weight_<region>``, ``clip`` and ``frame_weight``,
             ``embedding``; ``trained_on``, the network's data (if ``synthetic faces``, do not believe it about
@@ -164,10 +164,10 @@ class Model:
         return "largest" if self.spec.shows == "frames" or self.spec.task == "manipulation" else "all"
 
     def embed(self, inputs: Any, **looking: Any) -> np.ndarray:  # noqa: ANN401 - whatever a user has
-        """Embed the largest face of each picture: (N, D) float32, not normalised.
+        """Embed the largest face of each image: (N, D) float32, not normalised.
 
         Raises:
-            UserError: the network has no embeddings or its answer is not finite, or a picture has no face or
+            UserError: the network has no embeddings or its answer is not finite, or an image has no face or
                 cannot be read.
         """
         if not self.embeds:
@@ -185,12 +185,12 @@ class Model:
         """Compare two faces.
 
         Args:
-            a: a picture, see ``predict``; or its embedding, one row of floats.
+            a: an image, see ``predict``; or its embedding, one row of floats.
             b: the other.
             **looking: fields of ``Looking``.
 
         Raises:
-            UserError: see ``embed``; or two pictures were expected and there are others.
+            UserError: see ``embed``; or two images were expected and there are others.
         """
         first, second = (self._vector(each, looking) for each in (a, b))
         lengths = np.linalg.norm(first) * np.linalg.norm(second)
@@ -210,7 +210,7 @@ class Model:
             return given.astype(np.float64).reshape(-1)
         vectors = self.embed(given, **looking)
         if len(vectors) != 1:
-            raise UserError(f"{len(vectors)} pictures where one was expected")
+            raise UserError(f"{len(vectors)} images where one was expected")
         vector: np.ndarray = vectors[0].astype(np.float64)
         return vector
 

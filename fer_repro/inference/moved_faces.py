@@ -1,7 +1,7 @@
 """Drawn faces with a factor moved: the same person with another expression, pose or cover.
 
 The faces of a drawn data set carry their factors in the sample table, so a row can be changed and drawn
-again. Networks are shown the new picture exactly as they were shown the old ones.
+again. Networks are shown the new image exactly as they were shown the old ones.
 """
 
 from collections.abc import Mapping, Sequence
@@ -68,7 +68,7 @@ def with_cover(row: Mapping[str, Any], cover: str) -> Row:
 
 
 def with_yaw(row: Mapping[str, Any], yaw: float) -> Row:
-    """Turn a head by ``yaw`` degrees from the front, positive to the right of the picture."""
+    """Turn a head by ``yaw`` degrees from the front, positive to the right of the image."""
     return {**row, "yaw": float(yaw)}
 
 
@@ -90,42 +90,42 @@ def draw_like(rows: Sequence[Mapping[str, Any]], store: Store) -> Rendered:
 
     Args:
         rows: factors, one mapping per face.
-        store: whose pictures they shall resemble.
+        store: whose images they shall resemble.
     """
     height, colour = store.images.shape[1], store.images.ndim == 4
     return render(pd.DataFrame(list(rows)), int(height), colour=colour)
 
 
-def shown_as(run: Reopened, pictures: np.ndarray) -> tuple[Tensor, ...]:
-    """Prepare pictures as the inputs of a trained network, without augmentation.
+def shown_as(run: Reopened, images: np.ndarray) -> tuple[Tensor, ...]:
+    """Prepare images as the inputs of a trained network, without augmentation.
 
     Args:
         run: from ``reopen``.
-        pictures: (N, H, W) or (N, H, W, 3) uint8; for a network of clips the N frames of one clip.
+        images: (N, H, W) or (N, H, W, 3) uint8; for a network of clips the N frames of one clip.
 
     Returns:
         What the network is called with.
     """
-    faces = torch.from_numpy(np.ascontiguousarray(pictures))
+    faces = torch.from_numpy(np.ascontiguousarray(images))
     faces = faces.unsqueeze(1) if faces.ndim == 3 else faces.permute(0, 3, 1, 2)
-    images = clean_images(faces, run.config["recipe"]["image_size"])
+    sized = clean_images(faces, run.config["recipe"]["image_size"])
     view = run.method.view(run.options)
-    grouped = images.unsqueeze(0) if view.in_clips else images.unsqueeze(1)
+    grouped = sized.unsqueeze(0) if view.in_clips else sized.unsqueeze(1)
     mask = torch.ones(grouped.shape[:2], dtype=torch.bool)
     return view.inputs(grouped, mask, np.zeros(grouped.shape[:2], np.int64), 0, 0)
 
 
-def look_at_pictures(run: Reopened, pictures: np.ndarray) -> dict[str, np.ndarray]:
-    """Show pictures to a trained network and keep what it answers and how it explains itself.
+def look_at_images(run: Reopened, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Show images to a trained network and keep what it answers and how it explains itself.
 
     Args:
         run: from ``reopen``.
-        pictures: see ``shown_as``.
+        images: see ``shown_as``.
 
     Returns:
         ``probabilities`` (N, C), of a clip (1, C), and the tensors of the method's ``explain``.
     """
-    inputs = shown_as(run, pictures)
+    inputs = shown_as(run, images)
     with torch.no_grad():
         found = {"probabilities": logits_of(run.network(*inputs)).softmax(dim=1)}
         found |= (run.method.explain(run.network, *inputs) if run.method.explain else None) or {}

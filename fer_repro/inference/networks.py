@@ -101,7 +101,7 @@ class FaceNetwork(nn.Module):
     Args:
         network: in evaluation mode.
         spec: how it is shown faces.
-        exported: compute all pictures of a call at once, as a graph without loops needs it.
+        exported: compute all images of a call at once, as a graph without loops needs it.
     """
 
     def __init__(self, network: nn.Module, spec: ModelSpec, exported: bool = False) -> None:
@@ -164,14 +164,14 @@ def _two_columns(logits: Tensor) -> Tensor:
 
 
 def _without_loops(network: nn.Module) -> nn.Module:
-    """Embed all pictures in one pass: how many parts a loop has would be frozen in an exported graph."""
+    """Embed all images in one pass: how many parts a loop has would be frozen in an exported graph."""
     if not hasattr(network, "embed_images"):
         return network
     copied: Any = copy.copy(network)
     trunk: Any = network
 
-    def embed(pictures: Tensor, mask: Tensor | None = None) -> Tensor:
-        return trunk.embed_images(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
+    def embed(images: Tensor, mask: Tensor | None = None) -> Tensor:
+        return trunk.embed_images(images.flatten(0, 1)).unflatten(0, images.shape[:2])
 
     copied.embed = embed
     return copied

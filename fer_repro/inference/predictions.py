@@ -1,4 +1,4 @@
-"""From faces to rows of a table: batches and clips through a network, in the order of the pictures."""
+"""From faces to rows of a table: batches and clips through a network, in the order of the images."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_repro.datasets.pictures import listed
+from fer_repro.datasets.image_files import listed
 from fer_repro.errors import one_line
 from fer_repro.inference.backends import Backend
 from fer_repro.inference.faces_in import TIGHT, Face
@@ -19,7 +19,7 @@ Row = dict[str, Any]
 NO_FACE = "no face"
 NOT_FINITE = "no answer: not finite"
 WINDOW = 128  # frames
-PATIENCE = 1000  # pictures without enough faces for a batch, after which rows are handed on
+PATIENCE = 1000  # images without enough faces for a batch, after which rows are handed on
 FIRST = ("source", "frame", "face", "left", "top", "right", "bottom", "score", "box")
 
 
@@ -70,7 +70,7 @@ def predict_rows(
         window: most frames of a clip; a longer one is cut into several.
 
     Yields:
-        Rows in the order of the pictures, a row per face; a picture without one has a row of its own.
+        Rows in the order of the images, a row per face; an image without one has a row of its own.
     """
     in_clips, chunk, faces = spec.shows == "frames", Chunk(), 0
     waiting: list[Seen] = []
@@ -121,7 +121,7 @@ def unanswered(row: Row) -> Failed | None:
 
 
 def _clip_name(seen: list[Seen]) -> str:
-    """Name a part of a clip by its first picture, wherever the call began."""
+    """Name a part of a clip by its first image, wherever the call began."""
     if not seen:
         return ""
     first = seen[0]
@@ -129,17 +129,17 @@ def _clip_name(seen: list[Seen]) -> str:
 
 
 def _rows_of(seen: list[Seen], spec: ModelSpec, backend: Backend, clip: str) -> list[Row]:
-    found = [(picture, number) for picture in seen for number in range(len(picture.faces))]
+    found = [(image, number) for image in seen for number in range(len(image.faces))]
     values: Iterator[Row] = iter(())
     if found:
-        pixels = np.stack([picture.faces[number].pixels for picture, number in found])
+        pixels = np.stack([image.faces[number].pixels for image, number in found])
         values = iter(_values(_run(backend, pixels, clip), spec, len(found), clip))
     rows = []
-    for picture in seen:
-        if not picture.faces:
-            rows.append(_place(picture, None, -1) | _end(spec, NO_FACE))
-        for number, face in enumerate(picture.faces):
-            rows.append(_place(picture, face, number) | next(values))
+    for image in seen:
+        if not image.faces:
+            rows.append(_place(image, None, -1) | _end(spec, NO_FACE))
+        for number, face in enumerate(image.faces):
+            rows.append(_place(image, face, number) | next(values))
     return rows
 
 
@@ -155,9 +155,9 @@ def _run(backend: Backend, pixels: np.ndarray, clip: str) -> dict[str, np.ndarra
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _place(picture: Seen, face: Face | None, number: int) -> Row:
+def _place(image: Seen, face: Face | None, number: int) -> Row:
     box = (*face.box, TIGHT) if face is not None else (None,) * 6
-    return dict(zip(FIRST, (picture.source, picture.frame, number, *box), strict=True))
+    return dict(zip(FIRST, (image.source, image.frame, number, *box), strict=True))
 
 
 def _end(spec: ModelSpec, note: str) -> Row:

@@ -58,9 +58,9 @@ class ModelSpec:
         options: the ``model`` section of the recipe; empty for ``official``.
         shows: what one sample is: images, frames of a clip, or regions of a face.
         regions: their names in order, the whole face last; none where ``shows`` is another.
-        image_size: side of the network's pictures in pixels.
+        image_size: side of the network's images in pixels.
         face_size: side to which a face is cut first, as in the training data.
-        colour: of the training data; colour pictures are made grey for ``grey``.
+        colour: of the training data; colour images are made grey for ``grey``.
         crop: policy of ``fer_repro.datasets.faces`` about a tight box; it adds the method's margin.
         standardise: subtract ImageNet's mean and divide by its deviation before the network.
         dataset: what it was trained on.
@@ -132,7 +132,7 @@ def read_spec(text: str, where: str) -> ModelSpec:
         raise UserError(f"{where}: names {len(spec.classes)} classes for {spec.outputs} outputs")
     for side in (spec.image_size, spec.face_size):
         if side > LARGEST_SIDE:
-            raise UserError(f"{where}: pictures of {side} pixels a side: expected at most {LARGEST_SIDE}")
+            raise UserError(f"{where}: images of {side} pixels a side: expected at most {LARGEST_SIDE}")
     return spec
 
 

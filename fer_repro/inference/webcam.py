@@ -17,7 +17,7 @@ RATE = 10.0  # frames per second of the film
 
 
 def camera_frames(camera: int, seconds: float) -> Iterator[np.ndarray]:
-    """Take pictures from a camera until the time is over; 0 seconds: until it is stopped.
+    """Take images from a camera until the time is over; 0 seconds: until it is stopped.
 
     Args:
         camera: its number, from 0.
@@ -27,7 +27,7 @@ def camera_frames(camera: int, seconds: float) -> Iterator[np.ndarray]:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        UserError: there is no such camera, or it gives no picture.
+        UserError: there is no such camera, or it gives no image.
     """
     logging = cv2.utils.logging
     level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # one message is enough, and it is ours
@@ -37,13 +37,13 @@ def camera_frames(camera: int, seconds: float) -> Iterator[np.ndarray]:
         if not capture.isOpened():
             raise UserError(
                 f"camera {camera} cannot be opened: is one connected, and may this user read it? "
-                "fer-repro predict takes films and pictures instead"
+                "fer-repro predict takes films and images instead"
             )
         begin = time.monotonic()
         while not seconds or time.monotonic() - begin < seconds:
             read, frame = capture.read()
             if not read:
-                raise UserError(f"camera {camera} gives no more pictures")
+                raise UserError(f"camera {camera} gives no more images")
             yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
     finally:
         capture.release()
@@ -52,7 +52,7 @@ def camera_frames(camera: int, seconds: float) -> Iterator[np.ndarray]:
 def watch(
     model: Model, frames: Iterator[np.ndarray], looking: Looking, film: Path | None = None
 ) -> Iterator[pd.DataFrame]:
-    """Predict pictures as they come.
+    """Predict images as they come.
 
     Args:
         model: the network; one of clips sees clips of one frame.
@@ -61,7 +61,7 @@ def watch(
         film: an annotated ``.mp4`` to write; it is kept, too, when the caller stops.
 
     Yields:
-        The table of each picture.
+        The table of each image.
     """
     writer = None if film is None else FilmWriter(film, RATE)
     try:

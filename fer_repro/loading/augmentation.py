@@ -159,7 +159,7 @@ def warp(images: Tensor, maps: Tensor, size: int) -> Tensor:
 
 
 def warp_once(images: Tensor, maps: Tensor, size: int) -> Tensor:
-    """Enlarge and warp in one sampling; the pixels at the border reach to the picture's edge, then it fades.
+    """Enlarge and warp in one sampling; the pixels at the border reach to the image's edge, then it fades.
 
     Args:
         images: (N, C, H, W) float, as stored.
@@ -212,7 +212,7 @@ def erase(images: Tensor, config: EraseConfig, draws: Draws) -> Tensor:
 
     Args:
         images: (N, C, H, W).
-        config: share, area and aspect; a side is at most the picture's.
+        config: share, area and aspect; a side is at most the image's.
         draws: from ``draw_changes``.
 
     Returns:
@@ -262,7 +262,7 @@ def _augmented_tile(
     needs_one = config.resampling == "composed" and images.shape[-2:] != (size, size)
     if needs_one and max(images.shape[-2:]) <= size:
         shown = warp_once(_floats(images), maps, size)
-    else:  # without smoothing a single step would alias where pictures shrink
+    else:  # without smoothing a single step would alias where images shrink
         shown = warp(resize(_floats(images), size), maps, size)
     if config.jitter:
         shown = jitter(shown, config.jitter, draws)
@@ -283,7 +283,7 @@ def resize(images: Tensor, size: int) -> Tensor:
     """Resize to a square.
 
     Enlarging samples at the pixels' centres, the border replicated: the result of ``F.interpolate`` within
-    1e-5, in half its time at 64 pixels. A picture's result does not depend on its batch.
+    1e-5, in half its time at 64 pixels. An image's result does not depend on its batch.
 
     Args:
         images: (N, C, H, W) float; three channels in one place of memory are resized once.

@@ -36,7 +36,7 @@ class BatchBuilder:
     Args:
         view: what the network sees of an item.
         split: the samples.
-        size: side of every picture in pixels.
+        size: side of every image in pixels.
         to_device: moves a tensor to where the network is.
     """
 
@@ -56,9 +56,9 @@ class BatchBuilder:
     def training_row(
         self, row: Sequence[BatchIndex], recipe: RecipeConfig, seed: int, epoch: int
     ) -> Iterator[Batch]:
-        """Show a row of batches as ``training`` shows each, but read and augment their pictures together.
+        """Show a row of batches as ``training`` shows each, but read and augment their images together.
 
-        Few pictures take little more than one: what is drawn for them is much of the work.
+        Few images take little more than one: what is drawn for them is much of the work.
         """
 
         def enlarge(images: Tensor, samples: np.ndarray) -> Tensor:
@@ -104,23 +104,23 @@ class BatchBuilder:
         seed: int,
         counter: int,
     ) -> Iterator[Batch]:
-        """Show a row of batches; their pictures are read and enlarged at once."""
+        """Show a row of batches; their images are read and enlarged at once."""
         wanted = [items.positions[items.mask] for items in row]  # padding is neither read nor augmented
         positions = np.concatenate(wanted)
         images = enlarge(self.to_device(read_images(self.split, positions)), self.split.samples[positions])
-        for items, pictures in zip(row, images.split([len(each) for each in wanted]), strict=True):
-            yield self._arranged(items, pictures, seed, counter)
+        for items, part in zip(row, images.split([len(each) for each in wanted]), strict=True):
+            yield self._arranged(items, part, seed, counter)
 
     def _arranged(self, items: BatchIndex, images: Tensor, seed: int, counter: int) -> Batch:
-        """Arrange the pictures of a batch as the view has them."""
+        """Arrange the images of a batch as the view has them."""
         mask = self.to_device(torch.from_numpy(items.mask))
         if items.mask.all():
-            pictures = images.unflatten(0, items.mask.shape)
+            grouped = images.unflatten(0, items.mask.shape)
         else:
-            pictures = images.new_zeros(*items.mask.shape, *images.shape[1:])
-            pictures[mask] = images
+            grouped = images.new_zeros(*items.mask.shape, *images.shape[1:])
+            grouped[mask] = images
         samples = self.split.samples[items.positions]
-        inputs = self.view.inputs(pictures, mask, samples, seed, counter)
+        inputs = self.view.inputs(grouped, mask, samples, seed, counter)
         return Batch(inputs, self.to_device(torch.from_numpy(items.targets)))
 
 

@@ -80,7 +80,7 @@ def shift_hsv(images: Tensor, hue: Tensor, saturation: Tensor, value: Tensor) ->
 def iso_noise(images: Tensor, colour: np.ndarray, intensity: np.ndarray, seeds: np.ndarray) -> Tensor:
     """Add a sensor's noise: to the hue normal, to the lightness Poisson.
 
-    The Poisson numbers' mean is the deviation of the picture's own lightness, in grey levels, times the
+    The Poisson numbers' mean is the deviation of the image's own lightness, in grey levels, times the
     intensity; they move the lightness towards white by their share of 255 (albumentations' ISONoise).
 
     Args:

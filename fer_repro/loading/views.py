@@ -21,10 +21,10 @@ from fer_repro.loading.split import Split, two_class_counts
 
 
 class BatchIndex(NamedTuple):
-    """Items of a split, each with K pictures.
+    """Items of a split, each with K images.
 
     Attributes:
-        positions: (G, K) int64 of the pictures within the split; any at padding.
+        positions: (G, K) int64 of the images within the split; any at padding.
         mask: (G, K) bool, false at padding.
         targets: (G,) int64 class indices.
     """
@@ -275,7 +275,7 @@ def _pass(view: View, split: Split, sampling: SamplingConfig, seed: int, number:
 
 
 def _keys(split: Split, items: BatchIndex) -> np.ndarray:
-    """Give each item a number of its own: the row of its only picture, or its place."""
+    """Give each item a number of its own: the row of its only image, or its place."""
     if items.positions.shape[1] == 1:
         return split.samples[items.positions[:, 0]]
     return np.arange(len(items.targets))

@@ -102,7 +102,7 @@ def region_coverage(occluded: NDArray, boxes: NDArray) -> Floats:
         (n, R) in [0, 1].
 
     Raises:
-        ValueError: a box is empty or reaches beyond the picture, or a shape is another.
+        ValueError: a box is empty or reaches beyond the image, or a shape is another.
     """
     covered, corners = np.asarray(occluded, np.float64), np.asarray(boxes, np.float64)
     if covered.ndim != 3 or corners.ndim not in (2, 3) or corners.shape[-1] != 4:

@@ -41,7 +41,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from fer_repro.errors import UserError, nearest
-from fer_repro.layers.picture_sets import SharedTrunk, check_mask, pictures_second, weighted_mean
+from fer_repro.layers.image_sets import SharedTrunk, check_mask, images_second, weighted_mean
 from fer_repro.layers.pretrained import check_start, load_imagenet_trunk
 from fer_repro.layers.resnet import Stem
 from fer_repro.loading.views import Frames
@@ -187,7 +187,7 @@ class ScoreFusion(SharedTrunk):
 
 def _checked(frames: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor]:
     """Return frames in our layout, the mask, and 1 where frames are, (N, T, 1)."""
-    frames = pictures_second(frames, "frames")
+    frames = images_second(frames, "frames")
     if mask is None:
         return frames, None, frames.new_ones(*frames.shape[:2], 1)
     check_mask(mask, frames, "frames")

@@ -36,7 +36,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from fer_repro.layers.picture_sets import SharedTrunk, pictures_second, weighted_mean
+from fer_repro.layers.image_sets import SharedTrunk, images_second, weighted_mean
 from fer_repro.layers.pretrained import check_start, load_imagenet_trunk
 from fer_repro.layers.resnet import Stem
 from fer_repro.loading.views import Regions
@@ -142,7 +142,7 @@ class RegionAttentionNetwork(SharedTrunk):
 
     def attend(self, regions: Tensor) -> tuple[Tensor, RegionWeights]:
         """Return what is classified, P (N, 2D) or without relation attention F_m (N, D), and the weights."""
-        features = self.embed(pictures_second(regions, "regions", least=2))  # (N, R, D), F_k
+        features = self.embed(images_second(regions, "regions", least=2))  # (N, R, D), F_k
         alpha = self.alpha(features)  # (N, R, 1)
         mu = self._over_regions(alpha)  # (N, R, 1)
         face = weighted_mean(features, mu)  # (N, D), F_m
@@ -172,7 +172,7 @@ class WholeFace(SharedTrunk):
 
     def forward(self, regions: Tensor) -> RANOutput:
         """Classify faces from the last region; arguments as in ``RegionAttentionNetwork.forward``."""
-        faces = pictures_second(regions, "regions")[:, -1]  # (N, 3, H, W)
+        faces = images_second(regions, "regions")[:, -1]  # (N, 3, H, W)
         return RANOutput(self.fc(self.embed_images(faces)))  # (N, K)
 
 

@@ -167,7 +167,7 @@ def _score_metrics(path: Path) -> dict[str, Any]:
 def _write_explained(path: Path, arm: Arm, trained: Trained) -> None:
     """Keep the tensors the paper draws for some test items of all classes, as float16, and what they show.
 
-    ``samples`` (n,) names each item by the row of its first picture; ``rows`` (n, T) all pictures of a clip,
+    ``samples`` (n,) names each item by the row of its first image; ``rows`` (n, T) all images of a clip,
     -1 at padding.
     """
     if arm.method.explain is None:

@@ -1,6 +1,6 @@
 """Write the report: ``python -m fer_repro.report.html [--out reports/index.html]``.
 
-One file that asks nothing of any network: styles, script and pictures stand inside. It reads well without the
+One file that asks nothing of any network: styles, script and images stand inside. It reads well without the
 script, too.
 """
 
@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from fer_repro.errors import UserError, print_error
 from fer_repro.files import atomic_write
 from fer_repro.report.page import Page, gather
-from fer_repro.report.story import box_tables, number_captions, shrink_pictures
+from fer_repro.report.story import box_tables, number_captions, shrink_images
 from fer_repro.terminal import doing
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -42,7 +42,7 @@ def render_page(page: Page) -> str:
     soup = BeautifulSoup(text, "html.parser")
     box_tables(soup)
     number_captions(soup)
-    shrink_pictures(soup)
+    shrink_images(soup)
     _allow_only_own_script(soup)
     return soup.decode(formatter="minimal")
 

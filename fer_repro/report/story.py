@@ -103,7 +103,7 @@ def read_story(path: Path, level: int = 3) -> Story:
 
 
 def make_safe(soup: BeautifulSoup) -> None:
-    """Take out what could run or load: scripts, styles, handlers, outside pictures, javascript links."""
+    """Take out what could run or load: scripts, styles, handlers, outside images, javascript links."""
     for tag in soup.find_all(_FORBIDDEN):
         tag.decompose()
     for comment in soup.find_all(string=lambda text: isinstance(text, PreformattedString)):
@@ -167,7 +167,7 @@ def _fit_headings(
 
 
 def describe_images(soup: BeautifulSoup, title: str) -> None:
-    """Give every picture without alt text the heading it stands under."""
+    """Give every image without alt text the heading it stands under."""
     for image in soup.find_all("img"):
         if not image.get("alt") or str(image["alt"]).startswith(_NO_ALT):
             heading = image.find_previous(re.compile(r"^h[1-6]$"))
@@ -202,26 +202,26 @@ def number_captions(soup: BeautifulSoup) -> None:
 _PNG = "data:image/png;base64,"
 
 
-def shrink_pictures(soup: BeautifulSoup) -> None:
+def shrink_images(soup: BeautifulSoup) -> None:
     """Write every embedded PNG as lossless WebP where that is smaller, and say its size to the browser.
 
-    The same picture gives the same bytes. Width and height let the page keep its place while it loads.
+    The same image gives the same bytes. Width and height let the page keep its place while it loads.
     """
     for image in soup.find_all("img"):
         source = str(image.get("src", ""))
         if source.startswith(_PNG):
             data = base64.b64decode(source[len(_PNG) :])
-            with Image.open(io.BytesIO(data)) as picture:
-                image["width"], image["height"] = str(picture.width), str(picture.height)
-                smaller = as_webp(picture)
+            with Image.open(io.BytesIO(data)) as decoded:
+                image["width"], image["height"] = str(decoded.width), str(decoded.height)
+                smaller = as_webp(decoded)
             if len(smaller) < len(data):
                 image["src"] = "data:image/webp;base64," + base64.b64encode(smaller).decode("ascii")
 
 
-def as_webp(picture: Image.Image) -> bytes:
+def as_webp(image: Image.Image) -> bytes:
     """Encode without loss; an alpha channel that hides nothing is left out."""
-    if picture.mode == "RGBA" and picture.getchannel("A").getextrema() == (255, 255):
-        picture = picture.convert("RGB")
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
+        image = image.convert("RGB")
     buffer = io.BytesIO()
-    picture.save(buffer, "webp", lossless=True, quality=20, method=1)
+    image.save(buffer, "webp", lossless=True, quality=20, method=1)
     return buffer.getvalue()

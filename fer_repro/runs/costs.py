@@ -63,8 +63,8 @@ def _cost(folder: Path, store: Store) -> dict[str, Any]:
     classes = identification_table(store.samples)[1] if people else store.classes
     network = method.build_model(config["arm"], options, len(classes), pretrained=False)
     inputs = _first_item(store, method.view(options), config["recipe"]["image_size"])
-    pictures = inputs[0].shape[1] if inputs[0].ndim == 5 else 1
-    item = f"{pictures} {_ITEMS[method.inputs]}{'' if pictures == 1 else 's'}"
+    images = inputs[0].shape[1] if inputs[0].ndim == 5 else 1
+    item = f"{images} {_ITEMS[method.inputs]}{'' if images == 1 else 's'}"
     return {"parameters": count_parameters(network), "item": item, "flops": count_flops(network, *inputs)}
 
 

@@ -1,4 +1,4 @@
-"""How a forged inner face is put into a picture: mask, colour, resolution, bending, blending."""
+"""How a forged inner face is put into an image: mask, colour, resolution, bending, blending."""
 
 from collections.abc import Sequence
 
@@ -62,37 +62,37 @@ def match_colours(forged: Array, original: Array, mask: Array, share: float, shi
     """
     weights = (mask / mask.sum())[..., None]
     means, deviations = [], []
-    for picture in (forged, original):
-        mean = (picture * weights).sum(axis=(0, 1))
+    for image in (forged, original):
+        mean = (image * weights).sum(axis=(0, 1))
         means.append(mean)
-        deviations.append(np.sqrt(((picture - mean) ** 2 * weights).sum(axis=(0, 1))) + 1e-3)
+        deviations.append(np.sqrt(((image - mean) ** 2 * weights).sum(axis=(0, 1))) + 1e-3)
     gain = (deviations[1] / deviations[0]) ** share
     target = means[0] + share * (means[1] - means[0]) + np.asarray(shift)
     return np.asarray((forged - means[0]) * gain + target, np.float32)
 
 
-def coarsen(picture: Array, scale: float) -> Array:
+def coarsen(image: Array, scale: float) -> Array:
     """Shrink (H, W, 3) by ``scale`` in (0, 1] and enlarge again, as a network of a lower resolution does."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     small = max(1, round(width * scale)), max(1, round(height * scale))
     if small == (width, height):
-        return picture
+        return image
     channels = []
-    for channel in np.moveaxis(picture, 2, 0):
+    for channel in np.moveaxis(image, 2, 0):
         reduced = Image.fromarray(np.ascontiguousarray(channel)).resize(small, Image.Resampling.BILINEAR)
         channels.append(np.asarray(reduced.resize((width, height), Image.Resampling.BICUBIC)))
     return np.stack(channels, axis=2)
 
 
-def bend(picture: Array, amount: float, phase: float) -> Array:
+def bend(image: Array, amount: float, phase: float) -> Array:
     """Displace the pixels of (H, W, 3) along gentle waves.
 
     Args:
-        picture: to read from, bilinearly, edges repeated.
+        image: to read from, bilinearly, edges repeated.
         amount: largest displacement on each axis as a share of the side.
         phase: of the waves, 0 to 1.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     turn = 2.0 * np.pi
     right = amount * width * np.sin(turn * (2.3 * y / height + phase))
@@ -100,11 +100,11 @@ def bend(picture: Array, amount: float, phase: float) -> Array:
     x, y = np.clip(x + right, 0, width - 1), np.clip(y + down, 0, height - 1)
     left, top = np.minimum(x.astype(int), width - 2), np.minimum(y.astype(int), height - 2)
     fx, fy = (x - left)[..., None], (y - top)[..., None]
-    upper = picture[top, left] * (1 - fx) + picture[top, left + 1] * fx
-    lower = picture[top + 1, left] * (1 - fx) + picture[top + 1, left + 1] * fx
+    upper = image[top, left] * (1 - fx) + image[top, left + 1] * fx
+    lower = image[top + 1, left] * (1 - fx) + image[top + 1, left + 1] * fx
     return np.asarray(upper * (1 - fy) + lower * fy, np.float32)
 
 
 def blend_faces(original: Array, forged: Array, mask: Array) -> Array:
-    """Mix two pictures (H, W, 3) by a mask (H, W); the result lies in [0, 1]."""
+    """Mix two images (H, W, 3) by a mask (H, W); the result lies in [0, 1]."""
     return np.clip(original + mask[..., None] * (forged - original), 0.0, 1.0)

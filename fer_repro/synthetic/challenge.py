@@ -137,7 +137,7 @@ def still_truth(table: pd.DataFrame, rows: NDArray[np.integer], size: int = SIZE
 
     Returns:
         ``samples`` (n,) int64, the rows; ``occluded`` (n, size, size) bool, covered at least in part;
-        ``expressive`` (n, size, size) bool, other than in the same picture with all actions at rest. What
+        ``expressive`` (n, size, size) bool, other than in the same image with all actions at rest. What
         the occluder hides is not expressive. A neutral face has a few expressive pixels where its actions
         stray.
 

@@ -300,7 +300,7 @@ def sample_clips(settings: ClipSettings) -> pd.DataFrame:
 
     Returns:
         One row per frame with ``CLIP_COLUMNS``, frames of a clip in their order in time; numbers rounded, so
-        that a table read back from CSV draws the same pictures.
+        that a table read back from CSV draws the same images.
     """
     generator = np.random.default_rng([_STREAM, settings.seed])
     splits = [split for split, people in vars(settings.people).items() for _ in range(people)]

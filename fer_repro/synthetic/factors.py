@@ -26,7 +26,7 @@ IRISES = ("dark", "brown", "hazel", "green", "blue", "grey")
 
 @dataclass(frozen=True)
 class Identity:
-    """What stays the same in every picture of one person."""
+    """What stays the same in every image of one person."""
 
     femininity: float  # 0 to 1; steers the sampling of the others, is not drawn itself
     age: float  # years; lines and sagging follow from it
@@ -102,12 +102,12 @@ class Actions:
 
 @dataclass(frozen=True)
 class Viewpoint:
-    """Pose, light, occlusion and camera of one picture."""
+    """Pose, light, occlusion and camera of one image."""
 
-    yaw: float  # degrees; positive turns the nose to the right of the picture
+    yaw: float  # degrees; positive turns the nose to the right of the image
     pitch: float  # degrees; positive lifts the nose
-    roll: float  # degrees; positive leans the crown to the right of the picture
-    gaze_x: float  # -1 to 1, to the right of the picture
+    roll: float  # degrees; positive leans the crown to the right of the image
+    gaze_x: float  # -1 to 1, to the right of the image
     gaze_y: float  # -1 to 1, up
     light_azimuth: float  # degrees; positive comes from the right
     light_elevation: float  # degrees above the horizon
@@ -126,7 +126,7 @@ class Viewpoint:
     zoom: float  # 1 shows 1.16 units around the middle
     jitter_x: float  # shift of the crop, share of the side
     jitter_y: float
-    blur: float  # standard deviation in pixels of a 48-pixel picture; scales with the size
+    blur: float  # standard deviation in pixels of a 48-pixel image; scales with the size
     noise: float  # standard deviation in grey levels
     noise_seed: int
     jpeg: int  # quality; 0 leaves it out

@@ -39,7 +39,7 @@ TRACES: dict[str, dict[str, tuple[float, float]]] = {  # ranges of what each man
         "matched": (0.55, 0.85),  # share of the colour statistics that is transferred
         "level": (0.015, 0.045),  # error of the brightness that remains, either way
         "warmth": (0.010, 0.035),  # error from blue to red, either way
-        "resolution": (0.65, 0.90),  # of the forged face, share of the picture's
+        "resolution": (0.65, 0.90),  # of the forged face, share of the image's
         "misplaced": (0.0, 0.012),  # shift of the forged face, share of the side, anew in each frame
         "bent": (0.0, 0.0),  # displacement of its pixels, share of the side
     },
@@ -108,8 +108,8 @@ def draw(settings: Mapping[str, Any]) -> Drawn:
         settings: the fields of ``ForgerySettings``.
 
     Returns:
-        RGB pictures of the classes real and manipulated, the table of ``sample_forgeries``, and where the
-        pictures of the test part are manipulated.
+        RGB images of the classes real and manipulated, the table of ``sample_forgeries``, and where the
+        images of the test part are manipulated.
 
     Raises:
         UserError: a setting is unknown, missing or out of range.
@@ -123,22 +123,22 @@ def draw(settings: Mapping[str, Any]) -> Drawn:
     for index, row in enumerate(table.to_dict("records")):
         view = take_part(Viewpoint, row)
         if row["forgery"] == "none":
-            picture, actions = clean[row["clip"], row["frame"]] = _film(row, view, config.size)
+            image, actions = clean[row["clip"], row["frame"]] = _film(row, view, config.size)
         else:
             original, actions = clean[row["original"], row["frame"]]
             mask = blending.inner_face(people[row["subject"]], actions, view, config.size, row["edge"])
             forged = _forge(row, original, mask, people)
-            picture = blending.blend_faces(original, forged, mask)
+            image = blending.blend_faces(original, forged, mask)
             masks[index] = mask > MANIPULATED
-        images[index] = light.photograph(picture, view, colour=True)
+        images[index] = light.photograph(image, view, colour=True)
     tested = np.flatnonzero(table["split"] == "test")
     return Drawn(images, table, LABELS, NOTE, {"samples": tested, "manipulated": masks[tested]})
 
 
 def _film(row: Mapping[Any, Any], view: Viewpoint, size: int) -> tuple[Array, Actions]:
     actions = take_part(Actions, row)
-    picture, _ = render.draw_face(take_part(Identity, row), actions, view, size, render.SUPERSAMPLE)
-    return picture, actions
+    image, _ = render.draw_face(take_part(Identity, row), actions, view, size, render.SUPERSAMPLE)
+    return image, actions
 
 
 def _forge(row: Mapping[Any, Any], original: Array, mask: Array, people: Mapping[str, Identity]) -> Array:
@@ -256,7 +256,7 @@ DRIFT = {  # how far pose and light may move within a video, in degrees
 }
 STEADY = 0.008  # shift of the crop from frame to frame, share of the side
 WEAK, STRONG = (0.05, 0.4), (0.6, 1.0)  # intensity at one end of the video and at the other
-BLUR = (0.15, 0.40)  # pixels of a 48-pixel picture, as in ``Viewpoint``
+BLUR = (0.15, 0.40)  # pixels of a 48-pixel image, as in ``Viewpoint``
 NOISE = (0.3, 1.2)  # grey levels
 JPEG = (80, 98)  # quality; every video is compressed
 GLASSES = 0.10  # share of people who wear some

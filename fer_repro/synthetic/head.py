@@ -145,7 +145,7 @@ def head_solid(person: Identity, actions: Actions) -> Solid:
 
 
 def rotation(view: Viewpoint) -> np.ndarray:
-    """Matrix (3, 3) from head to picture coordinates: yaw first, then pitch, then roll."""
+    """Matrix (3, 3) from head to image coordinates: yaw first, then pitch, then roll."""
     yaw, pitch, roll = (math.radians(angle) for angle in (view.yaw, view.pitch, -view.roll))
     turn = [[math.cos(yaw), 0, math.sin(yaw)], [0, 1, 0], [-math.sin(yaw), 0, math.cos(yaw)]]
     nod = [[1, 0, 0], [0, math.cos(pitch), math.sin(pitch)], [0, -math.sin(pitch), math.cos(pitch)]]
@@ -154,7 +154,7 @@ def rotation(view: Viewpoint) -> np.ndarray:
 
 
 def cast(x: Array, y: Array, turn: np.ndarray) -> Rays:
-    """Rays of picture points (P,) in head coordinates."""
+    """Rays of image points (P,) in head coordinates."""
     (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = turn.T.tolist()  # the inverse of a rotation is its transpose
     return Rays(xx * x + xy * y, yx * x + yy * y, zx * x + zy * y, (xz, yz, zz))
 

@@ -17,7 +17,7 @@ SHADOW_STEPS = (0.07, 0.14, 0.22)  # where along the way to the lamp the nose is
 
 
 def lamp(view: Viewpoint) -> tuple[float, float, float]:
-    """Unit vector towards the lamp in picture coordinates (right, up, to the viewer)."""
+    """Unit vector towards the lamp in image coordinates (right, up, to the viewer)."""
     azimuth, elevation = math.radians(view.light_azimuth), math.radians(view.light_elevation)
     return (
         math.sin(azimuth) * math.cos(elevation),
@@ -26,8 +26,8 @@ def lamp(view: Viewpoint) -> tuple[float, float, float]:
     )
 
 
-def to_picture(normals: tuple[Array, Array, Array], turn: np.ndarray) -> tuple[Array, Array, Array]:
-    """Turn normals from head to picture coordinates and give them length 1."""
+def to_image(normals: tuple[Array, Array, Array], turn: np.ndarray) -> tuple[Array, Array, Array]:
+    """Turn normals from head to image coordinates and give them length 1."""
     nx, ny, nz = normals
     inverse = 1.0 / np.sqrt(nx * nx + ny * ny + nz * nz + 1e-9)
     rows = turn.tolist()
@@ -46,7 +46,7 @@ def shade(
 
     Args:
         albedo: (3, P), about [0, 1].
-        normals: unit normals in picture coordinates, each (P,).
+        normals: unit normals in image coordinates, each (P,).
         view: the lamp's direction and strengths.
         gloss: (P,) or one value, 0 matt to 1 glossy.
         lit: (P,) share of the lamp's light that arrives.
@@ -91,19 +91,19 @@ BLUR_SIZE = 48  # the size at which ``View.blur`` counts pixels
 GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow converts
 
 
-def photograph(picture: Array, view: Viewpoint, colour: bool) -> NDArray[np.uint8]:
-    """Take a picture of the drawing.
+def photograph(image: Array, view: Viewpoint, colour: bool) -> NDArray[np.uint8]:
+    """Take an image of the drawing.
 
     Args:
-        picture: (H, W, 3) in [0, 1].
+        image: (H, W, 3) in [0, 1].
         view: blur, noise and JPEG quality.
         colour: keep the colours.
 
     Returns:
         uint8 (H, W, 3), or (H, W) grey.
     """
-    values = picture if colour else (picture @ np.array(GREY, np.float32))[..., None]
-    values = blur(values, view.blur * picture.shape[0] / BLUR_SIZE)
+    values = image if colour else (image @ np.array(GREY, np.float32))[..., None]
+    values = blur(values, view.blur * image.shape[0] / BLUR_SIZE)
     values = values * 255.0
     if view.noise > 0:
         generator = np.random.default_rng(view.noise_seed)

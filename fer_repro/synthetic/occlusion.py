@@ -8,15 +8,15 @@ import numpy as np
 from fer_repro.synthetic.drawing import Array, Colour, bell, blend, hue, limit, mix, soft, strands
 from fer_repro.synthetic.factors import Identity, Viewpoint
 from fer_repro.synthetic.head import Rays, Solid
-from fer_repro.synthetic.light import shade, to_picture
+from fer_repro.synthetic.light import shade, to_image
 from fer_repro.synthetic.skin import EYE_LEVEL, hair_colour, skin_colour
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What an occluder needs to know; P points of the picture."""
+    """What an occluder needs to know; P points of the image."""
 
-    x: Array  # picture coordinates, face units
+    x: Array  # image coordinates, face units
     y: Array
     rays: Rays
     depth: Array  # distance of the head along the rays, -9 where there is none
@@ -152,7 +152,7 @@ def _mask(canvas: Array, scene: Scene) -> Array:
     albedo = np.empty_like(canvas)
     for channel, value in zip(albedo, colour, strict=True):
         channel[:] = value
-    lighted = shade(albedo, to_picture(normals, scene.turn), view, 0.05)
+    lighted = shade(albedo, to_image(normals, scene.turn), view, 0.05)
     mix(canvas, (0.90, 0.90, 0.90), strap * 0.9)
     canvas += region * (lighted - canvas)
     return np.maximum(region, strap * 0.9)
@@ -229,7 +229,7 @@ def _lock(canvas: Array, scene: Scene) -> Array:
     for channel, value in zip(albedo, hair_colour(person), strict=True):
         channel[:] = value * (1.0 + 0.25 * streak)
     bend = limit(across / width, -1.0, 1.0) * side
-    normal = to_picture((bend * 0.8 + 0.1 * streak, 0.2 + 0.0 * bend, 1.0 + 0.0 * bend), scene.turn)
+    normal = to_image((bend * 0.8 + 0.1 * streak, 0.2 + 0.0 * bend, 1.0 + 0.0 * bend), scene.turn)
     lighted = shade(albedo, normal, view, 0.4 + 0.4 * streak)
     canvas += cover * (lighted - canvas)
     return cover

@@ -25,7 +25,7 @@ from fer_repro.synthetic.stills import (
 )
 
 PEOPLE = {"train": 100, "val": 20, "test": 40}
-PICTURES = 14  # of each person: two of each expression
+IMAGES = 14  # of each person: two of each expression
 FOLDS = 10
 PER_FOLD = 60  # same pairs, and as many different ones
 NOTE = (
@@ -86,7 +86,7 @@ class PairsSettings:
     kind: Literal["pairs"]
     seed: Count
     people: People
-    pictures: PositiveInt
+    pictures: PositiveInt  # images of each person; the manifest below data/ has this key
     folds: PositiveInt
     per_fold: PositiveInt
 
@@ -105,23 +105,21 @@ def draw(settings: Mapping[str, Any]) -> Drawn:
     """
     name = settings.get("name", "pairs")
     given = read_section(PairsSettings, settings, f"settings of data set '{name}'")
-    samples, pairs = sample_pairs(
-        given.seed, asdict(given.people), given.pictures, given.folds, given.per_fold
-    )
+    samples, pairs = sample_pairs(given.seed, asdict(given.people), given.pictures, given.folds, given.per_fold)
     return Drawn(render(samples, SIZE).images, samples, CLASSES, NOTE, pairs=pairs)
 
 
 def sample_pairs(
     seed: int,
     people: Mapping[str, int] | None = None,
-    pictures: int = PICTURES,
+    images: int = IMAGES,
     folds: int = FOLDS,
     per_fold: int = PER_FOLD,
 ) -> SyntheticPairs:
     """Draw the factors of people to learn and to verify, and the pairs.
 
     Heads turn and lights move as far as they do in the stills, but evenly rather than mostly mildly, so that
-    two pictures of a person may differ more than those of two people. People come in couples of lookalikes,
+    two images of a person may differ more than those of two people. People come in couples of lookalikes,
     of one sex, age, skin and hair, because these alone would tell nearly all people apart. Otherwise both
     kinds of pairs are drawn alike: a pair's expressions, poses and lights tell nothing about its kind. The
     people are not the stills' of any seed: their numbers come from another stream.
@@ -129,24 +127,24 @@ def sample_pairs(
     Args:
         seed: from 0; the same seed gives the same tables.
         people: how many per split; ``PEOPLE`` if left out. Those of train come with no pairs.
-        pictures: of each person, the expressions in turn.
+        images: of each person, the expressions in turn.
         folds: of the test pairs; each has its own people.
         per_fold: same pairs of a fold, and of val; and as many different ones.
 
     Returns:
-        Tables whose numbers are rounded, so that one read back from CSV draws the same pictures.
+        Tables whose numbers are rounded, so that one read back from CSV draws the same images.
 
     Raises:
-        UserError: an argument is out of range, or there are too few people or pictures for so many pairs.
+        UserError: an argument is out of range, or there are too few people or images for so many pairs.
     """
     people = PEOPLE if people is None else people
-    if seed < 0 or pictures < 2 or folds < 2 or per_fold < 1 or set(people) - set(PEOPLE):
+    if seed < 0 or images < 2 or folds < 2 or per_fold < 1 or set(people) - set(PEOPLE):
         raise UserError(
-            f"pairs: seed {seed}, people {dict(people)}, {pictures} pictures, {folds} folds of {per_fold}: "
-            "expected a seed from 0, splits train, val, test, two pictures or more, two folds or more"
+            f"pairs: seed {seed}, people {dict(people)}, {images} images, {folds} folds of {per_fold}: "
+            "expected a seed from 0, splits train, val, test, two images or more, two folds or more"
         )
     generator = np.random.default_rng([_STREAM, seed])
-    samples = _sample_faces(generator, people, pictures)
+    samples = _sample_faces(generator, people, images)
     lists = []
     for split, parts in (("val", 1), ("test", folds)):
         names = samples.loc[samples["split"] == split, "subject"].unique()
@@ -156,14 +154,14 @@ def sample_pairs(
     return SyntheticPairs(samples, table.assign(**_gaps(samples, table)))
 
 
-def _sample_faces(generator: np.random.Generator, people: Mapping[str, int], pictures: int) -> pd.DataFrame:
+def _sample_faces(generator: np.random.Generator, people: Mapping[str, int], images: int) -> pd.DataFrame:
     whole = [
         (split, person) for split in PEOPLE for person in _sample_couples(generator, people.get(split, 0))
     ]
     rows: list[dict[str, Any]] = []
     for number, (split, person) in enumerate(whole):
-        for picture in range(pictures):
-            label = picture % len(CLASSES)
+        for image in range(images):
+            label = image % len(CLASSES)
             intensity = 0.0 if CLASSES[label] == "neutral" else float(generator.uniform(*INTENSITY))
             row = {
                 "image": len(rows),
@@ -201,17 +199,17 @@ def _sample_list(
     parts: list[np.ndarray],
     per_fold: int,
 ) -> list[tuple[str, int, int, int, int]]:
-    """Draw the pairs of each part of the people: two pictures of one, or one of each of two."""
+    """Draw the pairs of each part of the people: two images of one, or one of each of two."""
     rows: list[tuple[str, int, int, int, int]] = []
     before = 0  # people of the folds before
     for fold, names in enumerate(parts, 1):
         own = [np.flatnonzero(samples["subject"] == person) for person in names]
-        pictures, people = len(own[0]) if own else 0, len(own)
-        same = people * pictures * (pictures - 1) // 2
-        different = same * (people - 1)  # never two pictures of one turn, as in no same pair
+        images, people = len(own[0]) if own else 0, len(own)
+        same = people * images * (images - 1) // 2
+        different = same * (people - 1)  # never two images of one turn, as in no same pair
         if min(same, different) < per_fold:
             raise UserError(
-                f"pairs: {people} people with {pictures} pictures in a fold of '{name}' make {same} same and "
+                f"pairs: {people} people with {images} images in a fold of '{name}' make {same} same and "
                 f"{different} different pairs: expected {per_fold} of each"
             )
         for kind in (1, 0):
@@ -219,7 +217,7 @@ def _sample_list(
             while len(found) < per_fold:
                 one = int(generator.integers(people))
                 two = _another(generator, one, people, before)
-                first, second = generator.choice(pictures, 2, replace=False)
+                first, second = generator.choice(images, 2, replace=False)
                 pair = own[one][first], own[one if kind else two][second]
                 found[(int(min(pair)), int(max(pair)))] = None
             rows += [(name, *pair, kind, fold if len(parts) > 1 else 0) for pair in found]

@@ -27,7 +27,7 @@ from fer_repro.synthetic.head import (
 )
 from fer_repro.synthetic.occlusion import Scene, occlude
 
-VIEW_HALF = 1.16  # half side of the picture in face units at zoom 1
+VIEW_HALF = 1.16  # half side of the image in face units at zoom 1
 CENTRE = (0.0, -0.06, 0.40)  # the point of the head, in head coordinates, that the crop is centred on
 SUPERSAMPLE = 2  # rays per pixel and axis; averaging them smooths the edges
 MAX_SIZE = 1024
@@ -36,7 +36,7 @@ EXPRESSIVE = 4 / 255  # change of a colour value that counts as moved by the exp
 
 @dataclass(frozen=True)
 class Rendered:
-    """Pictures and, where asked for, what is where in them."""
+    """Images and, where asked for, what is where in them."""
 
     images: NDArray[np.uint8]  # (N, H, W) grey or (N, H, W, 3) RGB
     occluded: NDArray[np.bool_]  # (N, H, W): covered by the occluder, at least in part
@@ -50,9 +50,9 @@ def render(
     regions: bool = False,
     supersample: int = SUPERSAMPLE,
 ) -> Rendered:
-    """Draw one picture per row.
+    """Draw one image per row.
 
-    The picture of a row depends on the row alone, never on its neighbours, and is the same for the same
+    The image of a row depends on the row alone, never on its neighbours, and is the same for the same
     machine and package versions; another machine's floating-point functions may move a value by a grey level.
 
     Args:
@@ -104,9 +104,9 @@ def draw_face(
     if styled:
         _paint_hair(canvas, rays, (person, view), shell, met_hair, turn, depth, 0.5 * step)
     covered = occlude(canvas, Scene(x, y, rays, depth, head, person, view, turn, step))
-    picture = _join_rays(np.add, np.clip(canvas, 0.0, 1.0, out=canvas), size) / supersample**2
+    image = _join_rays(np.add, np.clip(canvas, 0.0, 1.0, out=canvas), size) / supersample**2
     mask = _join_rays(np.logical_or, covered > 0.02, size)
-    return np.ascontiguousarray(picture.transpose(1, 2, 0)), mask
+    return np.ascontiguousarray(image.transpose(1, 2, 0)), mask
 
 
 def _join_rays(join: np.ufunc, values: np.ndarray, size: int) -> np.ndarray:
@@ -118,7 +118,7 @@ def _join_rays(join: np.ufunc, values: np.ndarray, size: int) -> np.ndarray:
 
 
 def aim(view: Viewpoint, side: int) -> tuple[Array, Array, float]:
-    """Where the rays of a picture pass: x and y (side * side,) in picture coordinates, and their distance.
+    """Where the rays of an image pass: x and y (side * side,) in image coordinates, and their distance.
 
     Args:
         view: zoom and shift of the crop, and the pose, whose middle of the head is centred.
@@ -182,7 +182,7 @@ def _paint_head(
     if person.hair_style != "bald":
         near = face_parts.cover(person, x, y - 0.03, z, 0.05)
         lit = lit * (1.0 - 0.35 * near)
-    canvas[:, here] = light.shade(surface.albedo, light.to_picture(normals, turn), view, surface.gloss, lit)
+    canvas[:, here] = light.shade(surface.albedo, light.to_image(normals, turn), view, surface.gloss, lit)
     depth = np.full_like(rays.x, -9.0)
     depth[here] = reach
     return depth
@@ -225,7 +225,7 @@ def _paint_ears(
             -(((ny - 0.3) / 3.0) ** 2) - (side * nx / 7.0 - 0.9) ** 2 * 4
         )  # the hollow
         here = near[seen]
-        canvas[:, here] = light.shade(colour, light.to_picture((nx, ny, nz), turn), view, 0.1)
+        canvas[:, here] = light.shade(colour, light.to_image((nx, ny, nz), turn), view, 0.1)
         depth[here] = distance[seen]
 
 
@@ -253,5 +253,5 @@ def _paint_hair(
     inverse = 1.0 / np.sqrt(gx * gx + gy * gy + gz * gz)
     normals = (gx * inverse + 0.10 * relief, gy * inverse + 0.05 * relief, gz * inverse)
     gloss = 0.0 if person.hair_style == "scarf" else 0.5 + 0.5 * relief
-    lighted = light.shade(colour, light.to_picture(normals, turn), view, gloss)
+    lighted = light.shade(colour, light.to_image(normals, turn), view, gloss)
     canvas[:, here] += opacity * (lighted - canvas[:, here])

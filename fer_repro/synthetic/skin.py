@@ -41,7 +41,7 @@ class Surface:
 
     x: Array
     y: Array
-    edge: float  # half width of the softest edge worth drawing, about half a picture element
+    edge: float  # half width of the softest edge worth drawing, about half an image element
     albedo: Array  # (3, P)
     slope_x: Array  # d relief / dx, (P,); bends the normals
     slope_y: Array

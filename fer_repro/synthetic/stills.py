@@ -62,11 +62,11 @@ def sample_stills(
     Args:
         seed: from 0; the same seed gives the same table.
         subjects: people per split; ``SUBJECTS`` if left out.
-        faces_per_class: pictures of each subject per class.
+        faces_per_class: images of each subject per class.
 
     Returns:
         One row per face with ``STILLS_COLUMNS``; numbers rounded, so that a table read back from CSV draws
-        the same pictures.
+        the same images.
 
     Raises:
         UserError: a negative seed or nobody to draw.
@@ -102,7 +102,7 @@ def sample_stills(
 
 
 def sample_view(generator: np.random.Generator, skin_tone: float) -> dict[str, Any]:
-    """Draw pose, light, occluder and camera of one picture: the columns of ``View``.
+    """Draw pose, light, occluder and camera of one image: the columns of ``View``.
 
     Args:
         generator: source of chance.
@@ -178,7 +178,7 @@ def write_stills(
         folder: new folder; with ``force`` it replaces the whole existing one.
         seed: from 0.
         subjects: people per split; ``SUBJECTS`` if left out.
-        faces_per_class: pictures of each subject per class.
+        faces_per_class: images of each subject per class.
         size: side in pixels.
         force: replace the folder.
 
@@ -353,14 +353,14 @@ def read_factors(folder: Path, count: int) -> pd.DataFrame:
 
 def _read_strip(path: Path, manifest: dict[str, Any]) -> NDArray[np.uint8]:
     try:
-        with Image.open(path) as picture:
-            strip = np.asarray(picture)
+        with Image.open(path) as image:
+            strip = np.asarray(image)
     except (UnidentifiedImageError, OSError) as error:
-        raise UserError(f"{path}: not readable as a picture: {error}") from None
+        raise UserError(f"{path}: not readable as an image: {error}") from None
     height, width = manifest["height"], manifest["width"]
     if strip.dtype != np.uint8 or strip.ndim != 2 or strip.shape[1] != width or strip.shape[0] % height:
         raise UserError(
-            f"{path}: a picture of {strip.shape}, {strip.dtype}; expected grey {height} x {width} faces"
+            f"{path}: an image of {strip.shape}, {strip.dtype}; expected grey {height} x {width} faces"
         )
     return strip.reshape(-1, height, width)
 

@@ -81,7 +81,7 @@ class _Depthwise(torch.autograd.Function):
         of_maps = of_weight = None
         if ctx.needs_input_grad[0]:
             of_maps = F.conv2d(gradient, weight.flip(2, 3), padding=margin, groups=channels)
-        if ctx.needs_input_grad[1]:  # every map of every sample is a channel of one picture
+        if ctx.needs_input_grad[1]:  # every map of every sample is a channel of one image
             one = maps.reshape(1, count * channels, side, side)
             kernels = gradient.reshape(count * channels, 1, side, side)
             each = F.conv2d(one, kernels, padding=margin, groups=count * channels)

@@ -339,8 +339,8 @@ class Fit:
 
     def _laid_out(self, shown: Batch) -> Batch:
         inputs = [
-            pictures.contiguous(memory_format=self.layout) if pictures.ndim == 4 else pictures
-            for pictures in shown.inputs
+            images.contiguous(memory_format=self.layout) if images.ndim == 4 else images
+            for images in shown.inputs
         ]
         return Batch(tuple(inputs), shown.targets)
 

@@ -81,7 +81,7 @@ def item_batches(
 
 
 def tested_rows(screen: BatchBuilder) -> tuple[np.ndarray, np.ndarray]:
-    """Name the tested items by the row of their first picture; returns rows (N,) and targets (N,)."""
+    """Name the tested items by the row of their first image; returns rows (N,) and targets (N,)."""
     items = screen.view.testing(screen.split)
     return screen.split.samples[items.positions[:, 0]], items.targets
 

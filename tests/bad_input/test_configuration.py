@@ -85,7 +85,7 @@ FILES = {
     "Latin 1": (b"# \xe9\nseeds: [0]", "not readable as YAML: 'utf-8' codec"),
     "a zero byte": (b"seeds: [0]\0", "unacceptable character"),
     "cut off": (b"seeds: [0, 1", "expected ',' or ']'"),
-    "a picture": (b"\x89PNG\r\n\x1a\n", "not readable as YAML"),
+    "an image": (b"\x89PNG\r\n\x1a\n", "not readable as YAML"),
     "aliases that unfold to billions": (BOMB.encode(), f"more than {MOST_VALUES} values"),
 }
 

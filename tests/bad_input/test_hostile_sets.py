@@ -15,12 +15,12 @@ from fer_repro.datasets.store import open_store, write_store
 from fer_repro.errors import UserError
 
 VIDEOS = {name: FIRST_FILES[name] for name in ("dfdc", "ffpp")}
-PICTURES = {"fer2013": None} | {name: file for name, file in FIRST_FILES.items() if not file.endswith(".mp4")}
+IMAGES = {"fer2013": None} | {name: file for name, file in FIRST_FILES.items() if not file.endswith(".mp4")}
 
 
 @pytest.fixture
 def private(tmp_path):
-    """A picture and a film that are nobody's business."""
+    """An image and a film that are nobody's business."""
     write_face_film(tmp_path / "private" / "secret.mp4", 1, 2)
     return write_noise(tmp_path / "private" / "secret.png", (48, 48, 3)).parent
 
@@ -31,11 +31,11 @@ def add_to_nothing(tell, name, root, tmp_path):
     return said
 
 
-@pytest.mark.parametrize("layout", [name for name, file in PICTURES.items() if file] + list(VIDEOS))
+@pytest.mark.parametrize("layout", [name for name, file in IMAGES.items() if file] + list(VIDEOS))
 @pytest.mark.parametrize("kind", ["a file", "its folder"])
 def test_a_link_that_leads_out_is_refused(layout, kind, raw, private, tell, tmp_path):
     root = raw(layout)
-    target = root / (VIDEOS | PICTURES)[layout]
+    target = root / (VIDEOS | IMAGES)[layout]
     if kind == "a file":
         target.unlink()
         target.symlink_to(private / ("secret.mp4" if layout in VIDEOS else "secret.png"))

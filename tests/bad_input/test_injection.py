@@ -69,7 +69,7 @@ def test_numbers_and_other_texts_stay(text):
 
 
 @pytest.mark.parametrize("name", [name for name in FORMULAS if name[0] in "=+-@"])
-def test_predictions_of_a_picture_with_a_formula_for_a_name(name, tmp_path):
+def test_predictions_of_an_image_with_a_formula_for_a_name(name, tmp_path):
     """The class is escaped; the path is another spelling of the same, and is found again."""
     name = Path(name).as_posix()
     spec = read_spec(json.dumps(SPEC | {"classes": [name, "sad"]}), "here")
@@ -168,15 +168,15 @@ def test_the_name_of_a_record_is_no_path(name, tmp_path):
 DANGEROUS = {
     "a script": "<script>alert(1)</script>",
     "a handler": '<p onclick="alert(1)">x</p>',
-    "a picture elsewhere": '<img src="http://evil.example/x.png">',
-    "a picture with a handler": "<img src=x onerror=alert(1)>",
+    "an image elsewhere": '<img src="http://evil.example/x.png">',
+    "an image with a handler": "<img src=x onerror=alert(1)>",
     "a frame": '<iframe src="http://evil.example"></iframe>',
     "a frame of text": '<iframe srcdoc="<script>alert(1)</script>"></iframe>',
     "a drawing": '<svg onload="alert(1)"><use href="data:image/svg+xml,x"/></svg>',
     "an animated link": '<svg><a><animate attributeName="href" values="javascript:alert(1)"/></a></svg>',
     "a script in no script": '<noscript><p title="</noscript><img src=x onerror=alert(1)>"></noscript>',
-    "a picture in a title": "<title><img src=x onerror=alert(1)></title>",
-    "a picture in a text field": "<textarea><img src=x onerror=alert(1)></textarea>",
+    "an image in a title": "<title><img src=x onerror=alert(1)></title>",
+    "an image in a text field": "<textarea><img src=x onerror=alert(1)></textarea>",
     "formulas of another kind": "<math><table><style><img src=x onerror=alert(1)></style></table></math>",
     "a comment that ends early": "<!--><img src=x onerror=alert(1)>-->",
     "a section": "<![CDATA[><img src=x onerror=alert(1)>]]>",

@@ -149,7 +149,7 @@ BAD = {
         "row 2: tta_",
     ),
     "predictions, an open quote": ("predictions", f'{PREDICTED}"0,test,0,1,2\n', "EOF inside string"),
-    "predictions, a picture": ("predictions", b"\x89PNG\r\n\x1a\n", "'utf-8' codec"),
+    "predictions, an image": ("predictions", b"\x89PNG\r\n\x1a\n", "'utf-8' codec"),
     "predictions, UTF-16": ("predictions", PREDICTED.encode("utf-16"), "'utf-8' codec"),
     "configuration, cut off": ("config", '{"recipe": {', "config.json: not readable as JSON"),
     "configuration, without end": ("config", DEEP, "config.json: not readable as JSON"),
@@ -188,7 +188,7 @@ BAD = {
         "row 2 of list 'test' has no fold",
     ),
     "published, none": ("published", "", "not readable as CSV"),
-    "published, a picture": ("published", b"\x89PNG\xff", "not readable as CSV"),
+    "published, an image": ("published", b"\x89PNG\xff", "not readable as CSV"),
     "published, no value": (
         "published",
         "method,vlaue\nrmn,1\n",
@@ -303,7 +303,7 @@ def test_the_same_readers_take_what_is_right(kind, tmp_path):
     assert read(tmp_path / name) is not None
 
 
-def test_a_picture_called_na_keeps_its_boxes(tmp_path):
+def test_an_image_called_na_keeps_its_boxes(tmp_path):
     (tmp_path / "found.csv").write_text(f"{BOXES}NA,,1,2,3,4\nnull,,,,,\n")
     found = read_boxes(tmp_path / "found.csv")
     assert {name: len(boxes) for name, boxes in found.items()} == {("NA", -1): 1, ("null", -1): 0}

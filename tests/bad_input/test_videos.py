@@ -44,7 +44,7 @@ def no_frames(path):
 
 
 def noise_inside(path):
-    """The head stays whole, the pictures become noise."""
+    """The head stays whole, the images become noise."""
     content = bytearray(path.read_bytes())
     start = content.index(b"mdat") + 4
     end = content.index(b"moov") - 4
@@ -57,11 +57,11 @@ BAD = {
     "empty": lambda path: path.write_bytes(b""),
     "a text": lambda path: path.write_text("a film"),
     "a web page": lambda path: path.write_text("<html>404</html>"),
-    "a picture's head": lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(99)),
-    "cut off in its pictures": cut_from(0.5),
+    "an image's head": lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(99)),
+    "cut off in its images": cut_from(0.5),
     "cut off in its head": lambda path: path.write_bytes(path.read_bytes().partition(b"stsz")[0]),
     "no frames": no_frames,
-    "pictures of noise": noise_inside,
+    "images of noise": noise_inside,
 }
 
 

@@ -43,9 +43,9 @@ def write_matroska(path, times, live=False):
     info = _whole_number("2ad7b1", 1_000_000)
     if not live:
         info += _element("4489", struct.pack(">d", times[-1] + 33.0))
-    picture = _element("e0", _whole_number("b0", 64) + _whole_number("ba", 64))
+    photo = _element("e0", _whole_number("b0", 64) + _whole_number("ba", 64))
     track = b"".join(_whole_number(name, 1) for name in ("d7", "73c5", "83"))
-    track += _element("86", b"V_MJPEG") + _whole_number("23e383", 33_333_333) + picture
+    track += _element("86", b"V_MJPEG") + _whole_number("23e383", 33_333_333) + photo
     body = _element("1549a966", info) + _element("1654ae6b", _element("ae", track))
     for number, time in enumerate(times):
         block = _element("a3", b"\x81\0\0\x80" + write_still_as_jpeg(number))

@@ -38,7 +38,7 @@ FIRST_FILES = {  # of each layout, one that its adapter reads
 
 
 def write_noise(path, shape=(12, 12, 3), seed=0):
-    """Write a picture of noise, making its folders; returns the path."""
+    """Write an image of noise, making its folders; returns the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, np.uint8)).save(path)
     return path

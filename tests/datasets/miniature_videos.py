@@ -22,10 +22,10 @@ def write_face_film(path, person=0, frames=6):
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 25, (WIDTH, HEIGHT))
     for number in range(frames):
-        picture = np.full((HEIGHT, WIDTH, 3), 120, np.uint8)
+        photo = np.full((HEIGHT, WIDTH, 3), 120, np.uint8)
         if person is not None:
             left = 20 + 2 * number
-            picture[12 : 12 + SIDE, left : left + SIDE] = portraits()[person % 7]
-        writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            photo[12 : 12 + SIDE, left : left + SIDE] = portraits()[person % 7]
+        writer.write(cv2.cvtColor(photo, cv2.COLOR_RGB2BGR))
     writer.release()
     return path

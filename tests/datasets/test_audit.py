@@ -24,9 +24,9 @@ ROWS = [
 @pytest.fixture
 def small():
     rng = np.random.default_rng(0)
-    pictures = {name: rng.integers(0, 256, (4, 4), dtype=np.uint8) for name in "abce"}
-    pictures["d"] = np.full((4, 4), 7, np.uint8)
-    images = np.stack([pictures[name] for name, *_ in ROWS])
+    photos = {name: rng.integers(0, 256, (4, 4), dtype=np.uint8) for name in "abce"}
+    photos["d"] = np.full((4, 4), 7, np.uint8)
+    images = np.stack([photos[name] for name, *_ in ROWS])
     samples = pd.DataFrame(
         {
             "image": range(len(ROWS)),

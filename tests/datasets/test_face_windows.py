@@ -28,7 +28,7 @@ def authors_half(box):
 
 
 def whole(low, high, length):
-    """Counts the columns (or rows) of a picture from int(low) up to int(high), one by one."""
+    """Counts the columns (or rows) of an image from int(low) up to int(high), one by one."""
     inside = [place for place in range(length) if int(low) <= place < int(high)]
     return inside[0], inside[-1] + 1
 
@@ -58,7 +58,7 @@ def test_squares_follow_the_rule_pixel_by_pixel(policy):
         assert window(plan_crop(policy, box, 64, SHAPE)) == naive(policy, box, SHAPE), box
 
 
-# side of the window about a tight box of 104 x 136 pixels in the middle of a large picture
+# side of the window about a tight box of 104 x 136 pixels in the middle of a large image
 SIDES = {
     "square": (132, 132),  # (104 + 136) // 2 // 2 = 60; 1.1 times that on each side
     "padded": (136, 136),  # 2 / 3 of the longer side, half of that more on each side
@@ -74,7 +74,7 @@ def test_window_sides_from_a_tight_box(policy):
     assert (right - left, bottom - top) == pytest.approx(SIDES[policy], abs=1)
 
 
-# Picture, the cascades' square in the picture shrunk to 320 pixels, and the windows that the version before
+# Image, the cascades' square in the image shrunk to 320 pixels, and the windows that the version before
 # cut about it: scale, crop to 224, tight
 BEFORE = (
     ((240, 320), (100, 60, 180, 140), (84, 47, 196, 159), (28, 0, 252, 224), (92, 47, 188, 159)),

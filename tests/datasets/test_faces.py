@@ -38,11 +38,11 @@ def portraits():
 
 
 def scene(portrait, left, top, shape=(240, 320), zoom=1):
-    """A drawn face on grey, its picture's corner at (left, top)."""
-    picture = np.full((*shape, 3), 120, np.uint8)
+    """A drawn face on grey, its image's corner at (left, top)."""
+    photo = np.full((*shape, 3), 120, np.uint8)
     enlarged = portrait.repeat(zoom, 0).repeat(zoom, 1)
-    picture[top : top + len(enlarged), left : left + len(enlarged)] = enlarged
-    return picture
+    photo[top : top + len(enlarged), left : left + len(enlarged)] = enlarged
+    return photo
 
 
 def pixel_overlap(one, other, side=60):
@@ -82,39 +82,39 @@ def test_a_drawn_face_is_found_where_it_is(detector, portraits, number):
     assert boxes == sorted(boxes, key=lambda box: -box.score)
 
 
-def test_boxes_follow_the_scale_of_the_picture(detector, portraits):
+def test_boxes_follow_the_scale_of_the_image(detector, portraits):
     small = largest_face(detector.detect(scene(portraits[0], 150, 60)))
     large = largest_face(detector.detect(scene(portraits[0], 600, 240, (960, 1280), zoom=4)))
     assert overlap(Box(*(4 * side for side in small[:4])), large) > 0.85
 
 
 def test_a_face_at_the_edge_keeps_its_size(detector, portraits):
-    picture = np.ascontiguousarray(scene(portraits[1], 0, 0)[12:, 8:])
-    face = largest_face(detector.detect(picture))
+    photo = np.ascontiguousarray(scene(portraits[1], 0, 0)[12:, 8:])
+    face = largest_face(detector.detect(photo))
     assert face.height / face.width == pytest.approx(17 / 13)
     assert min(face.left, face.top) > -0.05 * face.height
-    widened = with_margin(face, picture.shape)
+    widened = with_margin(face, photo.shape)
     assert widened.left >= 0
     assert widened.top >= 0
 
 
-def test_nothing_is_found_in_an_empty_picture(detector):
+def test_nothing_is_found_in_an_empty_image(detector):
     assert detector.detect(np.full((80, 90, 3), 120, np.uint8)) == []
 
 
-def test_a_mirrored_picture_gives_mirrored_faces(portraits):
+def test_a_mirrored_image_gives_mirrored_faces(portraits):
     """The profile cascade knows one side only; asked always, findings must not depend on the side."""
     asked = CascadeDetector(sure=10**6)
-    picture = scene(portraits[2], 40, 60)
-    face = largest_face(asked.detect(picture))
-    mirrored = largest_face(asked.detect(np.ascontiguousarray(picture[:, ::-1])))
+    photo = scene(portraits[2], 40, 60)
+    face = largest_face(asked.detect(photo))
+    mirrored = largest_face(asked.detect(np.ascontiguousarray(photo[:, ::-1])))
     assert overlap(Box(320 - face.right, face.top, 320 - face.left, face.bottom), mirrored) > 0.7
 
 
 @pytest.mark.parametrize(
     "bad", [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 3)), np.zeros((9, 9, 4), np.uint8)]
 )
-def test_other_pictures_are_refused(detector, bad):
+def test_other_images_are_refused(detector, bad):
     with pytest.raises(UserError, match=r"expected uint8 \(H, W, 3\) RGB"):
         detector.detect(bad)
 
@@ -129,7 +129,7 @@ def test_an_opencv_without_cascades_is_named(monkeypatch):
         CascadeDetector()
 
 
-# By hand, for a picture of 100 rows and 200 columns: left, top, right, bottom
+# By hand, for an image of 100 rows and 200 columns: left, top, right, bottom
 WINDOWS = {
     "inside": (Box(90.9, 40.9, 110.9, 60.9), 30, 20, (85, 40, 115, 60)),
     "mean, then rounded": (Box(90.6, 40.6, 111.4, 61.4), 30, 20, (86, 41, 116, 61)),
@@ -147,7 +147,7 @@ def test_the_window_rule(case):
     assert window_about(box, width, height, (100, 200)) == expected
 
 
-# By hand, in a picture of 1000 rows and 2000 columns; the boxes of the first three policies have their margin
+# By hand, in an image of 1000 rows and 2000 columns; the boxes of the first three policies have their margin
 CROPS = {
     "scale": (Box(400, 300, 460, 380), (390, 300, 470, 380)),  # side 80 about (430, 340)
     "crop": (Box(400, 300, 460, 380), (318, 228, 542, 452)),  # 224 about it
@@ -174,30 +174,30 @@ def test_the_windows_of_the_policies(cases):
 
 
 def test_a_stored_crop_cuts_the_same_pixels_again():
-    picture = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    photo = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     for policy in POLICIES:
-        crop = plan_crop(policy, Box(70, 50, 118, 89), 32, picture.shape)
+        crop = plan_crop(policy, Box(70, 50, 118, 89), 32, photo.shape)
         again = Crop(**json.loads(json.dumps(crop.__dict__)))
-        assert crop.cut(picture).shape == (32, 32, 3)
-        assert np.array_equal(crop.cut(picture), again.cut(picture))
+        assert crop.cut(photo).shape == (32, 32, 3)
+        assert np.array_equal(crop.cut(photo), again.cut(photo))
 
 
 def test_what_a_crop_does_with_its_pixels():
     rows, columns = np.mgrid[:90, :120]
-    picture = np.stack([rows, columns, rows + columns], 2).astype(np.uint8)
-    crop = plan_crop("crop", Box(60, 60, 80, 90), 40, picture.shape, has_margin=True)
-    plain = crop.cut(picture)  # about (70, 75): 15 rows off
-    assert np.array_equal(plain[2:37], picture[55:90, 50:90])
+    photo = np.stack([rows, columns, rows + columns], 2).astype(np.uint8)
+    crop = plan_crop("crop", Box(60, 60, 80, 90), 40, photo.shape, has_margin=True)
+    plain = crop.cut(photo)  # about (70, 75): 15 rows off
+    assert np.array_equal(plain[2:37], photo[55:90, 50:90])
     assert not plain[:2].any()
     assert not plain[37:].any()
-    whole = plan_crop("tight", Box(10, 10, 30, 50), 40, picture.shape, has_margin=True).cut(picture)
-    assert np.array_equal(whole[:, 10:30], picture[10:50, 10:30])
+    whole = plan_crop("tight", Box(10, 10, 30, 50), 40, photo.shape, has_margin=True).cut(photo)
+    assert np.array_equal(whole[:, 10:30], photo[10:50, 10:30])
     assert not whole[:, :10].any()
     assert not whole[:, 30:].any()
-    same = plan_crop("scale", Box(10, 10, 50, 50), 40, picture.shape, has_margin=True).cut(picture)
-    assert np.array_equal(same, picture[10:50, 10:50])
-    half = plan_crop("scale", Box(10, 10, 50, 50), 20, picture.shape, has_margin=True).cut(picture)
-    assert np.abs(half[5, 5].astype(float) - picture[20:22, 20:22].mean(axis=(0, 1))).max() <= 1
+    same = plan_crop("scale", Box(10, 10, 50, 50), 40, photo.shape, has_margin=True).cut(photo)
+    assert np.array_equal(same, photo[10:50, 10:50])
+    half = plan_crop("scale", Box(10, 10, 50, 50), 20, photo.shape, has_margin=True).cut(photo)
+    assert np.abs(half[5, 5].astype(float) - photo[20:22, 20:22].mean(axis=(0, 1))).max() <= 1
 
 
 def test_bad_crops_are_one_clear_error():

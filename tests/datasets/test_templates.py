@@ -32,12 +32,12 @@ def test_points_that_do_not_fit_come_as_near_as_they_can():
 
 
 @pytest.mark.parametrize("size", [112, 56])
-def test_a_picture_is_cut_at_the_points(size):
-    picture = np.zeros((200, 240, 3), np.uint8)
+def test_an_image_is_cut_at_the_points(size):
+    photo = np.zeros((200, 240, 3), np.uint8)
     points = turned(PLACES, 15, 1.3, (60, 20))
     for number, (x, y) in enumerate(points):
-        cv2.circle(picture, (round(x), round(y)), 4, (50 + 40 * number, 0, 0), -1)
-    aligned = align_face(picture, points, size)
+        cv2.circle(photo, (round(x), round(y)), 4, (50 + 40 * number, 0, 0), -1)
+    aligned = align_face(photo, points, size)
     assert aligned.shape == (size, size, 3)
     for number, (x, y) in enumerate(PLACES * size / 112):
         assert abs(int(aligned[round(y), round(x), 0]) - (50 + 40 * number)) < 15

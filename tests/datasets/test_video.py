@@ -17,11 +17,11 @@ def write_film(path, frames=40, codec="MJPG"):
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 25, (48, 32))
     for number in range(frames):
-        picture = np.zeros((32, 48, 3), np.uint8)
+        photo = np.zeros((32, 48, 3), np.uint8)
         for bit in range(6):
-            picture[:16, 8 * bit : 8 * bit + 8] = 255 * (number >> bit & 1)
-        picture[16:, :, 2] = 200  # OpenCV writes BGR
-        writer.write(picture)
+            photo[:16, 8 * bit : 8 * bit + 8] = 255 * (number >> bit & 1)
+        photo[16:, :, 2] = 200  # OpenCV writes BGR
+        writer.write(photo)
     writer.release()
     return path
 

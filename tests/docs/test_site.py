@@ -74,7 +74,7 @@ def test_nothing_is_loaded_from_elsewhere(site, pages):
         assert not re.search(r"url\(['\"]?(https?:)?//|@import", text), sheet.name
 
 
-def test_every_picture_has_words(pages):
+def test_every_image_has_words(pages):
     for path, page in pages.items():
         for image in page.find_all("img"):
             assert image.get("alt") or image.get("role") == "presentation", f"{path.name}: {image}"

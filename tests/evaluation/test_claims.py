@@ -65,7 +65,7 @@ def test_every_size_is_the_difference_of_published_numbers(claims, results):
 
 
 def test_a_size_is_null_only_where_no_table_has_both_numbers(claims, results):
-    """But for an independent reproduction, and a picture at odds with what is recalled of the table."""
+    """But for an independent reproduction, and an image at odds with what is recalled of the table."""
     known = {}
     for claim in claims.claims:
         for one in claim.where:

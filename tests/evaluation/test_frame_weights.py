@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 from scipy.stats import spearmanr
-from untrained_runs import frame_table, write_pictures, write_untrained
+from untrained_runs import frame_table, write_images, write_untrained
 
 from fer_repro.config import run_folder
 from fer_repro.errors import UserError
@@ -34,7 +34,7 @@ SEEDS = (0, 1)
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("untrained")
-    store = write_pictures(folder / "small", frame_table(COUNTS), ("a", "b"))
+    store = write_images(folder / "small", frame_table(COUNTS), ("a", "b"))
     networks = {
         seed: write_untrained(folder / "runs", "fan", "synthetic_clips", ARM, seed, 2) for seed in SEEDS
     }

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy.stats import spearmanr
-from untrained_runs import SIDE, write_pictures, write_untrained
+from untrained_runs import SIDE, write_images, write_untrained
 
 from fer_repro.errors import UserError
 from fer_repro.evaluation.region_weights import (
@@ -30,7 +30,7 @@ LISTED = FACES.assign(occlusion=[0, 0, 1, 0, 1])
 
 
 def test_faces_of_the_list_come_with_their_pixels(tmp_path):
-    store = write_pictures(tmp_path / "small", LISTED, ("a", "b"))
+    store = write_images(tmp_path / "small", LISTED, ("a", "b"))
     assert covered_faces(store).covered is None
     masks = np.zeros((3, SIDE, SIDE), bool)
     masks[0, 0, 0], masks[2, 1, 1] = True, True
@@ -42,7 +42,7 @@ def test_faces_of_the_list_come_with_their_pixels(tmp_path):
 
 
 def test_without_a_list_all_test_faces_are_taken(tmp_path):
-    store = write_pictures(tmp_path / "small", FACES, ("a", "b"))
+    store = write_images(tmp_path / "small", FACES, ("a", "b"))
     write_truth(store.folder, {"samples": np.array([0]), "occluded": np.zeros((1, SIDE, SIDE), bool)})
     found = covered_faces(store)
     assert found.rows.tolist() == [0, 1]
@@ -50,7 +50,7 @@ def test_without_a_list_all_test_faces_are_taken(tmp_path):
 
 
 def test_weights_are_those_of_single_faces(tmp_path):
-    store = write_pictures(tmp_path / "small", FACES, ("a", "b"))
+    store = write_images(tmp_path / "small", FACES, ("a", "b"))
     network = write_untrained(tmp_path / "runs", "ran", "synthetic", "softmax_weights", 0, 2)
     rows = np.array([3, 1, 4])
     found = region_weights(tmp_path / "runs", "synthetic", [0], "softmax_weights", store, rows)[0]

@@ -12,7 +12,7 @@ from fer_repro.training.checkpoint import copy_weights, save_weights
 SIDE = 16
 
 
-def write_pictures(folder, samples, classes):
+def write_images(folder, samples, classes):
     """A store of noise with the given table, which needs no column ``image``."""
     table = samples.assign(image=np.arange(len(samples)))
     table = table[["image", *samples.columns]]

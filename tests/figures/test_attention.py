@@ -88,8 +88,8 @@ def test_tables_print_signs_and_dashes():
 
 def test_faces_are_spread_over_classes_and_people():
     samples = pd.DataFrame({"image": range(12), "label": [0, 1, 2] * 4})
-    pictures = np.arange(12, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
-    found = spread_faces(np.arange(3, 12), pictures, samples, ["a", "b", "c"], 4)
+    images = np.arange(12, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
+    found = spread_faces(np.arange(3, 12), images, samples, ["a", "b", "c"], 4)
     assert found.titles == ["a", "b", "c", "a"]
     assert found.chosen.tolist() == [0, 4, 5, 6]  # of three people, at 1/8, 3/8, 5/8 and 7/8 of each class
     assert found.images[:, 0, 0].tolist() == [3, 7, 8, 9]

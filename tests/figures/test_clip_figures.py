@@ -63,7 +63,7 @@ def test_timelines_show_frames_weights_intensity_and_words():
                                             intensity=np.zeros(2), distractors=["none"] * 2)])  # fmt: skip
     strip, chart, short, _, twin, *_ = figure.axes
     assert strip.get_title("left") == r"happy\$"
-    assert [picture.get_array()[0, 0] for picture in strip.images] == [0, 1, 2, 3]
+    assert [image.get_array()[0, 0] for image in strip.images] == [0, 1, 2, 3]
     assert len(short.images) == 2
     bars = [bar.get_height() for bar in chart.containers[0]]
     assert bars == pytest.approx([2 / 3, 2 / 3, 2, 2 / 3])

@@ -33,10 +33,10 @@ def test_gallery_shows_both_faces_and_what_was_said():
     first, second = np.full((3, 8, 8), 10, np.uint8), np.full((3, 8, 8), 99, np.uint8)
     pairs = pd.DataFrame({"same": [1, 0, 1], "said": [0, 1, 1], "score": [-0.25, 0.75, 0.9]})
     figure = pair_gallery(first, second, pairs, columns=2)
-    picture = figure.axes[0].images[0].get_array()
-    assert picture[0, 0] == 10
-    assert picture[0, -1] == 99
-    assert picture[0, 8] == 255
+    image = figure.axes[0].images[0].get_array()
+    assert image[0, 0] == 10
+    assert image[0, -1] == 99
+    assert image[0, 8] == 255
     assert [axes.get_title("left") for axes in figure.axes[:3]] == [
         "same person", "different persons", "same person",
     ]  # fmt: skip

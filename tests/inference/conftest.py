@@ -103,7 +103,7 @@ def rmn(run_of):
 
 @pytest.fixture(scope="session")
 def faces(project):
-    """The 56 pictures of the data set ``synthetic``, (56, 48, 48) uint8."""
+    """The 56 images of the data set ``synthetic``, (56, 48, 48) uint8."""
     return np.load(project / "prepared" / "synthetic" / "images.npy")
 
 

@@ -56,7 +56,7 @@ def test_every_kind_of_file_says_the_training_data(rmn, faces, tmp_path):
     assert pd.read_parquet(outs[2])["trained_on"].tolist() == cells
 
 
-def test_a_picture_without_a_face_says_it_too(rmn):
+def test_an_image_without_a_face_says_it_too(rmn):
     table = rmn.predict(np.zeros((40, 40, 3), np.uint8))
     assert table[["face", "trained_on", "note"]].values.tolist() == [[-1, "synthetic faces", "no face"]]
 
@@ -82,8 +82,8 @@ def test_cards_say_it_first(rmn):
     assert "synthetic" not in card(replace(rmn.spec, dataset="fer2013", source="mine"))
 
 
-def lower_strip(picture):
-    return picture[-16:].astype(int)
+def lower_strip(image):
+    return image[-16:].astype(int)
 
 
 def test_frames_say_it_whether_or_not_a_face_is_found(rmn, faces):

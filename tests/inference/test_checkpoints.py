@@ -103,24 +103,24 @@ def test_an_official_checkpoint_becomes_a_model_with_a_card(
     assert header["licences"]["weights"].startswith("unknown")
     assert header["model"]["weights_sha256"] == model.spec.weights_sha256
     assert done.told["sha256"] in model.spec.source
-    picture = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
     given = {}
     keep = model.backend.network.network.register_forward_pre_hook(
         lambda _network, inputs: given.update(inputs=inputs[0])
     )
-    table = model.predict(picture, detector="none")
+    table = model.predict(image, detector="none")
     keep.remove()
     network, standardise = load_official(official, state), first == "real"
     if "inputs" in given:  # RAN's network is asked for its weights, too, not called
-        assert torch.allclose(given["inputs"], inputs_of(picture, model.spec.shows, standardise), atol=1e-6)
-    expected = shown(network, picture, model.spec.shows, standardise)
+        assert torch.allclose(given["inputs"], inputs_of(image, model.spec.shows, standardise), atol=1e-6)
+    expected = shown(network, image, model.spec.shows, standardise)
     found = table[[f"p_{name}" for name in model.spec.classes]].to_numpy()[0]
     assert np.abs(found - expected).max() < 1e-5
 
 
-def inputs_of(picture, shows, standardise):
+def inputs_of(image, shows, standardise):
     """Make by hand what an official network is shown."""
-    images = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255
+    images = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
     if standardise:
         mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
         images = (images - mean[:, None, None]) / deviation[:, None, None]
@@ -140,10 +140,10 @@ def inputs_of(picture, shows, standardise):
     return images
 
 
-def shown(network, picture, shows, standardise):
-    """Show a picture to an official network by hand."""
+def shown(network, image, shows, standardise):
+    """Show an image to an official network by hand."""
     with torch.no_grad():
-        output = network(inputs_of(picture, shows, standardise))
+        output = network(inputs_of(image, shows, standardise))
     logits = getattr(output, "logits", output)[0].double()
     if len(logits) == 1:
         score = logits.sigmoid().item()
@@ -175,11 +175,11 @@ def test_the_head_of_fan_is_chosen(tmp_path):
     state = filled(shapes)
     torch.save(state, tmp_path / "fan.pth")
     model = fer_repro.load(tmp_path / "fan.pth", device="cpu", variant="self-attention")
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), np.uint8)
-    found = model.predict(pictures, detector="none").filter(regex="^p_").to_numpy()[0]
+    images = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), np.uint8)
+    found = model.predict(images, detector="none").filter(regex="^p_").to_numpy()[0]
     network = load_official({**official, "constructor": {"at_type": "self-attention"}}, state)
     with torch.no_grad():
-        frames = torch.from_numpy(pictures).permute(0, 3, 1, 2)[None].float() / 255
+        frames = torch.from_numpy(images).permute(0, 3, 1, 2)[None].float() / 255
         expected = network(frames).logits[0].softmax(dim=0).numpy()
     assert np.abs(found - expected).max() < 1e-5
     assert np.abs(found - expected.mean()).max() > 1e-3  # the head says something
@@ -197,9 +197,9 @@ def test_the_rmn_checkpoint_with_its_aliases_and_records(tmp_path):
     done = import_official(path, tmp_path / "rmn.safetensors")
     assert done.tensors == 740 - 120  # every shortcut stands there twice
     model = fer_repro.load(tmp_path / "rmn.safetensors", device="cpu")
-    picture = np.random.default_rng(0).integers(0, 256, (224, 224), np.uint8)
-    found = model.predict(picture, detector="none").filter(regex="^p_").to_numpy()[0]
-    expected = shown(load_official(official, state), np.stack([picture] * 3, axis=2), "images", False)
+    image = np.random.default_rng(0).integers(0, 256, (224, 224), np.uint8)
+    found = model.predict(image, detector="none").filter(regex="^p_").to_numpy()[0]
+    expected = shown(load_official(official, state), np.stack([image] * 3, axis=2), "images", False)
     assert np.abs(found - expected).max() < 1e-5
 
 

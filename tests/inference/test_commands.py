@@ -46,7 +46,7 @@ WARNING = (
 )
 
 
-def test_a_corrupt_picture_is_told_and_all_others_are_done(fer, album, tmp_path):
+def test_a_corrupt_image_is_told_and_all_others_are_done(fer, album, tmp_path):
     (album / "2b.png").write_bytes(b"broken")
     out = tmp_path / "found.csv"
     code, printed, told = fer("predict", album, "-m", RMN, "--detector", "none", "--csv", out)
@@ -82,9 +82,9 @@ def test_every_form_has_the_same_rows(fer, album, tmp_path):
     assert (code, told) == (2, "fer-repro: a.json: expected a name that ends in .csv\n")
 
 
-def test_pictures_and_films_are_annotated(fer, album, faces, tmp_path):
-    pictures = np.repeat(np.repeat(np.repeat(faces[:4], 4, axis=1), 4, axis=2)[..., None], 3, axis=3)
-    write_film(album / "film.avi", pictures)
+def test_images_and_films_are_annotated(fer, album, faces, tmp_path):
+    images = np.repeat(np.repeat(np.repeat(faces[:4], 4, axis=1), 4, axis=2)[..., None], 3, axis=3)
+    write_film(album / "film.avi", images)
     seen = tmp_path / "seen"
     code, _, told = fer(
         "predict",
@@ -110,7 +110,7 @@ def test_pictures_and_films_are_annotated(fer, album, faces, tmp_path):
 
     frames = [frame.astype(int) for _, frame in film(seen / "film.mp4")]
     assert len(frames) == 4
-    assert np.abs(frames[2] - pictures[2]).max(axis=2)[39, 15:35].mean() > 30
+    assert np.abs(frames[2] - images[2]).max(axis=2)[39, 15:35].mean() > 30
 
 
 def test_a_model_is_chosen_and_the_reason_said(fer, album, project):

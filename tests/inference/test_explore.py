@@ -31,7 +31,7 @@ from fer_repro.inference.explore_scores import (
     ensemble,
     explore_angles,
     explore_forgeries,
-    look_at_pictures,
+    look_at_images,
     with_cover,
     with_expression,
 )
@@ -108,7 +108,7 @@ def test_the_masks_are_those_of_the_drawn_face(project, stills):
     person = next(iter(people_of(stills.samples, "test")))
     row = with_cover(with_expression(people_of(stills.samples, "test")[person], "sad", 0.5), "mask")
     run = reopen(trained_on(stills, project / "runs/synthetic/rmn/0/masked"), stills)
-    found = look_at_pictures(run, draw_like([row], stills).images)
+    found = look_at_images(run, draw_like([row], stills).images)
     assert seen.words.startswith(f"Person {person}, sad at 0.50, turned by 0 degrees, covered by mask.")
     best = int(found["probabilities"][0].argmax())
     assert seen.words.endswith(f"says {run.classes[best]}, {found['probabilities'][0][best]:.0%}.")
@@ -146,7 +146,7 @@ def test_a_clip_is_shown_to_fan_as_in_its_evaluation(project):
         .get_group(store.samples.loc[store.samples["split"] == "test", "clip"].iloc[0])
     )
     expected = look_at_clips(run, clip.index.to_numpy())
-    found = look_at_pictures(run, np.asarray(store.images[clip["image"].to_numpy()]))
+    found = look_at_images(run, np.asarray(store.images[clip["image"].to_numpy()]))
     np.testing.assert_allclose(found["weights"][0], expected["weights"][0][: len(clip)], atol=1e-6)
 
 
@@ -155,8 +155,8 @@ def test_the_rival_is_the_nearest_other_person(project, stills):
     store = open_store(project / "prepared/synthetic_pairs")
     run = reopen(project / "runs/synthetic_pairs/adacos/0/dynamic", store)
     person, row = next(iter(people_of(store.samples, "train").items()))
-    picture = draw_like([with_expression(row, "happy", 0.9)], store).images
-    degrees = np.degrees(look_at_pictures(run, picture)["angles"][0])
+    image = draw_like([with_expression(row, "happy", 0.9)], store).images
+    degrees = np.degrees(look_at_images(run, image)["angles"][0])
     others = {name: angle for name, angle in zip(run.classes, degrees, strict=True) if name != person}
     rival = min(others, key=others.get)
     own = degrees[run.classes.index(person)]
@@ -208,7 +208,7 @@ def nobody(monkeypatch):
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
 
 
-def test_nobody_there_gets_a_picture_with_words_and_always_the_same(explorer, nobody):
+def test_nobody_there_gets_an_image_with_words_and_always_the_same(explorer, nobody):
     shown = show_explorer(explorer, "A line.")
     assert shown.markup == show_explorer(explorer, "A line.").markup
     assert 'alt="red 1"' in shown.markup
@@ -231,14 +231,14 @@ def test_somebody_is_there_only_in_a_session_with_widgets(monkeypatch, nobody):
 def test_moving_a_control_changes_the_figure(explorer):
     pytest.importorskip("ipywidgets")
     box = show_explorer(explorer, "A line.", live=True)
-    (size, colour), words, picture = box.children[0].children, *box.children[1:]
-    before = picture.value
+    (size, colour), words, image = box.children[0].children, *box.children[1:]
+    before = image.value
     assert 'alt="red 1"' in before
     size.value = 3
     assert words.value == "red 3"
-    assert 'alt="red 3"' in picture.value
-    assert picture.value != before
+    assert 'alt="red 3"' in image.value
+    assert image.value != before
     colour.value = "blue"
     assert words.value == "blue 3"
     size.value, colour.value = 1, "red"
-    assert picture.value == before
+    assert image.value == before

@@ -13,13 +13,13 @@ from fer_repro.cli import app
 from fer_repro.datasets.faces import Box, CascadeDetector
 from fer_repro.errors import UserError
 from fer_repro.inference import journal
-from fer_repro.inference.faces_in import FaceFinder, FixedBox, WholePicture, choose_detector, read_boxes
+from fer_repro.inference.faces_in import FaceFinder, FixedBox, WholeImage, choose_detector, read_boxes
 from fer_repro.inference.inputs import list_inputs
 from fer_repro.inference.model import Looking
 
 
 @pytest.fixture
-def picture():
+def image():
     return np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
 
 
@@ -35,54 +35,54 @@ class Three:
         ]
 
 
-def pixels_of(spec, picture, detector, which="all"):
-    return [face.pixels for face in FaceFinder(spec, detector, which).find(picture, "a", None)]
+def pixels_of(spec, image, detector, which="all"):
+    return [face.pixels for face in FaceFinder(spec, detector, which).find(image, "a", None)]
 
 
-def test_rmn_cuts_a_square_of_eleven_tenths_of_the_mean_side_and_makes_it_grey(rmn, picture):
-    (found,) = pixels_of(rmn.spec, picture, FixedBox(100, 50, 160, 130))
+def test_rmn_cuts_a_square_of_eleven_tenths_of_the_mean_side_and_makes_it_grey(rmn, image):
+    (found,) = pixels_of(rmn.spec, image, FixedBox(100, 50, 160, 130))
     # mean side (60 + 80) // 2 = 70, half 35, 1.1 of it 38.5 about the centre (130, 90)
-    window = picture[51 : 90 + 38, 91 : 130 + 38]
+    window = image[51 : 90 + 38, 91 : 130 + 38]
     cut = Image.fromarray(window).resize((48, 48), Image.Resampling.BILINEAR)
     grey = np.asarray(cut) @ np.array([0.299, 0.587, 0.114])  # BT.601
     assert found.shape == (1, 48, 48)
     assert np.abs(found[0] - grey).max() <= 1
 
 
-def test_each_method_cuts_by_its_own_rule(rmn, picture):
+def test_each_method_cuts_by_its_own_rule(rmn, image):
     colour = replace(rmn.spec, colour="rgb", face_size=64)
     box = FixedBox(100, 50, 160, 130)
     windows = {
-        "padded": picture[95 - 40 : 95 + 40, 130 - 40 : 130 + 40],  # dlib's square: 80, and 80 / 16 lower
-        "scale": picture[91 - 52 : 91 + 53, 130 - 52 : 130 + 53],  # 105: 80 * 1.4 * 16 / 17, a bit lower
+        "padded": image[95 - 40 : 95 + 40, 130 - 40 : 130 + 40],  # dlib's square: 80, and 80 / 16 lower
+        "scale": image[91 - 52 : 91 + 53, 130 - 52 : 130 + 53],  # 105: 80 * 1.4 * 16 / 17, a bit lower
     }
     for policy, window in windows.items():
-        (found,) = pixels_of(replace(colour, crop=policy), picture, box)
+        (found,) = pixels_of(replace(colour, crop=policy), image, box)
         cut = Image.fromarray(window).resize((64, 64), Image.Resampling.BILINEAR)
         assert np.array_equal(found, np.asarray(cut).transpose(2, 0, 1)), policy
 
 
-def test_a_whole_picture_of_the_datas_size_is_not_touched(rmn):
+def test_a_whole_image_of_the_datas_size_is_not_touched(rmn):
     grey = np.random.default_rng(1).integers(0, 256, (48, 48), np.uint8)
-    (found,) = pixels_of(rmn.spec, np.stack([grey] * 3, axis=2), WholePicture())
+    (found,) = pixels_of(rmn.spec, np.stack([grey] * 3, axis=2), WholeImage())
     assert np.array_equal(found[0], grey)
 
 
-def test_which_faces(rmn, picture):
+def test_which_faces(rmn, image):
     def boxes(which):
-        return [tuple(face.box[:4]) for face in FaceFinder(rmn.spec, Three(), which).find(picture, "a", None)]
+        return [tuple(face.box[:4]) for face in FaceFinder(rmn.spec, Three(), which).find(image, "a", None)]
 
     assert boxes("all") == [(0, 0, 40, 40), (100, 50, 200, 150), (10, 10, 60, 60)]  # the smallest is none
     assert boxes("largest") == [(100, 50, 200, 150)]
     assert boxes("surest") == [(10, 10, 60, 60)]
-    table = rmn.predict(picture, detector=Three())
+    table = rmn.predict(image, detector=Three())
     assert table["face"].tolist() == [0, 1, 2]
     assert table["score"].tolist() == [1.0, 2.0, 9.0]
 
 
-def test_boxes_of_an_earlier_prediction_are_taken_from_table_and_file(rmn, picture, tmp_path):
-    Image.fromarray(picture).save(tmp_path / "a.png")
-    Image.fromarray(picture[::-1]).save(tmp_path / "b.png")
+def test_boxes_of_an_earlier_prediction_are_taken_from_table_and_file(rmn, image, tmp_path):
+    Image.fromarray(image).save(tmp_path / "a.png")
+    Image.fromarray(image[::-1]).save(tmp_path / "b.png")
     first = rmn.predict(tmp_path, detector=Three())
     for kind in ("csv", "parquet", "json"):
         path = tmp_path / f"boxes.{kind}"
@@ -98,9 +98,9 @@ def test_boxes_of_an_earlier_prediction_are_taken_from_table_and_file(rmn, pictu
         read_boxes("boxes.txt")
 
 
-def test_boxes_with_a_margin_are_refused(rmn, run_of, picture, tmp_path):
+def test_boxes_with_a_margin_are_refused(rmn, run_of, image, tmp_path):
     """A prediction of an earlier version would be widened twice by the networks for manipulation."""
-    Image.fromarray(picture).save(tmp_path / "a.png")
+    Image.fromarray(image).save(tmp_path / "a.png")
     first = rmn.predict(tmp_path / "a.png", detector=Three())
     assert first["box"].tolist() == ["tight"] * 3
     earlier = first.drop(columns="box")
@@ -121,36 +121,36 @@ def test_boxes_with_a_margin_are_refused(rmn, run_of, picture, tmp_path):
     assert "earlier version, whose boxes had a margin" in f"{told.output}{told.exception}"
 
 
-def test_a_journal_of_boxes_with_margin_is_not_continued(rmn, picture, tmp_path, monkeypatch):
-    inputs, now = list_inputs(picture), Looking(detector=Three())
+def test_a_journal_of_boxes_with_margin_is_not_continued(rmn, image, tmp_path, monkeypatch):
+    inputs, now = list_inputs(image), Looking(detector=Three())
     stamp = journal.stamp_of(rmn, inputs, now)
     monkeypatch.setattr(journal, "TIGHT", "margin")
     assert journal.stamp_of(rmn, inputs, now) != stamp
 
 
-def test_networks_for_manipulation_widen_each_box_once(run_of, picture, monkeypatch):
+def test_networks_for_manipulation_widen_each_box_once(run_of, photo, monkeypatch):
     """Found, given and earlier boxes mean the same face, so they give the same score."""
     model = fer_repro.load(run_of("efficientnet"))
     monkeypatch.setattr(CascadeDetector, "detect", lambda self, image: [Box(100, 50, 161, 130, 20.0)])
-    found = model.predict(picture)
-    given = model.predict(picture, detector="100,50,161,130")
-    earlier = model.predict(picture, boxes=found)
+    found = model.predict(photo)
+    given = model.predict(photo, detector="100,50,161,130")
+    earlier = model.predict(photo, boxes=found)
     # the box with its margin is 90 x 105 about (130.5, 91.8): a window of 105 from (78, 39)
-    by_hand = model.predict(picture[39:144, 78:183], detector="none")
+    by_hand = model.predict(photo[39:144, 78:183], detector="none")
     scores = [table["forgery_logit"].iloc[0] for table in (found, given, earlier, by_hand)]
     assert scores == pytest.approx([scores[0]] * 4)
 
 
-def test_a_picture_without_a_face_has_a_row_of_its_own(rmn, picture):
+def test_an_image_without_a_face_has_a_row_of_its_own(rmn, photo):
     class Nobody:
         name = "nobody"
 
         def detect(self, image):
             return [] if image[0, 0, 0] == 0 else [Box(10, 10, 90, 90)]
 
-    blank = picture.copy()
-    blank[0, 0, 0], picture[0, 0, 0] = 0, 1
-    table = rmn.predict([picture, blank, picture], detector=Nobody())
+    blank = photo.copy()
+    blank[0, 0, 0], photo[0, 0, 0] = 0, 1
+    table = rmn.predict([photo, blank, photo], detector=Nobody())
     assert table["note"].tolist() == ["", "no face", ""]
     assert table["face"].tolist() == [0, -1, 0]
     assert table["prediction"].isna().tolist() == [False, True, False]
@@ -159,11 +159,11 @@ def test_a_picture_without_a_face_has_a_row_of_its_own(rmn, picture):
     assert table.loc[0, "confidence"] == pytest.approx(table.loc[2, "confidence"])
 
 
-def test_further_faces_of_the_cascades_must_be_sure(rmn, picture, monkeypatch):
+def test_further_faces_of_the_cascades_must_be_sure(rmn, photo, monkeypatch):
     boxes = [Box(0, 0, 40, 40, 5.0), Box(50, 0, 90, 40, 4.0), Box(100, 0, 140, 40, 12.0)]
     detector = CascadeDetector()
     monkeypatch.setattr(detector, "detect", lambda image: boxes)
-    assert rmn.predict(picture, detector=detector)["score"].tolist() == [5.0, 12.0]
+    assert rmn.predict(photo, detector=detector)["score"].tolist() == [5.0, 12.0]
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,11 @@ def folder(tmp_path):
     (tmp_path / "deep" / "er").mkdir(parents=True)
     for name in ("b.png", "a.jpg", "deep/c.PNG", "deep/er/d.webp", ".hidden.png"):
         Image.new("RGB", (8, 6), (1, 2, 3)).save(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     return tmp_path
 
 
-def test_folders_and_globs_are_sorted_and_keep_to_pictures(folder):
+def test_folders_and_globs_are_sorted_and_keep_to_images(folder):
     found = [f"{folder}/{name}" for name in ("a.jpg", "b.png", "deep/c.PNG", "deep/er/d.webp")]
     assert names(folder) == found
     assert names(f"{folder}/*.[jp][pn]g") == [found[0], found[1]]
@@ -50,7 +50,7 @@ def test_arrays_of_all_shapes():
         (np.zeros((6, 8)), r"array 0 is float64 \(6, 8\): expected uint8, RGB, 0 to 255"),
         (np.zeros((2, 6, 8, 5), np.uint8), r"array 0 has the shape \(2, 6, 8, 5\)"),
         ([], "nothing to look at"),
-        ("/nowhere/*.png", "no picture or video there"),
+        ("/nowhere/*.png", "no image or video there"),
     ],
 )
 def test_what_is_nothing_to_look_at(given, message):
@@ -58,10 +58,10 @@ def test_what_is_nothing_to_look_at(given, message):
         list_inputs(given)
 
 
-def test_a_damaged_picture_among_good_ones_is_told_and_passed_over(folder):
+def test_a_damaged_image_among_good_ones_is_told_and_passed_over(folder):
     whole = (folder / "a.jpg").read_bytes()
     (folder / "a1.jpg").write_bytes(whole[: len(whole) // 2])
-    (folder / "a2.png").write_bytes(b"no picture at all")
+    (folder / "a2.png").write_bytes(b"no image at all")
     Image.new("I;16", (4, 4)).save(folder / "a3.png")
     found = events([folder, folder / "gone.png"])
     failed = {each.source.rpartition("/")[2]: each.reason for each in found if isinstance(each, Failed)}
@@ -75,7 +75,7 @@ def test_a_damaged_picture_among_good_ones_is_told_and_passed_over(folder):
     assert [each.source for each in found if isinstance(each, Done)] == good
 
 
-def test_a_picture_is_turned_as_its_camera_says(tmp_path):
+def test_an_image_is_turned_as_its_camera_says(tmp_path):
     pixels = np.zeros((4, 6, 3), np.uint8)
     pixels[0, 0] = 255
     exif = Image.Exif()
@@ -87,19 +87,19 @@ def test_a_picture_is_turned_as_its_camera_says(tmp_path):
 
 
 def test_films_are_given_frame_by_frame(tmp_path):
-    pictures = np.random.default_rng(0).integers(0, 256, (7, 24, 32, 3), np.uint8)
-    path = write_film(tmp_path / "a.avi", pictures)
+    images = np.random.default_rng(0).integers(0, 256, (7, 24, 32, 3), np.uint8)
+    path = write_film(tmp_path / "a.avi", images)
     assert [at for at, _ in film(path, every=3)] == [0, 3, 6]
     assert [at for at, _ in film(path, every=2, start=3)] == [4, 6]
     for at, frame in film(path, start=5):
-        assert np.array_equal(frame, pictures[at])
+        assert np.array_equal(frame, images[at])
     assert [each.frame for each in events(path, begin={0: 5}) if isinstance(each, Seen)] == [5, 6]
     assert events(path, finished={0}) == []
 
 
 def test_a_cut_off_film_gives_its_frames_and_is_told(tmp_path):
-    pictures = np.random.default_rng(0).integers(0, 256, (40, 48, 64, 3), np.uint8)
-    path = write_film(tmp_path / "a.avi", pictures, "MJPG")
+    images = np.random.default_rng(0).integers(0, 256, (40, 48, 64, 3), np.uint8)
+    path = write_film(tmp_path / "a.avi", images, "MJPG")
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     found = events(path)

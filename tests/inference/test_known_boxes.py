@@ -104,7 +104,7 @@ def test_an_input_without_a_row_fails_and_costs_no_other(models, album):
     }
 
 
-def test_a_picture_without_a_face_stays_without_one(models, album):
+def test_an_image_without_a_face_stays_without_one(models, album):
     table = models["rmn"].predict(album / "0.png", detector=Two())
     empty = table.iloc[:1].assign(left=np.nan, top=np.nan, right=np.nan, bottom=np.nan, face=-1)
     assert models["rmn"].predict(album / "0.png", boxes=empty)["note"].tolist() == ["no face"]

@@ -28,7 +28,7 @@ def columns(table, model):
 
 
 @pytest.mark.parametrize("method", ["rmn", "ran", "efficientnet"])
-def test_whole_pictures_get_the_numbers_of_the_evaluation(project, run_of, method):
+def test_whole_images_get_the_numbers_of_the_evaluation(project, run_of, method):
     run = run_of(method)
     written = read_predictions(run / "predictions.csv")
     model = fer_repro.load(run)
@@ -85,24 +85,24 @@ def test_embeddings_give_the_scores_of_the_evaluation(project, run_of):
     assert fer_repro.verify(a, b, model).score == pytest.approx(naive, abs=1e-6)
 
 
-def test_one_picture_a_batch_a_folder_a_glob_and_a_film_give_the_same_numbers(rmn, faces, tmp_path):
+def test_one_image_a_batch_a_folder_a_glob_and_a_film_give_the_same_numbers(rmn, faces, tmp_path):
     rng = np.random.default_rng(3)
-    pictures = rng.integers(0, 256, (5, 90, 120, 3), np.uint8)
-    pictures[:, 20:68, 30:78] = faces[:5, :, :, None]
-    for number, picture in enumerate(pictures):
-        Image.fromarray(picture).save(tmp_path / f"{number}.png")
-    whole = write_film(tmp_path / "film.avi", pictures)
-    for (at, frame), picture in zip(film(whole), pictures, strict=True):
-        assert np.array_equal(frame, picture), at  # the film is lossless
+    images = rng.integers(0, 256, (5, 90, 120, 3), np.uint8)
+    images[:, 20:68, 30:78] = faces[:5, :, :, None]
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    whole = write_film(tmp_path / "film.avi", images)
+    for (at, frame), image in zip(film(whole), images, strict=True):
+        assert np.array_equal(frame, image), at  # the film is lossless
     looking = {"detector": "30,20,78,68"}
-    alone = pd.concat([rmn.predict(picture, **looking) for picture in pictures])
+    alone = pd.concat([rmn.predict(image, **looking) for image in images])
     ways = [
-        pictures,
-        list(pictures),
+        images,
+        list(images),
         [str(tmp_path / f"{number}.png") for number in range(5)],
         str(tmp_path / "*.png"),
         whole,
-        Image.fromarray(pictures[0]),
+        Image.fromarray(images[0]),
     ]
     for way in ways:
         table = rmn.predict(way, **looking)
@@ -110,9 +110,9 @@ def test_one_picture_a_batch_a_folder_a_glob_and_a_film_give_the_same_numbers(rm
         assert len(table) in (5, 1)
         assert np.abs(columns(table, rmn) - expected).max() < 1e-6
         assert table["left"].tolist() == [30.0] * len(table)
-    by_one = rmn.predict(pictures, **looking, batch_size=1)
+    by_one = rmn.predict(images, **looking, batch_size=1)
     assert np.abs(columns(by_one, rmn) - columns(alone, rmn)).max() < 1e-6
-    folder = rmn.predict(tmp_path, **looking)  # pictures and the film
+    folder = rmn.predict(tmp_path, **looking)  # images and the film
     assert folder["source"].tolist()[:5] == [f"{tmp_path}/{number}.png" for number in range(5)]
     assert folder["frame"].tolist()[5:] == [0, 1, 2, 3, 4]
     again = rmn.predict(tmp_path, boxes=folder.assign(left=folder["left"] + 1), **looking)
@@ -120,8 +120,8 @@ def test_one_picture_a_batch_a_folder_a_glob_and_a_film_give_the_same_numbers(rm
 
 
 def test_a_long_film_is_looked_at_frame_by_frame_as_asked(rmn, faces, tmp_path):
-    pictures = np.repeat(faces[:13, :, :, None], 3, axis=3)
-    path = write_film(tmp_path / "film.avi", pictures)
+    images = np.repeat(faces[:13, :, :, None], 3, axis=3)
+    path = write_film(tmp_path / "film.avi", images)
     assert rmn.predict(path, detector="none", every=4)["frame"].tolist() == [0, 4, 8, 12]
     assert rmn.predict(path, detector="none", frames=4)["frame"].tolist() == [0, 4, 8, 12]
     assert rmn.predict(path, detector="none", frames=3)["frame"].tolist() == [0, 6, 12]
@@ -129,11 +129,11 @@ def test_a_long_film_is_looked_at_frame_by_frame_as_asked(rmn, faces, tmp_path):
 
 def test_a_long_clip_is_cut_into_windows(run_of, faces, tmp_path):
     model = fer_repro.load(run_of("fan"))
-    pictures = np.repeat(faces[:10, :, :, None], 3, axis=3)
-    path = write_film(tmp_path / "film.avi", pictures)
+    images = np.repeat(faces[:10, :, :, None], 3, axis=3)
+    path = write_film(tmp_path / "film.avi", images)
     table = model.predict(path, detector="none", window=4)
     assert table["clip"].tolist() == [f"{path} from {n}" for n in (0, 0, 0, 0, 4, 4, 4, 4, 8, 8)]
-    last = model.predict(pictures[8:], detector="none")
+    last = model.predict(images[8:], detector="none")
     assert np.allclose(columns(table[8:], model), columns(last, model), atol=1e-6)
     assert table.groupby("clip")["frame_weight"].sum().tolist() == pytest.approx([1, 1, 1])
 

@@ -33,9 +33,9 @@ def peak(run, film, out):
 @pytest.mark.parametrize("method", ["adacos", "fan"])
 def test_memory_is_flat(run_of, tmp_path, method):
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (100, 32, 32, 3), np.uint8)
+    images = rng.integers(0, 256, (100, 32, 32, 3), np.uint8)
     films = {
-        count: write_film(tmp_path / f"{count}.avi", (pictures[n % 100] for n in range(count)), "MJPG")
+        count: write_film(tmp_path / f"{count}.avi", (images[n % 100] for n in range(count)), "MJPG")
         for count in (1000, 10_000)
     }
     out = tmp_path / "found.csv"

@@ -34,15 +34,15 @@ class Detector:
 
 
 def test_the_score_is_the_sigmoid_of_the_mean_logit(members, tmp_path):
-    pictures = np.random.default_rng(0).integers(0, 256, (9, 96, 96, 3), np.uint8)
-    path, detector = write_film(tmp_path / "film.avi", pictures), Detector()
+    images = np.random.default_rng(0).integers(0, 256, (9, 96, 96, 3), np.uint8)
+    path, detector = write_film(tmp_path / "film.avi", images), Detector()
     found = fer_repro.detect_manipulation(path, members, frames=5, detector=detector)
     assert detector.looked == 5  # the second network sees the boxes of the first
     assert found.frames["frame"].tolist() == [0, 2, 6, 8]
     per_network = []
     for model in members:
         logits = [
-            model.predict(pictures[at], detector="8,8,88,88")["forgery_logit"].iloc[0] for at in (0, 2, 6, 8)
+            model.predict(images[at], detector="8,8,88,88")["forgery_logit"].iloc[0] for at in (0, 2, 6, 8)
         ]
         per_network.append(logits)
         assert found.networks[model.spec.name] == pytest.approx(sigmoid(sum(logits) / 4), abs=1e-6)
@@ -60,16 +60,16 @@ def test_what_cannot_be_scored_is_told(members, rmn, tmp_path):
         def detect(self, image):
             return []
 
-    picture = np.zeros((96, 96, 3), np.uint8)
+    photo = np.zeros((96, 96, 3), np.uint8)
     with pytest.raises(UserError, match="no face found in array 0; detector none"):
-        fer_repro.detect_manipulation(picture, members, detector=Nobody())
+        fer_repro.detect_manipulation(photo, members, detector=Nobody())
     with pytest.raises(UserError, match="rmn masked was trained for expression"):
-        fer_repro.detect_manipulation(picture, [*members, rmn], detector="none")
+        fer_repro.detect_manipulation(photo, [*members, rmn], detector="none")
     with pytest.raises(UserError, match="no network given"):
-        fer_repro.detect_manipulation(picture, [])
-    with pytest.raises(UserError, match="2 videos or pictures where one was expected"):
-        fer_repro.detect_manipulation([picture, picture], members, detector="none")
+        fer_repro.detect_manipulation(photo, [])
+    with pytest.raises(UserError, match="2 videos or images where one was expected"):
+        fer_repro.detect_manipulation([photo, photo], members, detector="none")
     with pytest.raises(UserError, match="no such file"):
         fer_repro.detect_manipulation(tmp_path / "absent.mp4", members)
-    twice = fer_repro.detect_manipulation(picture, [members[0], members[0]], detector="none")
+    twice = fer_repro.detect_manipulation(photo, [members[0], members[0]], detector="none")
     assert set(twice.networks) == {"efficientnet plain", "efficientnet plain 2"}

@@ -1,4 +1,4 @@
-"""Faces that are drawn again: against the set's own pictures, and networks against their evaluation."""
+"""Faces that are drawn again: against the set's own images, and networks against their evaluation."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from fer_repro.inference.explore_scores import (
     course,
     draw_like,
     is_drawn,
-    look_at_pictures,
+    look_at_images,
     with_cover,
     with_expression,
     with_yaw,
@@ -25,7 +25,7 @@ def rows_of(store, chosen):
     return store.samples.iloc[chosen].to_dict("records")
 
 
-def test_a_row_draws_the_picture_of_the_set(stills):
+def test_a_row_draws_the_image_of_the_set(stills):
     drawn = draw_like(rows_of(stills, [0, 5, 9]), stills)
     np.testing.assert_array_equal(drawn.images, stills.images[stills.samples["image"].iloc[[0, 5, 9]]])
 
@@ -81,11 +81,11 @@ def test_the_course_rises_to_its_apex_and_falls():
         ("synthetic_forgeries/efficientnet/0/attention", "attention"),
     ],
 )
-def test_networks_are_shown_pictures_as_in_their_evaluation(project, run, name):
+def test_networks_are_shown_images_as_in_their_evaluation(project, run, name):
     store = open_store(project / "prepared" / run.split("/")[0])
     opened, rows = reopen(project / "runs" / run, store), np.array([1, 4, 6])
-    pictures = np.asarray(store.images[store.samples["image"].iloc[rows]])
-    found = look_at_pictures(opened, pictures)
+    photos = np.asarray(store.images[store.samples["image"].iloc[rows]])
+    found = look_at_images(opened, photos)
     np.testing.assert_allclose(found[name], look(opened, rows)[name], atol=1e-6)
     logits = look(opened, rows, lambda network, images: {"logits": logits_of(network(images))})["logits"]
     np.testing.assert_allclose(found["probabilities"], softmax(logits), atol=1e-6)

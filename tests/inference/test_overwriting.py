@@ -98,16 +98,16 @@ def test_nothing_is_drawn_into_the_originals(fer, album, tmp_path, out, force):
 
 
 def test_a_film_has_its_name_only_when_it_is_whole(tmp_path, monkeypatch):
-    path, picture = tmp_path / "seen.mp4", np.zeros((32, 48, 3), np.uint8)
+    path, image = tmp_path / "seen.mp4", np.zeros((32, 48, 3), np.uint8)
     writer = FilmWriter(path, 10.0)
     for _ in range(3):
-        writer.add(picture)
+        writer.add(image)
     assert not path.exists()
     writer.keep()
     assert [item.name for item in tmp_path.iterdir()] == ["seen.mp4"]
     whole = path.read_bytes()
     cut = FilmWriter(tmp_path / "cut.mp4", 10.0)
-    cut.add(picture)
+    cut.add(image)
     temporary = next(tmp_path.glob(".cut*"))
     cut._writer.release()
     temporary.write_bytes(whole[: len(whole) // 2])  # as a full disk leaves it
@@ -119,11 +119,11 @@ def test_a_film_has_its_name_only_when_it_is_whole(tmp_path, monkeypatch):
 def test_a_film_that_breaks_off_leaves_no_half_copy(fer, faces, tmp_path, monkeypatch):
     from fer_repro.inference import annotate
 
-    pictures = np.repeat(faces[:4, ..., None], 3, axis=3)
-    write_film(tmp_path / "film.avi", pictures)
+    images = np.repeat(faces[:4, ..., None], 3, axis=3)
+    write_film(tmp_path / "film.avi", images)
 
     def break_off(path):
-        yield 0, pictures[0]
+        yield 0, images[0]
         raise RuntimeError("the decoder stopped")
 
     monkeypatch.setattr(annotate, "film", break_off)

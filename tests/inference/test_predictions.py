@@ -1,4 +1,4 @@
-"""Rows come in the order of the pictures, from batches of the right size."""
+"""Rows come in the order of the images, from batches of the right size."""
 
 from dataclasses import replace
 
@@ -43,8 +43,8 @@ def seen(source, values, frame=None, clip=None):
 
 
 def test_rows_keep_the_order_whatever_the_batch(spec):
-    pictures = [seen("a", [1, 2]), seen("b", []), seen("c", [3]), seen("d", [4, 5, 6, 7, 8]), seen("e", [])]
-    events = [each for picture in pictures for each in (picture, Done(picture.source, picture.entry))]
+    images = [seen("a", [1, 2]), seen("b", []), seen("c", [3]), seen("d", [4, 5, 6, 7, 8]), seen("e", [])]
+    events = [each for image in images for each in (image, Done(image.source, image.entry))]
     events.insert(4, Failed("broken", "why"))
     for batch in (1, 2, 3, 100):
         backend = Counting(batch)
@@ -69,7 +69,7 @@ def test_an_input_is_done_no_sooner_than_its_rows(spec):
         assert {"ab"[entry] for entry in chunk.done} <= rows
 
 
-def test_pictures_without_faces_do_not_pile_up(spec):
+def test_images_without_faces_do_not_pile_up(spec):
     chunks = list(predict_rows((seen("film", [], at) for at in range(2 * PATIENCE + 1)), spec, Counting(64)))
     assert [len(chunk.rows) for chunk in chunks] == [PATIENCE, PATIENCE, 1]
 

@@ -42,8 +42,8 @@ def test_a_fast_model_predicts_nearly_the_same(run_of, method):
     plain, fast = (load(run_of(method), device="cpu", fast=each) for each in (False, True))
     side, channels = plain.spec.face_size, plain.spec.channels
     shape = (5, side, side) if channels == 1 else (5, side, side, 3)
-    pictures = np.random.default_rng(2).integers(0, 256, shape, np.uint8)
-    first, second = (model.predict(pictures, detector="none") for model in (plain, fast))
+    images = np.random.default_rng(2).integers(0, 256, shape, np.uint8)
+    first, second = (model.predict(images, detector="none") for model in (plain, fast))
     columns = [name for name in first if name.startswith("p_")]
     assert np.abs(first[columns].to_numpy() - second[columns].to_numpy()).max() < 0.05
     assert list(first.columns) == list(second.columns)

@@ -126,7 +126,7 @@ def test_cbam_stands_before_the_sum():
 
 
 @pytest.mark.parametrize("name", RESNETS + TRUNKS)
-def test_narrow_networks_learn_a_handful_of_pictures(name):
+def test_narrow_networks_learn_a_handful_of_images(name):
     torch.manual_seed(0)
     narrow = network(name, 3, 8, "cpu").train()
     images, targets = torch.rand(8, 3, 64, 64), torch.arange(8) % 3

@@ -8,7 +8,7 @@ import torch
 from torchvision.models import ResNet18_Weights
 
 from fer_repro.errors import UserError
-from fer_repro.layers.picture_sets import SharedTrunk
+from fer_repro.layers.image_sets import SharedTrunk
 from fer_repro.layers.pretrained import imagenet_weights, load_face_trunk
 
 NAME = ResNet18_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1]

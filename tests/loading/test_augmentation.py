@@ -1,4 +1,4 @@
-"""Pictures in another size: the library's interpolation, whatever the batch."""
+"""Images in another size: the library's interpolation, whatever the batch."""
 
 from dataclasses import replace
 
@@ -156,7 +156,7 @@ def test_one_resampling_of_a_smooth_face_is_close_to_two():
     assert one_step[0, 0, 0, 0] == 0
 
 
-def test_pictures_that_shrink_are_smoothed_in_both(images):
+def test_images_that_shrink_are_smoothed_in_both(images):
     small = SIZE // 4
     one_step = replace(STRONG, resampling="composed")
     found = [training_images(images, np.arange(37), small, each, 0, 0) for each in (STRONG, one_step)]
@@ -173,7 +173,7 @@ def test_positions_are_rounded_as_one_by_one(images):
     assert torch.equal(warp(floats, torch.from_numpy(maps), 24), expected)
 
 
-def test_one_resampling_of_pictures_in_their_size_is_that_of_two(images):
+def test_one_resampling_of_images_in_their_size_is_that_of_two(images):
     found = [
         training_images(images, np.arange(37), 48, each, 0, 0)
         for each in (STRONG, replace(STRONG, resampling="composed"))
@@ -181,7 +181,7 @@ def test_one_resampling_of_pictures_in_their_size_is_that_of_two(images):
     assert torch.equal(*found)
 
 
-def test_a_crop_is_a_window_of_the_picture():
+def test_a_crop_is_a_window_of_the_image():
     """Positions name themselves in a ramp: the corners of the result tell where the window lay."""
     config = AugmentationConfig(0.0, 0.0, 0.0, 0.0, **{**PLAIN, "crop": 0.5})
     draws = draw_changes(0, Stream.TRAINING, 0, np.arange(500))
@@ -190,7 +190,7 @@ def test_a_crop_is_a_window_of_the_picture():
     assert maps[:, 0, 1].tolist() == maps[:, 1, 0].tolist() == [0.0] * 500
     assert 0.5 <= sides.min() < 0.52
     assert 0.98 < sides.max() <= 1
-    assert (np.abs(corners) <= 1 - sides[:, None] + 1e-6).all()  # within the picture
+    assert (np.abs(corners) <= 1 - sides[:, None] + 1e-6).all()  # within the image
     assert np.corrcoef(corners.T)[0, 1] == pytest.approx(0, abs=0.15)  # right and down apart
     assert np.abs(corners.mean(0)).max() < 0.05
 
@@ -208,7 +208,7 @@ def test_jitter_against_torchvision(images):
         assert (found[k] - face).abs().max() < 1e-3  # its weights of grey have three digits and one more
 
 
-def test_erasing_takes_the_drawn_share_of_pictures_and_area():
+def test_erasing_takes_the_drawn_share_of_images_and_area():
     white = torch.ones(2000, 1, 40, 40)
     draws = draw_changes(0, Stream.TRAINING, 3, np.arange(2000))
     black = (erase(white, EraseConfig(0.25, (0.1, 0.2), 2.0), draws) == 0)[:, 0]
@@ -217,21 +217,21 @@ def test_erasing_takes_the_drawn_share_of_pictures_and_area():
     assert 0.21 < hit.double().mean() < 0.29
     assert 0.08 < areas[hit].min() < 0.12
     assert 0.18 < areas[hit].max() < 0.22
-    for picture in black[hit][:50]:  # one whole rectangle
-        rows, columns = picture.any(1), picture.any(0)
-        assert int(picture.sum()) == int(rows.sum()) * int(columns.sum())
+    for image in black[hit][:50]:  # one whole rectangle
+        rows, columns = image.any(1), image.any(0)
+        assert int(image.sum()) == int(rows.sum()) * int(columns.sum())
         assert 1 / 2.5 < int(columns.sum()) / int(rows.sum()) < 2.5
     assert torch.equal(erase(white, EraseConfig(0.0, (0.1, 0.2), 2.0), draws), white)
 
 
-def pictures(side, count=5, channels=3):
+def photos(side, count=5, channels=3):
     return torch.rand(count, channels, *side, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.mark.parametrize(("side", "size"), [(48, 64), (36, 64), (57, 64), (48, 224), (3, 7)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_enlarging_is_interpolate_and_stays_within_its_range(side, size, channels):
-    images = pictures((side, side), channels=channels)
+    images = photos((side, side), channels=channels)
     found = resize(images, size)
     expected = F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
@@ -240,14 +240,14 @@ def test_enlarging_is_interpolate_and_stays_within_its_range(side, size, channel
 
 
 def test_sides_that_differ_are_enlarged_each_by_its_own_share():
-    images = pictures((10, 30))
+    images = photos((10, 30))
     expected = F.interpolate(images, size=(32, 32), mode="bilinear", align_corners=False)
     torch.testing.assert_close(resize(images, 32), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("side", [(100, 100), (100, 20)])
 def test_shrinking_has_no_aliases(side):
-    images = pictures(side)
+    images = photos(side)
     expected = F.interpolate(images, size=(32, 32), mode="bilinear", align_corners=False, antialias=True)
     torch.testing.assert_close(resize(images, 32), expected, rtol=0, atol=1e-6)
     stripes = torch.zeros(1, 1, 96, 96)
@@ -257,20 +257,20 @@ def test_shrinking_has_no_aliases(side):
 
 
 @pytest.mark.parametrize("side", [48, 100])
-def test_a_picture_does_not_depend_on_its_batch(side):
-    images = pictures((side, side), count=37)
+def test_an_image_does_not_depend_on_its_batch(side):
+    images = photos((side, side), count=37)
     alone = torch.cat([resize(images[n : n + 1], 64) for n in range(37)])
     assert torch.equal(resize(images, 64), alone)
 
 
-def test_pictures_in_their_size_are_themselves():
-    images = pictures((64, 64))
+def test_images_in_their_size_are_themselves():
+    images = photos((64, 64))
     assert resize(images, 64) is images
 
 
 @pytest.mark.parametrize("side", [24, 80])
 def test_grey_shown_as_three_channels_stays_one_plane(side):
-    grey = pictures((side, side), channels=1)
+    grey = photos((side, side), channels=1)
     found = resize(grey.expand(-1, 3, -1, -1), 48)
     assert found.stride(1) == 0
     assert torch.equal(found, resize(grey, 48).expand(-1, 3, -1, -1))

@@ -78,7 +78,7 @@ def test_batches_of_a_row_are_those_shown_alone(split, view):
 
 
 def test_a_row_fills_a_tile_and_has_one_batch_at_least(split):
-    batch = items()  # of nine pictures with padding
+    batch = items()  # of nine images with padding
     for size, expected in ((48, 2**18 // (9 * 48**2)), (224, 1)):
         assert BatchBuilder(Faces(), split, size, lambda tensor: tensor).row_length(batch) == expected
 

@@ -43,8 +43,8 @@ NEVER = replace(PAPER, nearest=0.0, colour=0.0, noise=0.0, linear=0.0, jpeg=0.0)
 
 @pytest.fixture
 def images():
-    picture = np.random.default_rng(0).random((6, 9, 9, 3)).astype(np.float32)
-    smooth = [cv2.resize(face, (40, 40), interpolation=cv2.INTER_CUBIC) for face in picture]
+    image = np.random.default_rng(0).random((6, 9, 9, 3)).astype(np.float32)
+    smooth = [cv2.resize(face, (40, 40), interpolation=cv2.INTER_CUBIC) for face in image]
     return torch.from_numpy(np.stack(smooth)).clamp(0, 1).permute(0, 3, 1, 2).contiguous()
 
 

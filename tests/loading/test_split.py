@@ -125,7 +125,7 @@ def test_the_larger_class_may_be_the_real_one():
     assert len(of_class(chosen, 1)) == 3
 
 
-def test_pictures_and_labels_stay_with_their_samples_in_the_tables_order():
+def test_images_and_labels_stay_with_their_samples_in_the_tables_order():
     chosen = official_validation(make_split(), 0, seed=3)
     rows = chosen.samples - 30
     assert (np.diff(rows) >= 0).all()

@@ -245,7 +245,7 @@ def test_intervals_say_their_kind_and_take_the_first_seed_unless_told(generator)
 @pytest.mark.parametrize(
     ("maps", "masks"), [((2, 9), (2, 3, 3)), ((2, 3, 3), (2, 9)), ((3, 3, 3), (2, 3, 3))]
 )
-def test_maps_and_masks_are_both_pictures(maps, masks):
+def test_maps_and_masks_are_both_images(maps, masks):
     with pytest.raises(ValueError, match="expected one map per mask"):
         map_precision_recall(np.ones(maps), np.ones(masks))
 

@@ -218,13 +218,13 @@ def test_a_slider_moves_the_figure(browser, trained, tmp_path):
         page, _ = run_all(browser, address, project, "rmn")
         slider = page.locator(".widget-slider", has_text="Intensity").locator("[role='slider']")
         slider.scroll_into_view_if_needed()
-        picture = page.locator(".widget-html-content img")
-        before, words = picture.get_attribute("src"), picture.get_attribute("alt")
+        image = page.locator(".widget-html-content img")
+        before, words = image.get_attribute("src"), image.get_attribute("alt")
         slider.focus()
         page.keyboard.press("Home")
         page.wait_for_function(
             "before => document.querySelector('.widget-html-content img').src !== before", arg=before
         )
-        assert "at 0.00" in picture.get_attribute("alt")
+        assert "at 0.00" in image.get_attribute("alt")
         assert "at 0.90" in words
         page.close()

@@ -10,7 +10,7 @@ from fer_repro.config import DATA_DIGESTS
 from fer_repro.synthetic.factors import TRUTH
 
 pytestmark = pytest.mark.slow
-FIGURES = {  # name: the set, and how many figures the story has with the picture for those who cannot move it
+FIGURES = {  # name: the set, and how many figures the story has with the image for those who cannot move it
     "adacos": ("synthetic_pairs", 12),
     "efficientnet": ("synthetic_forgeries", 17),
     "fan": ("synthetic_clips", 12),

@@ -51,7 +51,7 @@ def call(tmp_path):
 
 @pytest.fixture
 def faces(tmp_path):
-    """Three people's noisy faces of seven classes as a folder of pictures."""
+    """Three people's noisy faces of seven classes as a folder of images."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 6), ("test", 3)):
         for label in ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"):
@@ -88,6 +88,6 @@ def test_data_training_evaluation_record_and_prediction(call, faces, tmp_path):
     assert {run["arm"] for run in record["runs"]} == {"masked", "no_mask"}
     assert all(run["memory_mb"] > 50 and run["epochs"] == 1 for run in record["runs"])
     model = tmp_path / "scratch/runs/folder/rmn/0/masked"
-    picture = faces / "test/happy/p00.png"
-    found = call("predict", picture, "--model", model, "--detector", "none", "--json", "-")
+    image = faces / "test/happy/p00.png"
+    found = call("predict", image, "--model", model, "--detector", "none", "--json", "-")
     assert len(json.loads(found)) == 1

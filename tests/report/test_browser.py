@@ -121,15 +121,15 @@ def test_what_slips_into_the_page_does_not_run(opened, slipped):
     assert any("Content Security Policy" in said for said in window.said)
 
 
-def test_every_picture_loads_and_is_described(wide):
-    pictures = wide.page.evaluate(
+def test_every_image_loads_and_is_described(wide):
+    images = wide.page.evaluate(
         "Array.from(document.images, "
         "i => ({alt: i.alt, width: i.naturalWidth, hint: i.getAttribute('width')}))"
     )
-    assert len(pictures) >= 3
-    for picture in pictures:
-        assert len(picture["alt"]) > 5, picture
-        assert picture["width"] == int(picture["hint"]) > 0, picture
+    assert len(images) >= 3
+    for image in images:
+        assert len(image["alt"]) > 5, image
+        assert image["width"] == int(image["hint"]) > 0, image
 
 
 def test_every_anchor_and_every_file_it_links_is_there(wide):

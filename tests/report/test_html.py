@@ -68,10 +68,10 @@ def test_browsers_are_told_to_run_nothing_else(page):
     assert rules["img-src"] == "data:"
 
 
-def test_every_picture_is_described(page):
-    pictures = page.find_all("img")
-    assert len(pictures) >= 5
-    assert all(picture.get("alt") for picture in pictures)
+def test_every_image_is_described(page):
+    images = page.find_all("img")
+    assert len(images) >= 5
+    assert all(image.get("alt") for image in images)
     assert all(drawing.get("aria-label") for drawing in page.find_all("svg"))
 
 
@@ -176,7 +176,7 @@ def test_provenance_tells_hashes_of_what_was_read_and_made(page, built):
     assert "an-old-stage" not in text
 
 
-def test_pictures_keep_their_pixels_in_fewer_bytes(page, built):
+def test_images_keep_their_pixels_in_fewer_bytes(page, built):
     notebook = nbformat.read(built / "executed/rmn-synthetic.ipynb", as_version=4)
     shown = notebook.cells[6].outputs[0]["data"]["text/html"]
     before = BeautifulSoup(shown, "html.parser").img["src"]

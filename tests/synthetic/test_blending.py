@@ -20,7 +20,7 @@ SIZE = 96
 
 
 @pytest.fixture
-def pictures():
+def images():
     generator = np.random.default_rng(0)
     return generator.random((2, 24, 24, 3), np.float32), generator.random((24, 24), np.float32)
 
@@ -31,7 +31,7 @@ def mask_of(**change):
 
 def test_the_mask_reaches_from_the_brows_to_the_chin():
     mask = mask_of()
-    side = 2 * 1.16 / 1.25  # face units that the picture shows, y = -0.06 in its middle
+    side = 2 * 1.16 / 1.25  # face units that the image shows, y = -0.06 in its middle
     column = mask[:, SIZE // 2]
     inside = np.flatnonzero(column > 0.5)
     top = (0.5 - (0.44 + 0.06) / side) * SIZE
@@ -62,17 +62,17 @@ def test_a_wider_edge_is_softer():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
-def test_colours_move_part_of_the_way(pictures, share):
-    (forged, original), weights = pictures
+def test_colours_move_part_of_the_way(images, share):
+    (forged, original), weights = images
     original = 0.3 + 0.2 * original
     shift = (0.02, 0.0, -0.03)
     found = match_colours(forged, original, weights, share, shift)
     for channel in range(3):
         means, deviations = [], []
-        for picture in (forged, original, found):
-            mean = np.average(picture[..., channel], weights=weights)
+        for image in (forged, original, found):
+            mean = np.average(image[..., channel], weights=weights)
             means.append(mean)
-            deviations.append(np.sqrt(np.average((picture[..., channel] - mean) ** 2, weights=weights)))
+            deviations.append(np.sqrt(np.average((image[..., channel] - mean) ** 2, weights=weights)))
         expected = (1 - share) * means[0] + share * means[1] + shift[channel]
         assert means[2] == pytest.approx(expected, abs=1e-4)
         geometric = deviations[0] ** (1 - share) * deviations[1] ** share
@@ -80,25 +80,25 @@ def test_colours_move_part_of_the_way(pictures, share):
 
 
 @pytest.mark.parametrize("scale", [0.4, 0.75, 1.0])
-def test_coarsening_is_torchs(pictures, scale):
-    picture = pictures[0][0]
+def test_coarsening_is_torchs(photos, scale):
+    photo = photos[0][0]
     small = round(24 * scale)
-    images = torch.from_numpy(picture).permute(2, 0, 1)[None]
+    images = torch.from_numpy(photo).permute(2, 0, 1)[None]
     reduced = F.interpolate(images, size=(small, small), mode="bilinear", antialias=True)
     expected = F.interpolate(reduced, size=(24, 24), mode="bicubic", antialias=True)
-    assert np.allclose(coarsen(picture, scale), expected[0].permute(1, 2, 0).numpy(), atol=1e-5)
+    assert np.allclose(coarsen(photo, scale), expected[0].permute(1, 2, 0).numpy(), atol=1e-5)
 
 
-def test_bending_is_scipys(pictures):
-    picture, amount, phase = pictures[0][0], 0.06, 0.3
+def test_bending_is_scipys(images):
+    image, amount, phase = images[0][0], 0.06, 0.3
     y, x = np.mgrid[0:24, 0:24].astype(float)
     right = amount * 24 * np.sin(2 * np.pi * (2.3 * y / 24 + phase))
     down = amount * 24 * np.sin(2 * np.pi * (1.9 * x / 24 + 1.7 * phase))
-    found = bend(picture, amount, phase)
+    found = bend(image, amount, phase)
     for channel in range(3):
-        expected = map_coordinates(picture[..., channel], [y + down, x + right], order=1, mode="nearest")
+        expected = map_coordinates(image[..., channel], [y + down, x + right], order=1, mode="nearest")
         assert np.allclose(found[..., channel], expected, atol=1e-5)
-    assert np.array_equal(bend(picture, 0.0, phase), picture)
+    assert np.array_equal(bend(image, 0.0, phase), image)
 
 
 def test_blending_mixes_by_the_mask():

@@ -253,7 +253,7 @@ def test_drawn_clips_come_with_masks_of_what_hides_test_frames(few):
     assert hidden.any()
 
 
-def test_a_table_read_back_draws_the_same_pictures(few, tmp_path):
+def test_a_table_read_back_draws_the_same_images(few, tmp_path):
     path = tmp_path / "samples.csv"
     path.write_bytes(samples_csv(few.samples))
     again = read_samples(path, CLASSES, len(few.images))

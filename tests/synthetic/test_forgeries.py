@@ -47,7 +47,7 @@ def table_of(settings):
 
 
 def couples(drawn):
-    """Yield the row of each forged frame, its picture and its original's."""
+    """Yield the row of each forged frame, its image and its original's."""
     rows = drawn.samples.to_dict("records")
     real = {(row["clip"], row["frame"]): row["image"] for row in rows}
     for row in rows:
@@ -71,7 +71,7 @@ def without_jpeg():
     take = camera.photograph
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            camera, "photograph", lambda picture, view, colour: take(picture, replace(view, jpeg=0), colour)
+            camera, "photograph", lambda image, view, colour: take(image, replace(view, jpeg=0), colour)
         )
         return draw(FEW)
 
@@ -170,7 +170,7 @@ def test_truth_is_of_the_test_part(few):
     assert (share[forged] < 0.6).all()
 
 
-def test_pictures_differ_from_their_originals_inside_the_mask_only(without_jpeg):
+def test_images_differ_from_their_originals_inside_the_mask_only(without_jpeg):
     truth = dict(zip(without_jpeg.truth["samples"], without_jpeg.truth["manipulated"], strict=True))
     seen = set()
     for row, forged, original in couples(without_jpeg):

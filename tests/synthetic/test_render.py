@@ -26,7 +26,7 @@ def plain(table):
     return table[:1].assign(**even, **still, **clean, **bare, **average, **calm)
 
 
-def picture(row, size=64, **changes):
+def image(row, size=64, **changes):
     return render(row.assign(**changes), size).images[0].astype(float)
 
 
@@ -55,7 +55,7 @@ def test_grey_is_the_grey_of_the_colours(table):
 
 def test_yaw_moves_the_nose_to_its_side(plain):
     def nose(yaw):
-        lit = picture(plain, 96, yaw=yaw, light_azimuth=0.0, light_elevation=60.0)
+        lit = image(plain, 96, yaw=yaw, light_azimuth=0.0, light_elevation=60.0)
         band = lit[45:62, 18:78]  # the nostrils and the shade below the nose are the darkest there
         dark = np.maximum(np.median(band) - 35.0 - band, 0.0)
         return (dark.sum(0) * np.arange(dark.shape[1])).sum() / dark.sum()
@@ -65,8 +65,8 @@ def test_yaw_moves_the_nose_to_its_side(plain):
 
 
 def test_the_far_side_of_a_turned_head_is_hidden(plain):
-    """A picture sheared or moved as a whole would keep both halves of the face equally wide."""
-    front, turned = picture(plain, 96), picture(plain, 96, yaw=30.0)
+    """An image sheared or moved as a whole would keep both halves of the face equally wide."""
+    front, turned = image(plain, 96), image(plain, 96, yaw=30.0)
     mirrored = front[:, ::-1]
     assert np.abs(front - mirrored).mean() < 3.0
     assert np.abs(turned - turned[:, ::-1]).mean() > 8.0
@@ -77,16 +77,16 @@ def test_pitch_and_roll_turn_the_head(plain):
         dark = np.maximum(90.0 - row[20:70], 0.0)  # pupils, lashes, brows
         return (dark.sum(1) * np.arange(len(dark))).sum() / dark.sum()
 
-    up, down = (picture(plain, 96, pitch=angle, backdrop=0.6) for angle in (14.0, -14.0))
+    up, down = (image(plain, 96, pitch=angle, backdrop=0.6) for angle in (14.0, -14.0))
     assert not np.allclose(up, down)
-    lean = picture(plain, 96, roll=10.0, backdrop=0.0)
+    lean = image(plain, 96, roll=10.0, backdrop=0.0)
     cover = lean[:20] > 30
     columns = np.arange(96)[None].repeat(20, 0)
     assert columns[cover].mean() > 49  # the crown leans to the right
 
 
 def test_light_comes_from_its_side(plain):
-    lit = picture(plain, light_azimuth=60.0)
+    lit = image(plain, light_azimuth=60.0)
     assert lit[20:44, 36:48].mean() > lit[20:44, 16:28].mean() + 15
 
 
@@ -99,7 +99,7 @@ def test_happy_lifts_the_corners_and_surprise_opens_the_mouth(plain):
     mouth = slice(60, 96)
     assert happy.expressive[0, 55:].any()
     assert happy.expressive.mean() < 0.5
-    sad = picture(plain, 96, **prototype("sad"))
+    sad = image(plain, 96, **prototype("sad"))
     seam_at = [
         [rows[mouth][column.argmin()] for column in image[mouth].T[30:66]] for image in (happy.images[0], sad)
     ]
@@ -113,13 +113,13 @@ def test_happy_lifts_the_corners_and_surprise_opens_the_mouth(plain):
 
 @pytest.mark.parametrize("name", CLASSES[:-1])
 def test_stronger_expressions_change_more(plain, name):
-    rest = picture(plain)
-    weak, strong = (picture(plain, **prototype(name, intensity)) for intensity in (0.4, 1.0))
+    rest = image(plain)
+    weak, strong = (image(plain, **prototype(name, intensity)) for intensity in (0.4, 1.0))
     assert 0.2 < np.abs(weak - rest).mean() < np.abs(strong - rest).mean()
 
 
 def test_expressions_differ_from_each_other(plain):
-    images = np.stack([picture(plain, **prototype(name)) for name in CLASSES])
+    images = np.stack([image(plain, **prototype(name)) for name in CLASSES])
     distances = np.abs(images[:, None] - images[None]).mean(axis=(2, 3))
     assert distances[~np.eye(7, dtype=bool)].min() > 0.8
 
@@ -144,12 +144,12 @@ def test_every_hair_style_draws(plain):
     assert len({image.tobytes() for image in images}) == len(HAIR_STYLES)
 
 
-def test_camera_steps_change_the_picture(plain):
-    clean = picture(plain)
-    assert np.abs(picture(plain, noise=4.0) - clean).std() > 1.5
-    assert np.abs(np.diff(picture(plain, blur=1.0))).mean() < np.abs(np.diff(clean)).mean()
-    assert 0 < np.abs(picture(plain, jpeg=40) - clean).mean() < 10
-    moved = picture(plain, jitter_x=4 / 64)
+def test_camera_steps_change_the_image(plain):
+    clean = image(plain)
+    assert np.abs(image(plain, noise=4.0) - clean).std() > 1.5
+    assert np.abs(np.diff(image(plain, blur=1.0))).mean() < np.abs(np.diff(clean)).mean()
+    assert 0 < np.abs(image(plain, jpeg=40) - clean).mean() < 10
+    moved = image(plain, jitter_x=4 / 64)
     assert np.abs(moved[:, 8:56] - clean[:, 4:52]).mean() < 1.0  # to the right by four pixels
 
 

@@ -99,7 +99,7 @@ def test_a_manifest_is_drawn_whole():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"pictrues": 4}, "settings of data set 'few': unknown key 'pictrues'; .*'pictures'"),
+        ({"pictrues": 4}, "settings of data set 'few': unknown key 'pictrues'; .*'images'"),
         ({"people": {"train": 3, "val": 3}}, "key 'people.test' is missing"),
         ({"folds": 2.5}, "settings of data set 'few': folds is 2.5"),
         ({"kind": "clips"}, "kind is 'clips'"),
@@ -133,9 +133,9 @@ def test_training_people_can_be_learnt(whole):
     [
         ((-1,), "expected a seed from 0"),
         ((0, {"tset": 3}), "expected a seed from 0, splits train, val, test"),
-        ((0, FEW, 1), "two pictures or more"),
-        ((0, FEW, 4, 2, 100), "3 people with 4 pictures in a fold of 'val' make 18 same and 36 different"),
-        ((0, {"test": 1}, 4, 2, 1), "1 people with 4 pictures in a fold of 'test' make 6 same and 0"),
+        ((0, FEW, 1), "two images or more"),
+        ((0, FEW, 4, 2, 100), "3 people with 4 images in a fold of 'val' make 18 same and 36 different"),
+        ((0, {"test": 1}, 4, 2, 1), "1 people with 4 images in a fold of 'test' make 6 same and 0"),
     ],
 )
 def test_mistakes_are_named(arguments, message):

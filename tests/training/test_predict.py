@@ -93,7 +93,7 @@ def test_embeddings_are_those_of_single_images(split, network, fabric):
     assert np.allclose(found, clean_images(images, 16).mean((2, 3)), atol=2e-3)
 
 
-def test_tested_items_are_named_by_their_first_picture(split):
+def test_tested_items_are_named_by_their_first_image(split):
     rows, targets = predictions.tested_rows(screen(split))
     assert rows.tolist() == split.samples.tolist()
     assert targets.tolist() == split.targets.tolist()

@@ -21,8 +21,8 @@ from pathlib import Path
 from fer_repro.datasets.audit import Official
 from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.folds import held_out
+from fer_repro.datasets.image_files import ImageFile, convert_images, listed, subfolders, visible
 from fer_repro.datasets.names import composed
-from fer_repro.datasets.pictures import Picture, convert_pictures, listed, subfolders, visible
 from fer_repro.datasets.samples import Converted
 from fer_repro.errors import UserError, nearest
 
@@ -43,9 +43,9 @@ def _convert(job: Conversion) -> Converted:
             them if all have one size.
 
     Raises:
-        UserError: a part or class is missing or unknown, clips are still films, or a file is no picture.
+        UserError: a part or class is missing or unknown, clips are still films, or a file is no image.
     """
-    pictures, empty = [], []
+    photos, empty = [], []
     for part, split in _parts(job.path).items():
         for clip, label in _clips(part):
             name = f"{split}/{clip.parent.name}/{clip.name}"
@@ -53,8 +53,8 @@ def _convert(job: Conversion) -> Converted:
             if not files:
                 empty.append(name)
             turn = "val" if split == "train" and held_out(composed(name).encode()) else split
-            pictures += [Picture(file, label, turn, clip=name) for file in files]
-    converted = convert_pictures(job.path, pictures, job.append, job.expect, job.size, colour=True)
+            photos += [ImageFile(file, label, turn, clip=name) for file in files]
+    converted = convert_images(job.path, photos, job.append, job.expect, job.size, colour=True)
     note = "The publisher's Val is test; about one in eight clips of Train is val."
     if empty:
         note += f" {len(empty)} clips have no frames and are left out: {listed(empty)}."

@@ -30,8 +30,8 @@ from fer_repro.datasets.audit import Official
 from fer_repro.datasets.challenge_lists import ChallengeList, mark_lists
 from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.folds import HELD_OUT
+from fer_repro.datasets.image_files import ImageFile, convert_images, listed, visible
 from fer_repro.datasets.names import ListedFiles, is_listed_file
-from fer_repro.datasets.pictures import Picture, convert_pictures, listed, visible
 from fer_repro.datasets.samples import Converted
 from fer_repro.errors import UserError
 
@@ -90,26 +90,24 @@ def _convert(job: Conversion) -> Converted:
     """
     there = [entry.name for entry in visible(job.path)] if job.path.is_dir() else []
     if set(SETS) <= set(there):
-        pictures, other = _read_sets(job.path)
+        photos, other = _read_sets(job.path)
         note = ""
     elif "Manually_Annotated_Images" in there:
-        pictures, other, note = _read_lists(job.path)
+        photos, other, note = _read_lists(job.path)
     else:
         raise UserError(f"{job.path}: found {listed(there)}; expected {LAYOUT}")
     if other:
         note = (
             f"{other} images with an expression of 8 or more (none, uncertain, no face) are left out. {note}"
         )
-    converted = convert_pictures(
-        job.path, pictures, job.append, job.expect, job.size, colour=True, hold_out=True
-    )
+    converted = convert_images(job.path, photos, job.append, job.expect, job.size, colour=True, hold_out=True)
     origin = f"The publisher's validation images are test; {HELD_OUT}."
     return Converted(converted.samples, converted.source, f"{origin} {note}".rstrip())
 
 
-def _read_sets(path: Path) -> tuple[list[Picture], int]:
-    """The pictures of ``train_set`` and ``val_set``, and how many have another expression."""
-    pictures, other = [], 0
+def _read_sets(path: Path) -> tuple[list[ImageFile], int]:
+    """The images of ``train_set`` and ``val_set``, and how many have another expression."""
+    photos, other = [], 0
     for name, split in SETS.items():
         for folder in (path / name / "images", path / name / "annotations"):
             if not folder.is_dir():
@@ -122,8 +120,8 @@ def _read_sets(path: Path) -> tuple[list[Picture], int]:
                 other += 1
                 continue
             affect = {"valence": _value(notes, file, "val"), "arousal": _value(notes, file, "aro")}
-            pictures.append(Picture(file, code, split, factors=affect))
-    return pictures, other
+            photos.append(ImageFile(file, code, split, factors=affect))
+    return photos, other
 
 
 def _value(notes: ListedFiles, image: Path, kind: str) -> float:
@@ -143,9 +141,9 @@ def _code(value: float, where: str) -> int:
     return int(value)
 
 
-def _read_lists(path: Path) -> tuple[list[Picture], int, str]:
-    """The pictures of the two lists, how many have another expression, and a note on RAN's lists."""
-    pictures, other = [], 0
+def _read_lists(path: Path) -> tuple[list[ImageFile], int, str]:
+    """The images of the two lists, how many have another expression, and a note on RAN's lists."""
+    photos, other = [], 0
     images = ListedFiles(path / "Manually_Annotated_Images")
     for name, split in LISTS_OF.items():
         places = (path / name, path / "Manually_Annotated_file_lists" / name)
@@ -157,15 +155,15 @@ def _read_lists(path: Path) -> tuple[list[Picture], int, str]:
             if code >= len(CLASSES):
                 other += 1
                 continue
-            pictures.append(_picture(images, where, row, code, split))
-    keys = {picture.file.stem: picture.label for picture in pictures if picture.split == "test"}
+            photos.append(_photo(images, where, row, code, split))
+    keys = {photo.file.stem: photo.label for photo in photos if photo.split == "test"}
     marked, note = mark_lists(LISTS, [path, path / "AffectNet_dir"], keys, set(keys))
-    return [_marked(picture, marked) for picture in pictures], other, note
+    return [_marked(photo, marked) for photo in photos], other, note
 
 
-def _marked(picture: Picture, marked: Mapping[str, set[str]]) -> Picture:
-    columns = {column: picture.file.stem in names for column, names in marked.items()}
-    return replace(picture, factors={**picture.factors, **columns})
+def _marked(photo: ImageFile, marked: Mapping[str, set[str]]) -> ImageFile:
+    columns = {column: photo.file.stem in names for column, names in marked.items()}
+    return replace(photo, factors={**photo.factors, **columns})
 
 
 def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
@@ -186,11 +184,11 @@ def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
             ) from None
 
 
-def _picture(images: ListedFiles, where: str, row: dict[str, str], code: int, split: str) -> Picture:
+def _photo(images: ListedFiles, where: str, row: dict[str, str], code: int, split: str) -> ImageFile:
     file = images.find(row["subDirectory_filePath"], where)
     left, top, width, height = (int(_number(row, column, where)) for column in _COLUMNS[1:5])
     affect: dict[str, object] = {name: _number(row, name, where) for name in ("valence", "arousal")}
-    return Picture(file, code, split, factors=affect, box=(left, top, left + width, top + height))
+    return ImageFile(file, code, split, factors=affect, box=(left, top, left + width, top + height))
 
 
 def _number(row: dict[str, str], column: str, where: str) -> float:

@@ -21,7 +21,7 @@ from pathlib import Path
 from fer_repro.datasets.audit import Official
 from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.folds import ckplus_folds, fold_split
-from fer_repro.datasets.pictures import Picture, convert_pictures, listed, subfolders, visible
+from fer_repro.datasets.image_files import ImageFile, convert_images, listed, subfolders, visible
 from fer_repro.datasets.samples import Converted
 from fer_repro.errors import UserError
 
@@ -50,14 +50,14 @@ def _convert(job: Conversion) -> Converted:
             raise UserError(f"{folder}: no such folder, found {listed(there)}; expected {LAYOUT}")
     labels = _labels(emotions)
     folds, note = ckplus_folds({clip: CLASSES[label] for clip, label in labels.items()}, job.path)
-    pictures = [
-        Picture(
+    photos = [
+        ImageFile(
             file, label, "train", subject=clip.partition("/")[0], clip=clip, factors={"fold": folds[clip]}
         )
         for clip, label in sorted(labels.items())
         for file in _frames(images, clip)
     ]
-    converted = convert_pictures(job.path, pictures, job.append, job.expect, job.size, colour=False)
+    converted = convert_images(job.path, photos, job.append, job.expect, job.size, colour=False)
     return Converted(fold_split(converted.samples, 1, str(job.path)), converted.source, note)
 
 

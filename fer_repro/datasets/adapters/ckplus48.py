@@ -18,7 +18,7 @@ from PIL import Image
 from fer_repro.datasets.audit import Official
 from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.folds import ckplus_folds, fold_split
-from fer_repro.datasets.pictures import Picture, convert_pictures, listed, subfolders, visible
+from fer_repro.datasets.image_files import ImageFile, convert_images, listed, subfolders, visible
 from fer_repro.datasets.samples import Converted
 from fer_repro.errors import UserError, nearest
 
@@ -57,16 +57,16 @@ def _convert(job: Conversion) -> Converted:
     sequences = _sequences(root)
     labels = {clip: CLASSES[label] for clip, (label, _) in sequences.items()}
     folds, note = ckplus_folds(labels, root)
-    pictures = [
-        Picture(
+    photos = [
+        ImageFile(
             file, label, "train", subject=clip.partition("/")[0], clip=clip, factors={"fold": folds[clip]}
         )
         for clip, (label, files) in sorted(sequences.items())
         for file in files
     ]
-    for picture in pictures:
-        _check_side(picture.file)
-    converted = convert_pictures(root, pictures, job.append, job.expect, colour=False)
+    for photo in photos:
+        _check_side(photo.file)
+    converted = convert_images(root, photos, job.append, job.expect, colour=False)
     return Converted(fold_split(converted.samples, 1, str(root)), converted.source, note)
 
 
@@ -74,7 +74,7 @@ def _check_side(file: Path) -> None:
     try:
         with Image.open(file) as image:
             width, height = image.size
-    except Exception:  # convert_pictures says what is wrong with it
+    except Exception:  # convert_images says what is wrong with it
         return
     if (width, height) != (SIDE, SIDE):
         raise UserError(f"{file}: {width} x {height} pixels: expected {SIDE} x {SIDE}")

@@ -21,8 +21,8 @@ from typing import Any
 from fer_repro.datasets.attachments import ConvertedFiles
 from fer_repro.datasets.audit import Official
 from fer_repro.datasets.dataset import Conversion, Dataset
+from fer_repro.datasets.image_files import listed, subfolders, visible
 from fer_repro.datasets.names import composed, is_listed_file
-from fer_repro.datasets.pictures import listed, subfolders, visible
 from fer_repro.datasets.video import FILMS
 from fer_repro.datasets.video_faces import CLASSES as REAL_OR_NOT
 from fer_repro.datasets.video_faces import FEWER, Video, convert_videos, frames_of

@@ -16,8 +16,8 @@ from PIL import Image
 
 from fer_repro.datasets.audit import Official
 from fer_repro.datasets.dataset import Conversion, Dataset
+from fer_repro.datasets.image_files import check_files, subfolders, visible
 from fer_repro.datasets.names import is_listed_file
-from fer_repro.datasets.pictures import check_files, subfolders, visible
 from fer_repro.datasets.pixel_csv import EMOTIONS, SIDE, USAGES, read_pixel_rows, scan
 from fer_repro.datasets.samples import Converted
 from fer_repro.errors import UserError, nearest

@@ -28,8 +28,8 @@ import numpy as np
 from fer_repro.datasets.attachments import ConvertedFiles
 from fer_repro.datasets.audit import Official
 from fer_repro.datasets.dataset import Conversion, Dataset
+from fer_repro.datasets.image_files import listed, subfolders, visible
 from fer_repro.datasets.names import check_links, is_listed_file
-from fer_repro.datasets.pictures import listed, subfolders, visible
 from fer_repro.datasets.samples import SPLITS
 from fer_repro.datasets.video import FILMS
 from fer_repro.datasets.video_faces import CLASSES as REAL_OR_NOT

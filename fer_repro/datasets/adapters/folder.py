@@ -1,4 +1,4 @@
-"""Any pictures in class folders: ``<class>/image``, or ``train/<class>/image`` and ``test/<class>/image``.
+"""Any images in class folders: ``<class>/image``, or ``train/<class>/image`` and ``test/<class>/image``.
 
 The folders' names are the classes, in alphabetical order (numbers by value). With ``train/`` and ``test/``
 but no ``val/``, one in eight of train becomes val; without any of them one in eight of all becomes val and
@@ -16,8 +16,8 @@ from PIL import Image
 
 from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.folds import HELD_OUT
+from fer_repro.datasets.image_files import PARTS, ImageFile, convert_images, listed, subfolders, visible
 from fer_repro.datasets.names import composed, spelling
-from fer_repro.datasets.pictures import PARTS, Picture, convert_pictures, listed, subfolders, visible
 from fer_repro.datasets.samples import Converted
 from fer_repro.errors import UserError, nearest
 
@@ -41,32 +41,32 @@ def _read_classes(path: Path) -> tuple[str, ...]:
 
 
 def _convert(job: Conversion) -> Converted:
-    """Read the pictures: grey if all are grey, else RGB.
+    """Read the images: grey if all are grey, else RGB.
 
     Args:
-        job: ``path``: the folder; ``size``: side of the stored images; 0 keeps the pictures if all have one
+        job: ``path``: the folder; ``size``: side of the stored images; 0 keeps the images if all have one
             size.
 
     Raises:
-        UserError: the folder is not laid out so, a file in a class folder is no picture, or sizes differ.
+        UserError: the folder is not laid out so, a file in a class folder is no image, or sizes differ.
     """
     classes, parts = _read_classes(job.path), _parts(job.path)
-    pictures = [
-        Picture(file, classes.index(composed(folder.name)), split)
+    photos = [
+        ImageFile(file, classes.index(composed(folder.name)), split)
         for part, split in parts.items()
         for folder in subfolders(part)
         for file in visible(folder)
     ]
     alone = list(parts.values()) == ["all"]
     if alone:
-        pictures = [_dealt(picture) for picture in pictures]
+        photos = [_dealt(photo) for photo in photos]
         note = "The split is this project's: one in eight images is val, one in eight test (by their pixels)."
     elif "val" not in parts.values():
         note = f"There is no val/: {HELD_OUT}."
     else:
         note = "The split is the folders'."
     hold_out = not alone and "val" not in parts.values()
-    converted = convert_pictures(job.path, pictures, job.append, job.expect, job.size, hold_out=hold_out)
+    converted = convert_images(job.path, photos, job.append, job.expect, job.size, hold_out=hold_out)
     return Converted(converted.samples, converted.source, note)
 
 
@@ -104,13 +104,13 @@ def _parts(path: Path) -> dict[Path, str]:
     return found
 
 
-def _dealt(picture: Picture) -> Picture:
+def _dealt(photo: ImageFile) -> ImageFile:
     try:
-        with Image.open(picture.file) as image:
+        with Image.open(photo.file) as image:
             digest = hashlib.sha256(np.asarray(image.convert("RGB")).tobytes()).digest()
-    except Exception:  # convert_pictures names what is wrong with it
-        return Picture(picture.file, picture.label, "train")
-    return Picture(picture.file, picture.label, {0: "val", 1: "test"}.get(digest[0] % 8, "train"))
+    except Exception:  # convert_images names what is wrong with it
+        return ImageFile(photo.file, photo.label, "train")
+    return ImageFile(photo.file, photo.label, {0: "val", 1: "test"}.get(digest[0] % 8, "train"))
 
 
 DATASET = Dataset(

@@ -18,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from fer_repro.datasets.dataset import Conversion, Dataset
+from fer_repro.datasets.image_files import ImageFile, convert_images
 from fer_repro.datasets.names import is_listed_file
 from fer_repro.datasets.pairs import (
     COLUMNS,
@@ -27,8 +28,7 @@ from fer_repro.datasets.pairs import (
     people_in,
     read_pairs,
 )
-from fer_repro.datasets.people import find_folder, find_people, find_pictures
-from fer_repro.datasets.pictures import Picture, convert_pictures
+from fer_repro.datasets.people import find_folder, find_images, find_people
 from fer_repro.datasets.store import file_sha256
 from fer_repro.errors import UserError
 
@@ -58,21 +58,21 @@ def _convert(job: Conversion) -> ConvertedPairs:
         UserError: naming the file, the line and what was expected there.
     """
     folder = find_folder(job.path)
-    pictures = find_pictures(folder)
+    photos = find_images(folder)
     samples = pd.DataFrame(
         {
-            "subject": [picture.subject for picture in pictures],
-            "number": [picture.factors["number"] for picture in pictures],
-            "file": [picture.file.relative_to(folder).as_posix() for picture in pictures],
+            "subject": [photo.subject for photo in photos],
+            "number": [photo.factors["number"] for photo in photos],
+            "file": [photo.file.relative_to(folder).as_posix() for photo in photos],
         }
     )
     file = _find_list(folder, job.path)
     pairs = _draw(samples) if file is None else read_pairs(file, "pairs", samples)
     tested = set(people_in(pairs, samples))
-    pictures = _split(pictures, tested)
+    photos = _split(photos, tested)
     if file is not None and not pairs["fold"].any():
         pairs = _with_threshold_pairs(pairs, samples[~samples["subject"].isin(tested)])
-    converted = convert_pictures(folder, pictures, job.append, job.expect, job.size)
+    converted = convert_images(folder, photos, job.append, job.expect, job.size)
     source = {} if file is None else {f"list {file.name}": file_sha256(file)}
     note = _note(file, pairs, samples)
     return ConvertedPairs(converted.samples, {**converted.source, **source}, note, pairs)
@@ -105,8 +105,8 @@ def _with_threshold_pairs(pairs: pd.DataFrame, others: pd.DataFrame) -> pd.DataF
     return pd.concat([pairs, drawn], ignore_index=True)
 
 
-def _split(pictures: Sequence[Picture], tested: set[str]) -> list[Picture]:
-    return [replace(picture, split="test" if picture.subject in tested else "train") for picture in pictures]
+def _split(photos: Sequence[ImageFile], tested: set[str]) -> list[ImageFile]:
+    return [replace(photo, split="test" if photo.subject in tested else "train") for photo in photos]
 
 
 def _note(file: Path | None, pairs: pd.DataFrame, samples: pd.DataFrame) -> str:

@@ -26,8 +26,8 @@ from PIL import Image
 from fer_repro.datasets.attachments import ConvertedFiles
 from fer_repro.datasets.audit import Official
 from fer_repro.datasets.dataset import Conversion, Dataset
+from fer_repro.datasets.image_files import check_files
 from fer_repro.datasets.names import ListedFiles, composed
-from fer_repro.datasets.pictures import check_files
 from fer_repro.datasets.store import file_sha256
 from fer_repro.datasets.templates import (
     SIDE,

@@ -1,4 +1,4 @@
-"""Labeled Faces in the Wild: 13,233 pictures of 5,749 people, and three lists of pairs.
+"""Labeled Faces in the Wild: 13,233 images of 5,749 people, and three lists of pairs.
 
 Huang, Ramesh, Berg, Learned-Miller, technical report 07-49, University of Massachusetts Amherst, 2007. Read
 from the folder of people (250 x 250 originals, or crops of one size) with ``pairs.txt`` (View 2, ten folds:
@@ -18,16 +18,16 @@ from pathlib import Path
 import pandas as pd
 
 from fer_repro.datasets.dataset import Conversion, Dataset
+from fer_repro.datasets.image_files import ImageFile, convert_images
 from fer_repro.datasets.names import composed, is_listed_file
 from fer_repro.datasets.pairs import COLUMNS, ConvertedPairs, people_in, read_pairs
-from fer_repro.datasets.people import find_folder, find_people, find_pictures
-from fer_repro.datasets.pictures import Picture, convert_pictures
+from fer_repro.datasets.people import find_folder, find_images, find_people
 from fer_repro.datasets.store import file_sha256
 from fer_repro.errors import UserError
 
 LISTS = {"pairs.txt": "view2", "pairsDevTrain.txt": "dev_train", "pairsDevTest.txt": "dev_test"}
 PAIR_FACTS = {
-    "distinct_images": 13231,  # of 13,233; two pictures stand there twice
+    "distinct_images": 13231,  # of 13,233; two images stand there twice
     "people": 5749,
     "people_with_several_images": 1680,
     "view2_pairs": 6000,
@@ -72,30 +72,28 @@ def _convert(job: Conversion) -> ConvertedPairs:
         UserError: naming the file, the line and what was expected there.
     """
     folder = find_folder(job.path)
-    pictures = find_pictures(folder)
-    _check_names(pictures)
+    photos = find_images(folder)
+    _check_names(photos)
     lists = {name: _find_list(name, folder, job.path) for name in LISTS}
     if lists["pairs.txt"] is None:
         raise UserError(f"{folder}: pairs.txt is missing; expected it in this folder or beside it")
-    samples = _provisional(pictures)
+    samples = _provisional(photos)
     tables = [read_pairs(file, LISTS[name], samples) for name, file in lists.items() if file is not None]
     pairs = pd.concat(tables, ignore_index=True)
     learnt = set(people_in(pairs[pairs["list"] == "dev_train"], samples))
-    pictures = [
-        replace(picture, split="train" if picture.subject in learnt else "test") for picture in pictures
-    ]
-    converted = convert_pictures(folder, pictures, job.append, job.expect, job.size)
+    photos = [replace(photo, split="train" if photo.subject in learnt else "test") for photo in photos]
+    converted = convert_images(folder, photos, job.append, job.expect, job.size)
     source = {name: file_sha256(file) for name, file in lists.items() if file is not None}
     return ConvertedPairs(
         converted.samples, {**converted.source, **source}, _note(lists), pairs[list(COLUMNS)]
     )
 
 
-def _check_names(pictures: Sequence[Picture]) -> None:
-    for picture in pictures:
-        expected = f"{picture.subject}_{picture.factors['number']:04d}"
-        if composed(picture.file.stem) != expected:
-            raise UserError(f"{picture.file}: expected a name such as {picture.subject}_0001.jpg")
+def _check_names(photos: Sequence[ImageFile]) -> None:
+    for photo in photos:
+        expected = f"{photo.subject}_{photo.factors['number']:04d}"
+        if composed(photo.file.stem) != expected:
+            raise UserError(f"{photo.file}: expected a name such as {photo.subject}_0001.jpg")
 
 
 def _find_list(name: str, folder: Path, path: Path) -> Path | None:
@@ -103,12 +101,12 @@ def _find_list(name: str, folder: Path, path: Path) -> Path | None:
     return next((place for place in places if is_listed_file(place)), None)
 
 
-def _provisional(pictures: Sequence[Picture]) -> pd.DataFrame:
+def _provisional(photos: Sequence[ImageFile]) -> pd.DataFrame:
     """What lists are read against, before any image is."""
     return pd.DataFrame(
         {
-            "subject": [picture.subject for picture in pictures],
-            "number": [picture.factors["number"] for picture in pictures],
+            "subject": [photo.subject for photo in photos],
+            "number": [photo.factors["number"] for photo in photos],
         }
     )
 

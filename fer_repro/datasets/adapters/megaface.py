@@ -1,12 +1,12 @@
 """MegaFace, identification: photos of FaceScrub's people, looked for among a million distractors.
 
 Kemelmacher-Shlizerman, Seitz, Miller, Brossard, "The MegaFace Benchmark: 1 Million Faces for Recognition at
-Scale", CVPR 2016, arXiv:1512.00596. Read from the aligned pictures and lists that public evaluators share (of
+Scale", CVPR 2016, arXiv:1512.00596. Read from the aligned images and lists that public evaluators share (of
 insightface's lineage): ``facescrub_lst`` (lines ending in person/image) with ``facescrub_images/``,
 ``megaface_lst`` (lines ending in folder/folder/image) with ``megaface_images/``, and the lists of wrong
-pictures, ``facescrub_noises.txt`` (image) and ``megaface_noises.txt`` (folder/folder/image).
+images, ``facescrub_noises.txt`` (image) and ``megaface_noises.txt`` (folder/folder/image).
 
-``megaface`` leaves the wrong pictures out, the "refined" protocol; ``megaface-original`` keeps them. The two
+``megaface`` leaves the wrong images out, the "refined" protocol; ``megaface-original`` keeps them. The two
 do not compare: say which one a number is of. Probes have a ``subject``, distractors have none; all is
 ``test``. ``distractor_rates`` in ``fer_repro/measures/identification.py`` makes the rates of it.
 
@@ -17,8 +17,8 @@ from pathlib import Path
 
 from fer_repro.datasets.audit import Official
 from fer_repro.datasets.dataset import Conversion, Dataset
+from fer_repro.datasets.image_files import ImageFile, convert_images
 from fer_repro.datasets.names import ListedFiles, composed
-from fer_repro.datasets.pictures import Picture, convert_pictures
 from fer_repro.datasets.samples import Converted
 from fer_repro.datasets.store import file_sha256
 from fer_repro.errors import UserError
@@ -40,12 +40,12 @@ def _convert(job: Conversion) -> Converted:
     Args:
         job: ``path``: the folder with the lists and the two folders of images; ``size``: side of the stored
             images; 0 keeps them if all have one size; ``variant``: "" leaves out what the lists of wrong
-            pictures name, "original" keeps it.
+            images name, "original" keeps it.
 
     Raises:
         UserError: a list or an image is missing, or a list is empty.
     """
-    pictures: list[Picture] = []
+    photos: list[ImageFile] = []
     source, counts, left_out = {}, {}, {}
     for label, (name, depth) in enumerate(_DEPTH.items()):
         names = _read_list(job.path / f"{name}_lst", depth)
@@ -56,9 +56,9 @@ def _convert(job: Conversion) -> Converted:
         images, where = ListedFiles(job.path / f"{name}_images"), str(job.path / f"{name}_lst")
         for entry in kept:
             subject = composed(entry.split("/")[0]) if name == "facescrub" else ""
-            pictures.append(Picture(images.find(entry, where), label, "test", subject))
-    converted = convert_pictures(job.path, pictures, job.append, job.expect, job.size, colour=True)
-    people = len({picture.subject for picture in pictures} - {""})
+            photos.append(ImageFile(images.find(entry, where), label, "test", subject))
+    converted = convert_images(job.path, photos, job.append, job.expect, job.size, colour=True)
+    people = len({photo.subject for photo in photos} - {""})
     kind = (
         "original" if job.variant else f"refined, {left_out['facescrub']} + {left_out['megaface']} left out"
     )
@@ -98,7 +98,7 @@ def _read_noises(path: Path, name: str) -> set[str]:
 
 
 def _key(entry: str, name: str) -> str:
-    """How a list of wrong pictures names an image: FaceScrub's without the person's folder."""
+    """How a list of wrong images names an image: FaceScrub's without the person's folder."""
     return composed(entry.rpartition("/")[2] if name == "facescrub" else entry)
 
 

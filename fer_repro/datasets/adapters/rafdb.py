@@ -18,8 +18,8 @@ from fer_repro.datasets.audit import Official
 from fer_repro.datasets.challenge_lists import ChallengeList, mark_lists
 from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.folds import HELD_OUT
+from fer_repro.datasets.image_files import ImageFile, convert_images, listed, visible
 from fer_repro.datasets.names import ListedFiles
-from fer_repro.datasets.pictures import Picture, convert_pictures, listed, visible
 from fer_repro.datasets.samples import Converted
 from fer_repro.errors import UserError
 
@@ -85,8 +85,8 @@ def _convert(job: Conversion) -> Converted:
             f"{images / unlisted[0]}: {labels_file.name} does not list it; expected every image there"
         )
     marked, note = mark_lists(LISTS, [job.path, root, job.path / "RAF_DB_dir"], labels, set(labels))
-    pictures = [
-        Picture(
+    photos = [
+        ImageFile(
             files[name],
             label,
             name.partition("_")[0],
@@ -94,7 +94,7 @@ def _convert(job: Conversion) -> Converted:
         )
         for name, label in labels.items()
     ]
-    converted = convert_pictures(root, pictures, job.append, job.expect, job.size, colour=True, hold_out=True)
+    converted = convert_images(root, photos, job.append, job.expect, job.size, colour=True, hold_out=True)
     return Converted(converted.samples, converted.source, f"There is no val: {HELD_OUT}. {note}".rstrip())
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from fer_repro.datasets.audit import Official
 from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.folds import held_out
+from fer_repro.datasets.image_files import ImageFile, convert_images, listed, subfolders, visible
 from fer_repro.datasets.names import composed
-from fer_repro.datasets.pictures import Picture, convert_pictures, listed, subfolders, visible
 from fer_repro.datasets.samples import Converted
 from fer_repro.errors import UserError, nearest
 
@@ -38,13 +38,13 @@ def _convert(job: Conversion) -> Converted:
             keeps them if all have one size.
 
     Raises:
-        UserError: a part or class folder is missing or unknown, or a file in one is no picture.
+        UserError: a part or class folder is missing or unknown, or a file in one is no image.
     """
     folders = _parts(job.path)
-    pictures = [picture for name, folder in folders.items() for picture in _pictures(folder, PARTS[name])]
+    photos = [photo for name, folder in folders.items() for photo in _photos(folder, PARTS[name])]
     aligned = "aligned faces" if folders["Train"].name != "Train" else "whole frames"
     note = f"{aligned}; the publisher's Val is test; about one film in eight of Train is val."
-    converted = convert_pictures(job.path, pictures, job.append, job.expect, job.size, colour=True)
+    converted = convert_images(job.path, photos, job.append, job.expect, job.size, colour=True)
     return Converted(converted.samples, converted.source, note[0].upper() + note[1:])
 
 
@@ -56,7 +56,7 @@ def _parts(path: Path) -> dict[str, Path]:
     raise UserError(f"{path}: found {listed(there)}; expected {LAYOUT}")
 
 
-def _pictures(part: Path, split: str) -> list[Picture]:
+def _photos(part: Path, split: str) -> list[ImageFile]:
     found = subfolders(part)
     for folder in found:
         if folder.name.lower() not in CLASSES:
@@ -68,7 +68,9 @@ def _pictures(part: Path, split: str) -> list[Picture]:
                 f"{part}: class folder '{name}' is missing, found {listed(names)}; expected {LAYOUT}"
             )
     return [
-        Picture(file, CLASSES.index(folder.name.lower()), _split(file, split), factors={"film": _film(file)})
+        ImageFile(
+            file, CLASSES.index(folder.name.lower()), _split(file, split), factors={"film": _film(file)}
+        )
         for folder in found
         for file in visible(folder)
     ]

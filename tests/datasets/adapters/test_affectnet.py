@@ -12,7 +12,7 @@ HEADER = (
 )
 
 
-def picture(rng, side=12):
+def photo(rng, side=12):
     return rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
 
 
@@ -25,7 +25,7 @@ def sets(tmp_path):
         for folder in ("images", "annotations"):
             (root / part / folder).mkdir(parents=True)
         for number in range(count):
-            Image.fromarray(picture(rng)).save(root / part / "images" / f"{number}.jpg")
+            Image.fromarray(photo(rng)).save(root / part / "images" / f"{number}.jpg")
             code = 10 if number == 9 else number % 8
             for kind, value in (("exp", str(code)), ("val", "-0.5"), ("aro", "0.25")):
                 np.save(root / part / "annotations" / f"{number}_{kind}.npy", np.array(value))
@@ -43,7 +43,7 @@ def lists(tmp_path):
             file = f"{number}/{name[0:1].replace('t', 'a').replace('v', 'b')}{number}.png"
             path = root / "Manually_Annotated_Images" / file
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture(rng)).save(path)
+            Image.fromarray(photo(rng)).save(path)
             lines.append(f"{file},1,2,6,6,1.5;2.5,{code},0.5,-0.25")
         (root / f"{name}.csv").write_text("\n".join(lines) + "\n")
     return root

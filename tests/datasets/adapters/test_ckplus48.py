@@ -75,7 +75,7 @@ def move(source, target):
     return damage
 
 
-def picture(name, side):
+def photo(name, side):
     return lambda root: Image.fromarray(np.zeros((side, side), np.uint8)).save(root / name)
 
 
@@ -88,7 +88,7 @@ BAD = {
     "file name": (move(FIRST, "anger/face.png"), "face.png: expected a name like S010_004_00000017.png"),
     "two frames": (lambda root: (root / FIRST).unlink(), "sequence S000/001 has 2 frames: expected 3"),
     "two labels": (move(FIRST, "fear/S000_001_00000009.png"), "S000_001 stands in anger/, too"),
-    "one other size": (picture(FIRST, 50), "50 x 50 pixels: expected 48 x 48"),
+    "one other size": (photo(FIRST, 50), "50 x 50 pixels: expected 48 x 48"),
     "text": (lambda root: (root / FIRST).write_text("x"), "not readable as an image"),
     "list": (lambda root: write_list(root, SPREAD, ("S003/001 Fear", "S003/001 Sad")), "'S003/001' is 'Sad'"),
     "list of two folds": (lambda root: write_list(root, [1] * 7 + [2] * 7), "three or more"),
@@ -110,7 +110,7 @@ def test_bad_folders_are_one_clear_error_and_write_nothing(tmp_path, raw, case):
 
 def test_other_sizes_and_paths(tmp_path, raw):
     for file in raw.rglob("*.png"):
-        picture(file, 64)(Path())
+        photo(file, 64)(Path())
     with pytest.raises(UserError, match="64 x 64 pixels: expected 48 x 48"):
         add(raw, tmp_path)
     with pytest.raises(UserError, match="no such folder; expected a folder CK"):

@@ -16,17 +16,17 @@ PAIRS = "1 5 1\n1 7 0\n5 7 0\n"
 
 @pytest.fixture
 def raw(tmp_path):
-    """Six pictures of other sizes, in which red dots mark the five points."""
+    """Six images of other sizes, in which red dots mark the five points."""
     root = tmp_path / "raw" / "IJBC"
     (root / "meta").mkdir(parents=True)
     (root / "loose_crop").mkdir()
     lines = []
     for number in range(1, 7):
-        picture = np.full((60 + number, 80, 3), 100, np.uint8)
+        photo = np.full((60 + number, 80, 3), 100, np.uint8)
         points = PLACES * 0.4 + (number, 5)
         for x, y in points:
-            picture[round(y) - 1 : round(y) + 2, round(x) - 1 : round(x) + 2] = (250, 10, 10)
-        Image.fromarray(picture).save(root / "loose_crop" / f"{number}.jpg", quality=100, subsampling=0)
+            photo[round(y) - 1 : round(y) + 2, round(x) - 1 : round(x) + 2] = (250, 10, 10)
+        Image.fromarray(photo).save(root / "loose_crop" / f"{number}.jpg", quality=100, subsampling=0)
         places = " ".join(f"{value:.3f}" for value in points.ravel())
         lines.append(f"{number}.jpg {places} {1 - number / 10:.3f}\n")
     (root / "meta" / "ijbc_face_tid_mid.txt").write_text(FACES)
@@ -112,7 +112,7 @@ BAD = {
         lambda root: (root / "loose_crop" / "4.jpg").unlink(),
         "4.jpg: no such file, expected for .*face_tid_mid",
     ),
-    "no picture": (
+    "unreadable image": (
         lambda root: (root / "loose_crop" / "4.jpg").write_text("x"),
         "4.jpg: not readable as an image",
     ),

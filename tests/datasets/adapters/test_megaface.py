@@ -36,7 +36,7 @@ def add(path, tmp_path, name="megaface", **settings):
     return add_dataset(name, path, tmp_path / "stores", **settings)
 
 
-def test_wrong_pictures_are_left_out(tmp_path, raw):
+def test_wrong_images_are_left_out(tmp_path, raw):
     store = add(raw, tmp_path)
     samples = store.samples
     assert store.classes == ("probe", "distractor")

@@ -1,4 +1,4 @@
-"""Several pictures per sample (frames of a clip, regions of a face): one ResNet for all, a weighted mean."""
+"""Several images per sample (frames of a clip, regions of a face): one ResNet for all, a weighted mean."""
 
 import torch
 from torch import Tensor, nn
@@ -6,11 +6,11 @@ from torch import Tensor, nn
 from fer_repro.errors import UserError
 from fer_repro.layers.resnet import BasicBlock, Stem, initialise_kaiming, run_stem, stage, stem_convolution
 
-_AT_ONCE = 256  # pictures that one evaluation pass holds in memory; long clips go in parts
+_AT_ONCE = 256  # images that one evaluation pass holds in memory; long clips go in parts
 
 
 class SharedTrunk(nn.Module):
-    """A ResNet without classifier that maps every picture of every sample to a feature vector.
+    """A ResNet without classifier that maps every image of every sample to a feature vector.
 
     Networks inherit from it and add their heads, so that keys are those of the reference: ``conv1``, ``bn1``,
     ``layer1.0.conv1`` ... The trunk starts before the heads: with one seed, all arms start from one trunk.
@@ -44,34 +44,34 @@ class SharedTrunk(nn.Module):
         maps = self.layer4(self.layer3(maps))  # (M, 512, H/32, W/32)
         return maps.mean(dim=(2, 3))  # (M, D)
 
-    def embed(self, pictures: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Map every picture of every sample to a feature vector; padding is not computed at all.
+    def embed(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Map every image of every sample to a feature vector; padding is not computed at all.
 
         Args:
-            pictures: (N, S, 3, H, W) in [0, 1].
+            images: (N, S, 3, H, W) in [0, 1].
             mask: (N, S) bool, false where a sample is padded; None where nothing is.
 
         Returns:
             (N, S, D); zeros at the padding.
         """
-        shown = pictures.flatten(0, 1) if mask is None else pictures[mask]  # (M, 3, H, W)
+        shown = images.flatten(0, 1) if mask is None else images[mask]  # (M, 3, H, W)
         parts = (shown,) if self.training else shown.split(_AT_ONCE)
         vectors = torch.cat([self.embed_images(part) for part in parts])  # (M, D)
         if mask is None:
-            return vectors.unflatten(0, pictures.shape[:2])
+            return vectors.unflatten(0, images.shape[:2])
         padded = vectors.new_zeros(*mask.shape, self.features)
         padded[mask] = vectors
         return padded
 
 
-def pictures_second(pictures: Tensor, word: str, least: int = 1) -> Tensor:
-    """Bring the pictures of a batch into our layout and refuse what is none.
+def images_second(images: Tensor, word: str, least: int = 1) -> Tensor:
+    """Bring the images of a batch into our layout and refuse what is none.
 
-    The authors' layout (N, 3, H, W, S) is told from ours by its channels and turned; pictures of three rows
+    The authors' layout (N, 3, H, W, S) is told from ours by its channels and turned; images of three rows
     would be read in our layout.
 
     Args:
-        pictures: (N, S, 3, H, W), or (N, 3, H, W, S).
+        images: (N, S, 3, H, W), or (N, 3, H, W, S).
         word: what they are, for the message: ``frames`` or ``regions``.
         least: of S.
 
@@ -79,33 +79,33 @@ def pictures_second(pictures: Tensor, word: str, least: int = 1) -> Tensor:
         (N, S, 3, H, W).
 
     Raises:
-        UserError: the shape fits neither layout, or there are too few pictures.
+        UserError: the shape fits neither layout, or there are too few images.
     """
-    shape = tuple(pictures.shape)
+    shape = tuple(images.shape)
     if len(shape) == 5 and shape[1] == 3 and shape[2] != 3:
-        pictures = pictures.permute(0, 4, 1, 2, 3)
-    if pictures.ndim != 5 or pictures.shape[2] != 3:
+        images = images.permute(0, 4, 1, 2, 3)
+    if images.ndim != 5 or images.shape[2] != 3:
         raise UserError(f"{word} have the shape {shape}: expected (N, {word}, 3, H, W), grey images repeated")
-    if pictures.shape[1] < least:
+    if images.shape[1] < least:
         raise UserError(f"{word} have the shape {shape}: expected at least {least} {word} per sample")
-    return pictures
+    return images
 
 
-def check_mask(mask: Tensor, pictures: Tensor, word: str) -> None:
-    """Refuse a mask of another shape or type, and samples without a single picture.
+def check_mask(mask: Tensor, images: Tensor, word: str) -> None:
+    """Refuse a mask of another shape or type, and samples without a single image.
 
     Args:
         mask: (N, S) bool.
-        pictures: (N, S, 3, H, W).
-        word: what the pictures are, for the message.
+        images: (N, S, 3, H, W).
+        word: what the images are, for the message.
 
     Raises:
         UserError: naming the samples of the batch that are empty.
     """
-    if mask.dtype != torch.bool or mask.shape != pictures.shape[:2]:
+    if mask.dtype != torch.bool or mask.shape != images.shape[:2]:
         raise UserError(
             f"mask is {str(mask.dtype).removeprefix('torch.')} {tuple(mask.shape)}: "
-            f"expected bool {tuple(pictures.shape[:2])}, true where {word} are"
+            f"expected bool {tuple(images.shape[:2])}, true where {word} are"
         )
     empty = (~mask.any(dim=1)).nonzero().flatten().tolist()
     if empty:
@@ -114,7 +114,7 @@ def check_mask(mask: Tensor, pictures: Tensor, word: str) -> None:
 
 
 def weighted_mean(vectors: Tensor, weights: Tensor) -> Tensor:
-    """Return sum_i w_i x_i / sum_i w_i over the pictures of each sample.
+    """Return sum_i w_i x_i / sum_i w_i over the images of each sample.
 
     Args:
         vectors: (N, S, D).

@@ -1,4 +1,4 @@
-"""Pictures of every kind that a folder may hold: refused with one line, or read to the right pixels."""
+"""Images of every kind that a folder may hold: refused with one line, or read to the right pixels."""
 
 import struct
 import zlib
@@ -24,12 +24,12 @@ TURNS = {
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
-"""EXIF orientation -> what Pillow calls the turn that sets the picture upright (EXIF 2.3, table 6)."""
+"""EXIF orientation -> what Pillow calls the turn that sets the image upright (EXIF 2.3, table 6)."""
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two classes of six good pictures each; a test adds one more."""
+    """Two classes of six good images each; a test adds one more."""
     for label, name in enumerate(("happy", "sad")):
         (tmp_path / "raw" / name).mkdir(parents=True)
         for number in range(6):
@@ -91,17 +91,17 @@ BAD = {
     ),
     "32 bits a pixel": ("x.tif", saved(GREY.astype(np.float32)), "pixel type 'F'"),
     "Lab": ("x.tif", converted("LAB"), "pixel type 'LAB'"),
-    "an animated GIF": ("x.gif", animated, "shows 2 pictures in turn: expected one"),
-    "an animated PNG": ("x.png", animated, "shows 2 pictures in turn"),
-    "an animated WebP": ("x.webp", animated, "shows 2 pictures in turn"),
-    "a stack of scans": ("x.tif", animated, "shows 2 pictures in turn"),
+    "an animated GIF": ("x.gif", animated, "shows 2 images in turn: expected one"),
+    "an animated PNG": ("x.png", animated, "shows 2 images in turn"),
+    "an animated WebP": ("x.webp", animated, "shows 2 images in turn"),
+    "a stack of scans": ("x.tif", animated, "shows 2 images in turn"),
     "more pixels than memory": ("x.png", huge, "exceeds limit"),
     "a text that unfolds": ("x.png", text_bomb, "not readable as an image"),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_picture_that_cannot_become_a_sample(case, folder, tell, tmp_path):
+def test_an_image_that_cannot_become_a_sample(case, folder, tell, tmp_path):
     name, make, expected = BAD[case]
     make(folder / "happy" / name)
     said = tell("data", "add", "folder", folder, "--store", tmp_path / "stores", "--size", SIDE)
@@ -111,7 +111,7 @@ def test_a_picture_that_cannot_become_a_sample(case, folder, tell, tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 20_000), (20_000, 2)])
-def test_pictures_of_other_shapes_need_a_size_and_are_cut_to_their_middle(shape, folder, tell, tmp_path):
+def test_images_of_other_shapes_need_a_size_and_are_cut_to_their_middle(shape, folder, tell, tmp_path):
     pixels = np.zeros((*shape, 3), np.uint8)
     pixels[(shape[0] - min(shape)) // 2 :, (shape[1] - min(shape)) // 2 :] = 200
     Image.fromarray(pixels).save(folder / "happy" / "x.png")
@@ -176,7 +176,7 @@ def test_a_palette_gives_its_colours(folder, tmp_path):
 
 @pytest.mark.parametrize("orientation", TURNS)
 @pytest.mark.parametrize("kind", ["png", "jpg"])
-def test_pictures_stand_upright_as_the_camera_was_held(orientation, kind, folder, tmp_path):
+def test_images_stand_upright_as_the_camera_was_held(orientation, kind, folder, tmp_path):
     wide = np.kron(np.arange(0, 240, 10, np.uint8).reshape(4, 6), np.ones((8, 8), np.uint8))
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -198,14 +198,14 @@ TOLD = {
     "cut off": ("x.png", cut, "not readable as an image"),
     "empty": ("x.png", lambda path: path.write_bytes(b""), "not readable as an image (unknown kind)"),
     "16 bits a pixel": ("x.png", saved(GREY.astype(np.uint16) * 257), "pixel type 'I;16'"),
-    "an animation": ("x.gif", animated, "shows 2 pictures in turn"),
+    "an animation": ("x.gif", animated, "shows 2 images in turn"),
     "more pixels than memory": ("x.png", huge, "exceeds limit"),
     "missing": ("x.png", lambda path: None, "no such file"),
 }
 
 
 @pytest.mark.parametrize("case", TOLD)
-def test_a_picture_that_cannot_be_predicted_is_told_of(case, tmp_path):
+def test_an_image_that_cannot_be_predicted_is_told_of(case, tmp_path):
     name, make, expected = TOLD[case]
     make(tmp_path / name)
     with pytest.raises(UserError) as caught:
@@ -228,5 +228,5 @@ def test_cmyk_and_black_and_white_are_added_as_they_are_predicted(mode, folder, 
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 20_000), (20_000, 1), (3, 3), (100, 20_000)])
-def test_pictures_of_any_shape_are_searched_for_faces(shape):
+def test_images_of_any_shape_are_searched_for_faces(shape):
     assert CascadeDetector().detect(np.full((*shape, 3), 128, np.uint8)) == []

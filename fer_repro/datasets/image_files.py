@@ -1,4 +1,4 @@
-"""Pictures in folders: found in one fixed order, checked before any is written, read one at a time."""
+"""Images in folders: found in one fixed order, checked before any is written, read one at a time."""
 
 import hashlib
 import os
@@ -31,7 +31,7 @@ PARTS = {
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageFile:
     """One image file and what is known about it.
 
     Attributes:
@@ -40,7 +40,7 @@ class Picture:
         split: train, val or test.
         subject: the person, "" if unknown.
         clip: the sequence it is a frame of, "" for a still.
-        factors: further columns of the sample table, the same ones for every picture.
+        factors: further columns of the sample table, the same ones for every image.
         box: left, top, right, bottom of the part to keep, in pixels; None keeps all.
     """
 
@@ -108,9 +108,9 @@ def check_files(root: Path, files: Iterable[Path]) -> None:
 
 
 def still_count(image: Image.Image) -> int:
-    """How many pictures a file shows one after the other: more than one of an animation or a scanned stack.
+    """How many images a file shows one after the other: more than one of an animation or a scanned stack.
 
-    The further pictures of an MPO are previews and other views that cameras keep beside a photo.
+    The further images of an MPO are previews and other views that cameras keep beside a photo.
     """
     return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
 
@@ -129,7 +129,7 @@ def check_still(image: Image.Image, where: str) -> None:
         raise UserError(f"{where}: pixel type {image.mode!r}: expected 8-bit grey or colour")
     if still_count(image) > 1:
         raise UserError(
-            f"{where}: shows {still_count(image)} pictures in turn: expected one; save the one that counts"
+            f"{where}: shows {still_count(image)} images in turn: expected one; save the one that counts"
         )
 
 
@@ -141,96 +141,96 @@ def opaque(image: Image.Image, mode: str) -> Image.Image:
     return image.convert(mode)
 
 
-def convert_pictures(
+def convert_images(
     root: Path,
-    pictures: Sequence[Picture],
+    photos: Sequence[ImageFile],
     append: Callable[[np.ndarray], None],
     expect: Callable[[int], None],
     size: int = 0,
     colour: bool | None = None,
     hold_out: bool = False,
 ) -> Converted:
-    """Read pictures in the given order; memory stays at one picture and the table.
+    """Read images in the given order; memory stays at one image and the table.
 
     Args:
         root: the folder that the column ``file`` is relative to.
-        pictures: what to read.
+        photos: what to read.
         append: takes the images in order, (1, H, W) or (1, H, W, 3) uint8.
         expect: is told once how many images will come.
-        size: 0 takes the pictures as they are, all of one size; otherwise each is cut to the largest square
+        size: 0 takes the images as they are, all of one size; otherwise each is cut to the largest square
             about its centre and scaled to size x size (bilinear, antialiased).
-        colour: store RGB or grey; None: RGB if any picture has colour.
+        colour: store RGB or grey; None: RGB if any image has colour.
         hold_out: move one in eight of train to val, by the sha256 of its pixels before scaling.
 
     Raises:
-        UserError: there are none, one is no picture or lies elsewhere, or sizes differ; before anything is
-            passed on, unless a picture is damaged behind its head.
+        UserError: there are none, one is no image or lies elsewhere, or sizes differ; before anything is
+            passed on, unless an image is damaged behind its head.
     """
-    if not pictures:
+    if not photos:
         raise UserError(f"{root}: no images; expected at least one")
-    check_files(root, (picture.file for picture in pictures))
-    any_colour = _survey(pictures, size)
+    check_files(root, (photo.file for photo in photos))
+    any_colour = _survey(photos, size)
     keep_colour = any_colour if colour is None else colour
-    expect(len(pictures))
+    expect(len(photos))
     hasher = hashlib.sha256()
     splits = []
-    for picture in pictures:
-        content = picture.file.read_bytes()
-        name = picture.file.relative_to(root).as_posix()
+    for photo in photos:
+        content = photo.file.read_bytes()
+        name = photo.file.relative_to(root).as_posix()
         hasher.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
-        image = _read(picture, content, keep_colour)
-        held = hold_out and picture.split == "train" and held_out(np.asarray(image).tobytes())
-        splits.append("val" if held else picture.split)
+        image = _read(photo, content, keep_colour)
+        held = hold_out and photo.split == "train" and held_out(np.asarray(image).tobytes())
+        splits.append("val" if held else photo.split)
         if size:
             image = _square(image).resize((size, size), Image.Resampling.BILINEAR)
         append(np.asarray(image)[None])
-    return Converted(_table(root, pictures, splits), {f"{len(pictures)} image files": hasher.hexdigest()})
+    return Converted(_table(root, photos, splits), {f"{len(photos)} image files": hasher.hexdigest()})
 
 
-def _survey(pictures: Sequence[Picture], size: int) -> bool:
-    """Read all heads: whether any picture has colour; one type and, without ``size``, one size."""
+def _survey(photos: Sequence[ImageFile], size: int) -> bool:
+    """Read all heads: whether any image has colour; one type and, without ``size``, one size."""
     colour, first = False, None
-    for picture in pictures:
+    for photo in photos:
         try:
-            with Image.open(picture.file) as image:
-                check_still(image, str(picture.file))
+            with Image.open(photo.file) as image:
+                check_still(image, str(photo.file))
                 mode, shape = image.mode, image.size
                 sideways = image.getexif().get(ORIENTATION, 1) in SIDEWAYS
         except UserError:
             raise
         except Exception as error:  # Pillow's decoders raise many kinds for a damaged file
-            raise _unreadable(picture.file, error) from None
+            raise _unreadable(photo.file, error) from None
         colour = colour or mode in COLOUR
-        if picture.box is not None:
-            shape = _box_size(picture, shape)
+        if photo.box is not None:
+            shape = _box_size(photo, shape)
         shape = shape[::-1] if sideways else shape
         first = first or shape
         if shape != first and not size:
             raise UserError(
-                f"{picture.file}: {shape[0]} x {shape[1]} pixels: {pictures[0].file.name} has {first[0]} x "
+                f"{photo.file}: {shape[0]} x {shape[1]} pixels: {photos[0].file.name} has {first[0]} x "
                 f"{first[1]}; add the set with --size N to cut all to their middle square, N x N"
             )
     return colour
 
 
-def _box_size(picture: Picture, shape: tuple[int, int]) -> tuple[int, int]:
-    assert picture.box is not None
-    left, top, right, bottom = picture.box
+def _box_size(photo: ImageFile, shape: tuple[int, int]) -> tuple[int, int]:
+    assert photo.box is not None
+    left, top, right, bottom = photo.box
     if not (0 <= left < right <= shape[0] and 0 <= top < bottom <= shape[1]):
         raise UserError(
-            f"{picture.file}: face box {picture.box}: expected left < right and top < bottom inside "
+            f"{photo.file}: face box {photo.box}: expected left < right and top < bottom inside "
             f"{shape[0]} x {shape[1]} pixels"
         )
     return right - left, bottom - top
 
 
-def _read(picture: Picture, content: bytes, colour: bool) -> Image.Image:
+def _read(photo: ImageFile, content: bytes, colour: bool) -> Image.Image:
     try:
         with Image.open(BytesIO(content)) as image:
-            cut = opaque(image, "RGB" if colour else "L").crop(picture.box)  # boxes are of the stored pixels
+            cut = opaque(image, "RGB" if colour else "L").crop(photo.box)  # boxes are of the stored pixels
             return ImageOps.exif_transpose(cut)  # as the camera was held
     except Exception as error:
-        raise _unreadable(picture.file, error) from None
+        raise _unreadable(photo.file, error) from None
 
 
 def _square(image: Image.Image) -> Image.Image:
@@ -244,14 +244,14 @@ def _unreadable(file: Path, error: Exception) -> UserError:
     return UserError(f"{file}: not readable as an image ({reason}): expected PNG or JPEG")
 
 
-def _table(root: Path, pictures: Sequence[Picture], splits: list[str]) -> pd.DataFrame:
+def _table(root: Path, photos: Sequence[ImageFile], splits: list[str]) -> pd.DataFrame:
     columns = {
-        "image": range(len(pictures)),
-        "label": [picture.label for picture in pictures],
-        "subject": [picture.subject for picture in pictures],
-        "clip": [picture.clip for picture in pictures],
+        "image": range(len(photos)),
+        "label": [photo.label for photo in photos],
+        "subject": [photo.subject for photo in photos],
+        "clip": [photo.clip for photo in photos],
         "split": splits,
-        "file": [picture.file.relative_to(root).as_posix() for picture in pictures],
+        "file": [photo.file.relative_to(root).as_posix() for photo in photos],
     }
-    factors = {name: [picture.factors[name] for picture in pictures] for name in pictures[0].factors}
+    factors = {name: [photo.factors[name] for photo in photos] for name in photos[0].factors}
     return pd.DataFrame({**columns, **factors})

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from fer_repro.datasets.folds import held_out
-from fer_repro.datasets.pictures import Picture, convert_pictures, visible
+from fer_repro.datasets.image_files import ImageFile, convert_images, visible
 from fer_repro.errors import UserError
 
 
@@ -22,16 +22,16 @@ def files(tmp_path, pixels):
     return paths
 
 
-def convert(root, pictures, **options):
+def convert(root, photos, **options):
     images, totals = [], []
-    converted = convert_pictures(root, pictures, lambda some: images.extend(some), totals.append, **options)
+    converted = convert_images(root, photos, lambda some: images.extend(some), totals.append, **options)
     assert totals == [len(images)]
     return np.stack(images), converted
 
 
-def test_pictures_are_read_as_they_are(tmp_path, files, pixels):
-    pictures = [Picture(file, 1, "test", "p", "c", {"fold": 3}) for file in files]
-    images, converted = convert(tmp_path, pictures)
+def test_images_are_read_as_they_are(tmp_path, files, pixels):
+    photos = [ImageFile(file, 1, "test", "p", "c", {"fold": 3}) for file in files]
+    images, converted = convert(tmp_path, photos)
     assert np.array_equal(images, pixels)
     first = converted.samples.iloc[0].to_dict()
     assert first == {
@@ -41,22 +41,22 @@ def test_pictures_are_read_as_they_are(tmp_path, files, pixels):
     assert converted.source == {"24 image files": hashlib.sha256(lines.encode()).hexdigest()}
 
 
-def test_one_colour_picture_makes_all_rgb(tmp_path, files, pixels):
+def test_one_colour_image_makes_all_rgb(tmp_path, files, pixels):
     Image.fromarray(np.full((10, 10, 3), (1, 2, 3), np.uint8)).save(files[-1])
-    pictures = [Picture(file, 0, "train") for file in files]
-    images, _ = convert(tmp_path, pictures)
+    photos = [ImageFile(file, 0, "train") for file in files]
+    images, _ = convert(tmp_path, photos)
     assert images.shape == (24, 10, 10, 3)
     assert np.array_equal(images[0], np.repeat(pixels[0][..., None], 3, axis=-1))
     assert images[-1, 0, 0].tolist() == [1, 2, 3]
-    assert convert(tmp_path, pictures, colour=False)[0].shape == (24, 10, 10)
+    assert convert(tmp_path, photos, colour=False)[0].shape == (24, 10, 10)
 
 
 def test_held_out_by_pixels_before_scaling(tmp_path, files, pixels):
-    pictures = [Picture(file, 0, "train" if number < 20 else "test") for number, file in enumerate(files)]
+    photos = [ImageFile(file, 0, "train" if number < 20 else "test") for number, file in enumerate(files)]
     expected = ["val" if held_out(image.tobytes()) else "train" for image in pixels[:20]] + ["test"] * 4
     assert "val" in expected
     for size in (0, 4):
-        _, converted = convert(tmp_path, pictures, size=size, hold_out=True)
+        _, converted = convert(tmp_path, photos, size=size, hold_out=True)
         assert converted.samples["split"].tolist() == expected
 
 
@@ -65,24 +65,24 @@ def test_size_cuts_the_middle_square(tmp_path):
     wide[:, 2:6] = 200
     Image.fromarray(wide).save(tmp_path / "wide.png")
     Image.fromarray(np.full((6, 6), 200, np.uint8)).save(tmp_path / "square.png")
-    pictures = [Picture(tmp_path / name, 0, "train") for name in ("wide.png", "square.png")]
-    images, _ = convert(tmp_path, pictures, size=2)
+    photos = [ImageFile(tmp_path / name, 0, "train") for name in ("wide.png", "square.png")]
+    images, _ = convert(tmp_path, photos, size=2)
     assert images.tolist() == [[[200, 200], [200, 200]]] * 2
     with pytest.raises(UserError, match=r"square.png: 6 x 6 pixels: wide.png has 8 x 4; .*--size N"):
-        convert(tmp_path, pictures)
+        convert(tmp_path, photos)
 
 
 def test_a_box_cuts_the_face_out(tmp_path, files, pixels):
-    images, _ = convert(tmp_path, [Picture(files[0], 0, "train", box=(1, 2, 4, 6))])
+    images, _ = convert(tmp_path, [ImageFile(files[0], 0, "train", box=(1, 2, 4, 6))])
     assert np.array_equal(images[0], pixels[0][2:6, 1:4])
     for box in ((0, 0, 11, 4), (4, 0, 4, 4), (-1, 0, 4, 4)):
         with pytest.raises(UserError, match=r"00.png: face box .* inside 10 x 10 pixels"):
-            convert(tmp_path, [Picture(files[0], 0, "train", box=box)])
+            convert(tmp_path, [ImageFile(files[0], 0, "train", box=box)])
 
 
 BAD = {
     "text": (
-        lambda file: file.write_text("no picture"),
+        lambda file: file.write_text("no image"),
         r"00.png: not readable as an image \(unknown kind\)",
     ),
     "empty": (lambda file: file.write_bytes(b""), "00.png: not readable as an image"),
@@ -96,14 +96,14 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_bad_picture_is_one_clear_error(tmp_path, files, case):
+def test_a_bad_image_is_one_clear_error(tmp_path, files, case):
     BAD[case][0](files[0])
     with pytest.raises(UserError, match=BAD[case][1]) as caught:
-        convert(tmp_path, [Picture(file, 0, "train") for file in files])
+        convert(tmp_path, [ImageFile(file, 0, "train") for file in files])
     assert "\n" not in str(caught.value)
 
 
-def test_no_pictures(tmp_path):
+def test_no_images(tmp_path):
     with pytest.raises(UserError, match="no images; expected at least one"):
         convert(tmp_path, [])
 
@@ -114,12 +114,12 @@ def test_what_systems_leave_behind_is_not_seen(tmp_path):
     assert [entry.name for entry in visible(tmp_path)] == ["a", "b.png"]
 
 
-def test_one_picture_is_passed_on_at_a_time(tmp_path, files):
+def test_one_image_is_passed_on_at_a_time(tmp_path, files):
     """Memory stays flat however many there are."""
     shapes = []
-    convert_pictures(
+    convert_images(
         tmp_path,
-        [Picture(file, 0, "train") for file in files],
+        [ImageFile(file, 0, "train") for file in files],
         lambda images: shapes.append(images.shape),
         lambda total: None,
     )
