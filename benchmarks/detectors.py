@@ -32,8 +32,8 @@ def images(path):
     inputs = list_inputs(path)
     for each in _spread([item for item in inputs if not isinstance(item, Path)]):
         yield read_still(each)
-    for film in (item for item in inputs if isinstance(item, Path)):
-        yield from map_frames(film, FRAMES, lambda at, frame: frame)
+    for video in (item for item in inputs if isinstance(item, Path)):
+        yield from map_frames(video, FRAMES, lambda at, frame: frame)
 
 
 def _spread(items):

@@ -2,7 +2,7 @@
 
 ``python benchmarks/inference.py RUN [FILM...]`` prints Markdown tables. First the time of ``predict`` for
 faces that are cut out already, beside the bare network on a tensor that lies ready: by turns, median of the
-rounds. Then, for each film, frames per second of its parts: decoding alone, decoding with detection, all;
+rounds. Then, for each video, frames per second of its parts: decoding alone, decoding with detection, all;
 and once more with the boxes known, as a second network sees them. Torch has one thread unless OMP_NUM_THREADS
 says otherwise; OpenCV's detector takes all there are.
 """
@@ -19,7 +19,7 @@ import torch
 
 from fer_repro.inference.export import export_onnx
 from fer_repro.inference.faces_in import FaceFinder, KnownBox, choose_detector
-from fer_repro.inference.inputs import film
+from fer_repro.inference.inputs import video_frames
 from fer_repro.inference.loading import load, open_weights
 from fer_repro.inference.networks import load_state
 from fer_repro.inference.predictions import predict_rows
@@ -64,11 +64,11 @@ def latencies(run, onnx):
 
 
 def rates(model, path):
-    """Frames per second of a film's first frames: decoding, with detection, all, all with known boxes."""
+    """Frames per second of a video's first frames: decoding, with detection, all, all with known boxes."""
     finder = FaceFinder(model.spec, choose_detector("cascade"), "largest")
 
     def first():
-        for at, image in film(path):
+        for at, image in video_frames(path):
             if at == FRAMES:
                 return
             yield at, image
@@ -97,7 +97,7 @@ def rates(model, path):
         yield FRAMES / (time.perf_counter() - begin)
 
 
-def main(run, *films):
+def main(run, *videos):
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     run = Path(run)
     state, spec = open_weights(run)
@@ -109,10 +109,10 @@ def main(run, *films):
         for batch, *times in latencies(run, onnx):
             print(f"| {batch} | {' | '.join(f'{each:.2f}' for each in times)} |", flush=True)
     model = load(run, device="cpu")
-    print("\n| film | size | decode, frames per second | with detection | with prediction | boxes known |")
+    print("\n| video | size | decode, frames per second | with detection | with prediction | boxes known |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for name in films:
-        _, image = next(film(Path(name)))
+    for name in videos:
+        _, image = next(video_frames(Path(name)))
         size = f"{image.shape[1]} x {image.shape[0]}"
         shown = " | ".join(f"{each:.1f}" for each in rates(model, Path(name)))
         print(f"| {Path(name).name} | {size} | {shown} |", flush=True)

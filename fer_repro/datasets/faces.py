@@ -54,7 +54,7 @@ class Detector(Protocol):
 
 
 def largest_face(boxes: Sequence[Box]) -> Box | None:
-    """The face with the largest box, or None; of equal ones the surest."""
+    """The face with the largest box, or None; of equal ones the most confident."""
     return max(boxes, key=lambda box: (box.width * box.height, box.score, box), default=None)
 
 
@@ -122,7 +122,7 @@ class CascadeDetector:
             image: (H, W, 3) uint8 RGB.
 
         Returns:
-            Tight boxes, the surest first.
+            Tight boxes, the most confident first.
 
         Raises:
             UserError: the image is of another kind.
@@ -169,7 +169,7 @@ def _load_cascade(name: str) -> "cv2.CascadeClassifier":
 
 
 def _merge(boxes: Sequence[Box]) -> list[Box]:
-    """Make one box of those that overlap, its sides their means weighted by score; the surest first."""
+    """Make one box of those that overlap, its sides means weighted by score; the most confident first."""
     waiting = sorted(boxes, key=lambda box: (-box.score, box))  # OpenCV's threads give them in any order
     merged = []
     while waiting:

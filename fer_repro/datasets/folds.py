@@ -25,7 +25,7 @@ HELD_OUT = f"one in {_SHARE} of the training images (by the sha256 of its pixels
 def held_out(key: bytes) -> bool:
     """Say whether what ``key`` identifies goes to val: one in eight, a pure function of its sha256.
 
-    Keys are pixels, so that identical images stay in one part, or names of clips or films.
+    Keys are pixels, so that identical images stay in one part, or names of clips or movies.
     """
     return hashlib.sha256(key).digest()[0] % _SHARE == 0
 

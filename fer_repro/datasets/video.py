@@ -13,7 +13,7 @@ from fer_repro.datasets.containers import read_promise
 from fer_repro.errors import UserError
 
 Result = TypeVar("Result")
-FILMS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 WHOLE = 0.9  # a video with a smaller share of what its tables list is cut off
 AGAIN = 1000  # calls in a row that give no frame end a video; each may stand for a damaged one
 MOST_FRAMES = 1 << 31

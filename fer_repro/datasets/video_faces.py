@@ -1,7 +1,7 @@
 """Videos become faces: equally spaced frames, one face of each, cut out by one policy; a video at a time.
 
 As in arXiv:2004.07676 (their code): 32 frames per video, boxes with its margin, the policy ``scale``. Theirs
-keeps the surest face of BlazeFace, here it is the largest of the cascades or of another detector. A file
+keeps BlazeFace's most confident face, here it is the largest of the cascades or of another detector. A file
 ``faces.parquet`` in the data set's folder saves the search: the store of a set that was added holds one (see
 ``face_index``).
 """

@@ -60,7 +60,7 @@ class YuNetDetector:
             image: (H, W, 3) uint8 RGB.
 
         Returns:
-            Tight boxes, the surest first.
+            Tight boxes, the most confident first.
 
         Raises:
             UserError: the image is of another kind.

@@ -16,7 +16,7 @@ from fer_repro.evaluation.forgery_rows import describe_frames, frame_logits
 from fer_repro.layers.ensemble import video_logits
 from fer_repro.methods.efficientnet import ForgeryDetector, _explain
 from fer_repro.runs.folder import Run, by_arm
-from fer_repro.runs.reopened import look, reopen
+from fer_repro.runs.loaded_run import load_run, look
 from fer_repro.synthetic.factors import TRUTH, read_truth
 
 Level = Literal["frame", "video"]
@@ -100,7 +100,7 @@ def look_at_frames(folder: Path | str, store: Store, rows: np.ndarray) -> dict[s
     Returns:
         ``features`` (N, D), and ``attention`` (N, 1, h, w) in (0, 1) where the network has any.
     """
-    return look(reopen(folder, store), rows, _features_and_attention)
+    return look(load_run(folder, store), rows, _features_and_attention)
 
 
 def _features_and_attention(network: nn.Module, images: Tensor) -> dict[str, Tensor]:

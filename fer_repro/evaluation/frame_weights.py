@@ -26,7 +26,7 @@ from fer_repro.measures.classification import softmax
 from fer_repro.measures.intervals import Interval, paired_difference
 from fer_repro.measures.saliency import rank_correlation
 from fer_repro.methods.fan import FrameAttentionNetwork
-from fer_repro.runs.reopened import Reopened, reopen
+from fer_repro.runs.loaded_run import LoadedRun, load_run
 from fer_repro.training.loop import logits_of
 from fer_repro.training.predict import item_batches
 
@@ -52,14 +52,14 @@ def frame_weights_of_test(
     """
     rows = protocol_rows(store.samples, "test", "official")
     folders = {seed: run_folder(root, dataset, "fan", seed, arm) for seed in seeds}
-    return {seed: look_at_clips(reopen(folder, store), rows, limit) for seed, folder in folders.items()}
+    return {seed: look_at_clips(load_run(folder, store), rows, limit) for seed, folder in folders.items()}
 
 
-def look_at_clips(run: Reopened, rows: np.ndarray, limit: int = 0) -> Looked:
+def look_at_clips(run: LoadedRun, rows: np.ndarray, limit: int = 0) -> Looked:
     """Show clips to a trained network and keep the weights of their frames, as ``explained.npz`` has them.
 
     Args:
-        run: from ``reopen``.
+        run: from ``load_run``.
         rows: (M,) positions in the sample table, all frames of every clip.
         limit: at most so many clips, in the classes' proportions; 0 takes all.
 
@@ -87,11 +87,11 @@ def look_at_clips(run: Reopened, rows: np.ndarray, limit: int = 0) -> Looked:
     return joined | {"samples": joined["rows"][:, 0]}
 
 
-def clip_logits(run: Reopened, rows: np.ndarray, limit: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def clip_logits(run: LoadedRun, rows: np.ndarray, limit: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Classify clips with a trained network.
 
     Args:
-        run: from ``reopen``.
+        run: from ``load_run``.
         rows: see ``look_at_clips``.
         limit: see there.
 
@@ -148,7 +148,7 @@ def intensity_agreement(
     return agreement_table(found)
 
 
-def _shown(run: Reopened, rows: np.ndarray, limit: int) -> Iterator[tuple[Split, BatchIndex, Batch]]:
+def _shown(run: LoadedRun, rows: np.ndarray, limit: int) -> Iterator[tuple[Split, BatchIndex, Batch]]:
     view = run.method.view(run.options)
     if not view.in_clips:
         raise UserError(f"method {run.method.name}: expected one that looks at clips")
@@ -224,7 +224,7 @@ def compare_formulas(
     """
     rows, answers, groups = [], [], None
     for seed in seeds:
-        run = reopen(run_folder(root, dataset, "fan", seed, arm), store)
+        run = load_run(run_folder(root, dataset, "fan", seed, arm), store)
         answers.append(_answer_twice(run, limit))
         rows.append([seed, *_numbers(answers[-1])])
         groups = sample_groups(store.samples, answers[-1].samples)
@@ -245,7 +245,7 @@ def _sureness(logits: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([softmax(each).max(1) for each in logits])
 
 
-def _answer_twice(run: Reopened, limit: int) -> _Answers:
+def _answer_twice(run: LoadedRun, limit: int) -> _Answers:
     network = run.network
     if not isinstance(network, FrameAttentionNetwork) or network.attention != "self_relation":
         raise UserError(f"arm '{run.config['arm']}' has no relation attention: both formulas need it")

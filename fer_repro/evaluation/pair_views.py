@@ -20,7 +20,7 @@ from fer_repro.layers.embedding import EmbeddingClassifier, explain_angles
 from fer_repro.measures.classification import softmax
 from fer_repro.measures.verification import fold_accuracy, unit
 from fer_repro.runs.folder import PairRun, by_arm
-from fer_repro.runs.reopened import look, reopen
+from fer_repro.runs.loaded_run import load_run, look
 from fer_repro.synthetic.pairs import LOOKS
 
 BARS = ["arm", "class", "value", "low", "high"]
@@ -201,7 +201,7 @@ def class_angles(
     """
     found = {}
     for arm in arms:
-        run = reopen(run_folder(root, dataset, method, seed, arm), store)
+        run = load_run(run_folder(root, dataset, method, seed, arm), store)
         rows = run.rows(split)
         seen = look(run, rows, _angles_and_logits)
         network: Any = run.network

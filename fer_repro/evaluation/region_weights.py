@@ -14,7 +14,7 @@ from fer_repro.errors import UserError
 from fer_repro.evaluation.agreement import agreement_row, agreement_table, sample_groups
 from fer_repro.loading.regions import Box, region_boxes, region_names
 from fer_repro.measures.saliency import region_coverage, weight_on_covered
-from fer_repro.runs.reopened import look, reopen
+from fer_repro.runs.loaded_run import load_run, look
 from fer_repro.synthetic.factors import TRUTH, read_truth
 
 Looked = dict[str, np.ndarray]
@@ -101,7 +101,7 @@ def region_weights(
         Seed -> ``alpha``, ``mu``, ``beta``, ``nu`` and ``weights``, all (n, R).
     """
     folders = {seed: run_folder(root, dataset, "ran", seed, arm) for seed in seeds}
-    return {seed: look(reopen(folder, store), rows) for seed, folder in folders.items()}
+    return {seed: look(load_run(folder, store), rows) for seed, folder in folders.items()}
 
 
 def cover_agreement(

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fer_repro.datasets.video import FILMS
+from fer_repro.datasets.video import VIDEO_SUFFIXES
 from fer_repro.errors import UserError
 from fer_repro.files import atomic_write, check_name, keep_existing
 from fer_repro.inference.catalogue import caption_of
-from fer_repro.inference.inputs import Still, film, read_still
+from fer_repro.inference.inputs import Still, read_still, video_frames
 from fer_repro.inference.predictions import NOT_FINITE
 
 COLOUR = (255, 196, 0)
@@ -43,8 +43,8 @@ def annotate(table: pd.DataFrame, out: Path, force: bool = False) -> list[Path]:
         if not path.is_file():
             raise UserError(f"{source}: no file to draw into; expected images and videos")
         rows = table[table["source"] == source]
-        if path.suffix.lower() in FILMS:
-            _annotate_film(path, rows, target)
+        if path.suffix.lower() in VIDEO_SUFFIXES:
+            _annotate_video(path, rows, target)
         else:
             image = drawn(read_still(Still(source)), rows)
             with atomic_write(target) as temporary:
@@ -66,12 +66,12 @@ def copies_of(sources: Sequence[str], out: Path, force: bool = False) -> list[Pa
     single = len(sources) == 1 and out.suffix != ""
     targets: list[Path] = []
     for source in sources:
-        is_film = Path(source).suffix.lower() in FILMS
+        is_video = Path(source).suffix.lower() in VIDEO_SUFFIXES
         target = out if single else out / Path(source).name
-        target = _free(target.with_suffix(".mp4") if is_film else target, targets)
+        target = _free(target.with_suffix(".mp4") if is_video else target, targets)
         if target.resolve() == Path(source).resolve():
             raise UserError(f"{target}: would be drawn into itself; --annotate wants another folder")
-        if is_film:
+        if is_video:
             check_name(target)
         targets.append(target)
     keep_existing(targets, force)
@@ -122,16 +122,16 @@ def _write_below(image: np.ndarray, text: str, size: float, thick: int) -> None:
     _write(image, text, (0, image.shape[0]), fitting, thick if fitting == size else 1)
 
 
-def _annotate_film(path: Path, rows: pd.DataFrame, target: Path) -> None:
+def _annotate_video(path: Path, rows: pd.DataFrame, target: Path) -> None:
     capture = cv2.VideoCapture(str(path))
     rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
     capture.release()
     found = dict(list(rows.groupby("frame")))
-    shown, writer = rows.iloc[:1].assign(face=-1), FilmWriter(target, rate)  # no box yet
+    shown, writer = rows.iloc[:1].assign(face=-1), VideoOutput(target, rate)  # no box yet
     begun = False
     try:
         try:
-            for at, image in film(path):
+            for at, image in video_frames(path):
                 shown, begun = found.get(at, shown), True
                 writer.add(drawn(image, shown))
         except UserError:
@@ -156,11 +156,11 @@ def _free(path: Path, taken: list[Path]) -> Path:
     return free
 
 
-class FilmWriter:
+class VideoOutput:
     """Writes an ``.mp4`` beside its name and renames it at the end.
 
     Args:
-        path: the film; its folder is made.
+        path: the video; its folder is made.
         rate: images per second.
 
     Raises:
@@ -182,7 +182,7 @@ class FilmWriter:
         self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 
     def keep(self) -> None:
-        """Finish the film and give it its name.
+        """Finish the video and give it its name.
 
         Raises:
             OSError: it could not be written whole; OpenCV itself says nothing of a full disk.
@@ -193,7 +193,7 @@ class FilmWriter:
         self._writer = None
         if not _is_whole(self._temporary):
             self._temporary.unlink(missing_ok=True)
-            raise OSError(f"{self.path}: the film could not be written whole; is the disk full?")
+            raise OSError(f"{self.path}: the video could not be written whole; is the disk full?")
         self._temporary.replace(self.path)
 
     def discard(self) -> None:

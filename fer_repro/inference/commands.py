@@ -58,7 +58,7 @@ Variant = Annotated[
 FaceSize = Annotated[
     int, typer.Option("--face-size", help="Side of the run's images, where its data are gone.", min=0)
 ]
-Faces = Annotated[str, typer.Option("--faces", help="Which of an image: all, largest or surest.")]
+Faces = Annotated[str, typer.Option("--faces", help="Which of an image: all, largest or most_confident.")]
 
 
 def predict_command(

@@ -34,7 +34,7 @@ from fer_repro.inference.moved_faces import (
     with_expression,
     with_yaw,
 )
-from fer_repro.runs.reopened import reopen
+from fer_repro.runs.loaded_run import load_run
 from fer_repro.synthetic.factors import CLASSES
 
 PEOPLE = 8  # of a data set among whom one may choose
@@ -151,7 +151,7 @@ def explore_masks(folder: Path | str, store: Store) -> Explorer | None:
     """
     if not is_drawn(store):
         return None
-    run, people = reopen(folder, store), people_of(store.samples, "test")
+    run, people = load_run(folder, store), people_of(store.samples, "test")
 
     def look(person: str, expression: str, intensity: float, yaw: float, cover: str) -> SeenFace:
         pose = Pose(expression, intensity, yaw, cover)
@@ -177,7 +177,7 @@ def explore_regions(folder: Path | str, store: Store) -> Explorer | None:
     """
     if not is_drawn(store):
         return None
-    run, people = reopen(folder, store), people_of(store.samples, "test")
+    run, people = load_run(folder, store), people_of(store.samples, "test")
     boxes = common_boxes(run.config["recipe"]["model"]["crops"])
 
     def look(person: str, expression: str, intensity: float, yaw: float, cover: str) -> SeenFace:
@@ -206,7 +206,7 @@ def explore_frames(folder: Path | str, store: Store) -> Explorer | None:
     """
     if not is_drawn(store):
         return None
-    run, people = reopen(folder, store), people_of(store.samples, "test")
+    run, people = load_run(folder, store), people_of(store.samples, "test")
 
     def look(person: str, expression: str, apex: float, cover: str, frame: str) -> SeenFace:
         levels = course(FRAMES, int(apex))

@@ -12,7 +12,7 @@ from fer_repro.evaluation.forgery_views import true_masks
 from fer_repro.figures.explored import Met, angles_explored, forgery_explored
 from fer_repro.inference.explore import Choice, Explorer, Pose, SeenFace, Slider, face_controls, people_of
 from fer_repro.inference.moved_faces import draw_like, is_drawn, look_at_images
-from fer_repro.runs.reopened import reopen
+from fer_repro.runs.loaded_run import load_run
 
 STRENGTHS = np.linspace(0.0, 1.0, 11)
 PER_KIND = 3  # manipulated videos of each kind among which one may choose
@@ -30,7 +30,7 @@ def explore_angles(folder: Path | str, store: Store) -> Explorer | None:
     """
     if not is_drawn(store):
         return None
-    run, people = reopen(folder, store), people_of(store.samples, "train")
+    run, people = load_run(folder, store), people_of(store.samples, "train")
     names = list(run.classes)
     first = store.samples.drop_duplicates("subject").set_index("subject")["image"]
 
@@ -69,7 +69,7 @@ def explore_forgeries(folders: Mapping[str, Path | str], headline: str, store: S
     """
     if not {"original", "forgery", "frame"} <= set(store.samples.columns):
         return None
-    runs = {arm: reopen(folder, store) for arm, folder in folders.items()}
+    runs = {arm: load_run(folder, store) for arm, folder in folders.items()}
     pairs = _real_and_manipulated(store.samples)
 
     def look(video: str, strength: float) -> SeenFace:

@@ -24,11 +24,11 @@ from fer_repro.spreadsheets import as_numbers
 
 SMALLEST = 10  # pixels; RMN's demo skips smaller faces
 FURTHER = 12.0
-"""Windows of the cascades that must agree on a further face beside the surest. In 52 frames of ten clips, one
-person each, they found eight faces too many, each by fewer windows."""
+"""Windows of the cascades that must agree on a further face beside the most confident. In 52 frames of ten
+clips, one person each, they found eight faces too many, each by fewer windows."""
 TIGHT = "tight"
 """In the column ``box`` of predictions: the boxes have no margin. Those of earlier versions had one."""
-Which = Literal["all", "largest", "surest"]
+Which = Literal["all", "largest", "most_confident"]
 SIDES = ("left", "top", "right", "bottom")
 TEXTS = dict.fromkeys(("source", "clip", "prediction", "trained_on", "note"), "str")
 INSIDE = 0.5  # of the area of a given box; detectors' boxes stick out at an image's edges
@@ -293,8 +293,10 @@ class FaceFinder:
         for row, box in found:
             sides = ",".join(f"{side:g}" for side in box[:4])
             _check_inside(box, image, f"{where}: row {row} of the boxes: {sides}")
-            if self.which == "surest" and len(found) > 1 and np.isnan(box.score):
-                raise UserError(f"{where}: row {row} of the boxes has no score: the surest is not known")
+            if self.which == "most_confident" and len(found) > 1 and np.isnan(box.score):
+                raise UserError(
+                    f"{where}: row {row} of the boxes has no score: the most confident is not known"
+                )
         return [box for _, box in found]
 
     def _detect(self, image: np.ndarray) -> list[Box]:
@@ -350,6 +352,6 @@ def check_which(which: str) -> None:
     Raises:
         UserError: naming the nearest.
     """
-    choices: Sequence[str] = ("all", "largest", "surest")
+    choices: Sequence[str] = ("all", "largest", "most_confident")
     if which not in choices:
         raise UserError(f"faces is '{which}'; {nearest(which, choices)}")

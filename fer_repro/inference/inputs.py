@@ -16,7 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fer_repro.datasets.image_files import check_still, listed, opaque
 from fer_repro.datasets.samples import has_controls
-from fer_repro.datasets.video import FILMS, check_whole, grabbed, map_frames, opened, retrieved
+from fer_repro.datasets.video import VIDEO_SUFFIXES, check_whole, grabbed, map_frames, opened, retrieved
 from fer_repro.errors import UserError, one_line
 from fer_repro.files import natural_order
 from fer_repro.inference.faces_in import Face
@@ -169,7 +169,7 @@ def _look_into(
         later = map_frames(item, frames, lambda at, image: seen(at, image) if at >= start else None)
         yield from filter(None, later)
     else:
-        for at, image in film(item, every, start):
+        for at, image in video_frames(item, every, start):
             yield seen(at, image)
 
 
@@ -220,7 +220,7 @@ def _what_is_there(path: str) -> str:
     return "no such file; expected an image, a video or a folder"
 
 
-def film(path: Path, every: int = 1, start: int = 0) -> Iterator[tuple[int, np.ndarray]]:
+def video_frames(path: Path, every: int = 1, start: int = 0) -> Iterator[tuple[int, np.ndarray]]:
     """Decode a video, one frame in memory at a time.
 
     Args:
@@ -307,7 +307,9 @@ def _files(path: Path) -> list[Input]:
     else:
         found = _shown(_matches(path))
     if not found:
-        raise UserError(f"{path}: no image or video there; known kinds: {', '.join((*STILLS, *FILMS))}")
+        raise UserError(
+            f"{path}: no image or video there; known kinds: {', '.join((*STILLS, *VIDEO_SUFFIXES))}"
+        )
     return [_file(file, file.parent.as_posix()) for file in found]
 
 
@@ -318,7 +320,7 @@ def _shown(files: Iterable[Path]) -> list[Path]:
 
 
 def _is_shown(file: Path) -> bool:
-    kinds: tuple[str, ...] = (*STILLS, *FILMS)
+    kinds: tuple[str, ...] = (*STILLS, *VIDEO_SUFFIXES)
     if os.path.islink(file) and not os.path.exists(file):
         kinds = (*kinds, "")  # may have been a folder
     return not file.name.startswith(".") and file.suffix.lower() in kinds and not os.path.isdir(file)
@@ -366,4 +368,4 @@ def _matches(pattern: Path) -> Iterator[Path]:
 
 
 def _file(path: Path, clip: str = "") -> Input:
-    return path if path.suffix.lower() in FILMS else Still(path.as_posix(), clip=clip)
+    return path if path.suffix.lower() in VIDEO_SUFFIXES else Still(path.as_posix(), clip=clip)

@@ -26,7 +26,8 @@ class Looking:
             ``fer_repro.datasets.yunet``), ``none`` (each image is a face), a fixed box as
             ``left,top,right,bottom``, or anything with ``name`` and ``detect``; boxes are tight, see
             ``fer_repro.datasets.faces.Detector``.
-        faces: which to keep: all, largest or surest; "" is all, but the largest for clips and manipulation.
+        faces: which to keep: all, largest or most_confident; "" is all, but the largest for clips and
+            manipulation.
         boxes: an earlier prediction, as a table or file, whose boxes are taken instead of searching;
             ``faces`` chooses among them, too. They are joined by file and frame. An input that has no row
             there, or a box outside it, is among the failed ones; rows of other sources count for nothing.

@@ -15,7 +15,7 @@ from torch import Tensor
 from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError, nearest
 from fer_repro.loading.augmentation import clean_images
-from fer_repro.runs.reopened import Reopened
+from fer_repro.runs.loaded_run import LoadedRun
 from fer_repro.synthetic.expression import prototype
 from fer_repro.synthetic.factors import FACTOR_COLUMNS
 from fer_repro.synthetic.render import Rendered, render
@@ -96,11 +96,11 @@ def draw_like(rows: Sequence[Mapping[str, Any]], store: Store) -> Rendered:
     return render(pd.DataFrame(list(rows)), int(height), colour=colour)
 
 
-def shown_as(run: Reopened, images: np.ndarray) -> tuple[Tensor, ...]:
+def shown_as(run: LoadedRun, images: np.ndarray) -> tuple[Tensor, ...]:
     """Prepare images as the inputs of a trained network, without augmentation.
 
     Args:
-        run: from ``reopen``.
+        run: from ``load_run``.
         images: (N, H, W) or (N, H, W, 3) uint8; for a network of clips the N frames of one clip.
 
     Returns:
@@ -115,11 +115,11 @@ def shown_as(run: Reopened, images: np.ndarray) -> tuple[Tensor, ...]:
     return view.inputs(grouped, mask, np.zeros(grouped.shape[:2], np.int64), 0, 0)
 
 
-def look_at_images(run: Reopened, images: np.ndarray) -> dict[str, np.ndarray]:
+def look_at_images(run: LoadedRun, images: np.ndarray) -> dict[str, np.ndarray]:
     """Show images to a trained network and keep what it answers and how it explains itself.
 
     Args:
-        run: from ``reopen``.
+        run: from ``load_run``.
         images: see ``shown_as``.
 
     Returns:

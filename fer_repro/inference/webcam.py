@@ -1,4 +1,4 @@
-"""A camera as a source: predictions frame by frame, as lines, rows and an annotated film."""
+"""A camera as a source: predictions frame by frame, as lines, rows and an annotated video."""
 
 import time
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.errors import UserError
-from fer_repro.inference.annotate import FilmWriter, drawn
+from fer_repro.inference.annotate import VideoOutput, drawn
 from fer_repro.inference.inputs import Still
 from fer_repro.inference.model import Looking, Model, as_table
 
-RATE = 10.0  # frames per second of the film
+RATE = 10.0  # frames per second of the video
 
 
 def camera_frames(camera: int, seconds: float) -> Iterator[np.ndarray]:
@@ -37,7 +37,7 @@ def camera_frames(camera: int, seconds: float) -> Iterator[np.ndarray]:
         if not capture.isOpened():
             raise UserError(
                 f"camera {camera} cannot be opened: is one connected, and may this user read it? "
-                "fer-repro predict takes films and images instead"
+                "fer-repro predict takes videos and images instead"
             )
         begin = time.monotonic()
         while not seconds or time.monotonic() - begin < seconds:
@@ -50,7 +50,7 @@ def camera_frames(camera: int, seconds: float) -> Iterator[np.ndarray]:
 
 
 def watch(
-    model: Model, frames: Iterator[np.ndarray], looking: Looking, film: Path | None = None
+    model: Model, frames: Iterator[np.ndarray], looking: Looking, video: Path | None = None
 ) -> Iterator[pd.DataFrame]:
     """Predict images as they come.
 
@@ -58,12 +58,12 @@ def watch(
         model: the network; one of clips sees clips of one frame.
         frames: from ``camera_frames``.
         looking: how they are looked at.
-        film: an annotated ``.mp4`` to write; it is kept, too, when the caller stops.
+        video: an annotated ``.mp4`` to write; it is kept, too, when the caller stops.
 
     Yields:
         The table of each image.
     """
-    writer = None if film is None else FilmWriter(film, RATE)
+    writer = None if video is None else VideoOutput(video, RATE)
     try:
         for number, image in enumerate(frames):
             rows = [

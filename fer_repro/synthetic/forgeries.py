@@ -123,7 +123,7 @@ def draw(settings: Mapping[str, Any]) -> Drawn:
     for index, row in enumerate(table.to_dict("records")):
         view = take_part(Viewpoint, row)
         if row["forgery"] == "none":
-            image, actions = clean[row["clip"], row["frame"]] = _film(row, view, config.size)
+            image, actions = clean[row["clip"], row["frame"]] = _render_frame(row, view, config.size)
         else:
             original, actions = clean[row["original"], row["frame"]]
             mask = blending.inner_face(people[row["subject"]], actions, view, config.size, row["edge"])
@@ -135,7 +135,7 @@ def draw(settings: Mapping[str, Any]) -> Drawn:
     return Drawn(images, table, LABELS, NOTE, {"samples": tested, "manipulated": masks[tested]})
 
 
-def _film(row: Mapping[Any, Any], view: Viewpoint, size: int) -> tuple[Array, Actions]:
+def _render_frame(row: Mapping[Any, Any], view: Viewpoint, size: int) -> tuple[Array, Actions]:
     actions = take_part(Actions, row)
     image, _ = render.draw_face(take_part(Identity, row), actions, view, size, render.SUPERSAMPLE)
     return image, actions

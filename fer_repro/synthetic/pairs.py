@@ -105,7 +105,9 @@ def draw(settings: Mapping[str, Any]) -> Drawn:
     """
     name = settings.get("name", "pairs")
     given = read_section(PairsSettings, settings, f"settings of data set '{name}'")
-    samples, pairs = sample_pairs(given.seed, asdict(given.people), given.pictures, given.folds, given.per_fold)
+    samples, pairs = sample_pairs(
+        given.seed, asdict(given.people), given.pictures, given.folds, given.per_fold
+    )
     return Drawn(render(samples, SIZE).images, samples, CLASSES, NOTE, pairs=pairs)
 
 

@@ -150,7 +150,7 @@ BAD = {
     "sfew, an unknown class": ("sfew", moved("Val/Happy", "Val/Joy"), "Joy: unknown class"),
     "sfew, a class missing": ("sfew", without("Val/Happy"), "class folder 'happy' is missing"),
     "sfew, one part": ("sfew", without("Val"), "found Train; expected"),
-    "afew, a film": ("afew", put("Val_AFEW/Sad/1.avi", b"x"), "1.avi: a film; expected a folder of its frames"),
+    "afew, a video": ("afew", put("Val_AFEW/Sad/1.avi", b"x"), "1.avi: a video; expected a folder of its frames"),
     "afew, an image for a clip": ("afew", put("Val_AFEW/Sad/1.jpg", b"x"), "1.jpg: no folder"),
     "folder, one class": ("folder", without("sad"), "classes found: happy; expected two or more"),
     "folder, a text": ("folder", put("happy/notes.txt", "x"), "notes.txt: not readable as an image (unknown kind)"),

@@ -20,7 +20,7 @@ IMAGES = {"fer2013": None} | {name: file for name, file in FIRST_FILES.items() i
 
 @pytest.fixture
 def private(tmp_path):
-    """An image and a film that are nobody's business."""
+    """An image and a video that are nobody's business."""
     write_face_film(tmp_path / "private" / "secret.mp4", 1, 2)
     return write_noise(tmp_path / "private" / "secret.png", (48, 48, 3)).parent
 

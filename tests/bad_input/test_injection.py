@@ -190,7 +190,7 @@ DANGEROUS = {
     "a style that loads, spelt out": r'<p style="background: \75rl(http://evil.example/x.png)">x</p>',
     "a sheet": '<link rel=stylesheet href="http://evil.example/x.css"><style>@import "http://evil.example"</style>',
     "another base": '<base href="http://evil.example/">',
-    "a film": '<video src="http://evil.example/x.mp4" poster="http://evil.example/x.png"></video>',
+    "a video": '<video src="http://evil.example/x.mp4" poster="http://evil.example/x.png"></video>',
 }
 
 

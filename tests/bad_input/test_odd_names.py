@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from films import write_film
 from PIL import Image
 from tiny_models import tiny_model
 from typer.testing import CliRunner
+from videos import write_video
 from warm_python import CLI, WarmPython
 
 from fer_repro import cli
@@ -161,11 +161,11 @@ def test_models_and_videos_do_not_get_such_a_name(home, tmp_path):
         done = CliRunner().invoke(cli.app, ["export", model, "--to", name])
         assert isinstance(done.exception, UserError)
         assert "the name is not UTF-8" in str(done.exception)
-    film = write_film(tmp_path / "film.avi", np.zeros((3, 64, 64, 3), np.uint8))
-    call = ["predict", str(film), "-m", model, "--detector", "none", "--csv", str(tmp_path / "a.csv")]
+    video = write_video(tmp_path / "video.avi", np.zeros((3, 64, 64, 3), np.uint8))
+    call = ["predict", str(video), "-m", model, "--detector", "none", "--csv", str(tmp_path / "a.csv")]
     done = CliRunner().invoke(cli.app, [*call, "--annotate", odd])
     assert "the name is not UTF-8" in str(done.exception)
-    assert [path.name for path in tmp_path.iterdir()] == ["film.avi"]  # refused before anything was computed
+    assert [path.name for path in tmp_path.iterdir()] == ["video.avi"]  # refused before anything was computed
 
 
 def test_images_are_annotated_into_any_folder(home, tmp_path):

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from fer_repro.cli import app
 from fer_repro.datasets.video import frame_positions, map_frames
 from fer_repro.errors import UserError
-from fer_repro.inference.inputs import film, look_at
+from fer_repro.inference.inputs import look_at, video_frames
 
 FRAMES = 20
 
@@ -55,7 +55,7 @@ def noise_inside(path):
 BAD = {
     "missing": lambda path: path.unlink(),
     "empty": lambda path: path.write_bytes(b""),
-    "a text": lambda path: path.write_text("a film"),
+    "a text": lambda path: path.write_text("a video"),
     "a web page": lambda path: path.write_text("<html>404</html>"),
     "an image's head": lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(99)),
     "cut off in its images": cut_from(0.5),
@@ -72,7 +72,7 @@ def test_a_video_that_cannot_be_read_is_one_line(video, case):
         map_frames(video, 5, lambda at, image: at)
     assert str(caught.value).startswith(f"{video}: ")
     with pytest.raises(UserError) as caught:
-        list(film(video))
+        list(video_frames(video))
     assert str(caught.value).startswith(f"{video}: ")
     *_, last = look_at([video], look=lambda *_: [])
     assert last.reason == str(caught.value)
@@ -110,7 +110,7 @@ def test_frames_are_counted_not_timed(video):
     assert [at for at, _ in even] == frame_positions(FRAMES, 7).tolist()
     with_other_clock(video)
     assert map_frames(video, 7, lambda at, image: (at, float(image.mean()))) == even
-    assert [at for at, _ in film(video, 3)] == list(range(0, FRAMES, 3))
+    assert [at for at, _ in video_frames(video, 3)] == list(range(0, FRAMES, 3))
 
 
 def test_the_other_clock_is_another_one(video):
@@ -167,7 +167,7 @@ WHOLE = {  # what plays from begin to end -> frames
 def test_a_video_is_judged_by_what_decodes(tmp_path, name):
     frames, write = WHOLE[name]
     path = write(tmp_path / name)
-    assert [at for at, _ in film(path)] == list(range(frames))
+    assert [at for at, _ in video_frames(path)] == list(range(frames))
     assert map_frames(path, 7, lambda at, image: at) == frame_positions(frames, 7).tolist()
     assert map_frames(path, 99, lambda at, image: at) == list(range(frames))
     *seen, last = look_at([path], look=lambda *_: [], every=4)
@@ -208,7 +208,7 @@ def test_a_video_that_is_cut_off_is_told_after_its_frames(tmp_path, name):
         map_frames(path, 5, lambda at, image: at)
     seen = []
     with pytest.raises(UserError, match=r"ends after \d+( of \d+)? frames: the file is cut off"):
-        seen.extend(at for at, _ in film(path))
+        seen.extend(at for at, _ in video_frames(path))
     assert 0 < len(seen) < frames
 
 
@@ -232,17 +232,17 @@ def test_one_damaged_frame_costs_one_frame(tmp_path):
             content[at + 8 : at + 8 + length] = bytes(length)
         at += 8 + length + length % 2
     path.write_bytes(bytes(content))
-    assert [at for at, _ in film(path)] == list(range(59))
+    assert [at for at, _ in video_frames(path)] == list(range(59))
     assert map_frames(path, 5, lambda at, image: at) == frame_positions(59, 5).tolist()
 
 
 def test_frames_come_upright(tmp_path):
     path = containers.turned(containers.write_video(tmp_path / "clip.mp4"))
-    shapes = {image.shape for _, image in film(path)} | set(
+    shapes = {image.shape for _, image in video_frames(path)} | set(
         map_frames(path, 9, lambda at, image: image.shape)
     )
     assert shapes == {(64, 48, 3)}
-    first = next(image for _, image in film(path))
+    first = next(image for _, image in video_frames(path))
     corners = [first[y, x].mean() for y in (8, -8) for x in (8, -8)]
     assert sum(corner < 15 for corner in corners) == 1
     assert corners[2] < 15  # the dark corner has gone from lower right to lower left

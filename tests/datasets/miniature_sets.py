@@ -120,7 +120,7 @@ def affectnet_lists(root):
 def sfew(root):
     for part in ("Train", "Val"):
         for number, name in enumerate(FILMED):
-            write_noise(root / part / name / f"Film{number}_001_0001.png", seed=number)
+            write_noise(root / part / name / f"Video{number}_001_0001.png", seed=number)
 
 
 def afew(root):

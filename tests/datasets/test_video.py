@@ -12,7 +12,7 @@ from fer_repro.datasets.video import frame_positions, map_frames
 from fer_repro.errors import UserError
 
 
-def write_film(path, frames=40, codec="MJPG"):
+def write_video(path, frames=40, codec="MJPG"):
     """Frames of 48 x 32 whose upper half tells their number in six binary stripes; the lower half is red."""
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 25, (48, 32))
@@ -52,14 +52,14 @@ def test_no_positions_is_an_error(count, wanted):
 
 @pytest.mark.parametrize(("suffix", "codec"), [(".avi", "MJPG"), (".mp4", "mp4v")])
 def test_the_right_frames_come_in_rgb(tmp_path, suffix, codec):
-    path = write_film(tmp_path / f"film{suffix}", codec=codec)
+    path = write_video(tmp_path / f"video{suffix}", codec=codec)
     assert read_promise(path) == (40, 1.0)
     assert map_frames(path, 4, number_of) == [(0, 0), (13, 13), (26, 26), (39, 39)]
     assert len(map_frames(path, 64, number_of)) == 40
 
 
 def test_only_one_frame_is_in_memory(tmp_path):
-    path = write_film(tmp_path / "film.avi")
+    path = write_video(tmp_path / "video.avi")
     kept = []
 
     def watch(at, frame):
@@ -72,7 +72,7 @@ def test_only_one_frame_is_in_memory(tmp_path):
 
 @pytest.mark.parametrize("promised", [44, 0, 37])
 def test_a_wrong_header_is_found_out(tmp_path, monkeypatch, promised):
-    path = write_film(tmp_path / "film.avi")
+    path = write_video(tmp_path / "video.avi")
     monkeypatch.setattr(video, "_promised", lambda capture: promised)
     assert map_frames(path, 4, number_of) == [(0, 0), (13, 13), (26, 26), (39, 39)]
 
@@ -104,33 +104,33 @@ class Faulty:
 
 
 def test_a_damaged_frame_does_not_end_a_video(tmp_path, monkeypatch):
-    path = write_film(tmp_path / "film.avi")
+    path = write_video(tmp_path / "video.avi")
     monkeypatch.setattr(video.cv2, "VideoCapture", Faulty)
     monkeypatch.setattr(Faulty, "lost", (10, 11))
     assert map_frames(path, 4, number_of) == [(0, 0), (12, 14), (24, 26), (37, 39)]
 
 
 def test_a_frame_that_is_not_given_is_replaced_by_the_next(tmp_path, monkeypatch):
-    path = write_film(tmp_path / "film.avi")
+    path = write_video(tmp_path / "video.avi")
     monkeypatch.setattr(video.cv2, "VideoCapture", Faulty)
     monkeypatch.setattr(Faulty, "kept_back", (13, 14, 39))
     assert map_frames(path, 4, number_of) == [(0, 0), (15, 15), (26, 26)]
     monkeypatch.setattr(Faulty, "kept_back", tuple(range(40)))
-    with pytest.raises(UserError, match=r"film\.avi: none of 40 frames can be given"):
+    with pytest.raises(UserError, match=r"video\.avi: none of 40 frames can be given"):
         map_frames(path, 4, number_of)
 
 
-def test_a_film_that_is_cut_off(tmp_path):
-    path = write_film(tmp_path / "film.avi")
+def test_a_video_that_is_cut_off(tmp_path):
+    path = write_video(tmp_path / "video.avi")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(UserError, match=r"film\.avi: ends after \d+ of \d+ frames: the file is cut off"):
+    with pytest.raises(UserError, match=r"video\.avi: ends after \d+ of \d+ frames: the file is cut off"):
         map_frames(path, 4, number_of)
 
 
-def test_a_film_without_frames(tmp_path, monkeypatch):
-    path = write_film(tmp_path / "film.avi")
+def test_a_video_without_frames(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "video.avi")
     monkeypatch.setattr(video.cv2, "VideoCapture", Empty)
-    with pytest.raises(UserError, match=r"film\.avi: no frame can be decoded"):
+    with pytest.raises(UserError, match=r"video\.avi: no frame can be decoded"):
         map_frames(path, 4, number_of)
 
 
@@ -153,12 +153,12 @@ class Empty:
         pass
 
 
-@pytest.mark.parametrize("content", [b"", b"no film at all", None])
-def test_what_is_no_film(tmp_path, content):
-    path = tmp_path / "film.mp4"
+@pytest.mark.parametrize("content", [b"", b"no video at all", None])
+def test_what_is_no_video(tmp_path, content):
+    path = tmp_path / "video.mp4"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UserError, match=r"film\.mp4: (no such file|not readable as a video)") as caught:
+    with pytest.raises(UserError, match=r"video\.mp4: (no such file|not readable as a video)") as caught:
         map_frames(path, 4, number_of)
     assert "\n" not in str(caught.value)
 
@@ -167,8 +167,8 @@ def test_real_clips_decode():
     folder = Path(os.environ.get("FER_REPRO_REAL_DATA", "") or "/nowhere") / "deepfake"
     if not folder.is_dir():
         pytest.skip("FER_REPRO_REAL_DATA names no folder with deepfake/")
-    films = sorted(folder.rglob("*.mp4"))
-    shapes = {film.stem: map_frames(film, 3, lambda at, frame: (at, frame.shape)) for film in films}
+    videos = sorted(folder.rglob("*.mp4"))
+    shapes = {video.stem: map_frames(video, 3, lambda at, frame: (at, frame.shape)) for video in videos}
     assert len(shapes) == 10
     assert shapes["004"] == [(0, (720, 1280, 3)), (154, (720, 1280, 3)), (308, (720, 1280, 3))]
     assert shapes["brtujopkby"][-1] == (299, (1920, 1080, 3))  # upright

@@ -24,7 +24,7 @@ from fer_repro.evaluation.frame_weights import (
 )
 from fer_repro.loading.augmentation import clean_images
 from fer_repro.measures.intervals import paired_difference
-from fer_repro.runs.reopened import look, reopen
+from fer_repro.runs.loaded_run import load_run, look
 
 COUNTS = (3, 5, 2, 4)
 ARM = "self_relation"
@@ -136,7 +136,7 @@ def test_the_difference_of_the_formulas_takes_people_together(project):
 
 def test_predictions_take_some_clips_in_the_order_of_the_table(project):
     root, store, networks = project
-    run = reopen(run_folder(root, "synthetic_clips", "fan", 0, ARM), store)
+    run = load_run(run_folder(root, "synthetic_clips", "fan", 0, ARM), store)
     logits, targets = clip_logits(run, np.concatenate([rows_of(3), rows_of(1)]))
     np.testing.assert_allclose(logits[0], by_loop(networks[0], store, 1)[2], atol=1e-5)
     assert targets.tolist() == [1, 1]
@@ -161,7 +161,7 @@ def test_agreement_is_scipys_inside_clips(project):
 
 def test_arms_without_attention_are_named(project):
     root, store, _ = project
-    run = reopen(run_folder(root, "synthetic_clips", "fan", 0, "feature_average"), store)
+    run = load_run(run_folder(root, "synthetic_clips", "fan", 0, "feature_average"), store)
     with pytest.raises(UserError, match="'feature_average': it weighs no frames"):
         look_at_clips(run, np.arange(14))
     with pytest.raises(UserError, match="no relation attention"):
@@ -189,9 +189,9 @@ def test_agreement_takes_the_clips_of_one_person_together(project):
 def test_clips_are_wanted_and_faces_elsewhere(project, tmp_path):
     root, store, _ = project
     write_untrained(tmp_path / "runs", "rmn", "synthetic", "masked", 0, 2)
-    faces = reopen(run_folder(tmp_path / "runs", "synthetic", "rmn", 0, "masked"), store)
+    faces = load_run(run_folder(tmp_path / "runs", "synthetic", "rmn", 0, "masked"), store)
     with pytest.raises(UserError, match="method rmn: expected one that looks at clips"):
         clip_logits(faces, np.arange(14))
-    clips = reopen(run_folder(root, "synthetic_clips", "fan", 0, ARM), store)
+    clips = load_run(run_folder(root, "synthetic_clips", "fan", 0, ARM), store)
     with pytest.raises(UserError, match="method fan: expected one that looks at faces"):
         look(clips, np.arange(3))

@@ -97,13 +97,13 @@ def test_frames_say_it_whether_or_not_a_face_is_found(rmn, faces):
 
 
 def test_every_frame_of_a_video_says_it(rmn, tmp_path):
-    from films import write_film
+    from videos import write_video
 
-    from fer_repro.inference.inputs import film
+    from fer_repro.inference.inputs import video_frames
 
-    path = write_film(tmp_path / "film.avi", np.full((5, 240, 320, 3), 90, np.uint8))
+    path = write_video(tmp_path / "video.avi", np.full((5, 240, 320, 3), 90, np.uint8))
     table = rmn.predict(path, every=4, detector="10,10,60,60")
     (copy,) = annotate(table, tmp_path / "seen")
-    shown = [frame for _, frame in film(copy)]
+    shown = [frame for _, frame in video_frames(copy)]
     assert len(shown) == 5
     assert all(np.abs(lower_strip(frame) - 90).max() > 60 for frame in shown)

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from films import write_film
 from PIL import Image
+from videos import write_video
 
 from fer_repro import cli
 
@@ -82,14 +82,14 @@ def test_every_form_has_the_same_rows(fer, album, tmp_path):
     assert (code, told) == (2, "fer-repro: a.json: expected a name that ends in .csv\n")
 
 
-def test_images_and_films_are_annotated(fer, album, faces, tmp_path):
+def test_images_and_videos_are_annotated(fer, album, faces, tmp_path):
     images = np.repeat(np.repeat(np.repeat(faces[:4], 4, axis=1), 4, axis=2)[..., None], 3, axis=3)
-    write_film(album / "film.avi", images)
+    write_video(album / "video.avi", images)
     seen = tmp_path / "seen"
     code, _, told = fer(
         "predict",
         album / "0.png",
-        album / "film.avi",
+        album / "video.avi",
         "-m",
         RMN,
         "--detector",
@@ -106,9 +106,9 @@ def test_images_and_films_are_annotated(fer, album, faces, tmp_path):
     changed = np.abs(before - after).max(axis=2) > 30
     assert changed[39, 15:35].all()  # the lower side of the box
     assert not changed[26:34, 42:].any()
-    from fer_repro.inference.inputs import film
+    from fer_repro.inference.inputs import video_frames
 
-    frames = [frame.astype(int) for _, frame in film(seen / "film.mp4")]
+    frames = [frame.astype(int) for _, frame in video_frames(seen / "video.mp4")]
     assert len(frames) == 4
     assert np.abs(frames[2] - images[2]).max(axis=2)[39, 15:35].mean() > 30
 
@@ -179,8 +179,8 @@ def test_two_faces_are_compared(fer, album):
     assert "rmn masked has no embeddings" in told
 
 
-def test_films_are_scored_for_manipulation(fer, faces, tmp_path):
-    path = write_film(tmp_path / "film.avi", np.repeat(faces[:6, :, :, None], 3, axis=3))
+def test_videos_are_scored_for_manipulation(fer, faces, tmp_path):
+    path = write_video(tmp_path / "video.avi", np.repeat(faces[:6, :, :, None], 3, axis=3))
     runs = [f"runs/synthetic_forgeries/efficientnet/0/{arm}" for arm in ("plain", "attention")]
     models = ("-m", runs[0], "-m", runs[1])
     code, printed, _ = fer(

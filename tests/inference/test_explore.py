@@ -35,7 +35,7 @@ from fer_repro.inference.explore_scores import (
     with_cover,
     with_expression,
 )
-from fer_repro.runs.reopened import look, reopen
+from fer_repro.runs.loaded_run import load_run, look
 from fer_repro.synthetic.clips import PASSING
 from fer_repro.training.loop import logits_of
 
@@ -107,7 +107,7 @@ def test_the_masks_are_those_of_the_drawn_face(project, stills):
     seen = explorer_of(project, stills, "rmn").at(expression="sad", intensity=0.5, cover="mask")
     person = next(iter(people_of(stills.samples, "test")))
     row = with_cover(with_expression(people_of(stills.samples, "test")[person], "sad", 0.5), "mask")
-    run = reopen(trained_on(stills, project / "runs/synthetic/rmn/0/masked"), stills)
+    run = load_run(trained_on(stills, project / "runs/synthetic/rmn/0/masked"), stills)
     found = look_at_images(run, draw_like([row], stills).images)
     assert seen.words.startswith(f"Person {person}, sad at 0.50, turned by 0 degrees, covered by mask.")
     best = int(found["probabilities"][0].argmax())
@@ -139,7 +139,7 @@ def test_a_covered_frame_weighs_as_the_network_says(project, stills):
 
 def test_a_clip_is_shown_to_fan_as_in_its_evaluation(project):
     store = open_store(project / "prepared/synthetic_clips")
-    run = reopen(project / "runs/synthetic_clips/fan/0/self_relation", store)
+    run = load_run(project / "runs/synthetic_clips/fan/0/self_relation", store)
     clip = (
         store.samples[store.samples["split"] == "test"]
         .groupby("clip")
@@ -153,7 +153,7 @@ def test_a_clip_is_shown_to_fan_as_in_its_evaluation(project):
 def test_the_rival_is_the_nearest_other_person(project, stills):
     seen = explorer_of(project, stills, "adacos").at()
     store = open_store(project / "prepared/synthetic_pairs")
-    run = reopen(project / "runs/synthetic_pairs/adacos/0/dynamic", store)
+    run = load_run(project / "runs/synthetic_pairs/adacos/0/dynamic", store)
     person, row = next(iter(people_of(store.samples, "train").items()))
     image = draw_like([with_expression(row, "happy", 0.9)], store).images
     degrees = np.degrees(look_at_images(run, image)["angles"][0])
@@ -175,7 +175,7 @@ def test_a_blend_goes_from_the_real_frame_to_the_manipulated_one(project, stills
     real = store.samples[
         (store.samples["clip"] == fake["original"]) & (store.samples["frame"] == fake["frame"])
     ].iloc[0]
-    run = reopen(project / "runs/synthetic_forgeries/efficientnet/0/plain", store)
+    run = load_run(project / "runs/synthetic_forgeries/efficientnet/0/plain", store)
     rows = np.array([real.name, fake.name])
     logits = look(run, rows, lambda network, images: {"logits": logits_of(network(images))})["logits"]
     expected = expit(logits[:, 1] - logits[:, 0])

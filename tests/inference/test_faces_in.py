@@ -74,7 +74,7 @@ def test_which_faces(rmn, image):
 
     assert boxes("all") == [(0, 0, 40, 40), (100, 50, 200, 150), (10, 10, 60, 60)]  # the smallest is none
     assert boxes("largest") == [(100, 50, 200, 150)]
-    assert boxes("surest") == [(10, 10, 60, 60)]
+    assert boxes("most_confident") == [(10, 10, 60, 60)]
     table = rmn.predict(image, detector=Three())
     assert table["face"].tolist() == [0, 1, 2]
     assert table["score"].tolist() == [1.0, 2.0, 9.0]

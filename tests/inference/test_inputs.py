@@ -2,11 +2,20 @@
 
 import numpy as np
 import pytest
-from films import write_film
 from PIL import Image
+from videos import write_video
 
 from fer_repro.errors import UserError
-from fer_repro.inference.inputs import Done, Failed, Seen, Still, film, list_inputs, look_at, read_still
+from fer_repro.inference.inputs import (
+    Done,
+    Failed,
+    Seen,
+    Still,
+    list_inputs,
+    look_at,
+    read_still,
+    video_frames,
+)
 
 
 def events(given, **options):
@@ -86,20 +95,20 @@ def test_an_image_is_turned_as_its_camera_says(tmp_path):
     assert seen[0, 3].tolist() == [255, 255, 255]
 
 
-def test_films_are_given_frame_by_frame(tmp_path):
+def test_videos_are_given_frame_by_frame(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (7, 24, 32, 3), np.uint8)
-    path = write_film(tmp_path / "a.avi", images)
-    assert [at for at, _ in film(path, every=3)] == [0, 3, 6]
-    assert [at for at, _ in film(path, every=2, start=3)] == [4, 6]
-    for at, frame in film(path, start=5):
+    path = write_video(tmp_path / "a.avi", images)
+    assert [at for at, _ in video_frames(path, every=3)] == [0, 3, 6]
+    assert [at for at, _ in video_frames(path, every=2, start=3)] == [4, 6]
+    for at, frame in video_frames(path, start=5):
         assert np.array_equal(frame, images[at])
     assert [each.frame for each in events(path, begin={0: 5}) if isinstance(each, Seen)] == [5, 6]
     assert events(path, finished={0}) == []
 
 
-def test_a_cut_off_film_gives_its_frames_and_is_told(tmp_path):
+def test_a_cut_off_video_gives_its_frames_and_is_told(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (40, 48, 64, 3), np.uint8)
-    path = write_film(tmp_path / "a.avi", images, "MJPG")
+    path = write_video(tmp_path / "a.avi", images, "MJPG")
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     found = events(path)
@@ -107,6 +116,6 @@ def test_a_cut_off_film_gives_its_frames_and_is_told(tmp_path):
     assert 10 < len(seen) < 30
     assert isinstance(found[-1], Failed)
     assert "a.avi" in found[-1].reason
-    (tmp_path / "b.mp4").write_bytes(b"no film")
+    (tmp_path / "b.mp4").write_bytes(b"no video")
     (failed,) = events(tmp_path / "b.mp4")
     assert "not readable as a video" in failed.reason

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from films import write_film
 from PIL import Image
+from videos import write_video
 
 import fer_repro
 from fer_repro.datasets.faces import Box
@@ -24,7 +24,7 @@ def album(faces, tmp_path):
     folder.mkdir()
     for number in range(6):
         Image.fromarray(faces[number]).save(folder / f"{number}.png")
-    write_film(folder / "film.avi", np.repeat(faces[6:16, :, :, None], 3, axis=3))
+    write_video(folder / "video.avi", np.repeat(faces[6:16, :, :, None], 3, axis=3))
     return folder
 
 
@@ -92,7 +92,7 @@ def test_a_journal_of_another_call_is_not_continued(rmn, album, tmp_path, capsys
     out = tmp_path / "out.csv"
     with pytest.raises(KeyboardInterrupt):
         finish(rmn, [out], album, Watched(rmn.backend, 4))
-    finish(rmn, [out], album / "film.avi", Watched(rmn.backend))
+    finish(rmn, [out], album / "video.avi", Watched(rmn.backend))
     assert "of another model, inputs or options; begun anew" in capsys.readouterr().err
     assert len(pd.read_csv(out)) == 10
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from films import write_film
 from PIL import Image
 from tiny_models import tiny_model
 from typer.testing import CliRunner
+from videos import write_video
 
 import fer_repro
 from fer_repro.cli import app
@@ -38,7 +38,7 @@ def album(tmp_path, monkeypatch):
     (tmp_path / "album").mkdir()
     for number, pixels in enumerate(IMAGES[:2]):
         Image.fromarray(pixels).save(tmp_path / "album" / f"{number}.png")
-    write_film(tmp_path / "album" / "film.avi", IMAGES)
+    write_video(tmp_path / "album" / "video.avi", IMAGES)
     return tmp_path / "album"
 
 
@@ -47,7 +47,7 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("method", ["rmn", "fan", "efficientnet", "adacos"])
-@pytest.mark.parametrize("faces", ["", "all", "largest", "surest"])
+@pytest.mark.parametrize("faces", ["", "all", "largest", "most_confident"])
 def test_known_faces_are_chosen_as_found_ones(models, album, method, faces):
     every = models["rmn"].predict(album, detector=Two())
     found = models[method].predict(album, detector=Two(), faces=faces)
@@ -98,8 +98,8 @@ def test_an_input_without_a_row_fails_and_costs_no_other(models, album):
             album / "1.png"
         ): f"{album}/1.png: no row of the boxes is about it; leave it out, or search without boxes",
         str(
-            album / "film.avi"
-        ): f"{album}/film.avi, frame 2: no row of the boxes is about it; leave it out, or "
+            album / "video.avi"
+        ): f"{album}/video.avi, frame 2: no row of the boxes is about it; leave it out, or "
         "search without boxes",
     }
 
@@ -154,7 +154,7 @@ def test_half_a_box_is_refused(models, album, change, message):
 def test_the_surest_needs_scores(models, album):
     table = models["rmn"].predict(album / "0.png", detector=Two()).drop(columns="score")
     assert len(models["rmn"].predict(album / "0.png", boxes=table, faces="largest")) == 1
-    failed = models["rmn"].predict(album / "0.png", boxes=table, faces="surest").attrs["failed"]
+    failed = models["rmn"].predict(album / "0.png", boxes=table, faces="most_confident").attrs["failed"]
     assert "row 1 of the boxes has no score" in failed[str(album / "0.png")]
 
 
@@ -208,7 +208,7 @@ def test_a_damaged_video_is_drawn_as_far_as_it_goes(models, tmp_path):
     folder, model = tmp_path / "in", tmp_path / "models"
     folder.mkdir()
     model.mkdir()
-    write_film(folder / "a.avi", np.concatenate([IMAGES] * 5))
+    write_video(folder / "a.avi", np.concatenate([IMAGES] * 5))
     content = (folder / "a.avi").read_bytes()
     (folder / "a.avi").write_bytes(content[: len(content) // 2])
     Image.fromarray(IMAGES[0]).save(folder / "z.png")

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from films import write_film
 from PIL import Image
+from videos import write_video
 
 import fer_repro
 from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError
-from fer_repro.inference.inputs import film
+from fer_repro.inference.inputs import video_frames
 from fer_repro.runs.predictions import read_predictions
 
 
@@ -85,15 +85,15 @@ def test_embeddings_give_the_scores_of_the_evaluation(project, run_of):
     assert fer_repro.verify(a, b, model).score == pytest.approx(naive, abs=1e-6)
 
 
-def test_one_image_a_batch_a_folder_a_glob_and_a_film_give_the_same_numbers(rmn, faces, tmp_path):
+def test_one_image_a_batch_a_folder_a_glob_and_a_video_give_the_same_numbers(rmn, faces, tmp_path):
     rng = np.random.default_rng(3)
     images = rng.integers(0, 256, (5, 90, 120, 3), np.uint8)
     images[:, 20:68, 30:78] = faces[:5, :, :, None]
     for number, image in enumerate(images):
         Image.fromarray(image).save(tmp_path / f"{number}.png")
-    whole = write_film(tmp_path / "film.avi", images)
-    for (at, frame), image in zip(film(whole), images, strict=True):
-        assert np.array_equal(frame, image), at  # the film is lossless
+    whole = write_video(tmp_path / "video.avi", images)
+    for (at, frame), image in zip(video_frames(whole), images, strict=True):
+        assert np.array_equal(frame, image), at  # the video is lossless
     looking = {"detector": "30,20,78,68"}
     alone = pd.concat([rmn.predict(image, **looking) for image in images])
     ways = [
@@ -112,16 +112,16 @@ def test_one_image_a_batch_a_folder_a_glob_and_a_film_give_the_same_numbers(rmn,
         assert table["left"].tolist() == [30.0] * len(table)
     by_one = rmn.predict(images, **looking, batch_size=1)
     assert np.abs(columns(by_one, rmn) - columns(alone, rmn)).max() < 1e-6
-    folder = rmn.predict(tmp_path, **looking)  # images and the film
+    folder = rmn.predict(tmp_path, **looking)  # images and the video
     assert folder["source"].tolist()[:5] == [f"{tmp_path}/{number}.png" for number in range(5)]
     assert folder["frame"].tolist()[5:] == [0, 1, 2, 3, 4]
     again = rmn.predict(tmp_path, boxes=folder.assign(left=folder["left"] + 1), **looking)
     assert set(again["left"]) == {31.0}  # known boxes are taken, no detector looks
 
 
-def test_a_long_film_is_looked_at_frame_by_frame_as_asked(rmn, faces, tmp_path):
+def test_a_long_video_is_looked_at_frame_by_frame_as_asked(rmn, faces, tmp_path):
     images = np.repeat(faces[:13, :, :, None], 3, axis=3)
-    path = write_film(tmp_path / "film.avi", images)
+    path = write_video(tmp_path / "video.avi", images)
     assert rmn.predict(path, detector="none", every=4)["frame"].tolist() == [0, 4, 8, 12]
     assert rmn.predict(path, detector="none", frames=4)["frame"].tolist() == [0, 4, 8, 12]
     assert rmn.predict(path, detector="none", frames=3)["frame"].tolist() == [0, 6, 12]
@@ -130,7 +130,7 @@ def test_a_long_film_is_looked_at_frame_by_frame_as_asked(rmn, faces, tmp_path):
 def test_a_long_clip_is_cut_into_windows(run_of, faces, tmp_path):
     model = fer_repro.load(run_of("fan"))
     images = np.repeat(faces[:10, :, :, None], 3, axis=3)
-    path = write_film(tmp_path / "film.avi", images)
+    path = write_video(tmp_path / "video.avi", images)
     table = model.predict(path, detector="none", window=4)
     assert table["clip"].tolist() == [f"{path} from {n}" for n in (0, 0, 0, 0, 4, 4, 4, 4, 8, 8)]
     last = model.predict(images[8:], detector="none")

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from films import write_film
+from videos import write_video
 
 import fer_repro
 from fer_repro.datasets.faces import Box
@@ -35,7 +35,7 @@ class Detector:
 
 def test_the_score_is_the_sigmoid_of_the_mean_logit(members, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (9, 96, 96, 3), np.uint8)
-    path, detector = write_film(tmp_path / "film.avi", images), Detector()
+    path, detector = write_video(tmp_path / "video.avi", images), Detector()
     found = fer_repro.detect_manipulation(path, members, frames=5, detector=detector)
     assert detector.looked == 5  # the second network sees the boxes of the first
     assert found.frames["frame"].tolist() == [0, 2, 6, 8]

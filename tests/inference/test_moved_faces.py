@@ -16,7 +16,7 @@ from fer_repro.inference.explore_scores import (
     with_yaw,
 )
 from fer_repro.measures.classification import softmax
-from fer_repro.runs.reopened import look, reopen
+from fer_repro.runs.loaded_run import load_run, look
 from fer_repro.synthetic.factors import ACTION_COLUMNS
 from fer_repro.training.loop import logits_of
 
@@ -83,7 +83,7 @@ def test_the_course_rises_to_its_apex_and_falls():
 )
 def test_networks_are_shown_images_as_in_their_evaluation(project, run, name):
     store = open_store(project / "prepared" / run.split("/")[0])
-    opened, rows = reopen(project / "runs" / run, store), np.array([1, 4, 6])
+    opened, rows = load_run(project / "runs" / run, store), np.array([1, 4, 6])
     photos = np.asarray(store.images[store.samples["image"].iloc[rows]])
     found = look_at_images(opened, photos)
     np.testing.assert_allclose(found[name], look(opened, rows)[name], atol=1e-6)

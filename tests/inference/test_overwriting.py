@@ -4,11 +4,11 @@ import sys
 
 import numpy as np
 import pytest
-from films import write_film
 from PIL import Image
+from videos import write_video
 
 from fer_repro import cli
-from fer_repro.inference.annotate import FilmWriter
+from fer_repro.inference.annotate import VideoOutput
 
 RMN = "runs/synthetic/rmn/0/masked"
 
@@ -97,36 +97,36 @@ def test_nothing_is_drawn_into_the_originals(fer, album, tmp_path, out, force):
     assert contents(album) == before
 
 
-def test_a_film_has_its_name_only_when_it_is_whole(tmp_path, monkeypatch):
+def test_a_video_has_its_name_only_when_it_is_whole(tmp_path, monkeypatch):
     path, image = tmp_path / "seen.mp4", np.zeros((32, 48, 3), np.uint8)
-    writer = FilmWriter(path, 10.0)
+    writer = VideoOutput(path, 10.0)
     for _ in range(3):
         writer.add(image)
     assert not path.exists()
     writer.keep()
     assert [item.name for item in tmp_path.iterdir()] == ["seen.mp4"]
     whole = path.read_bytes()
-    cut = FilmWriter(tmp_path / "cut.mp4", 10.0)
+    cut = VideoOutput(tmp_path / "cut.mp4", 10.0)
     cut.add(image)
     temporary = next(tmp_path.glob(".cut*"))
     cut._writer.release()
     temporary.write_bytes(whole[: len(whole) // 2])  # as a full disk leaves it
-    with pytest.raises(OSError, match=r"cut\.mp4: the film could not be written whole; is the disk full"):
+    with pytest.raises(OSError, match=r"cut\.mp4: the video could not be written whole; is the disk full"):
         cut.keep()
     assert [item.name for item in tmp_path.iterdir()] == ["seen.mp4"]
 
 
-def test_a_film_that_breaks_off_leaves_no_half_copy(fer, faces, tmp_path, monkeypatch):
+def test_a_video_that_breaks_off_leaves_no_half_copy(fer, faces, tmp_path, monkeypatch):
     from fer_repro.inference import annotate
 
     images = np.repeat(faces[:4, ..., None], 3, axis=3)
-    write_film(tmp_path / "film.avi", images)
+    write_video(tmp_path / "video.avi", images)
 
     def break_off(path):
         yield 0, images[0]
         raise RuntimeError("the decoder stopped")
 
-    monkeypatch.setattr(annotate, "film", break_off)
+    monkeypatch.setattr(annotate, "video", break_off)
     with pytest.raises(RuntimeError, match="stopped"):
-        fer("predict", tmp_path / "film.avi", *PREDICT[2:], "--annotate", tmp_path / "seen")
+        fer("predict", tmp_path / "video.avi", *PREDICT[2:], "--annotate", tmp_path / "seen")
     assert list((tmp_path / "seen").iterdir()) == []

@@ -70,7 +70,7 @@ def test_an_input_is_done_no_sooner_than_its_rows(spec):
 
 
 def test_images_without_faces_do_not_pile_up(spec):
-    chunks = list(predict_rows((seen("film", [], at) for at in range(2 * PATIENCE + 1)), spec, Counting(64)))
+    chunks = list(predict_rows((seen("video", [], at) for at in range(2 * PATIENCE + 1)), spec, Counting(64)))
     assert [len(chunk.rows) for chunk in chunks] == [PATIENCE, PATIENCE, 1]
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from films import write_film
 from PIL import Image
 from tiny_models import tiny_model
 from typer.testing import CliRunner
+from videos import write_video
 
 import fer_repro
 from fer_repro.cli import app
@@ -27,7 +27,7 @@ def album(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
     for number in range(3):
         Image.fromarray(pixels[number]).save(folder / f"{number}.png")
-    write_film(folder / "film.avi", pixels)
+    write_video(folder / "video.avi", pixels)
     return folder
 
 
@@ -41,10 +41,10 @@ def test_each_entry_has_its_vector(files, album):
 
 def test_a_folder_and_a_file_of_it_and_globs_that_overlap(files, album):
     model = fer_repro.load(files["rmn"])
-    given = [album / "1.png", album, f"{album}/*.png", album / "." / "1.png", album / "film.avi"]
+    given = [album / "1.png", album, f"{album}/*.png", album / "." / "1.png", album / "video.avi"]
     table = model.predict(given, detector="none", every=3)
     stems = [f"{source.rpartition('/')[2].partition('.')[0]}" for source in table["source"]]
-    assert stems == ["1", "0", "1", "2", "film", "film", "0", "1", "2", "1", "film", "film"]
+    assert stems == ["1", "0", "1", "2", "video", "video", "0", "1", "2", "1", "video", "video"]
     columns = table.filter(like="p_").to_numpy()
     assert np.allclose(columns[4:6], columns[10:12], atol=1e-6)
     assert not np.allclose(columns[0], columns[1], atol=1e-6)
@@ -52,16 +52,16 @@ def test_a_folder_and_a_file_of_it_and_globs_that_overlap(files, album):
 
 def test_clips_that_are_given_again_do_not_join(files, album):
     model = fer_repro.load(files["fan"])
-    film, stills = album / "film.avi", f"{album}/*.png"
-    alone = [model.predict(each, detector="none")["frame_weight"].tolist() for each in (film, stills)]
-    table = model.predict([film, film, stills, stills, album / "0.png", album / "0.png"], detector="none")
+    video, stills = album / "video.avi", f"{album}/*.png"
+    alone = [model.predict(each, detector="none")["frame_weight"].tolist() for each in (video, stills)]
+    table = model.predict([video, video, stills, stills, album / "0.png", album / "0.png"], detector="none")
     assert table["frame_weight"].tolist() == pytest.approx(2 * alone[0] + 2 * alone[1] + [1, 1])
     assert table["clip"].nunique() == 6
     assert table.groupby("clip")["frame_weight"].sum().tolist() == pytest.approx([1] * 6)
 
 
 def call(album, out, model, *options):
-    given = [str(album), str(album / "1.png"), str(album), str(album / "film.avi")]
+    given = [str(album), str(album / "1.png"), str(album), str(album / "video.avi")]
     return CliRunner().invoke(
         app, ["predict", *given, "-m", str(model), "--detector", "none", "--csv", str(out), *options]
     )

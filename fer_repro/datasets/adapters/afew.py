@@ -1,10 +1,10 @@
-"""AFEW: clips of films, seven expressions; read as folders of frames, which FAN's code is trained on.
+"""AFEW: clips of movies, seven expressions; read as folders of frames, which FAN's code is trained on.
 
 Dhall, Goecke, Lucey, Gedeon, "Collecting Large, Richly Annotated Facial-Expression Databases from Movies",
 IEEE MultiMedia 2012; as in EmotiW 2018. One folder of frames per clip, in name
 order, numbers by value:
 ``Train_AFEW/<Class>/<clip>/`` and ``Val_AFEW/<Class>/<clip>/`` (or ``train_afew/`` and ``val_afew/`` as in
-FAN's code, or ``Train/`` and ``Val/``). The publisher's clips are films: take the frames out and crop the
+FAN's code, or ``Train/`` and ``Val/``). The publisher's clips are videos: take the frames out and crop the
 faces before, for example with ffmpeg and a face detector.
 
 The labels of the test part are not public and papers report on the validation part. It is therefore ``test``
@@ -32,7 +32,7 @@ TERMS = "AFEW is given out on signed request for non-commercial research: do not
 LAYOUT = "Train_AFEW/<Class>/<clip>/frame.jpg and Val_AFEW/<Class>/<clip>/frame.jpg"
 
 PARTS = {"train_afew": "train", "train": "train", "val_afew": "test", "val": "test"}
-FILMS = (".avi", ".mp4", ".mov")
+VIDEOS = (".avi", ".mp4", ".mov")
 
 
 def _convert(job: Conversion) -> Converted:
@@ -43,7 +43,7 @@ def _convert(job: Conversion) -> Converted:
             them if all have one size.
 
     Raises:
-        UserError: a part or class is missing or unknown, clips are still films, or a file is no image.
+        UserError: a part or class is missing or unknown, clips are still videos, or a file is no image.
     """
     photos, empty = [], []
     for part, split in _parts(job.path).items():
@@ -75,9 +75,9 @@ def _clips(part: Path) -> list[tuple[Path, int]]:
         if folder.name.lower() not in CLASSES:
             raise UserError(f"{folder}: unknown class; {nearest(folder.name.lower(), CLASSES)}")
         for entry in visible(folder):
-            if entry.suffix.lower() in FILMS:
+            if entry.suffix.lower() in VIDEOS:
                 raise UserError(
-                    f"{entry}: a film; expected a folder of its frames, {entry.stem}/0000001.jpg and so on, "
+                    f"{entry}: a video; expected a folder of its frames, {entry.stem}/0000001.jpg and so on, "
                     "faces cropped: take the frames out first, for example with ffmpeg"
                 )
             if not entry.is_dir():

@@ -24,7 +24,7 @@ from fer_repro.datasets.attachments import ConvertedFiles
 from fer_repro.datasets.audit import Official
 from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.image_files import listed, subfolders, visible
-from fer_repro.datasets.video import FILMS
+from fer_repro.datasets.video import VIDEO_SUFFIXES
 from fer_repro.datasets.video_faces import CLASSES as REAL_OR_NOT
 from fer_repro.datasets.video_faces import FEWER, Video, convert_videos, frames_of
 from fer_repro.errors import UserError
@@ -55,7 +55,7 @@ def _convert(job: Conversion) -> ConvertedFiles:
     Raises:
         UserError: the folder is not laid out so, the list is not as expected, or no face is found.
     """
-    files = _find_films(job.path)
+    files = _find_videos(job.path)
     tested, absent = _read_list(job.path / LIST, files)
     splits = _real_splits([clip for clip in files if _part(clip) != FAKES], tested)
     videos, left_out = [], []
@@ -77,7 +77,7 @@ def _convert(job: Conversion) -> ConvertedFiles:
     return ConvertedFiles(converted.samples, converted.source, note, converted.files)
 
 
-def _find_films(path: Path) -> dict[str, Path]:
+def _find_videos(path: Path) -> dict[str, Path]:
     """Clip (part in small letters and name) -> file, part by part."""
     folders = {folder.name.lower(): folder for folder in (subfolders(path) if path.is_dir() else [])}
     if not set(PARTS) & set(folders):
@@ -87,12 +87,12 @@ def _find_films(path: Path) -> dict[str, Path]:
         if part not in folders:
             raise UserError(f"{path}: {part} is missing; expected {LAYOUT}")
         inner = folders[part] / "videos"
-        for film in visible(inner if inner.is_dir() else folders[part]):
-            if film.suffix.lower() not in FILMS:
+        for file in visible(inner if inner.is_dir() else folders[part]):
+            if file.suffix.lower() not in VIDEO_SUFFIXES:
                 continue
-            if not pattern.fullmatch(film.stem):
-                raise UserError(f"{film}: unknown name; expected it to match {pattern.pattern}")
-            files[f"{part}/{film.stem}"] = film
+            if not pattern.fullmatch(file.stem):
+                raise UserError(f"{file}: unknown name; expected it to match {pattern.pattern}")
+            files[f"{part}/{file.stem}"] = file
     return files
 
 

@@ -23,7 +23,7 @@ from fer_repro.datasets.audit import Official
 from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.image_files import listed, subfolders, visible
 from fer_repro.datasets.names import composed, is_listed_file
-from fer_repro.datasets.video import FILMS
+from fer_repro.datasets.video import VIDEO_SUFFIXES
 from fer_repro.datasets.video_faces import CLASSES as REAL_OR_NOT
 from fer_repro.datasets.video_faces import FEWER, Video, convert_videos, frames_of
 from fer_repro.errors import UserError, nearest
@@ -51,10 +51,12 @@ def _convert(job: Conversion) -> ConvertedFiles:
     videos, missing, unlisted = [], [], []
     for folder in _folders(job.path):
         entries = {composed(name): entry for name, entry in _read_metadata(folder / METADATA).items()}
-        films = {composed(file.name): file for file in visible(folder) if file.suffix.lower() in FILMS}
-        missing += sorted(set(entries) - set(films))
-        unlisted += sorted(set(films) - set(entries))
-        videos += [_video(films[name], name, entries[name]) for name in sorted(set(entries) & set(films))]
+        files = {
+            composed(file.name): file for file in visible(folder) if file.suffix.lower() in VIDEO_SUFFIXES
+        }
+        missing += sorted(set(entries) - set(files))
+        unlisted += sorted(set(files) - set(entries))
+        videos += [_video(files[name], name, entries[name]) for name in sorted(set(entries) & set(files))]
     converted = convert_videos(job.path, videos, job.append, job.size, frames_of(job.variant), job.detector)
     note = converted.note
     if any(_number(folder) is None for folder in _folders(job.path)):

@@ -31,7 +31,7 @@ from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.image_files import listed, subfolders, visible
 from fer_repro.datasets.names import check_links, is_listed_file
 from fer_repro.datasets.samples import SPLITS
-from fer_repro.datasets.video import FILMS
+from fer_repro.datasets.video import VIDEO_SUFFIXES
 from fer_repro.datasets.video_faces import CLASSES as REAL_OR_NOT
 from fer_repro.datasets.video_faces import FEWER, Video, convert_videos, frames_of
 from fer_repro.errors import UserError
@@ -70,11 +70,11 @@ def _convert(job: Conversion) -> ConvertedFiles:
     parts = job.variant.split("_")
     quality = next((part for part in parts if part in QUALITIES), QUALITIES[0])
     folders = _folders(job.path, quality)
-    originals = [file.stem for file in _films(folders.get("youtube"), "youtube")]
+    originals = [file.stem for file in _videos(folders.get("youtube"), "youtube")]
     splits = _authors_split(originals) if "authors" in parts else _official_split(job.path)
     videos, unlisted = [], []
     for method, folder in folders.items():
-        for file in _films(folder, method):
+        for file in _videos(folder, method):
             target, _, source = file.stem.partition("_")
             if target not in splits:
                 unlisted.append(f"{method}/{file.stem}")
@@ -116,17 +116,17 @@ def _folders(path: Path, quality: str) -> dict[str, Path]:
     return found
 
 
-def _films(folder: Path | None, method: str) -> list[Path]:
+def _videos(folder: Path | None, method: str) -> list[Path]:
     """The videos of a folder, sorted; their names checked."""
     if folder is None:
         return []
     pattern = _NAMES["youtube" if method == "youtube" else "method"]
-    films = [file for file in visible(folder) if file.suffix.lower() in FILMS]
-    for film in films:
-        if not pattern.fullmatch(film.stem):
+    files = [file for file in visible(folder) if file.suffix.lower() in VIDEO_SUFFIXES]
+    for file in files:
+        if not pattern.fullmatch(file.stem):
             expected = "NNN.mp4" if method == "youtube" else "NNN_MMM.mp4, target and source"
-            raise UserError(f"{film}: unknown name; expected {expected}")
-    return films
+            raise UserError(f"{file}: unknown name; expected {expected}")
+    return files
 
 
 def _official_split(path: Path) -> dict[str, str]:

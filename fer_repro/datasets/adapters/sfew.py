@@ -1,13 +1,13 @@
-"""SFEW 2.0: stills of films, seven expressions.
+"""SFEW 2.0: stills of movies, seven expressions.
 
 Dhall, Goecke, Lucey, Gedeon, "Static Facial Expression Analysis in Tough Conditions", ICCV workshops 2011.
 ``Train/<Class>/image`` and ``Val/<Class>/image``, or the same with ``Train_Aligned_Faces/`` and
 ``Val_Aligned_Faces/``, which are preferred where both are there. 958 train, 436 validation, 372 test images;
 the labels of the test part are not public and papers report on the validation part. It is therefore ``test``
-here, and films chosen by the sha256 of their name, about one in eight, are taken from train as ``val``.
+here, and movies chosen by the sha256 of their name, about one in eight, are taken from train as ``val``.
 
-Not verified on the original files: the names of folders, and that a file's name begins with the film's and
-goes on with ``_`` and digits, by which whole films are held out. Persons are unknown.
+Not verified on the original files: the names of folders, and that a file's name begins with the movie's and
+goes on with ``_`` and digits, by which whole movies are held out. Persons are unknown.
 """
 
 import re
@@ -43,7 +43,7 @@ def _convert(job: Conversion) -> Converted:
     folders = _parts(job.path)
     photos = [photo for name, folder in folders.items() for photo in _photos(folder, PARTS[name])]
     aligned = "aligned faces" if folders["Train"].name != "Train" else "whole frames"
-    note = f"{aligned}; the publisher's Val is test; about one film in eight of Train is val."
+    note = f"{aligned}; the publisher's Val is test; about one movie in eight of Train is val."
     converted = convert_images(job.path, photos, job.append, job.expect, job.size, colour=True)
     return Converted(converted.samples, converted.source, note[0].upper() + note[1:])
 
@@ -69,20 +69,20 @@ def _photos(part: Path, split: str) -> list[ImageFile]:
             )
     return [
         ImageFile(
-            file, CLASSES.index(folder.name.lower()), _split(file, split), factors={"film": _film(file)}
+            file, CLASSES.index(folder.name.lower()), _split(file, split), factors={"movie": _movie(file)}
         )
         for folder in found
         for file in visible(folder)
     ]
 
 
-def _film(file: Path) -> str:
+def _movie(file: Path) -> str:
     match = _FILM.match(file.name)
     return match[1] if match else file.stem
 
 
 def _split(file: Path, split: str) -> str:
-    return "val" if split == "train" and held_out(composed(_film(file)).encode()) else split
+    return "val" if split == "train" and held_out(composed(_movie(file)).encode()) else split
 
 
 DATASET = Dataset(classes=CLASSES, terms=TERMS, convert=_convert, official=OFFICIAL, resizes=True)

@@ -64,9 +64,9 @@ BAD = {
     ),
     "two trains": (lambda root: (root / "train").mkdir(), "found Train_AFEW, Val_AFEW, train; expected"),
     "class": (lambda root: (root / "Val_AFEW" / "Sadd").mkdir(), "Sadd: unknown class; did you mean 'sad'"),
-    "film": (
+    "video": (
         lambda root: (root / "Val_AFEW" / "Sad" / "1.avi").write_text("x"),
-        "1.avi: a film; expected a folder",
+        "1.avi: a video; expected a folder",
     ),
     "file": (
         lambda root: (root / "Val_AFEW" / "Sad" / "1.jpg").write_text("x"),

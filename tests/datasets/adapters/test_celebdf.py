@@ -19,7 +19,7 @@ LIST = """\
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory):
+def videos(tmp_path_factory):
     root = tmp_path_factory.mktemp("celebdf") / "raw"
     for part, names in {"Celeb-real": REAL, "YouTube-real/videos": YOUTUBE, "Celeb-synthesis": FAKE}.items():
         for person, name in enumerate(names):
@@ -29,8 +29,8 @@ def films(tmp_path_factory):
 
 
 @pytest.fixture
-def raw(tmp_path, films):
-    return shutil.copytree(films, tmp_path / "raw")
+def raw(tmp_path, videos):
+    return shutil.copytree(videos, tmp_path / "raw")
 
 
 def add(path, tmp_path, name="celebdf-2fpv"):

@@ -25,7 +25,7 @@ def write_part(folder, prefix):
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory):
+def videos(tmp_path_factory):
     root = tmp_path_factory.mktemp("dfdc") / "raw"
     for part in PARTS:
         inner = f"dfdc_train_part_{part}" if part == 49 else ""  # as an archive unpacks
@@ -34,8 +34,8 @@ def films(tmp_path_factory):
 
 
 @pytest.fixture
-def raw(tmp_path, films):
-    return shutil.copytree(films, tmp_path / "raw")
+def raw(tmp_path, videos):
+    return shutil.copytree(videos, tmp_path / "raw")
 
 
 def add(path, tmp_path, name="dfdc-2fpv"):

@@ -27,7 +27,7 @@ def method_folder(method):
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory):
+def videos(tmp_path_factory):
     """Six originals, two manipulations of each; beside them what the adapter leaves out."""
     root = tmp_path_factory.mktemp("ffpp") / "raw"
     for number in range(6):
@@ -42,8 +42,8 @@ def films(tmp_path_factory):
 
 
 @pytest.fixture
-def raw(tmp_path, films):
-    return shutil.copytree(films, tmp_path / "raw")
+def raw(tmp_path, videos):
+    return shutil.copytree(videos, tmp_path / "raw")
 
 
 def add(path, tmp_path, name="ffpp-5fpv", **settings):
@@ -83,9 +83,9 @@ def test_the_doctor_counts_videos_and_people(tmp_path, raw):
 
 def test_a_window_follows_the_face(tmp_path, raw):
     samples = add(raw, tmp_path, size=32).samples
-    film = samples[samples["clip"] == "youtube/000"]
-    assert film["crop_left"].iloc[-1] - film["crop_left"].iloc[0] in range(6, 15)  # the face moves by 10
-    sides = film["crop_right"] - film["crop_left"]
+    video = samples[samples["clip"] == "youtube/000"]
+    assert video["crop_left"].iloc[-1] - video["crop_left"].iloc[0] in range(6, 15)  # the face moves by 10
+    sides = video["crop_right"] - video["crop_left"]
     assert sides.between(80, 140).all()
 
 
@@ -110,7 +110,7 @@ def test_the_authors_rule_and_the_faces_that_cross(tmp_path, raw):
 
 def test_what_gives_no_face_is_named(tmp_path, raw):
     write_face_film(raw / method_folder("Deepfakes") / "001_000.mp4", None)
-    (raw / method_folder("Deepfakes") / "003_002.mp4").write_bytes(b"no film")
+    (raw / method_folder("Deepfakes") / "003_002.mp4").write_bytes(b"no video")
     write_face_film(raw / YOUTUBE / "999.mp4", 3)
     store = add(raw, tmp_path, size=32)
     note = store.manifest.note

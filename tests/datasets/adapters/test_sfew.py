@@ -12,11 +12,11 @@ NAMES = ("Angry", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise")
 
 @pytest.fixture
 def raw(tmp_path):
-    """Thirty films in Train with two images each, seven images in Val."""
+    """Thirty movies in Train with two images each, seven images in Val."""
     rng = np.random.default_rng(10)
     root = tmp_path / "raw"
     images = [
-        ("Train", f"Film{number}_00{shot}_0001.png", number % 7) for number in range(30) for shot in (1, 2)
+        ("Train", f"Video{number}_00{shot}_0001.png", number % 7) for number in range(30) for shot in (1, 2)
     ]
     images += [("Val", f"Other_{number:04}.png", number) for number in range(7)]
     for part, name, label in images:
@@ -30,15 +30,15 @@ def add(path, tmp_path, size=0):
     return add_dataset("sfew", path, tmp_path / "stores", size=size)
 
 
-def test_parts_and_films(tmp_path, raw):
+def test_parts_and_videos(tmp_path, raw):
     store = add(raw, tmp_path)
     samples = store.samples
     assert store.classes == tuple(name.lower() for name in NAMES)
     assert (samples["split"] == "test").sum() == 7
     train = samples[samples["split"] != "test"]
     assert set(train["split"]) == {"train", "val"}
-    assert (train.groupby("film")["split"].nunique() == 1).all()  # a film stands in one part
-    assert train["film"].nunique() == 30
+    assert (train.groupby("movie")["split"].nunique() == 1).all()  # a movie stands in one part
+    assert train["movie"].nunique() == 30
     assert "Whole frames; the publisher's Val is test" in store.manifest.note
     assert "train+val: 60, official 958 (-898)" in examine(store).text()
 

@@ -27,7 +27,7 @@ Compute = Callable[[nn.Module, Tensor], Mapping[str, Tensor] | None]
 
 
 @dataclass(frozen=True)
-class Reopened:
+class LoadedRun:
     """A trained network and the table it has learnt from.
 
     Attributes:
@@ -54,7 +54,7 @@ class Reopened:
         return self.table.index[self.table["split"] == split].to_numpy(np.int64)
 
 
-def reopen(folder: Path | str, store: Store) -> Reopened:
+def load_run(folder: Path | str, store: Store) -> LoadedRun:
     """Rebuild the network of a run and load its weights; of a run in folds those of the first.
 
     The split of a set with folds is that of its first fold, so nobody of its test part was learnt from.
@@ -85,14 +85,14 @@ def reopen(folder: Path | str, store: Store) -> Reopened:
     except RuntimeError as error:
         raise UserError(f"{path}: does not fit {method.name}, arm {arm}: {error}") from None
     check_finite(network.state_dict(), str(path))
-    return Reopened(method, config, options, network.eval(), store, table, classes)
+    return LoadedRun(method, config, options, network.eval(), store, table, classes)
 
 
-def look(run: Reopened, rows: np.ndarray, compute: Compute | None = None) -> dict[str, np.ndarray]:
+def look(run: LoadedRun, rows: np.ndarray, compute: Compute | None = None) -> dict[str, np.ndarray]:
     """Show some faces to a network and keep what it computes, without augmentation.
 
     Args:
-        run: from ``reopen``.
+        run: from ``load_run``.
         rows: (N,) of the sample table.
         compute: network, images (n, 3, H, W) -> tensors with the batch first; None takes the method's
             ``explain``.

@@ -1,9 +1,9 @@
-"""Films for tests."""
+"""Videos for tests."""
 
 import cv2
 
 
-def write_film(path, images, codec="FFV1"):
+def write_video(path, images, codec="FFV1"):
     """Write images (H, W, 3) RGB; FFV1 loses nothing. Returns the path."""
     writer = None
     for image in images:

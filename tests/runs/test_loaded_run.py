@@ -12,7 +12,7 @@ from fer_repro.evaluation.forgery_views import look_at_frames
 from fer_repro.evaluation.pair_views import ClassAngles, angle_table, class_angles
 from fer_repro.loading.augmentation import clean_images
 from fer_repro.methods.method import load_method
-from fer_repro.runs.reopened import look, reopen
+from fer_repro.runs.loaded_run import load_run, look
 from fer_repro.training.checkpoint import copy_weights, save_weights
 
 PEOPLE = 4
@@ -44,7 +44,7 @@ def people(tmp_path):
 
 def test_people_are_the_classes_where_pairs_are_verified(people):
     root, _, store = people
-    run = reopen(root / "small/adacos/0/dynamic", store)
+    run = load_run(root / "small/adacos/0/dynamic", store)
     assert run.classes == ("p0", "p1", "p2", "p3")
     held = run.rows("val")
     assert sorted(store.samples["subject"].iloc[held]) == list(run.classes)
@@ -54,7 +54,7 @@ def test_people_are_the_classes_where_pairs_are_verified(people):
 
 def test_a_look_is_the_network_on_clean_images_in_any_batches(people):
     root, network, store = people
-    run = reopen(root / "small/adacos/0/dynamic", store)
+    run = load_run(root / "small/adacos/0/dynamic", store)
     rows = np.arange(11)[::-1]  # two batches of eight, the order kept
     seen = look(run, rows)
     for place, row in enumerate(rows):
@@ -103,10 +103,10 @@ def test_what_is_missing_or_misfits_is_named(people):
     config["recipe"]["model"]["width"] = 2
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="does not fit adacos, arm dynamic"):
-        reopen(folder, store)
+        load_run(folder, store)
     (folder / "weights.safetensors").unlink()
     with pytest.raises(UserError, match="expected the weights of a trained run"):
-        reopen(folder, store)
+        load_run(folder, store)
 
 
 def test_angles_are_put_into_numbers_by_hand():
