@@ -58,9 +58,9 @@ def commands() -> str:
     return f"{listed}\n" + "\n".join(map(_line, (heading + rest).splitlines())) + "\n"
 
 
-def _first(told: str) -> str:
+def _first(message: str) -> str:
     """The first paragraph of a help text, on one line."""
-    return " ".join(told.partition("\n\n")[0].split())
+    return " ".join(message.partition("\n\n")[0].split())
 
 
 def _line(line: str) -> str:

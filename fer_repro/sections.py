@@ -36,8 +36,8 @@ def read_section(kind: type[T], section: object, where: str) -> T:
             json.dumps(section)
         )  # JSON mode: strict, yet nested mappings pass
     except ValidationError as error:
-        told = [text for item in error.errors() if (text := _explain(kind, section, item, where))]
-        raise UserError("; ".join(told[:3])) from None
+        messages = [text for item in error.errors() if (text := _explain(kind, section, item, where))]
+        raise UserError("; ".join(messages[:3])) from None
 
 
 def _explain(kind: type, section: Mapping[str, Any], item: Any, where: str) -> str:  # noqa: ANN401 - pydantic's item

@@ -16,7 +16,7 @@ from fer_repro.datasets.samples import SPLITS
 from fer_repro.datasets.store import Store, file_sha256, open_store, store_writer, view_writer
 from fer_repro.datasets.video_faces import CLASSES as REAL_OR_MANIPULATED
 from fer_repro.errors import UserError, nearest
-from fer_repro.synthetic.factors import TRUTH, Drawn, write_truth
+from fer_repro.synthetic.factors import TRUTH, Generated, write_truth
 
 AUDIT = "audit.json"
 SYNTHETIC = ("synthetic", "synthetic_clips", "synthetic_apex", "synthetic_pairs", "synthetic_forgeries")
@@ -61,29 +61,29 @@ def read_audit(folder: Path | str) -> dict[str, object]:
 
 
 def _prepare_synthetic(name: str, manifest_path: Path, out: Path) -> None:
-    drawn, source = _draw(name, manifest_path)
-    check_subjects(drawn.samples, str(manifest_path.parent))
-    digests = pixel_digests(drawn.images)
-    with store_writer(out, name, drawn.classes, force=True) as writer:
-        writer.append(drawn.images)
-        if drawn.truth:
-            source = {**source, TRUTH: write_truth(writer.folder, drawn.truth)}
-        if drawn.pairs is not None:
-            source = {**source, PAIRS: write_pairs(writer.folder, drawn.pairs)}
-        writer.finish(mark_overlap(drawn.samples, digests), source, drawn.note)
-        found = audit(name, drawn.classes, drawn.images, drawn.samples, digests=digests)
+    generated, source = _draw(name, manifest_path)
+    check_subjects(generated.samples, str(manifest_path.parent))
+    digests = pixel_digests(generated.images)
+    with store_writer(out, name, generated.classes, force=True) as writer:
+        writer.append(generated.images)
+        if generated.truth:
+            source = {**source, TRUTH: write_truth(writer.folder, generated.truth)}
+        if generated.pairs is not None:
+            source = {**source, PAIRS: write_pairs(writer.folder, generated.pairs)}
+        writer.finish(mark_overlap(generated.samples, digests), source, generated.note)
+        found = audit(name, generated.classes, generated.images, generated.samples, digests=digests)
         (writer.folder / AUDIT).write_text(found.as_json(), encoding="utf-8")
 
 
-def _draw(name: str, manifest_path: Path) -> tuple[Drawn, dict[str, str]]:
+def _draw(name: str, manifest_path: Path) -> tuple[Generated, dict[str, str]]:
     """Read the embedded stills and draw the hard faces beside them, or draw a whole set by its settings."""
     if name == SYNTHETIC[0]:
         from fer_repro.synthetic.challenge import extend_stills
         from fer_repro.synthetic.stills import read_stills
 
         images, table, manifest = read_stills(manifest_path.parent)
-        drawn = extend_stills(images, table, manifest["seed"])
-        return replace(drawn, note=f"{manifest['note']} {drawn.note}"), manifest["files"]
+        generated = extend_stills(images, table, manifest["seed"])
+        return replace(generated, note=f"{manifest['note']} {generated.note}"), manifest["files"]
     settings = _read_settings(name, manifest_path)
     draw = import_module(f"fer_repro.synthetic.{settings['kind']}").draw
     return draw(settings), {manifest_path.name: file_sha256(manifest_path)}

@@ -235,12 +235,12 @@ def _row(claims: Claims, entry: _Entry, p: float, confidence: float) -> dict[str
     if entry.tested is None:
         return {**row, "line": f"{verdict} on {data.words}: {data.access}"}
     condition = _condition(entry.tested.departures, data.words)
-    lacking = _lacking(entry, entry.tested, p, confidence) if rule in (9, 13) else None
-    said = f"{reason}; {_say_lacking(lacking)}" if rule in (9, 13) else reason
+    missing = _missing_seeds(entry, entry.tested, p, confidence) if rule in (9, 13) else None
+    said = f"{reason}; {_say_missing(missing)}" if rule in (9, 13) else reason
     return {
         **row, **_numbers(entry, entry.tested, confidence), "condition": condition,
         "as_published": not entry.tested.departures, "augmented": entry.tested.evidence.augmented,
-        "more_seeds": lacking, "reason": said, "line": f"{verdict} on {condition}: {said}",
+        "more_seeds": missing, "reason": said, "line": f"{verdict} on {condition}: {said}",
         "note": entry.tested.evidence.note,
     }  # fmt: skip
 
@@ -293,7 +293,7 @@ def _effect(entry: _Entry) -> float:
     return next((size.value for size in sizes if size is not None), float("nan"))
 
 
-def _lacking(entry: _Entry, tested: _Tested, p: float, confidence: float) -> int | None:
+def _missing_seeds(entry: _Entry, tested: _Tested, p: float, confidence: float) -> int | None:
     """Seeds that lack at the level which Holm's correction leaves to this claim."""
     found, size = tested.comparison, entry.published.size
     if entry.claim.kind == "absolute" and size is not None:
@@ -303,9 +303,9 @@ def _lacking(entry: _Entry, tested: _Tested, p: float, confidence: float) -> int
     return more_seeds(found.spread, abs(found.spread.value - found.reference), 1 - (1 - confidence) * share)
 
 
-def _say_lacking(lacking: int | None) -> str:
-    if lacking is None:
+def _say_missing(missing: int | None) -> str:
+    if missing is None:
         return "no number of seeds would do, more test samples are needed"
-    if lacking > MANY_SEEDS:
+    if missing > MANY_SEEDS:
         return f"not to be decided with these data, more than {MANY_SEEDS} more seeds would be needed"
-    return f"{lacking} more {'seed' if lacking == 1 else 'seeds'} would do if the mean stays"
+    return f"{missing} more {'seed' if missing == 1 else 'seeds'} would do if the mean stays"

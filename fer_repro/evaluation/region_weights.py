@@ -21,7 +21,7 @@ Looked = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class CoveredFaces:
+class OccludedFaces:
     """Faces of a data set's list of occluded ones.
 
     Attributes:
@@ -51,7 +51,7 @@ def common_boxes(crops: str) -> dict[str, Box]:
     return dict(zip(names, zip(left, top, right, bottom, strict=True), strict=True))
 
 
-def covered_faces(store: Store, limit: int = 0) -> CoveredFaces:
+def occluded_faces(store: Store, limit: int = 0) -> OccludedFaces:
     """Choose the faces of the occlusion list, with what is known of their pixels.
 
     Args:
@@ -63,19 +63,19 @@ def covered_faces(store: Store, limit: int = 0) -> CoveredFaces:
     if limit and limit < len(rows):
         rows = rows[np.linspace(0, len(rows) - 1, limit).astype(np.int64)]
     if not (store.folder / TRUTH).is_file():
-        return CoveredFaces(rows, None)
+        return OccludedFaces(rows, None)
     truth = read_truth(store.folder)
     place = {int(row): i for i, row in enumerate(truth["samples"])}
     if "occluded" not in truth or not set(rows.tolist()) <= set(place):
-        return CoveredFaces(rows, None)
-    return CoveredFaces(rows, truth["occluded"][[place[row] for row in rows.tolist()]])
+        return OccludedFaces(rows, None)
+    return OccludedFaces(rows, truth["occluded"][[place[row] for row in rows.tolist()]])
 
 
-def covered_regions(faces: CoveredFaces, boxes: Mapping[str, Box]) -> np.ndarray | None:
+def occluded_regions(faces: OccludedFaces, boxes: Mapping[str, Box]) -> np.ndarray | None:
     """Measure which share of each region is covered.
 
     Args:
-        faces: from ``covered_faces``.
+        faces: from ``occluded_faces``.
         boxes: R regions, from ``common_boxes``.
 
     Returns:
@@ -104,10 +104,10 @@ def region_weights(
     return {seed: look(load_run(folder, store), rows) for seed, folder in folders.items()}
 
 
-def cover_agreement(
+def occlusion_agreement(
     weights: Mapping[str, Sequence[np.ndarray]],
     coverage: np.ndarray | None,
-    faces: CoveredFaces,
+    faces: OccludedFaces,
     samples: pd.DataFrame,
     confidence: float,
     measure: str = "correlation",

@@ -14,7 +14,7 @@ from fer_repro.figures.clip_figures import (
     weight_timelines,
 )
 from fer_repro.figures.display import Shown, say, show_figure, show_table
-from fer_repro.figures.region_figures import weight_against_cover
+from fer_repro.figures.region_figures import weight_against_occlusion
 from fer_repro.figures.result_files import ExplainedFaces
 from fer_repro.figures.tables import Column, print_value
 from fer_repro.figures.true_areas import enlarge, precision_curves, single_maps
@@ -139,7 +139,7 @@ def show_cover(weights: Array, coverage: Array | None, names: Sequence[str], cap
         return say("Which pixels of these faces are covered is not known; nothing can be compared.")
     words = ", ".join(f"{name} {share:.0%}" for name, share in zip(names, coverage.mean(0), strict=True))
     return show_figure(
-        weight_against_cover(weights, coverage, names), caption, f"Scatter plots. Mean cover: {words}."
+        weight_against_occlusion(weights, coverage, names), caption, f"Scatter plots. Mean cover: {words}."
     )
 
 

@@ -85,7 +85,7 @@ def in_words(ledger: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The ledger with ``was`` (published, with the data where it is another), ``now`` and ``interval``
-        (measured), ``lacking`` (what would decide it) and ``tested``, as text but for the last;
+        (measured), ``missing`` (what would decide it) and ``tested``, as text but for the last;
         ``was_source`` says where the published size stands.
     """
     sizes = first_sizes(ledger)
@@ -127,11 +127,11 @@ def _measured(row: pd.Series) -> dict[str, str]:
         interval = spell_range(row["low"] + target, row["high"] + target, unit)
     else:
         interval = f"{spell_gap(row['low'], unit)} to {spell_gap(row['high'], unit)}"
-    lacking = _lacking(row["more_seeds"]) if row["verdict"] == "inconclusive" else ""
-    return {"now": _size(row, row["difference"] + target), "interval": interval, "lacking": lacking}
+    missing = _missing_seeds(row["more_seeds"]) if row["verdict"] == "inconclusive" else ""
+    return {"now": _size(row, row["difference"] + target), "interval": interval, "lacking": missing}
 
 
-def _lacking(seeds: float) -> str:
+def _missing_seeds(seeds: float) -> str:
     if not _known(seeds):
         return "more test samples"
     if seeds > _MOST_SEEDS:
@@ -232,8 +232,8 @@ def _lines(row: pd.Series, width: int) -> list[str]:
     statement = textwrap.wrap(str(row["statement"]), wide, break_on_hyphens=False)
     numbers = [f"measured: {row['now']}", f"  {row['interval']}", f"published: {row['was']}"]
     numbers += [f"lacking: {row['lacking']}"] if row["lacking"] else []
-    told = [line for text in numbers for line in textwrap.wrap(text, _NUMBER, subsequent_indent="  ")]
-    columns = ([str(row["verdict"])], statement, told)
+    details = [line for text in numbers for line in textwrap.wrap(text, _NUMBER, subsequent_indent="  ")]
+    columns = ([str(row["verdict"])], statement, details)
     return [
         f"  {first:<{_VERDICT}}  {second:<{wide}}  {third}".rstrip()
         for first, second, third in _level(columns)

@@ -41,7 +41,7 @@ def weight_bounds(regions: int) -> tuple[float, float, float]:
     return float(low), float(high), float((np.e - 1) / (np.e + others))
 
 
-def covered_shares(covered: Array, boxes: Mapping[str, Box]) -> Array:
+def occluded_shares(covered: Array, boxes: Mapping[str, Box]) -> Array:
     """Measure which share of each region is covered; pixels belong to a box by their centres.
 
     Args:
@@ -150,12 +150,12 @@ def mean_weights(weights: Mapping[str, Array], names: Sequence[str], bounded: Se
     return figure
 
 
-def weight_against_cover(weights: Array, covered: Array, names: Sequence[str], steps: int = 4) -> Figure:
+def weight_against_occlusion(weights: Array, covered: Array, names: Sequence[str], steps: int = 4) -> Figure:
     """Draw each region's weight against the share of it that is covered, with means and rank correlation.
 
     Args:
         weights: (N, R), such as ``mu`` of RAN.
-        covered: (N, R) in [0, 1]; from ``covered_shares``.
+        covered: (N, R) in [0, 1]; from ``occluded_shares``.
         names: R regions.
         steps: groups of about equally many covered faces whose means are drawn, beside the uncovered ones.
     """

@@ -46,7 +46,7 @@ def annotate(table: pd.DataFrame, out: Path, force: bool = False) -> list[Path]:
         if path.suffix.lower() in VIDEO_SUFFIXES:
             _annotate_video(path, rows, target)
         else:
-            image = drawn(read_still(Still(source)), rows)
+            image = annotated(read_still(Still(source)), rows)
             with atomic_write(target) as temporary:
                 Image.fromarray(image).save(temporary, format=_format(target))
     return targets
@@ -78,7 +78,7 @@ def copies_of(sources: Sequence[str], out: Path, force: bool = False) -> list[Pa
     return targets
 
 
-def drawn(image: np.ndarray, rows: pd.DataFrame) -> np.ndarray:
+def annotated(image: np.ndarray, rows: pd.DataFrame) -> np.ndarray:
     """Draw rows into a copy of an image (H, W, 3) uint8 RGB; below, what the network was trained on.
 
     Nothing stands there for a network of photographs.
@@ -133,7 +133,7 @@ def _annotate_video(path: Path, rows: pd.DataFrame, target: Path) -> None:
         try:
             for at, image in video_frames(path):
                 shown, begun = found.get(at, shown), True
-                writer.add(drawn(image, shown))
+                writer.add(annotated(image, shown))
         except UserError:
             if not begun:  # else all frames that can be given were drawn, and predict has named the others
                 raise

@@ -25,7 +25,7 @@ _RESNET18 = "resnet18-f37072fd.pth"
 
 
 @dataclass(frozen=True)
-class StartWeights:
+class PretrainedWeights:
     """What a network started from.
 
     Attributes:
@@ -39,16 +39,16 @@ class StartWeights:
     sha256: str
 
 
-def start_weights(spec: ModelSpec) -> StartWeights | None:
+def pretrained_weights(spec: ModelSpec) -> PretrainedWeights | None:
     """Tell what a network started from; None if from nothing, or if nobody knows."""
     if spec.pretraining != "imagenet":
         return None
     if spec.method == "efficientnet":
         xception = spec.arm == "xception"
         name = "legacy_xception.tf_in1k" if xception else f"tf_efficientnet_{spec.options['trunk']}.aa_in1k"
-        return StartWeights(f"timm/{name}", TIMM, _of_hub(f"models--timm--{name}"))
+        return PretrainedWeights(f"timm/{name}", TIMM, _of_hub(f"models--timm--{name}"))
     name = _RESNET.get(spec.method, _RESNET18)
-    return StartWeights(name, TORCHVISION, _of_torch(name))
+    return PretrainedWeights(name, TORCHVISION, _of_torch(name))
 
 
 def _of_torch(name: str) -> str:
@@ -146,7 +146,7 @@ def card(spec: ModelSpec, run: Path | None = None, root: Path | None = None) -> 
 
 
 def _facts(spec: ModelSpec, run: Path | None, root: Path) -> dict[str, Any]:
-    method, start = load_method(spec.method), start_weights(spec)
+    method, start = load_method(spec.method), pretrained_weights(spec)
     return {
         "library_name": "fer_repro",
         "license": "other" if spec.official else CODE_LICENCE.lower(),
@@ -218,7 +218,7 @@ def _weights_licence(spec: ModelSpec) -> str:
     return f"{licence['weights']}: the authors' code is {licence['code']}, of the weights they say nothing"
 
 
-def _start_licence(start: StartWeights | None, spec: ModelSpec) -> Any:  # noqa: ANN401 - a text or a mapping
+def _start_licence(start: PretrainedWeights | None, spec: ModelSpec) -> Any:  # noqa: ANN401 - a text or a mapping
     if start is None:
         return "unknown" if spec.pretraining == "unknown" else "none: nothing was pretrained"
     return {"name": start.name, "licence": start.licence, "sha256": start.sha256}

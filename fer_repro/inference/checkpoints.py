@@ -197,8 +197,8 @@ def recognise(
         ]
         if len(fitting) != 1:
             ends = {name.rsplit(".", 1)[-1]: name for name in known}
-            told = f"it fits {', '.join(fitting)}" if fitting else nearest(variant, ends)
-            raise UserError(f"{where}: variant '{variant}': {told}")
+            message = f"it fits {', '.join(fitting)}" if fitting else nearest(variant, ends)
+            raise UserError(f"{where}: variant '{variant}': {message}")
         identifier = fitting[0]
     else:
         identifier = _by_keys(state, where)
@@ -253,13 +253,13 @@ class Imported:
     Attributes:
         card: the model card.
         tensors: how many, all of them matched.
-        told: network, classes, the SHA-256 of the authors' file, and how many counters of batches were filled
+        facts: network, classes, SHA-256 of the authors' file, and how many counters of batches were filled
             in, see ``missing_counters``.
     """
 
     card: Path
     tensors: int
-    told: dict[str, Any]
+    facts: dict[str, Any]
 
 
 def import_official(
@@ -302,5 +302,5 @@ def import_official(
     with doing(f"writing {to}"):
         write_model(to, state, spec)
         write_card(card, spec)
-    told = {"network": spec.name, "classes": list(spec.classes), "sha256": digest}
-    return Imported(card, len(state), {**told, "filled_in": len(missing_counters(theirs))})
+    facts = {"network": spec.name, "classes": list(spec.classes), "sha256": digest}
+    return Imported(card, len(state), {**facts, "filled_in": len(missing_counters(theirs))})

@@ -276,8 +276,8 @@ def detect_command(
         print(json.dumps(shown))
     for each in [] if as_json else found:
         word = "manipulated" if each.manipulated else "real"
-        told = f"{each.score:.4f}  {word:12} {len(each.frames)} frames  {each.source}"
-        print(f"{told}  (trained on {each.trained_on})")
+        message = f"{each.score:.4f}  {word:12} {len(each.frames)} frames  {each.source}"
+        print(f"{message}  (trained on {each.trained_on})")
     raise typer.Exit(_report(failed))
 
 
@@ -350,8 +350,8 @@ def _print(table: "pd.DataFrame", as_csv: bool) -> None:
 
 def _report(failed: dict[str, str]) -> int:
     for source, reason in failed.items():
-        told = reason if one_line(source) in reason else f"{source}: {reason}"
-        print(f"failed: {one_line(told)}", file=sys.stderr)
+        message = reason if one_line(source) in reason else f"{source}: {reason}"
+        print(f"failed: {one_line(message)}", file=sys.stderr)
     return SOME_FAILED if failed else 0
 
 

@@ -28,13 +28,13 @@ class Finding(NamedTuple):
         part: environment, data or models.
         name: what was looked at.
         state: ok, missing (nothing works without it) or absent (some things work without it).
-        told: what was found, and what to do about it.
+        message: what was found, and what to do about it.
     """
 
     part: str
     name: str
     state: str
-    told: str
+    message: str
 
 
 def examine_machine(root: Path = Path()) -> list[Finding]:
@@ -53,12 +53,12 @@ def as_dict(findings: list[Finding]) -> dict[str, Any]:
 def _packages() -> Iterator[Finding]:
     for name in NEEDED:
         version = _version(name)
-        told = version or "not installed: pip install fer-repro"
-        yield Finding("environment", name, "ok" if version else "missing", told)
+        message = version or "not installed: pip install fer-repro"
+        yield Finding("environment", name, "ok" if version else "missing", message)
     for name, extra in OPTIONAL.items():
         version = _version(name)
-        told = version or f"not installed: pip install 'fer-repro[{extra}]'"
-        yield Finding("environment", name, "ok" if version else "absent", told)
+        message = version or f"not installed: pip install 'fer-repro[{extra}]'"
+        yield Finding("environment", name, "ok" if version else "absent", message)
 
 
 def _version(name: str) -> str:
@@ -105,15 +105,15 @@ def _yunet() -> Finding:
 def _data(root: Path) -> Iterator[Finding]:
     for kind, fix in (("prepared", "dvc repro prepare"), ("stores", "fer-repro data add NAME PATH")):
         names = sorted(path.parent.name for path in (root / kind).glob("*/manifest.json"))
-        told = ", ".join(names) or f"none; {fix}"
-        yield Finding("data", kind, "ok" if names else "absent", told)
+        message = ", ".join(names) or f"none; {fix}"
+        yield Finding("data", kind, "ok" if names else "absent", message)
 
 
 def _models(root: Path) -> Iterator[Finding]:
     models = list_models(root)
     for task in ("expression", "verification", "manipulation"):
         count = sum(each.task == task for each in models)
-        told = (
+        message = (
             f"{count}; fer-repro models lists them" if count else "none; dvc repro, fer-repro train or import"
         )
-        yield Finding("models", task, "ok" if count else "absent", told)
+        yield Finding("models", task, "ok" if count else "absent", message)

@@ -22,13 +22,13 @@ from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.region_weights import common_boxes
 from fer_repro.figures.display import figure_html, reading_html, say, show_figure, with_reading
 from fer_repro.figures.explored import frames_explored, masks_explored, regions_explored
-from fer_repro.figures.region_figures import covered_shares
+from fer_repro.figures.region_figures import occluded_shares
 from fer_repro.inference.moved_faces import (
     COVERS,
     Row,
     course,
     draw_like,
-    is_drawn,
+    is_synthetic,
     look_at_images,
     with_cover,
     with_expression,
@@ -149,7 +149,7 @@ def explore_masks(folder: Path | str, store: Store) -> Explorer | None:
     Returns:
         None where faces are not drawn, and so cannot be drawn again.
     """
-    if not is_drawn(store):
+    if not is_synthetic(store):
         return None
     run, people = load_run(folder, store), people_of(store.samples, "test")
 
@@ -175,7 +175,7 @@ def explore_regions(folder: Path | str, store: Store) -> Explorer | None:
     Returns:
         None where faces are not drawn, and so cannot be drawn again.
     """
-    if not is_drawn(store):
+    if not is_synthetic(store):
         return None
     run, people = load_run(folder, store), people_of(store.samples, "test")
     boxes = common_boxes(run.config["recipe"]["model"]["crops"])
@@ -185,7 +185,7 @@ def explore_regions(folder: Path | str, store: Store) -> Explorer | None:
         drawn = draw_like([pose.of(people[person])], store)
         found = look_at_images(run, drawn.images)
         weights, likely = found["weights"][0], found["probabilities"][0]
-        covered = covered_shares(drawn.occluded, boxes)[0]
+        covered = occluded_shares(drawn.occluded, boxes)[0]
         figure = regions_explored(drawn.images[0], boxes, weights, covered, run.classes, likely, expression)
         heaviest = list(boxes)[int(weights.argmax())]
         words = f"Heaviest region: {heaviest}, {weights.max():.3f}. {_said(run.classes, likely)}"
@@ -204,7 +204,7 @@ def explore_frames(folder: Path | str, store: Store) -> Explorer | None:
     Returns:
         None where faces are not drawn, and so cannot be drawn again.
     """
-    if not is_drawn(store):
+    if not is_synthetic(store):
         return None
     run, people = load_run(folder, store), people_of(store.samples, "test")
 

@@ -193,8 +193,8 @@ def _check_tight(table: pd.DataFrame) -> None:
 def _numbers(column: pd.Series, whole: bool = False) -> pd.Series:
     """Read numbers; empty cells become NaN."""
     values = as_numbers(column)
-    told = column.notna() & (column.astype(str).str.strip() != "")
-    bad = told & ~np.isfinite(values)
+    given = column.notna() & (column.astype(str).str.strip() != "")
+    bad = given & ~np.isfinite(values)
     if whole:
         bad |= values.notna() & ((values % 1 != 0) | (values < 0))
     if bad.any():

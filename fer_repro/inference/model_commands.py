@@ -86,14 +86,16 @@ def import_checkpoint(
     names = tuple(name.strip() for name in classes.split(",")) if classes else ()
     done = import_official(path, target, variant, padding, names, force)
     if as_json:
-        print(json.dumps({"model": str(target), "card": str(done.card), "tensors": done.tensors} | done.told))
+        print(
+            json.dumps({"model": str(target), "card": str(done.card), "tensors": done.tensors} | done.facts)
+        )
         return
-    print(f"{one_line(str(path))}: {done.told['network']}: {done.tensors} tensors, every key matched")
-    if filled := done.told["filled_in"]:
+    print(f"{one_line(str(path))}: {done.facts['network']}: {done.tensors} tensors, every key matched")
+    if filled := done.facts["filled_in"]:
         print(
             f"filled in: {filled} x num_batches_tracked, unknown before torch 0.4.1; no answer depends on it"
         )
-    print(f"classes: {', '.join(done.told['classes'])}")
+    print(f"classes: {', '.join(done.facts['classes'])}")
     for written in (target, done.card):
         print(f"written: {one_line(str(written))}")
 
@@ -170,7 +172,7 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(as_dict(findings)))
     else:
-        rows = [[each.state, each.part, each.name, one_line(each.told)] for each in findings]
+        rows = [[each.state, each.part, each.name, one_line(each.message)] for each in findings]
         print_table(("state", "part", "name", "found"), rows)
     raise typer.Exit(1 if any(each.state == "missing" for each in findings) else 0)
 

@@ -33,7 +33,7 @@ COVERS: dict[str, dict[str, float]] = {  # where a thing is put; its kinds are t
 }
 
 
-def is_drawn(store: Store) -> bool:
+def is_synthetic(store: Store) -> bool:
     """Say whether the faces of a data set are drawn, so that they can be drawn again."""
     return set(FACTOR_COLUMNS) <= set(store.samples.columns)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.errors import UserError
-from fer_repro.inference.annotate import VideoOutput, drawn
+from fer_repro.inference.annotate import VideoOutput, annotated
 from fer_repro.inference.inputs import Still
 from fer_repro.inference.model import Looking, Model, as_table
 
@@ -71,7 +71,7 @@ def watch(
             ]
             table = as_table(rows, model.spec, {}, model.embeds)
             if writer is not None:
-                writer.add(drawn(image, table))
+                writer.add(annotated(image, table))
             yield table
     finally:
         if writer is not None:

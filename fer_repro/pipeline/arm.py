@@ -76,7 +76,7 @@ class Arm:
     fabric: "Fabric"
     fold: int = 0
 
-    def turns(self) -> "list[Arm]":
+    def folds(self) -> "list[Arm]":
         """Give the trainings that this arm consists of: itself, or one for each fold."""
         folds = self.config.data.folds
         return [replace(self, fold=k, state=self.state / f"fold{k}") for k in range(1, folds + 1)] or [self]

@@ -82,11 +82,11 @@ def changed_stages(*groups: str) -> list[str]:
     raise UserError(f"dvc status {' '.join(groups)}: {error.strip() or 'failed'}{advice(error)}")
 
 
-def advice(told: str) -> str:
+def advice(message: str) -> str:
     """Say what helps where DVC says only what is wrong."""
-    if "not a git repository" in told:
+    if "not a git repository" in message:
         return "; run git init here, or: dvc config --local core.no_scm true"
-    if "not inside of a DVC repository" in told or "dvc.yaml' does not exist" in told:
+    if "not inside of a DVC repository" in message or "dvc.yaml' does not exist" in message:
         return "; start in the project's top folder"
     return ""
 

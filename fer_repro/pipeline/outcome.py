@@ -32,50 +32,50 @@ from fer_repro.training.fit import Fitted
 from fer_repro.training.predict import embed, predict, tested_rows
 
 
-def write_outcome(arm: Arm, turns: Sequence[Trained], folder: Path) -> None:
-    """Write weights, history, predictions or scores, explained tensors and metrics of all turns.
+def write_outcome(arm: Arm, folds: Sequence[Trained], folder: Path) -> None:
+    """Write weights, history, predictions or scores, explained tensors and metrics of all folds.
 
     Numbers come from the written files, so that anybody gets the same from them.
     """
-    for turn, trained in zip(arm.turns(), turns, strict=True):
-        name = f"weights_fold{turn.fold}.safetensors" if turn.fold else "weights.safetensors"
+    for part, trained in zip(arm.folds(), folds, strict=True):
+        name = f"weights_fold{part.fold}.safetensors" if part.fold else "weights.safetensors"
         save_weights(folder / name, trained.fitted.weights)
-    _write_history(folder / "history.csv", arm, [trained.fitted for trained in turns])
-    first = [trained.first for trained in turns if trained.first is not None]
+    _write_history(folder / "history.csv", arm, [trained.fitted for trained in folds])
+    first = [trained.first for trained in folds if trained.first is not None]
     if first:
         _write_history(folder / "triplets.csv", arm, first)
-    _write_explained(folder / "explained.npz", arm.turns()[0], turns[0])
-    epochs = [trained.fitted.best_epoch for trained in turns]
+    _write_explained(folder / "explained.npz", arm.folds()[0], folds[0])
+    epochs = [trained.fitted.best_epoch for trained in folds]
     numbers: dict[str, Any] = {
         "best_epoch": epochs if arm.config.data.folds else epochs[0],
-        "epochs": max(len(trained.fitted.history) for trained in turns),
-        "parameters": sum(parameter.numel() for parameter in turns[0].network.parameters()),
+        "epochs": max(len(trained.fitted.history) for trained in folds),
+        "parameters": sum(parameter.numel() for parameter in folds[0].network.parameters()),
     }
     if arm.task == "verification":
-        _write_scores(folder, arm, turns[0])
+        _write_scores(folder, arm, folds[0])
         numbers |= _score_metrics(folder / "pairs.csv")
     else:
         copies = arm.config.recipe.tta_copies
-        write_predictions(folder / "predictions.csv", _predictions(arm, turns), augmented=copies > 0)
+        write_predictions(folder / "predictions.csv", _predictions(arm, folds), augmented=copies > 0)
         numbers |= _prediction_metrics(folder / "predictions.csv", copies > 0)
     (folder / "metrics.json").write_text(json.dumps(numbers, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
 def _write_history(path: Path, arm: Arm, fitted: Sequence[Fitted]) -> None:
     rows = [
-        {**({"fold": turn.fold} if turn.fold else {}), **record}
-        for turn, each in zip(arm.turns(), fitted, strict=True)
+        {**({"fold": part.fold} if part.fold else {}), **record}
+        for part, each in zip(arm.folds(), fitted, strict=True)
         for record in each.history
     ]
     pd.DataFrame(rows).to_csv(path, index=False, float_format="%.9g", lineterminator="\n")
 
 
-def _predictions(arm: Arm, turns: Sequence[Trained]) -> Predictions:
-    """Predict validation and test parts; with folds the test part of every turn, each sample once."""
+def _predictions(arm: Arm, folds: Sequence[Trained]) -> Predictions:
+    """Predict validation and test parts; with folds the test part of every fold, each sample once."""
     parts = [
-        _predict(turn, trained, name)
-        for turn, trained in zip(arm.turns(), turns, strict=True)
-        for name in (("test",) if turn.fold else SPLITS)
+        _predict(part, trained, name)
+        for part, trained in zip(arm.folds(), folds, strict=True)
+        for name in (("test",) if part.fold else SPLITS)
         if name != CHALLENGE or name in set(arm.store.samples["split"])
     ]
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]

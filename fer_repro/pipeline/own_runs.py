@@ -200,7 +200,7 @@ def runs_or_train(
         return (folder / FINISHED).is_file() and wanted.is_in(folder / "config.json", digests)
 
     for seed in seeds:
-        if lacking := [arm for arm in arms if not is_made(seed, arm)]:
+        if missing := [arm for arm in arms if not is_made(seed, arm)]:
             train_run(
                 params_file,
                 method,
@@ -211,6 +211,6 @@ def runs_or_train(
                 places["timings"],
                 prepared,
                 smoke=smoke,
-                arms=lacking,
+                arms=missing,
             )
     return places["runs"]

@@ -146,15 +146,15 @@ def _is_finished(state: Path, stamp: str) -> bool:
 
 
 def _train(arm: Arm, stamp: str, timing: Path) -> None:
-    """Fit one arm, each fold in turn, and leave all its files in ``finished`` of its state folder."""
-    turns = [train_arm(turn) for turn in arm.turns()]
+    """Fit one arm, one fold after the other, and leave all its files in ``finished`` of its state folder."""
+    folds = [train_arm(part) for part in arm.folds()]
     begin = time.monotonic()
     with _finished_folder(arm) as folder:
         (folder / "config.json").write_text(arm.config.as_json(arm.store.digests, arm.task), "utf-8")
-        write_outcome(arm, turns, folder)
+        write_outcome(arm, folds, folder)
         (folder / STAMP).write_text(stamp, encoding="utf-8")
     if arm.fabric.is_global_zero:
-        _write_timing(timing, arm, turns, time.monotonic() - begin)
+        _write_timing(timing, arm, folds, time.monotonic() - begin)
 
 
 def _finished_folder(arm: Arm) -> AbstractContextManager[Path]:
@@ -170,18 +170,18 @@ def _thrown_away() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _write_timing(path: Path, arm: Arm, turns: Sequence[Trained], seconds: float) -> None:
-    trained = sum(turn.fitted.seconds for turn in turns)
-    items = sum(turn.fitted.images for turn in turns)
+def _write_timing(path: Path, arm: Arm, folds: Sequence[Trained], seconds: float) -> None:
+    trained = sum(part.fitted.seconds for part in folds)
+    items = sum(part.fitted.images for part in folds)
     values = {
         "train_seconds": round(trained, 3),
-        "first_step_seconds": round(sum(turn.first.seconds for turn in turns if turn.first), 3),
+        "first_step_seconds": round(sum(part.first.seconds for part in folds if part.first), 3),
         "trained_images": items,
         "images_per_second": round(items / trained, 1) if trained else None,
         "evaluate_seconds": round(seconds, 3),
         "epochs": [
-            {**({"fold": turn.fold} if turn.fold else {}), **pace}
-            for turn, each in zip(arm.turns(), turns, strict=True)
+            {**({"fold": part.fold} if part.fold else {}), **pace}
+            for part, each in zip(arm.folds(), folds, strict=True)
             for pace in each.fitted.paces
         ],
         "processes": arm.fabric.world_size,

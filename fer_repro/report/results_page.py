@@ -110,8 +110,10 @@ def short_table(root: Path) -> str:
     table = rows.assign(compared=compared, place=rows["data"] + lists.str.replace("_", " "))
     budgets = dict.fromkeys(rows["method"].map(_spell) + " on " + rows["condition"])
     as_published = int((rows["as_published"].astype(str) == "True").sum())
-    told = f"As published ran {as_published or 'none'} of these {len(rows)}. Budgets: {'; '.join(budgets)}."
-    return f"{as_markdown(table, _SHORT)}\n{told}\n"
+    message = (
+        f"As published ran {as_published or 'none'} of these {len(rows)}. Budgets: {'; '.join(budgets)}."
+    )
+    return f"{as_markdown(table, _SHORT)}\n{message}\n"
 
 
 def with_table(readme: str, table: str) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fer_repro.errors import UserError
 from fer_repro.synthetic.clips import read_settings, sample_clips
 from fer_repro.synthetic.expression import sample_actions
-from fer_repro.synthetic.factors import CLASSES, IDENTITY_COLUMNS, Drawn
+from fer_repro.synthetic.factors import CLASSES, IDENTITY_COLUMNS, Generated
 from fer_repro.synthetic.identity import sample_identities
 from fer_repro.synthetic.render import Rendered, render
 from fer_repro.synthetic.stills import (
@@ -108,7 +108,7 @@ def sample_cover(generator: np.random.Generator, kind: str) -> dict[str, Any]:
     }
 
 
-def draw_challenge(seed: int, people: int = PEOPLE, size: int = SIZE) -> Drawn:
+def draw_challenge(seed: int, people: int = PEOPLE, size: int = SIZE) -> Generated:
     """Draw the hard faces with their truth, about 14 ms each at 48 pixels.
 
     Args:
@@ -124,7 +124,7 @@ def draw_challenge(seed: int, people: int = PEOPLE, size: int = SIZE) -> Drawn:
     """
     table = sample_challenge(seed, people)
     drawn = render(table, size, regions=True)
-    return Drawn(drawn.images, table, CLASSES, NOTE, _truth(np.arange(len(table)), drawn))
+    return Generated(drawn.images, table, CLASSES, NOTE, _truth(np.arange(len(table)), drawn))
 
 
 def still_truth(table: pd.DataFrame, rows: NDArray[np.integer], size: int = SIZE) -> dict[str, NDArray]:
@@ -147,7 +147,7 @@ def still_truth(table: pd.DataFrame, rows: NDArray[np.integer], size: int = SIZE
     return _truth(rows, render(table.iloc[rows], size, regions=True))
 
 
-def extend_stills(images: NDArray[np.uint8], table: pd.DataFrame, seed: int) -> Drawn:
+def extend_stills(images: NDArray[np.uint8], table: pd.DataFrame, seed: int) -> Generated:
     """Put the hard faces behind the stills, as many as the stills' test split has people and expressions.
 
     Args:
@@ -169,7 +169,7 @@ def extend_stills(images: NDArray[np.uint8], table: pd.DataFrame, seed: int) -> 
     known = still_truth(table, tested, images.shape[1])
     further = hard.truth | {"samples": hard.truth["samples"] + len(table)}
     truth = {name: np.concatenate([known[name], further[name]]) for name in known}
-    return Drawn(np.concatenate([images, hard.images]), samples, CLASSES, NOTE, truth)
+    return Generated(np.concatenate([images, hard.images]), samples, CLASSES, NOTE, truth)
 
 
 def _truth(rows: NDArray[np.integer], drawn: Rendered) -> dict[str, NDArray]:
@@ -183,7 +183,7 @@ NOTE = (
 )
 
 
-def draw(settings: Mapping[str, Any]) -> Drawn:
+def draw(settings: Mapping[str, Any]) -> Generated:
     """Draw the apex frames of a set of clips; a pure function of its settings.
 
     Args:
@@ -202,4 +202,4 @@ def draw(settings: Mapping[str, Any]) -> Drawn:
     order = frames.groupby("clip", sort=False)["intensity"].transform(lambda course: course.eq(course.max()))
     first = frames[order].drop_duplicates("clip")
     samples = first.assign(image=np.arange(len(first)), clip="", of_clip=first["clip"]).reset_index(drop=True)
-    return Drawn(render(samples, checked.size).images, samples, CLASSES, NOTE)
+    return Generated(render(samples, checked.size).images, samples, CLASSES, NOTE)

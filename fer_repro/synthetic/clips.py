@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from fer_repro.errors import UserError
 from fer_repro.sections import STRICT, Count, Fraction, PositiveInt, read_section
 from fer_repro.synthetic.expression import sample_actions
-from fer_repro.synthetic.factors import CLASSES, FACTOR_COLUMNS, IDENTITY_COLUMNS, Drawn
+from fer_repro.synthetic.factors import CLASSES, FACTOR_COLUMNS, IDENTITY_COLUMNS, Generated
 from fer_repro.synthetic.identity import sample_identities
 from fer_repro.synthetic.render import render
 from fer_repro.synthetic.stills import BLUR, DECIMALS, NOISE, sample_view
@@ -252,7 +252,7 @@ class ClipSettings:
     distractors: Chances
 
 
-def draw(settings: Mapping[str, Any]) -> Drawn:
+def draw(settings: Mapping[str, Any]) -> Generated:
     """Draw a set of clips; a pure function of its settings.
 
     Args:
@@ -270,7 +270,7 @@ def draw(settings: Mapping[str, Any]) -> Drawn:
     rendered = render(samples, checked.size)
     rows = np.flatnonzero(samples["split"] == "test")
     truth = {"samples": rows, "occluded": rendered.occluded[rows]} if rows.size else {}
-    return Drawn(rendered.images, samples, CLASSES, NOTE, truth)
+    return Generated(rendered.images, samples, CLASSES, NOTE, truth)
 
 
 def read_settings(settings: Mapping[str, Any]) -> ClipSettings:

@@ -179,7 +179,7 @@ TRUTH = "truth.npz"
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Generated:
     """A synthetic data set in memory.
 
     Attributes:
@@ -209,7 +209,7 @@ def write_truth(folder: Path, truth: Mapping[str, NDArray]) -> str:
 
 
 def read_truth(folder: Path | str) -> dict[str, NDArray]:
-    """Read what is true of the pixels of a prepared set; see ``Drawn``.
+    """Read what is true of the pixels of a prepared set; see ``Generated``.
 
     Raises:
         UserError: nothing is known of this set.

@@ -24,7 +24,7 @@ from fer_repro.synthetic.factors import (
     FACTOR_COLUMNS,
     IDENTITY_COLUMNS,
     Actions,
-    Drawn,
+    Generated,
     Identity,
     Viewpoint,
     take_part,
@@ -101,7 +101,7 @@ class ForgerySettings:
     manipulated: Videos
 
 
-def draw(settings: Mapping[str, Any]) -> Drawn:
+def draw(settings: Mapping[str, Any]) -> Generated:
     """Draw a set of forgeries: a pure function of its settings.
 
     Args:
@@ -132,7 +132,7 @@ def draw(settings: Mapping[str, Any]) -> Drawn:
             masks[index] = mask > MANIPULATED
         images[index] = light.photograph(image, view, colour=True)
     tested = np.flatnonzero(table["split"] == "test")
-    return Drawn(images, table, LABELS, NOTE, {"samples": tested, "manipulated": masks[tested]})
+    return Generated(images, table, LABELS, NOTE, {"samples": tested, "manipulated": masks[tested]})
 
 
 def _render_frame(row: Mapping[Any, Any], view: Viewpoint, size: int) -> tuple[Array, Actions]:

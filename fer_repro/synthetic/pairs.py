@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from fer_repro.errors import UserError
 from fer_repro.sections import STRICT, Count, PositiveInt, read_section
 from fer_repro.synthetic.expression import sample_actions
-from fer_repro.synthetic.factors import CLASSES, IDENTITY_COLUMNS, Drawn
+from fer_repro.synthetic.factors import CLASSES, IDENTITY_COLUMNS, Generated
 from fer_repro.synthetic.identity import sample_identities
 from fer_repro.synthetic.render import render
 from fer_repro.synthetic.stills import (
@@ -91,7 +91,7 @@ class PairsSettings:
     per_fold: PositiveInt
 
 
-def draw(settings: Mapping[str, Any]) -> Drawn:
+def draw(settings: Mapping[str, Any]) -> Generated:
     """Draw the faces and pairs that a manifest asks for, about 7 ms a face.
 
     Args:
@@ -108,7 +108,7 @@ def draw(settings: Mapping[str, Any]) -> Drawn:
     samples, pairs = sample_pairs(
         given.seed, asdict(given.people), given.pictures, given.folds, given.per_fold
     )
-    return Drawn(render(samples, SIZE).images, samples, CLASSES, NOTE, pairs=pairs)
+    return Generated(render(samples, SIZE).images, samples, CLASSES, NOTE, pairs=pairs)
 
 
 def sample_pairs(

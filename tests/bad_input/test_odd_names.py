@@ -90,8 +90,8 @@ def test_a_terminal_of_any_encoding(home, called, terminal, out):
     done = called(home, *call, *out, terminal=terminal)
     assert done.returncode == 3
     assert b"Traceback" not in done.stderr
-    told = done.stderr.decode({"C": "ascii"}.get(terminal, terminal))
-    assert told.count("failed: ") == len(ODD) + (3 if terminal == "C" else 0)
+    message = done.stderr.decode({"C": "ascii"}.get(terminal, terminal))
+    assert message.count("failed: ") == len(ODD) + (3 if terminal == "C" else 0)
     shown = done.stdout if "out.csv" not in out else (home / "out.csv").read_bytes()
     for name in ("good.png", "=1+1.png", "-dash.png"):
         assert shown.count(name.encode()) == 1

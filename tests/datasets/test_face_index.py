@@ -57,8 +57,12 @@ def test_only_the_cascades_of_before_need_not_say_it(tmp_path, index):
     table = pa.Table.from_pandas(index.table(), SCHEMA, preserve_index=False)
     pq.write_table(table.replace_schema_metadata({"detector": CASCADES, "frames": "5"}), path)
     assert read_face_index(path).box == "margin"
-    for told in ({"detector": "toy"}, {"detector": "toy", "box": "wide"}, {"detector": CASCADES, "box": "x"}):
-        pq.write_table(table.replace_schema_metadata({"frames": "5", **told}), path)
+    for message in (
+        {"detector": "toy"},
+        {"detector": "toy", "box": "wide"},
+        {"detector": CASCADES, "box": "x"},
+    ):
+        pq.write_table(table.replace_schema_metadata({"frames": "5", **message}), path)
         with pytest.raises(UserError, match=r"metadata 'box' is '.*': expected 'tight' .* or 'margin'"):
             read_face_index(path)
 

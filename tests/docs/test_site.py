@@ -112,7 +112,7 @@ def test_pages_behave_on_a_phone(browser, address, pages, scheme):
     view.set_default_timeout(PATIENCE)
     asked, complaints = [], []
     view.on("request", lambda request: asked.append(request.url))
-    view.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
+    view.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     view.on("pageerror", lambda error: complaints.append(str(error)))
     for path in pages:
         view.goto(f"{address}/{path.name}", wait_until="load")

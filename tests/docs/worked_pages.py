@@ -66,22 +66,22 @@ def run(command, project, timeout=900):
 
 def place(block, project):
     """Write a titled block into the project, where its title says."""
-    told = _PLACE.fullmatch(block.title)
-    assert told, block.title
-    path = project / told["file"]
+    message = _PLACE.fullmatch(block.title)
+    assert message, block.title
+    path = project / message["file"]
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not told["how"]:
+    if not message["how"]:
         assert not path.exists(), path
         path.write_text(block.text, encoding="utf-8")
         return
     before = path.read_text(encoding="utf-8")
-    if told["how"] == "at the end":
+    if message["how"] == "at the end":
         path.write_text(before + block.text, encoding="utf-8")
         return
-    line = f"{told['line']}\n"
+    line = f"{message['line']}\n"
     head, found, tail = f"\n{before}".partition(f"\n{line}")
-    assert found, f"{path}: no line {told['line']!r}"
-    kept = line if told["how"] == "below" else ""
+    assert found, f"{path}: no line {message['line']!r}"
+    kept = line if message["how"] == "below" else ""
     path.write_text(f"{head}\n{kept}{block.text}{tail}".removeprefix("\n"), encoding="utf-8")
 
 

@@ -273,9 +273,9 @@ MISTAKES = {
 def test_a_mistake_is_told_with_file_claim_and_nearest_choice(tmp_path, mistake):
     change, message = MISTAKES[mistake]
     path = edited(tmp_path, change)
-    with pytest.raises(UserError, match=message) as told:
+    with pytest.raises(UserError, match=message) as message:
         read_claims(path)
-    assert str(path) in str(told.value)
+    assert str(path) in str(message.value)
 
 
 def test_every_claims_paper_has_a_recipe_to_compare_with(claims):

@@ -9,11 +9,11 @@ from untrained_runs import SIDE, write_images, write_untrained
 
 from fer_repro.errors import UserError
 from fer_repro.evaluation.region_weights import (
-    CoveredFaces,
+    OccludedFaces,
     common_boxes,
-    cover_agreement,
-    covered_faces,
-    covered_regions,
+    occluded_faces,
+    occluded_regions,
+    occlusion_agreement,
     region_weights,
 )
 from fer_repro.loading.augmentation import clean_images
@@ -31,20 +31,20 @@ LISTED = FACES.assign(occlusion=[0, 0, 1, 0, 1])
 
 def test_faces_of_the_list_come_with_their_pixels(tmp_path):
     store = write_images(tmp_path / "small", LISTED, ("a", "b"))
-    assert covered_faces(store).covered is None
+    assert occluded_faces(store).covered is None
     masks = np.zeros((3, SIDE, SIDE), bool)
     masks[0, 0, 0], masks[2, 1, 1] = True, True
     write_truth(store.folder, {"samples": np.array([4, 3, 2]), "occluded": masks})
-    found = covered_faces(store)
+    found = occluded_faces(store)
     assert found.rows.tolist() == [2, 4]
     assert [np.argwhere(mask).tolist() for mask in found.covered] == [[[1, 1]], [[0, 0]]]
-    assert covered_faces(store, limit=1).rows.tolist() == [2]
+    assert occluded_faces(store, limit=1).rows.tolist() == [2]
 
 
 def test_without_a_list_all_test_faces_are_taken(tmp_path):
     store = write_images(tmp_path / "small", FACES, ("a", "b"))
     write_truth(store.folder, {"samples": np.array([0]), "occluded": np.zeros((1, SIDE, SIDE), bool)})
-    found = covered_faces(store)
+    found = occluded_faces(store)
     assert found.rows.tolist() == [0, 1]
     assert found.covered is None  # the truth says nothing of face 1
 
@@ -67,8 +67,8 @@ def test_weights_are_those_of_single_faces(tmp_path):
 def test_agreement_with_cover_is_scipys_and_less_the_mean():
     draws = np.random.default_rng(3)
     coverage, weights = draws.uniform(size=(5, 4)), [draws.uniform(size=(5, 4)) for _ in range(2)]
-    faces = CoveredFaces(np.arange(5), None)
-    table = cover_agreement({"mu": weights}, coverage, faces, FACES, 0.95)
+    faces = OccludedFaces(np.arange(5), None)
+    table = occlusion_agreement({"mu": weights}, coverage, faces, FACES, 0.95)
     expected = np.mean(
         [spearmanr(w, c).statistic for each in weights for w, c in zip(each, coverage, strict=True)]
     )
@@ -81,14 +81,14 @@ def test_agreement_with_cover_is_scipys_and_less_the_mean():
 def test_agreement_tells_turning_away_from_a_common_liking():
     coverage = np.eye(4)[[0, 1, 2, 3, 0]]
     shy = 0.3 - 0.1 * coverage
-    faces = CoveredFaces(np.arange(5), None)
+    faces = OccludedFaces(np.arange(5), None)
     for measure, value in (("correlation", -1.0), ("difference", -0.1)):
-        table = cover_agreement({"shy": [shy]}, coverage, faces, FACES, 0.95, measure)
+        table = occlusion_agreement({"shy": [shy]}, coverage, faces, FACES, 0.95, measure)
         assert table["mean"].iloc[0] == pytest.approx(value)
     same = np.tile([0.4, 0.3, 0.2, 0.1], (5, 1))
-    table = cover_agreement({"liking": [same]}, coverage, faces, FACES, 0.95, "difference")
+    table = occlusion_agreement({"liking": [same]}, coverage, faces, FACES, 0.95, "difference")
     assert table["mean"].iloc[1] == pytest.approx(0)
-    assert cover_agreement({"liking": [same]}, None, faces, FACES, 0.95).empty
+    assert occlusion_agreement({"liking": [same]}, None, faces, FACES, 0.95).empty
 
 
 def test_boxes_common_to_all_faces_are_named():
@@ -104,8 +104,8 @@ def test_cover_is_a_share_of_each_region():
     covered = np.zeros((1, 4, 4), bool)
     covered[0, :2, :2] = True
     boxes = {"left": (0.0, 0.0, 0.5, 1.0), "whole": (0.0, 0.0, 1.0, 1.0)}
-    np.testing.assert_allclose(covered_regions(CoveredFaces(np.array([0]), covered), boxes), [[0.5, 0.25]])
-    assert covered_regions(CoveredFaces(np.array([0]), None), boxes) is None
+    np.testing.assert_allclose(occluded_regions(OccludedFaces(np.array([0]), covered), boxes), [[0.5, 0.25]])
+    assert occluded_regions(OccludedFaces(np.array([0]), None), boxes) is None
 
 
 @pytest.mark.parametrize("crops", ["random", "landmarks"])

@@ -171,9 +171,9 @@ def test_the_terminal_is_told_means_and_differences():
         ],
         columns=columns,
     )
-    told = main_rows(Evaluation("expression", (), rows, rows, {}, rows))
-    assert list(told) == ["arm", "protocol", "tta", "metric", "mean", "unit", "seeds", "sd over seeds"]
-    assert told.to_numpy().tolist() == [
+    message = main_rows(Evaluation("expression", (), rows, rows, {}, rows))
+    assert list(message) == ["arm", "protocol", "tta", "metric", "mean", "unit", "seeds", "sd over seeds"]
+    assert message.to_numpy().tolist() == [
         ["a", "official", "none", "accuracy", "71.26", "percent", "2", "1.00"],
         ["a - b", "official", "flip", "pair accuracy", "-0.50", "points", "3", ""],
     ]

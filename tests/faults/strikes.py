@@ -146,53 +146,53 @@ def strike(target, kind, rng, place):
         was_running = process.poll() is None
         hit(kind, process, where, rng)
         codes = [one.wait(LIMIT) for one in (process, second) if one is not None]
-        told = f"{target.name}, {kind} after {at:.3f} of {target.span:.3f} s, codes {codes}"
-        left_alone(mark, told)
-        check_whole(target, folder, told)
+        message = f"{target.name}, {kind} after {at:.3f} of {target.span:.3f} s, codes {codes}"
+        left_alone(mark, message)
+        check_whole(target, folder, message)
         if kind in ("clock", "twice"):
             refused = any(words in said_in(place) for words in REFUSALS)
-            assert 0 in codes, f"{told}\n{said_in(place)}"
-            assert codes == [0] * len(codes) or refused, f"{told}\n{said_in(place)}"
+            assert 0 in codes, f"{message}\n{said_in(place)}"
+            assert codes == [0] * len(codes) or refused, f"{message}\n{said_in(place)}"
         if where.disk:
             where.free()
-        check_end(target, folder, told)
+        check_end(target, folder, message)
     return {"stage": target.name, "kind": kind, "while running": was_running}
 
 
-def left_alone(mark, told):
+def left_alone(mark, message):
     """No process of a start lives on."""
     limit = time.monotonic() + GRACE
     while left := alive(mark):
-        assert time.monotonic() < limit, f"{told}: lives on: {left}"
+        assert time.monotonic() < limit, f"{message}: lives on: {left}"
         time.sleep(0.1)
 
 
-def check_whole(target, folder, told):
+def check_whole(target, folder, message):
     """Every file with a final name is that of before, or that of an undisturbed run."""
     before, found = target.found(target.template), target.found(folder)
     half = {
         name for name, data in found.items() if data not in (before.get(name), target.reference.get(name))
     }
-    assert not half, f"{told}: half-written: {sorted(half)}\n{said_in(folder.parent)}"
+    assert not half, f"{message}: half-written: {sorted(half)}\n{said_in(folder.parent)}"
     for name in target.together:
         parts = [
             {path: data for path, data in files.items() if path.startswith(f"{name}/")}
             for files in (found, before, target.reference)
         ]
-        assert parts[0] in parts[1:], f"{told}: {name} is neither old nor new: {sorted(parts[0])}"
+        assert parts[0] in parts[1:], f"{message}: {name} is neither old nor new: {sorted(parts[0])}"
 
 
-def check_end(target, folder, told):
+def check_end(target, folder, message):
     """The same command ends as if nothing had happened."""
     code = target.start(folder, "finish").wait(LIMIT)
-    assert code == 0, f"{told}; then {code}\n{said_in(folder.parent)}"
-    assert target.found(folder) == target.reference, told
+    assert code == 0, f"{message}; then {code}\n{said_in(folder.parent)}"
+    assert target.found(folder) == target.reference, message
     litter = [
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
         if path.name.endswith((".tmp", ".old", ".failed.ipynb")) and ".dvc" not in path.parts
     ]
-    assert not litter, f"{told}: left behind: {litter}"
+    assert not litter, f"{message}: left behind: {litter}"
 
 
 def moments(seed, number):

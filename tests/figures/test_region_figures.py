@@ -4,10 +4,10 @@ import pytest
 from fer_repro.figures.region_figures import (
     biased_loss,
     bounds_figure,
-    covered_shares,
     mean_weights,
+    occluded_shares,
     regions_on_faces,
-    weight_against_cover,
+    weight_against_occlusion,
     weight_bounds,
 )
 from fer_repro.figures.style import png_bytes
@@ -29,7 +29,7 @@ def test_bounds_are_reached_by_sigmoids_of_zero_and_one(regions):
 def test_covered_shares_count_pixels_of_each_box():
     covered = np.zeros((2, 4, 4), bool)
     covered[0, 0, :2] = True  # two pixels of the upper left quarter
-    shares = covered_shares(covered, BOXES)
+    shares = occluded_shares(covered, BOXES)
     assert shares.tolist() == [[2 / 8, 2 / 8, 2 / 16], [0, 0, 0]]
 
 
@@ -67,7 +67,7 @@ def test_mean_weights_draw_means_spread_and_bounds():
 def test_cover_figure_prints_the_rank_correlation_of_each_region():
     covered = np.tile(np.linspace(0, 0.9, 10)[:, None], (1, 2))
     weights = np.stack([1 - covered[:, 0], np.full(10, 0.5)], axis=1)
-    figure = weight_against_cover(weights, covered, ["falls", "flat"], steps=3)
+    figure = weight_against_occlusion(weights, covered, ["falls", "flat"], steps=3)
     assert [axes.get_title("left") for axes in figure.axes] == ["falls: −1.00", "flat: –"]
     means = figure.axes[0].containers[0].lines[0]
     assert means.get_xdata().tolist() == pytest.approx([0, 0.2, 0.5, 0.8])

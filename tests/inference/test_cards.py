@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import fer_repro
-from fer_repro.inference.cards import card, start_weights
+from fer_repro.inference.cards import card, pretrained_weights
 from fer_repro.runs.predictions import read_predictions
 
 
@@ -115,7 +115,7 @@ def test_licences_of_code_data_and_weights_stand_apart(rmn, run_of, rmn_card, tm
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "resnet34-b627a593.pth").write_bytes(b"abc")
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, "abc"
-    assert start_weights(fer2013).sha256 == known
+    assert pretrained_weights(fer2013).sha256 == known
 
 
 @pytest.mark.parametrize("method", ["adacos", "efficientnet", "fan"])

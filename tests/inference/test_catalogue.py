@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import fer_repro
-from fer_repro.inference.annotate import annotate, drawn
+from fer_repro.inference.annotate import annotate, annotated
 from fer_repro.inference.cards import card
 from fer_repro.inference.catalogue import trained_on, warning_of
 from fer_repro.inference.inputs import list_inputs
@@ -90,10 +90,10 @@ def test_frames_say_it_whether_or_not_a_face_is_found(rmn, faces):
     image = np.full((240, 320, 3), 90, np.uint8)
     table = rmn.predict(image)
     assert table["face"].tolist() == [-1]
-    assert (lower_strip(drawn(image, table)) != 90).any()
+    assert (lower_strip(annotated(image, table)) != 90).any()
     real = table.assign(trained_on="fer2013")
-    assert (drawn(image, real) == image).all()
-    assert (lower_strip(drawn(image, table.assign(trained_on="unknown"))) != 90).any()
+    assert (annotated(image, real) == image).all()
+    assert (lower_strip(annotated(image, table.assign(trained_on="unknown"))) != 90).any()
 
 
 def test_every_frame_of_a_video_says_it(rmn, tmp_path):

@@ -102,7 +102,7 @@ def test_an_official_checkpoint_becomes_a_model_with_a_card(
     header = yaml.safe_load(done.card.read_text().split("---")[1])
     assert header["licences"]["weights"].startswith("unknown")
     assert header["model"]["weights_sha256"] == model.spec.weights_sha256
-    assert done.told["sha256"] in model.spec.source
+    assert done.message["sha256"] in model.spec.source
     image = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
     given = {}
     keep = model.backend.network.network.register_forward_pre_hook(
@@ -218,12 +218,12 @@ def test_keys_that_do_not_fit_are_counted_and_named(tmp_path):
     torch.save(state, tmp_path / "ran.pth")
     with pytest.raises(UserError) as error:
         open_official(tmp_path / "ran.pth")
-    for told in (
+    for message in (
         "2 missing: bn1.weight, alpha.0.bias",
         "1 unexpected: extra",
         "1 reshaped or mistyped: fc.weight",
     ):
-        assert told in str(error.value)
+        assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -298,6 +298,6 @@ def saved(path, state):
 def test_a_file_of_another_kind_is_told_in_our_words(tmp_path, content):
     path = tmp_path / "letter.pth"
     path.write_bytes(content)
-    with pytest.raises(UserError, match="damaged, or no file that torch") as told:
+    with pytest.raises(UserError, match="damaged, or no file that torch") as message:
         import_official(path, tmp_path / "model.safetensors")
-    assert "PyTorch 2.6" not in str(told.value)
+    assert "PyTorch 2.6" not in str(message.value)

@@ -49,10 +49,13 @@ WARNING = (
 def test_a_corrupt_image_is_told_and_all_others_are_done(fer, album, tmp_path):
     (album / "2b.png").write_bytes(b"broken")
     out = tmp_path / "found.csv"
-    code, printed, told = fer("predict", album, "-m", RMN, "--detector", "none", "--csv", out)
+    code, printed, message = fer("predict", album, "-m", RMN, "--detector", "none", "--csv", out)
     assert code == 3
     assert printed == ""
-    assert told.splitlines() == [WARNING, f"failed: {album}/2b.png: not readable as an image (unknown kind)"]
+    assert message.splitlines() == [
+        WARNING,
+        f"failed: {album}/2b.png: not readable as an image (unknown kind)",
+    ]
     table = pd.read_csv(out)
     assert table["source"].tolist() == [f"{album}/{number}.png" for number in range(4)]
     assert table["p_happy"].notna().all()
@@ -78,15 +81,15 @@ def test_every_form_has_the_same_rows(fer, album, tmp_path):
     ]
     _, printed, _ = fer(*call, "--wide")
     assert printed.splitlines()[0].split() == list(kept)
-    code, _, told = fer(*call, "--csv", "a.json")
-    assert (code, told) == (2, "fer-repro: a.json: expected a name that ends in .csv\n")
+    code, _, message = fer(*call, "--csv", "a.json")
+    assert (code, message) == (2, "fer-repro: a.json: expected a name that ends in .csv\n")
 
 
 def test_images_and_videos_are_annotated(fer, album, faces, tmp_path):
     images = np.repeat(np.repeat(np.repeat(faces[:4], 4, axis=1), 4, axis=2)[..., None], 3, axis=3)
     write_video(album / "video.avi", images)
     seen = tmp_path / "seen"
-    code, _, told = fer(
+    code, _, message = fer(
         "predict",
         album / "0.png",
         album / "video.avi",
@@ -98,7 +101,7 @@ def test_images_and_videos_are_annotated(fer, album, faces, tmp_path):
         seen,
     )
     assert code == 0
-    assert told.count("annotated: ") == 2
+    assert message.count("annotated: ") == 2
     before, after = (
         np.asarray(Image.open(path).convert("RGB")).astype(int) for path in (album / "0.png", seen / "0.png")
     )
@@ -114,14 +117,14 @@ def test_images_and_videos_are_annotated(fer, album, faces, tmp_path):
 
 
 def test_a_model_is_chosen_and_the_reason_said(fer, album, project):
-    code, printed, told = fer("predict", album / "0.png", "--detector", "none", "--json", "-")
+    code, printed, message = fer("predict", album / "0.png", "--detector", "none", "--json", "-")
     assert code == 0
     assert json.loads(printed)[0]["trained_on"] == "synthetic faces"
     values = {}
     for path in project.glob("runs/synthetic/*/0/*/metrics.json"):
         values[path.parent.relative_to(project).as_posix()] = json.loads(path.read_text())["val"]["accuracy"]
     best = sorted(values, key=lambda run: (-values[run], run))[0]
-    chosen, warning = told.splitlines()
+    chosen, warning = message.splitlines()
     assert chosen.startswith(f"model: {best} (")
     assert warning.endswith("often wrong, however confident")
     code, printed, _ = fer("models", "--json")
@@ -135,9 +138,9 @@ def test_a_model_is_chosen_and_the_reason_said(fer, album, project):
 
 
 def test_exported_graphs_are_listed_too(fer, album, monkeypatch):
-    code, printed, told = fer("export", RMN, "--to", album / "models/rmn")
+    code, printed, message = fer("export", RMN, "--to", album / "models/rmn")
     assert code == 0
-    assert told.splitlines()[:2] == ["loading PyTorch ...", f"reading {RMN} ..."]
+    assert message.splitlines()[:2] == ["loading PyTorch ...", f"reading {RMN} ..."]
     assert "graph against PyTorch, 10 synthetic faces and 10 images of noise, largest difference:" in printed
     assert "  of probabilities  " in printed
     assert (album / "models/rmn/model.safetensors").stat().st_mode & 0o777 == 0o666 & ~umask()
@@ -157,9 +160,9 @@ def umask():
 
 def test_no_model_is_told(fer, album, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code, _, told = fer("predict", album)
+    code, _, message = fer("predict", album)
     assert code == 2
-    assert "no model for expression" in told
+    assert "no model for expression" in message
 
 
 def test_two_faces_are_compared(fer, album):
@@ -174,9 +177,9 @@ def test_two_faces_are_compared(fer, album):
     _, printed, _ = fer("compare-faces", album / "0.png", album / "1.png", "-m", run, "--detector", "none")
     assert printed.startswith("cosine ")
     assert printed.endswith("(trained on synthetic faces)\n")
-    code, _, told = fer("compare-faces", album / "0.png", album / "1.png", "-m", RMN, "--detector", "none")
+    code, _, message = fer("compare-faces", album / "0.png", album / "1.png", "-m", RMN, "--detector", "none")
     assert code == 2
-    assert "rmn masked has no embeddings" in told
+    assert "rmn masked has no embeddings" in message
 
 
 def test_videos_are_scored_for_manipulation(fer, faces, tmp_path):
@@ -191,19 +194,19 @@ def test_videos_are_scored_for_manipulation(fer, faces, tmp_path):
     assert len(found["frames"]) == 4
     assert set(found["networks"]) == {"efficientnet plain", "efficientnet attention"}
     assert found["trained_on"] == "synthetic faces"
-    code, _, told = fer("detect-manipulation", path, "--frames", 1, "--detector", "none")
+    code, _, message = fer("detect-manipulation", path, "--frames", 1, "--detector", "none")
     assert code == 0
-    assert told.splitlines()[0].startswith(
+    assert message.splitlines()[0].startswith(
         "model: runs/synthetic_forgeries/efficientnet/0: plain + attention ("
     )
-    assert told.count("warning: ") == 1
+    assert message.count("warning: ") == 1
     (tmp_path / "bad.mp4").write_bytes(b"broken")
-    code, printed, told = fer(
+    code, printed, message = fer(
         "detect-manipulation", path, tmp_path / "bad.mp4", *models, "--detector", "none"
     )
     assert code == 3
     assert str(path) in printed
-    assert "bad.mp4" in told
+    assert "bad.mp4" in message
 
 
 def test_models_are_exported_and_imported(fer, tmp_path):
@@ -214,11 +217,11 @@ def test_models_are_exported_and_imported(fer, tmp_path):
     assert done["safetensors"].endswith("rmn.safetensors")
     code, printed, _ = fer("import", "--list")
     assert "efficientnet  architectures.fornet.Xception" in printed.splitlines()
-    code, _, told = fer("import")
-    assert (code, told.startswith("fer-repro: which checkpoint?")) == (2, True)
-    code, _, told = fer("export", RMN, "--to", tmp_path / "a.onnx", "--push", "me/rmn")
+    code, _, message = fer("import")
+    assert (code, message.startswith("fer-repro: which checkpoint?")) == (2, True)
+    code, _, message = fer("export", RMN, "--to", tmp_path / "a.onnx", "--push", "me/rmn")
     assert code == 2
-    assert "--push wants a folder" in told
+    assert "--push wants a folder" in message
 
 
 def test_doctor_tells_what_is_there(fer, monkeypatch, tmp_path):
@@ -240,10 +243,10 @@ def test_doctor_tells_what_is_there(fer, monkeypatch, tmp_path):
 
 
 def test_a_missing_camera_is_told(fer):
-    code, _, told = fer("webcam", "--camera", 97)
+    code, _, message = fer("webcam", "--camera", 97)
     assert code == 2
-    assert told.startswith("fer-repro: camera 97 cannot be opened")
-    assert len(told.splitlines()) == 1
+    assert message.startswith("fer-repro: camera 97 cannot be opened")
+    assert len(message.splitlines()) == 1
 
 
 def test_a_camera_is_watched(fer, faces, tmp_path, monkeypatch):
@@ -266,10 +269,10 @@ def test_a_camera_is_watched(fer, faces, tmp_path, monkeypatch):
 
     monkeypatch.setattr(cv2, "VideoCapture", Camera)
     out = ("--csv", tmp_path / "seen.csv", "--annotate", tmp_path / "seen.mp4")
-    code, printed, told = fer("webcam", "-m", RMN, "--detector", "none", *out)
+    code, printed, message = fer("webcam", "-m", RMN, "--detector", "none", *out)
     monkeypatch.undo()
     assert code == 0
-    assert told.splitlines() == [WARNING, "stopped"]
+    assert message.splitlines() == [WARNING, "stopped"]
     assert [line.split(":")[0] for line in printed.splitlines()] == ["0", "1", "2"]
     assert pd.read_csv(tmp_path / "seen.csv")["frame"].tolist() == [0, 1, 2]
     assert (tmp_path / "seen.mp4").stat().st_size > 0

@@ -60,10 +60,15 @@ def test_onnx_runtime_gives_torchs_numbers(exported, run_of, faces, method):
 def test_the_metadata_tell_preprocessing_and_labels(exported, run_of):
     folder, _ = exported("ran")
     properties = {each.key: each.value for each in onnx.load(folder / "model.onnx").metadata_props}
-    told = json.loads(properties["fer_repro"])
+    message = json.loads(properties["fer_repro"])
     expected = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-    assert tuple(told["classes"]) == expected
-    assert (told["face_size"], told["image_size"], told["colour"], told["crop"]) == (48, 64, "grey", "padded")
+    assert tuple(message["classes"]) == expected
+    assert (message["face_size"], message["image_size"], message["colour"], message["crop"]) == (
+        48,
+        64,
+        "grey",
+        "padded",
+    )
     graph = onnx.load(folder / "model.onnx").graph
     (given,) = graph.input
     dims = given.type.tensor_type.shape.dim

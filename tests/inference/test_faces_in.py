@@ -116,9 +116,9 @@ def test_boxes_with_a_margin_are_refused(rmn, run_of, image, tmp_path):
     assert again["confidence"].tolist() == pytest.approx(earlier["confidence"].tolist())
     earlier.to_csv(tmp_path / "earlier.csv", index=False)
     command = ["predict", str(tmp_path / "a.png"), "-m", str(run_of("rmn")), "--boxes"]
-    told = CliRunner().invoke(app, [*command, str(tmp_path / "earlier.csv")])
-    assert told.exit_code != 0
-    assert "earlier version, whose boxes had a margin" in f"{told.output}{told.exception}"
+    message = CliRunner().invoke(app, [*command, str(tmp_path / "earlier.csv")])
+    assert message.exit_code != 0
+    assert "earlier version, whose boxes had a margin" in f"{message.output}{message.exception}"
 
 
 def test_a_journal_of_boxes_with_margin_is_not_continued(rmn, image, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from fer_repro.inference.explore_scores import (
     COVERS,
     course,
     draw_like,
-    is_drawn,
+    is_synthetic,
     look_at_images,
     with_cover,
     with_expression,
@@ -31,8 +31,8 @@ def test_a_row_draws_the_image_of_the_set(stills):
 
 
 def test_sets_that_are_not_drawn_are_told_apart(project, stills):
-    assert is_drawn(stills)
-    assert not is_drawn(open_store(project / "prepared/synthetic"))
+    assert is_synthetic(stills)
+    assert not is_synthetic(open_store(project / "prepared/synthetic"))
 
 
 def test_an_expression_changes_actions_and_nothing_else(stills):

@@ -66,9 +66,9 @@ def test_what_is_there_is_kept(fer, album, tmp_path, there, command):
     ours = {"album", "seen", "paper"}
     words = [str(tmp_path / word) if word in ours or "." in word else word for word in command]
     before = contents(tmp_path)
-    code, told = fer(*words)
+    code, message = fer(*words)
     assert code == 2
-    *steps, said = told.splitlines()
+    *steps, said = message.splitlines()
     assert steps in ([], ["loading PyTorch ..."])
     assert said == f"fer-repro: {tmp_path / there} exists already; nothing was changed (--force replaces it)"
     assert contents(tmp_path) == before
@@ -91,9 +91,9 @@ def test_force_replaces(fer, album, tmp_path):
 @pytest.mark.parametrize("out", ["album", "album/../album"])
 def test_nothing_is_drawn_into_the_originals(fer, album, tmp_path, out, force):
     before = contents(album)
-    code, told = fer("predict", album, *PREDICT[2:], "--annotate", tmp_path / out, *force)
+    code, message = fer("predict", album, *PREDICT[2:], "--annotate", tmp_path / out, *force)
     assert code == 2
-    assert told.endswith("0.png: would be drawn into itself; --annotate wants another folder\n")
+    assert message.endswith("0.png: would be drawn into itself; --annotate wants another folder\n")
     assert contents(album) == before
 
 

@@ -236,6 +236,6 @@ def test_steps_come_in_the_papers_order_with_its_ranges(monkeypatch):
     ("change", "told"),
     [({"jpegs": 0.5}, "unknown key 'jpegs'.*jpeg"), ({"linear_scale": [0.0, 0.9]}, "linear_scale")],
 )
-def test_wrong_settings_are_told(change, told):
-    with pytest.raises(UserError, match=told):
+def test_wrong_settings_are_told(change, message):
+    with pytest.raises(UserError, match=message):
         read_section(DistortionConfig, SETTINGS | change, "params.yaml")

@@ -65,7 +65,7 @@ def test_a_tiny_package_is_tried_and_recorded(project):
     call(project, "mutant_record.py", "half.json")
     whole = call(project, "try_mutants.py", "--processes", "1")
     assert whole.returncode == 0, whole.stdout + whole.stderr
-    told = call(project, "mutant_record.py", "record.json")
+    message = call(project, "mutant_record.py", "record.json")
     drawn, made = (json.loads((project / name).read_text()) for name in ("half.json", "record.json"))
     assert drawn["mutants"] == made["mutants"] // 2
     assert drawn["drawn share"] == pytest.approx(0.5, abs=0.1)
@@ -82,8 +82,8 @@ def test_a_tiny_package_is_tried_and_recorded(project):
     assert any("negative" in name and verdict == "message" for name, verdict in spelled.items())
     assert not any("number / 2" in name for name in spelled)
     assert made["verdicts"]["hole"] + made["verdicts"]["message"] == made["survived"] + 1
-    assert told.returncode == 1
-    assert f"{made['share killed']} % of the mutants are killed: expected 85 % or more" in told.stderr
+    assert message.returncode == 1
+    assert f"{made['share killed']} % of the mutants are killed: expected 85 % or more" in message.stderr
 
 
 def test_a_larger_draw_holds_the_smaller():

@@ -98,7 +98,7 @@ def add(home, name, tell):
     return method
 
 
-def told(path):
+def message(path):
     """All that a reader sees: prose, outputs, and the text of figures; exercises say what they are for."""
     cells = nbformat.read(path, 4).cells
     texts = [
@@ -118,7 +118,7 @@ def test_the_story_of_a_collected_set(home, name, tell):
     method = add(home, name, tell)
     folder = home[0]
     given = {"dataset": name, "out": str(folder / "results"), **places(folder, "runs", "prepared")}
-    text = told(tell(method, given, folder / f"executed/{method}-{name}.ipynb"))
+    text = message(tell(method, given, folder / f"executed/{method}-{name}.ipynb"))
     assert not OF_RENDERED_FACES.search(text)
     rows = pd.read_csv(folder / "results" / name / method / "rows.csv")
     config = json.loads(next((folder / "runs" / name / method).glob("0/*/config.json")).read_text())
@@ -133,7 +133,7 @@ def test_what_was_added_is_compared_and_reported(home, tell):
     from fer_repro.report.html import write_report
 
     folder, params = home
-    assert not OF_RENDERED_FACES.search(told(folder / "executed/data-folder-mine.ipynb"))
+    assert not OF_RENDERED_FACES.search(message(folder / "executed/data-folder-mine.ipynb"))
     given = places(folder, "runs", "prepared", "results")
     tell("comparison", given | {"out": str(folder / "comparison")}, folder / "executed/comparison.ipynb")
     ledger = pd.read_csv(folder / "comparison/ledger.csv")

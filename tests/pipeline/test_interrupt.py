@@ -156,7 +156,7 @@ def kill(process, family, whole):
 
 def strike_and_resume(project, command, strikes, reference):
     """Start the command and kill it, strike after strike, then let it end; returns one line per start."""
-    told = []
+    message = []
     for strike in strikes:
         begin = time.monotonic()
         process = project.start(command)
@@ -172,15 +172,15 @@ def strike_and_resume(project, command, strikes, reference):
             for path in (project.folder / folder).glob("*/*/*/*")
         )
         done = f"{len(project.epochs())} epochs done"
-        told.append(f"{strike.name}: killed {at:.1f} s after its start; {done}; {' '.join(left)}")
-        print(told[-1], flush=True)
-    told.append(f"undisturbed end after {project.finish(command):.1f} s")
-    print(told[-1], flush=True)
+        message.append(f"{strike.name}: killed {at:.1f} s after its start; {done}; {' '.join(left)}")
+        print(message[-1], flush=True)
+    message.append(f"undisturbed end after {project.finish(command):.1f} s")
+    print(message[-1], flush=True)
     assert project.products() == reference
     assert not (project.folder / "ckpt" / RUN).exists()
     assert "cannot be read" not in project.said()
     assert "belongs to other" not in project.said()
-    return told
+    return message
 
 
 @pytest.fixture

@@ -79,9 +79,9 @@ def start(folder, *arguments, **environment):
 def run(folder, out, *arguments, **environment):
     """Run a stage; its exit code, what it printed and its notebook's cells."""
     stage = start(folder, "--out", str(out), *arguments, **environment)
-    said, told = stage.communicate(timeout=300)
+    said, message = stage.communicate(timeout=300)
     cells = json.loads(out.read_text(encoding="utf-8"))["cells"] if out.is_file() else []
-    return stage.returncode, said + told, cells
+    return stage.returncode, said + message, cells
 
 
 def printed(cells):
@@ -161,10 +161,10 @@ def test_a_stage_that_is_stopped_leaves_no_process(server, tmp_path, number):
     family = [kernel, kernel.parent()]
     assert stage.pid not in [each.pid for each in family]
     stage.send_signal(number)
-    _, told = stage.communicate(timeout=60)
+    _, message = stage.communicate(timeout=60)
     if number != signal.SIGKILL:
         assert stage.returncode == 128 + number
-        assert "the same command continues" in told
+        assert "the same command continues" in message
         assert not any(each.is_running() and each.status() != "zombie" for each in family)
     psutil.wait_procs(family, timeout=30)
     assert not any(each.is_running() for each in family)

@@ -59,9 +59,9 @@ def test_only_our_own_script_runs(page):
 
 
 def test_browsers_are_told_to_run_nothing_else(page):
-    told = page.find("meta", attrs={"http-equiv": "Content-Security-Policy"})
-    assert told.find_previous_sibling("script") is None
-    rules = dict(rule.split(" ", 1) for rule in told["content"].split("; "))
+    message = page.find("meta", attrs={"http-equiv": "Content-Security-Policy"})
+    assert message.find_previous_sibling("script") is None
+    rules = dict(rule.split(" ", 1) for rule in message["content"].split("; "))
     digest = base64.b64encode(hashlib.sha256(page.script.string.encode()).digest()).decode()
     assert rules["script-src"] == f"'sha256-{digest}'"
     assert rules["default-src"] == "'none'"
@@ -148,8 +148,8 @@ def test_a_paper_without_a_run_has_its_page(project):
     pd.concat([ledger, other]).to_csv(project / "comparison/ledger.csv", index=False)
     write_report(project, project / "index.html")
     page = BeautifulSoup((project / "index.html").read_text(encoding="utf-8"), "html.parser")
-    told = page.find(id="paper-p2sgrad").find_parent("section").get_text()
-    assert "make reproduce-full" in told
+    message = page.find(id="paper-p2sgrad").find_parent("section").get_text()
+    assert "make reproduce-full" in message
     assert page.select_one('.toc a[href="#paper-p2sgrad"]')
 
 

@@ -32,7 +32,7 @@ def test_readme_has_the_table_of_the_records():
 
 def test_the_short_table_has_the_numbers_of_the_ledgers():
     table = short_table(ROOT).replace("−", "-")
-    told = 0
+    message = 0
     for file in (ROOT / "records").glob("*/ledger.csv"):
         for row in read(file):
             if row["verdict"] == "not attempted" or row["kind"] == "absolute":
@@ -40,10 +40,10 @@ def test_the_short_table_has_the_numbers_of_the_ledgers():
             if row["dataset"].startswith("synthetic"):
                 assert row["data"] not in table
                 continue
-            told += 1
+            message += 1
             difference, low, high = (float(row[name]) for name in ("difference", "low", "high"))
             assert f"| {difference:+.2f} points | {low:+.2f} to {high:+.2f} | {row['verdict']} |" in table
-    assert told == sum(line.startswith("| ") and "points" in line for line in table.splitlines()) > 0
+    assert message == sum(line.startswith("| ") and "points" in line for line in table.splitlines()) > 0
 
 
 def test_the_page_counts_the_verdicts(page):

@@ -284,10 +284,10 @@ def test_seeds_decide():
         ({"people": {"train": 0, "val": 0, "test": 0}}, "somebody to draw"),
     ],
 )
-def test_wrong_settings_are_named(change, told):
+def test_wrong_settings_are_named(change, message):
     with pytest.raises(UserError) as caught:
         draw(FEW | change)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).startswith("data/synthetic_clips/manifest.json: ")
 
 

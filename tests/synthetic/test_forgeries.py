@@ -224,6 +224,6 @@ def test_a_resampled_face_has_less_detail(without_jpeg):
         ({"real": {"train": 2, "val": 2}}, "real.test.* missing"),
     ],
 )
-def test_wrong_settings_are_told(change, told):
-    with pytest.raises(UserError, match=f"(?s)synthetic_forgeries.*{told}"):
+def test_wrong_settings_are_told(change, message):
+    with pytest.raises(UserError, match=f"(?s)synthetic_forgeries.*{message}"):
         draw(FEW | change)

@@ -377,8 +377,8 @@ def test_batch_norm_over_single_items_is_refused(tmp_path, count, batch_size, ac
     config = make_config(epochs=1, batch_size=batch_size, accumulate=accumulate)
     with pytest.raises(UserError, match=r"batch norm needs two items in each part") as caught:
         run(config, Checkpoint(tmp_path / "s", "x"), split=make_split(count))
-    for told in (f"{count} training items", f"batch_size {batch_size}", f"accumulate {accumulate}"):
-        assert told in str(caught.value)
+    for message in (f"{count} training items", f"batch_size {batch_size}", f"accumulate {accumulate}"):
+        assert message in str(caught.value)
     assert f"of {least} or more" in str(caught.value)
 
 

@@ -52,8 +52,8 @@ def _convert(job: Conversion) -> Converted:
             files = visible(clip)
             if not files:
                 empty.append(name)
-            turn = "val" if split == "train" and held_out(composed(name).encode()) else split
-            photos += [ImageFile(file, label, turn, clip=name) for file in files]
+            chosen = "val" if split == "train" and held_out(composed(name).encode()) else split
+            photos += [ImageFile(file, label, chosen, clip=name) for file in files]
     converted = convert_images(job.path, photos, job.append, job.expect, job.size, colour=True)
     note = "The publisher's Val is test; about one in eight clips of Train is val."
     if empty:

@@ -109,8 +109,8 @@ def _video(file: Path, name: str, entry: dict[str, Any]) -> Video:
     original = composed(Path(entry["original"]).stem) if entry["label"] == "FAKE" else ""
     number = _number(folder)
     if number is None:
-        turn = hashlib.sha256((original or clip).encode()).digest()[0] % 8
-        split = {0: "val", 1: "test"}.get(turn, "train")
+        eighth = hashlib.sha256((original or clip).encode()).digest()[0] % 8
+        split = {0: "val", 1: "test"}.get(eighth, "train")
     else:
         split = next(name for name, numbers in BOUNDS.items() if number in numbers)
     return Video(
