@@ -7,13 +7,13 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-# the first Python that fits, unless PYTHON says which
+# the first Python that fits, unless PYTHON names one
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 ifeq ($(origin PYTHON), undefined)
 PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	$$p -c '$(FITS)' >/dev/null 2>&1 && { command -v $$p; break; }; done)
 endif
-# of the mutants; those drawn for a larger share hold those of a smaller one
+# of the mutants; those chosen for a larger share include those of a smaller one
 SHARE := 0.33
 LOCKING := uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-index-url --no-header --no-annotate
 
@@ -35,7 +35,7 @@ install: $(STAMP) ## make the environment: .venv with the exact pins (done by th
 $(STAMP): requirements.lock pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then echo "error: needs Python 3.11, 3.12 or 3.13; none found (make PYTHON=/path/to/python3.12 ...)" >&2; exit 1; fi
 	@"$(PYTHON)" -c '$(FITS)' || { echo "error: $(PYTHON) is not Python 3.11, 3.12 or 3.13" >&2; exit 1; }
-	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { echo "error: $(PYTHON) lacks venv (Debian: package python3-venv)" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { echo "error: $(PYTHON) has no venv (Debian: package python3-venv)" >&2; exit 1; }
 	@$(BIN)/python -c '$(FITS)' 2>/dev/null || "$(PYTHON)" -m venv --clear $(VENV)
 	@echo "installing the pinned packages into $(VENV) (3 GB to fetch the first time, minutes) ..."
 	@$(BIN)/python -m pip install -qq --require-hashes -r requirements.lock
@@ -71,10 +71,10 @@ docs: $(STAMP) ## build the documentation into site/
 	@python -m fer_repro.report.results_page
 	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
-bench: $(STAMP) ## measure speeds on this machine (ten minutes, best while it rests); writes docs/benchmarks.md
+bench: $(STAMP) ## measure speeds on this machine (ten minutes, best while it is idle); writes docs/benchmarks.md
 	@python -m benchmarks
 
-audit: $(STAMP) ## look the pinned packages up among known vulnerabilities (asks the package index)
+audit: $(STAMP) ## check the pinned packages for known vulnerabilities (asks the package index)
 	@pip-audit --strict --disable-pip --require-hashes -r requirements.lock --progress-spinner off
 
 lint: $(STAMP) ## check format, style, layers and types
@@ -93,7 +93,7 @@ data: $(STAMP) ## maintainers: after data/ has changed, track it and put it into
 	@git add data.dvc dvcstore .gitignore
 	@echo "now: make reproduce, then commit data.dvc, dvcstore, dvc.lock and results together"
 
-docs/face.png: ## maintainers: draw the synthetic face of the examples
+docs/face.png: ## maintainers: render the synthetic face of the examples
 	@python -c "from PIL import Image; from fer_repro.synthetic.render import render; from fer_repro.synthetic.stills import sample_stills; faces = render(sample_stills(3, {'train': 1}, 1).iloc[3:4], 224, colour=True); Image.fromarray(faces.images[0]).save('$@')"
 
 clean: ## delete what stages made and caches; keeps .venv, stores/, ckpt/, data/ and what git knows

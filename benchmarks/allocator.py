@@ -1,4 +1,4 @@
-"""What does it bring to keep freed memory between the steps? Bare steps of fresh processes."""
+"""How much time does it save to keep freed memory between steps? Bare steps of fresh processes."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ HOW = ("usual", "kept")
 
 
 def measure(settings: Settings) -> Table:
-    """Take steps with the C library's own setting and with that of training, by turns."""
+    """Take steps with the C library's own setting and with that of training, alternately."""
     rows, quick = [], ["quick"] if settings.quick else []
     for name in NETWORKS[:1] if settings.quick else NETWORKS:
         found: dict[str, list[dict[str, float]]] = {how: [] for how in HOW}
@@ -34,8 +34,8 @@ def measure(settings: Settings) -> Table:
     return Table(
         "Freed memory, kept",
         "Milliseconds of one bare step (forward, backward, optimiser; synthetic recipes) in fresh processes, "
-        "by turns: with the GNU C library's usual handing back of freed memory, and kept as training on CPUs "
-        "has it (fer_repro/training/seeding.py); and the peak of resident memory in MiB.",
+        "alternately: with the GNU C library's usual return of freed memory, and kept as in training on CPUs "
+        "(fer_repro/training/seeding.py); and the peak of resident memory in MiB.",
         ("network", "usual", "kept", "usual over kept", "peak, usual", "peak, kept"),
         rows,
     )

@@ -1,4 +1,4 @@
-"""What does a second of training buy? Accuracy beside seconds, for batch, width, side, stem and epochs."""
+"""What accuracy does a second of training give? By batch, width, side, stem and epochs."""
 
 from benchmarks.tables import Settings, Spread, Table
 from benchmarks.trained import SEEDS, chosen_seeds, item_seconds, trained
@@ -71,7 +71,7 @@ WORDS = {
 
 
 def measure(settings: Settings) -> Table:
-    """Train every variant with every seed; what is there already is read."""
+    """Train every variant with every seed; finished runs are read."""
     rows = []
     for label, (run, changes) in list(RUNS.items())[: 1 if settings.quick else None]:
         usual = 0.0
@@ -86,7 +86,7 @@ def measure(settings: Settings) -> Table:
             usual = usual or seconds
             rows.append([label, name, accuracy.shown(".1f"), f"{seconds:.1f}", f"{seconds / usual:.2f}"])
     return Table(
-        "What a second of training buys",
+        "Accuracy per second of training",
         "Best validation accuracy in percent (AdaCos: of the people it learns from) and seconds of all "
         "epochs of each method's headline arm at the default recipe with one change; median of the seeds "
         f"{', '.join(map(str, SEEDS))}, with the lowest and the highest; without validation. Default recipes "

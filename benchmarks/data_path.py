@@ -43,7 +43,7 @@ def measure(settings: Settings) -> Table:
         f"Samples per second from stored 48 x 48 uint8 to float32 (3, S, S) on the device: flip, rotation by "
         f"up to {ROTATION:.0f} degrees, bilinear. One by one: Pillow and torchvision (Image.fromarray, "
         "Resize, RandomHorizontalFlip, RandomRotation, ToTensor, stack), as papers' code does it. Two-step: "
-        "this package, enlarged and then turned, as that code; composed: both in one sampling.",
+        "this package, enlarged and then rotated, as that code; composed: both in one sampling.",
         (
             *("images", "side", "one by one", "two-step", "composed"),
             *("two-step over one by one", "composed over one by one", "aim"),
@@ -62,7 +62,7 @@ def recipe_with(resampling: str) -> RecipeConfig:
 def batched(
     split: Split, positions: np.ndarray, size: int, resampling: str, settings: Settings
 ) -> Callable[[], Tensor]:
-    """Make the call that shows a batch as training does: gather, draw, augment, three channels."""
+    """Make the call that prepares a batch as training does: gather, draw, augment, three channels."""
     screen = BatchBuilder(Faces(), split, size, lambda tensor: tensor.to(settings.device))
     items, recipe = Faces().training(split, 0, 0).take(positions), recipe_with(resampling)
     return lambda: screen.training(items, recipe, 0, 0).inputs[0].contiguous()

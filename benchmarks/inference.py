@@ -1,10 +1,10 @@
 """How fast are predictions, and what do they cost beside the plain network?
 
-``python benchmarks/inference.py RUN [FILM...]`` prints Markdown tables. First the time of ``predict`` for
-faces that are cut out already, beside the bare network on a tensor that lies ready: by turns, median of the
+``python benchmarks/inference.py RUN [VIDEO...]`` prints Markdown tables. First the time of ``predict`` for
+faces that are cut out already, beside the bare network on a tensor in memory: alternately, median of the
 rounds. Then, for each video, frames per second of its parts: decoding alone, decoding with detection, all;
-and once more with the boxes known, as a second network sees them. Torch has one thread unless OMP_NUM_THREADS
-says otherwise; OpenCV's detector takes all there are.
+and once more with the boxes known, as a second network gets them. Torch has one thread unless OMP_NUM_THREADS
+sets another number; OpenCV's detector takes all there are.
 """
 
 import os
@@ -30,7 +30,7 @@ BATCHES = (1, 8, 64)
 
 
 def seconds(*calls):
-    """Median seconds of each call, taken in turn."""
+    """Median seconds of each call, timed alternately."""
     spent = [[] for _ in calls]
     for _ in range(ROUNDS):
         for call, times in zip(calls, spent, strict=True):

@@ -1,4 +1,4 @@
-"""How long does a prediction take, and what makes it shorter at which price?"""
+"""How long does a prediction take, and what makes it shorter at what cost?"""
 
 import copy
 from collections.abc import Callable
@@ -25,16 +25,16 @@ def measure(settings: Settings) -> Table:
     return Table(
         "Latency of the papers' networks",
         "Milliseconds per item (a face, or the regions or frames that the name says) at 224 pixels; the "
-        "forward pass alone, images lie ready, random weights. Difference: the largest of a logit from "
-        f"the plain float32 pass, over the largest logit. Aim: {AIM} times at batch 8 for RMN and ResNet-18. "
-        "Fast, which is `load(..., fast=True)`: folded, channels last, bf16, weights stored so.",
+        "forward pass alone, images are ready in memory, random weights. Difference: the largest of a logit "
+        f"from the plain float32 pass, over the largest logit. Aim: {AIM} times at batch 8 for RMN and "
+        "ResNet-18. Fast, which is `load(..., fast=True)`: folded, channels last, bf16, weights stored so.",
         ("network", "batch", "variant", "ms per item", "times as fast", "difference"),
         rows,
     )
 
 
 def variants(job: Job, batch: int, settings: Settings) -> list[list[str]]:
-    """Time one network's variants by turns."""
+    """Time one network's variants alternately."""
     inputs, _ = job.batch(batch, settings)
     plain = job.network().to(settings.device).eval()
     folded = copy.deepcopy(plain)

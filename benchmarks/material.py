@@ -1,4 +1,4 @@
-"""What networks are trained on and shown here: random images, arranged as each method sees them."""
+"""What networks are trained and run on here: random images, arranged as each method sees them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -51,7 +51,7 @@ class Job:
         return self.method.build_loss(self.options, self.config.recipe.label_smoothing)
 
     def screen(self, count: int, settings: Settings) -> BatchBuilder:
-        """Show random images: ``count`` of them, or ``count`` clips."""
+        """Make inputs from random images: ``count`` of them, or ``count`` clips."""
         view = self.method.view(self.options)
         split = random_split(count, self.classes, FRAMES if view.in_clips else 1)
         return BatchBuilder(
@@ -59,7 +59,7 @@ class Job:
         )
 
     def batch(self, count: int, settings: Settings) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Give one training batch of ``count`` items that lies ready: inputs and targets."""
+        """Give one training batch of ``count`` items that is ready in memory: inputs and targets."""
         screen, recipe = self.screen(2 * count, settings), self.config.recipe
         items = epoch_items(screen.view, screen.split, recipe.sampling, 0, 0).take(slice(0, count))
         shown = screen.training(items, recipe, 0, 0)
@@ -146,7 +146,7 @@ def paper_jobs(settings: Settings) -> list[Job]:
 
 
 def random_split(count: int, classes: int, frames: int = 1, channels: int = 1) -> Split:
-    """Draw random images with their labels by turns; with ``frames`` above 1 ``count`` clips."""
+    """Draw random images with their labels in rotation; with ``frames`` above 1 ``count`` clips."""
     rows = np.arange(count * frames)
     shape = (len(rows), SIDE, SIDE, *((3,) if channels == 3 else ()))
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)

@@ -23,7 +23,7 @@ CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
 
 def measure(settings: Settings) -> Table:
-    """Open ever larger sets, each in a process of its own."""
+    """Open ever larger sets, each in its own process."""
     counts = QUICK if settings.quick else COUNTS
     with TemporaryDirectory() as folder:
         held = [held_bytes(sparse_store(Path(folder) / str(count), count)) for count in counts]
@@ -41,7 +41,7 @@ def measure(settings: Settings) -> Table:
 
 
 def sparse_store(folder: Path, count: int) -> Path:
-    """Write a set of ``count`` black images that take no room, with a table of its own, in full.
+    """Write a set of ``count`` black images that take no disk space, with a table of its own, in full.
 
     Args:
         folder: becomes the set.
@@ -64,7 +64,7 @@ def sparse_store(folder: Path, count: int) -> Path:
 
 
 def held_bytes(folder: Path, batches: int = 4) -> int:
-    """Open a set in a fresh process, show some batches of it, and read that process's anonymous memory."""
+    """Open a set in a fresh process, prepare some batches of it, and read that process's anonymous memory."""
     return int(in_process("memory", str(folder), str(batches)))
 
 

@@ -41,8 +41,8 @@ def measure(settings: Settings) -> Table:
         "Items per second of training steps and of forward passes, and the GFLOP/s of the latter (two per "
         f"multiply-add) beside a product of {SIDE} x {SIDE} matrices. First the networks that the default "
         "reproduction trains, with its batches; then the papers' at 224 pixels. Compiled: torch.compile in "
-        f"float32, in a process of its own that has {COMPILE_SECONDS} seconds for both; the seconds it took "
-        "are in brackets, fewer where generated code of an earlier run lies in PyTorch's cache.",
+        f"float32, in its own process that has {COMPILE_SECONDS} seconds for both; the seconds it took "
+        "are in brackets, fewer where generated code of an earlier run is in PyTorch's cache.",
         ("network", "batch", "numbers", "training", "forward", "GFLOP/s forward"),
         rows,
     )

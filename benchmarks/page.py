@@ -14,9 +14,9 @@ HEAD = """# Benchmarks
 `make bench` (`python -m benchmarks`) measures all of this in one run and writes this page;
 `python -m benchmarks NAME` prints one table, `--device cuda` measures a GPU. The last tables take long: they
 are measured when they are named (`budgets`, `time_to_accuracy`, `rival`), and kept until then. Numbers are
-medians of several rounds, with the smallest and the largest in brackets; what is compared is timed by turns,
-and ratios are taken round by round. One thread; seconds are of processor time where nothing else is said, so
-that other work on the machine disturbs little.
+medians of several rounds, with the smallest and the largest in brackets; what is compared is timed
+alternately, and ratios are taken round by round. One thread; seconds are of processor time where nothing else
+is stated, so that other work on the machine has little influence.
 """
 
 

@@ -11,7 +11,7 @@ def in_process(module: str, *arguments: str) -> str:
     """Run ``python -m benchmarks.<module>`` in a fresh process; returns what it prints.
 
     Raises:
-        RuntimeError: it failed; with the end of what it said.
+        RuntimeError: it failed; with the end of its output.
     """
     command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
     found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)

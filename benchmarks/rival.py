@@ -25,7 +25,7 @@ print(json.dumps([items, whole.median]))
 
 
 def measure(settings: Settings) -> Table:
-    """Train every method here and in the other clone, by turns, each time in a fresh process."""
+    """Train every method here and in the other clone, alternately, each time in a fresh process."""
     assert settings.rival, "only asked for with a clone"
     clones = {"rival": settings.rival.resolve(), "own": ROOT}
     rows = []
@@ -44,7 +44,7 @@ def measure(settings: Settings) -> Table:
         rows.append([job.name, *rates, ratios(spreads["rival"], spreads["own"]).shown()])
     return Table(
         "Training, beside another commit",
-        f"Items per second of `fit` at the default recipes, by turns in fresh processes: commit "
+        f"Items per second of `fit` at the default recipes, alternately in fresh processes: commit "
         f"{_commit(clones['rival'])} and this one.",
         ("network", "there", "here", "times as fast"),
         rows,

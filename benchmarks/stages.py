@@ -17,8 +17,8 @@ def measure(settings: Settings) -> Table:
         rows += _training_rows(dataset, method)
     return Table(
         "Cost of the default reproduction",
-        "Seconds as the stages' own clocks recorded them when they last ran here. A stage that was restored "
-        "from the cache has none. Stages run side by side where there are processors for it.",
+        "Seconds as the stages recorded them when they last ran here. A stage that was restored "
+        "from the cache has none. Stages run in parallel where there are enough processors.",
         ("stage", "runs", "seconds, all", "seconds, longest"),
         rows,
     )

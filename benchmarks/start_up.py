@@ -16,7 +16,7 @@ PROGRAMS = {
 
 
 def measure(settings: Settings) -> Table:
-    """Start each program by turns, beside Python alone."""
+    """Start each program alternately, beside Python alone."""
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in PROGRAMS}
     for counted in range(-1, 1 if settings.quick else 11):
         for name, program in PROGRAMS.items():
@@ -29,14 +29,14 @@ def measure(settings: Settings) -> Table:
         rows.append([name, wall.shown(), processor.shown(), str(AIMS.get(name, ""))])
     return Table(
         "Start-up",
-        "Seconds of a fresh process: on the wall's clock, and of processor time.",
+        "Seconds of a fresh process: wall-clock time, and processor time.",
         ("program", "wall", "processor", "aim"),
         rows,
     )
 
 
 def started(program: str) -> tuple[float, float]:
-    """Run a program in a fresh Python; returns seconds on the wall and of processor time."""
+    """Run a program in a fresh Python; returns seconds of wall-clock and of processor time."""
     import resource
 
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

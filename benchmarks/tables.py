@@ -77,10 +77,10 @@ class Spread:
 def by_turns(
     calls: Mapping[str, Callable[[], object]], settings: Settings, rounds: int = 0
 ) -> dict[str, Spread]:
-    """Time calls by turns, A B A B ..., after one round that does not count.
+    """Time calls alternately, A B A B ..., after one round that does not count.
 
-    On a CPU processor time of this process is taken, which other work on the machine disturbs less than the
-    wall's; on a GPU the wall's, once the device has finished.
+    On a CPU processor time of this process is taken, which other work on the machine disturbs less than
+    wall-clock time; on a GPU wall-clock time, once the device has finished.
 
     Args:
         calls: name -> what is timed.

@@ -9,7 +9,7 @@ GOALS = (60, 64, 66)
 
 
 def measure(settings: Settings) -> Table:
-    """Train with every seed; what is there already is read."""
+    """Train with every seed; finished runs are read."""
     stores = ROOT / "stores"
     done = [trained(settings, RECIPE, RUN, RECIPE, seed, {}, stores) for seed in chosen_seeds(settings)]
     epoch = done[0].items * item_seconds(settings, RUN, RECIPE, {})
@@ -26,7 +26,7 @@ def measure(settings: Settings) -> Table:
     return Table(
         "Time to accuracy on FER2013",
         f"Seconds of one thread that RMN's control (no masks) trains until it reaches an accuracy on "
-        f"PublicTest, which also chooses the epoch; PrivateTest is looked at once. Recipe "
+        f"PublicTest, which also chooses the epoch; PrivateTest is evaluated once. Recipe "
         f"`{RECIPE}` of params.yaml: width 16, 48 px, small stem, batch 128, AdamW, float32. Median of the "
         f"seeds {', '.join(map(str, SEEDS))}, with the lowest and the highest; seconds without "
         "validation.",

@@ -21,7 +21,7 @@ AIM = 0.95
 
 
 def measure(settings: Settings) -> Table:
-    """Train every method's headline arm, by turns with its bare steps."""
+    """Train every method's headline arm, alternately with its bare steps."""
     jobs = [job for job in default_jobs(settings) if job.name != "P2SGrad"]
     if settings.device == "cuda":
         jobs = [find_job("RMN, 224 px", "rmn", "masked", "synthetic", "paper", settings)]
@@ -36,15 +36,15 @@ def measure(settings: Settings) -> Table:
         "Training, end to end",
         "Items per second (faces, clips) of `fit` with all it does in an epoch - order, gather, "
         "augmentation, steps, tallies, progress, checkpoint when due - beside forward, backward and "
-        "optimiser step of the same network on one batch that lies ready. Synthetic recipes; on a GPU "
-        "RMN's paper recipe in bf16.",
+        "optimiser step of the same network on one batch that is ready in memory. Synthetic recipes; on a "
+        "GPU RMN's paper recipe in bf16.",
         ("network", "fit", "bare", "share", "aim"),
         rows,
     )
 
 
 def epochs(job: Job, settings: Settings, rounds: int = 0) -> tuple[Spread, Spread, int]:
-    """Time epochs of ``fit`` by turns with bare steps.
+    """Time epochs of ``fit`` alternately with bare steps.
 
     Args:
         job: what is trained.

@@ -1,6 +1,6 @@
 """Reproduce papers on facial expression recognition, and believe the result.
 
-``load``, ``verify`` and ``detect_manipulation`` are handed out when they are first asked for.
+``load``, ``verify`` and ``detect_manipulation`` are imported when they are first used.
 """
 
 from typing import Any

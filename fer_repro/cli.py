@@ -80,7 +80,7 @@ def data_add(
     """Check a data set and convert it into stores/NAME, atomically.
 
     \b
-    NAME       PATH holds (docs/data.md says more)
+    NAME       PATH holds (details in docs/data.md)
     fer2013    fer2013.csv, icml_face_data.csv, or train/CLASS and test/CLASS
     ferplus    fer2013.csv, fer2013new.csv, FER2013{Train,Valid,Test}/label.csv
     ckplus48   anger/SXXX_YYY_N.png ... surprise/
@@ -104,7 +104,7 @@ def data_add(
     from fer_repro.datasets.dataset import load_dataset
 
     if enable:
-        _params(params)  # a mistake there is told before anything is converted
+        _params(params)  # a mistake there is reported before anything is converted
     finder = detector or _finder(name, params)
     added = add_dataset(name, path, store, force, size, finder)
     typer.echo(examine(added).text())
@@ -166,7 +166,7 @@ def train(
     method: Annotated[str, typer.Argument(help="A method of params.yaml, e.g. rmn.", metavar="METHOD")],
     dataset: TrainedOn,
     seed: Annotated[
-        int, typer.Option("--seed", help="Seed of start weights, order and augmentation.", min=0)
+        int, typer.Option("--seed", help="Seed of initial weights, order and augmentation.", min=0)
     ] = 0,
     recipe: Annotated[
         str,
@@ -180,7 +180,7 @@ def train(
         Path, typer.Option("--out", help="Folder of the runs; the pipeline's own is runs/.")
     ] = Path("scratch/runs"),
     smoke: Annotated[
-        bool, typer.Option("--smoke", help="A few samples and one epoch, to try the road.")
+        bool, typer.Option("--smoke", help="A few samples and one epoch, to try the pipeline.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a finished run.")] = False,
     params: Params = Path("params.yaml"),
@@ -258,7 +258,7 @@ def sweep(
 ) -> None:
     """Bring the pipeline up to date: many runs at once, on this machine or on a Ray cluster.
 
-    Ctrl-C ends all of them; the same command continues. docs/scale_out.md says more.
+    Ctrl-C ends all of them; the same command continues. See docs/scale_out.md.
 
     Example: fer-repro sweep --ray 10.0.0.1:6379 --pull data.dvc
     """
@@ -311,7 +311,7 @@ def report(
     out: Annotated[Path, typer.Option("--out", help="The page to write.")] = PAGE,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Write the report from the files that are there: one HTML page that asks nothing of any network.
+    """Write the report from the files that are there: one HTML page that needs no network access.
 
     Example: fer-repro report --out /tmp/report.html
     """
@@ -341,7 +341,7 @@ def _pipeline_sets(params: Path) -> dict[str, str]:
 
 
 def _finder(name: str, params: Path) -> str:
-    """Name what params.yaml wants to find the faces of videos; "" for the default and for other sets."""
+    """Name what params.yaml sets to find the faces of videos; "" for the default and for other sets."""
     from fer_repro.datasets.dataset import load_dataset
     from fer_repro.datasets.yunet import CASCADE
 
@@ -357,7 +357,7 @@ def _params(params: Path) -> "ReadParams":
 
 
 def _next_step(added: "Store", params: Path, enable: bool) -> str:
-    """Say what makes the pipeline train on a set that was added, or do it."""
+    """Report how to make the pipeline train on a set that was added, or do it."""
     from fer_repro.datasets.prepare import fitting_tasks, untrainable
     from fer_repro.params import enable_dataset
 
@@ -382,13 +382,13 @@ def _next_step(added: "Store", params: Path, enable: bool) -> str:
 def main() -> None:
     """Run the command; a user's mistake is one line on stderr and exit code 2.
 
-    What a terminal's encoding does not know is escaped: no name may end a command whose work is done.
+    Characters outside a terminal's encoding are escaped: no name may end a command whose work is done.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="fer-repro")
-    except (UserError, OSError) as error:  # an OSError: no permission, no room, nothing to mend here
+    except (UserError, OSError) as error:  # an OSError: no permission, no space, nothing to repair here
         print_error(error)
         raise SystemExit(2) from None
     except KeyboardInterrupt:

@@ -1,6 +1,6 @@
 """Typed configuration: ``load_config`` is the only reader of params.yaml.
 
-One road: params.yaml -> ``load_config`` -> frozen dataclasses -> plain arguments. No field has a default, so
+One path: params.yaml -> ``load_config`` -> frozen dataclasses -> plain arguments. No field has a default, so
 every number exists once, in params.yaml, where DVC sees it change.
 """
 
@@ -19,7 +19,7 @@ from fer_repro.recipes import PAPER, choose, own_recipe, resolve, say_departures
 from fer_repro.sections import STRICT, Count, Fraction, NonNegative, Positive, PositiveInt, read_section
 
 TASK = "task"
-"""The key of ``config.json`` that says what a run was trained for."""
+"""The key of ``config.json`` that names what a run was trained for."""
 DATA_DIGESTS = "data_sha256"
 """The key of ``config.json`` that holds the digests of the data a run was trained on."""
 Scale = Annotated[float, Field(gt=0, le=1)]
@@ -57,7 +57,7 @@ class AugmentationConfig:
     erase: EraseConfig | None
     resampling: Literal[
         "two_step", "composed"
-    ]  # enlarge and then turn, as papers' code does; or both at once
+    ]  # enlarge and then rotate, as papers' code does; or both at once
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -73,7 +73,7 @@ class DistortionConfig:
     saturation: Fraction
     value: Fraction
     noise: Fraction  # share with noise: half a sensor's at high ISO, half Gaussian
-    iso_colour: tuple[Fraction, Fraction]  # deviation of the hue in turns at intensity 1
+    iso_colour: tuple[Fraction, Fraction]  # deviation of the hue at intensity 1, share of the circle
     iso_intensity: tuple[Fraction, Fraction]
     gaussian: tuple[Fraction, Fraction]  # standard deviation; one number for all channels of a pixel
     linear: Fraction  # share shrunk and enlarged linearly
@@ -134,11 +134,11 @@ ScheduleConfig = Annotated[
 
 @dataclass(frozen=True, config=STRICT)
 class SamplingConfig:
-    """What an epoch shows."""
+    """What an epoch contains."""
 
-    order: Literal["shuffle", "balanced"]  # balanced: both classes by turns, the smaller one drawn again
+    order: Literal["shuffle", "balanced"]  # balanced: both classes alternately, the smaller one drawn again
     per_epoch: Count  # so many samples, then validation; 0: all
-    # with data.max_val: a share of each class from the whole table, or as in data/validation.py
+    # with data.max_val: a share of each class from the whole table, or as in loading/split.py
     validation: Literal["uniform", "official"]
 
 
@@ -159,7 +159,7 @@ class TripletConfig:
 class RecipeConfig:
     """Everything one training run depends on besides its data and seed."""
 
-    note: str  # said in every table with a result of this recipe: ``recipes.say_departures``
+    note: str  # printed in every table with a result of this recipe: ``recipes.say_departures``
     model: dict[str, bool | int | float | str]  # the method's own options, checked by the method
     image_size: PositiveInt  # pixels; images are enlarged to this side
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "auto"]  # auto: bf16 where the machine has it
@@ -260,7 +260,7 @@ def load_config(
         recipe: a key of ``methods.<method>.recipes``; empty takes the recipe named like the data set, and for
             a collected set without one ``real_faces``.
         overrides: dotted keys within the run's configuration, e.g. ``{"recipe.epochs": 3}``.
-        smoke: shrink everything to seconds (few samples, one epoch, CPU) through the same road.
+        smoke: shrink everything to seconds (few samples, one epoch, CPU) through the same code.
 
     Raises:
         UserError: naming the key, the file and the nearest valid key.
@@ -286,7 +286,7 @@ def load_config(
     where = f"{path} (with overrides)" if overrides else str(path)
     config = read_section(RunConfig, values, where)
     if config.recipe.note:
-        raise UserError("overrides: recipe.note is not set by hand: it says in what a run departs")
+        raise UserError("overrides: recipe.note is not set by hand: it states how a run departs")
     note = say_departures(values, _paper(params, method, str(path)))
     return replace(config, recipe=replace(config.recipe, note=note))
 
@@ -297,7 +297,7 @@ def _paper(params: Params, method: str, path: str) -> dict[str, Any] | None:
 
 
 def _recipe(params: Params, method: str, name: str, path: str) -> dict[str, Any]:
-    """Resolve a recipe and check it, so that a mistake is named where it stands; its note is empty."""
+    """Resolve a recipe and check it, so that a mistake is named where it is; its note is empty."""
     for key in params.recipe_defaults:
         if key not in _RECIPE_KEYS:
             raise UserError(f"{path}: recipe_defaults: unknown key '{key}'; {nearest(key, _RECIPE_KEYS)}")
@@ -309,7 +309,7 @@ def _recipe(params: Params, method: str, name: str, path: str) -> dict[str, Any]
 
 
 _RECIPE_KEYS = RecipeConfig.__dataclass_fields__.keys() - {"note"}
-# smoke: true keeps the road and shrinks the load
+# smoke: true keeps the code path and reduces the work
 _SMOKE: dict[str, Any] = {
     "data.max_train": 24,
     "data.max_val": 8,
@@ -353,6 +353,6 @@ def _override(values: dict[str, Any], key: str, value: object) -> None:
 def run_folder(root: Path | str, dataset: str, method: str, seed: int, arm: str = "") -> Path:
     """Where one run lives below ``root`` (runs, ckpt or timings).
 
-    The seed stands above the arm because a stage trains all arms of a seed, and its output is one folder.
+    The seed is above the arm because a stage trains all arms of a seed, and its output is one folder.
     """
     return Path(root) / dataset / method / str(seed) / arm

@@ -1,4 +1,4 @@
-"""What the user is told about a mistake: one message, with the place and the nearest valid choice."""
+"""What the user reads about a mistake: one message, with the place and the nearest valid choice."""
 
 import difflib
 import sys
@@ -28,13 +28,13 @@ def one_line(message: str) -> str:
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """Say which valid choice comes nearest to ``name``: "did you mean 'x'?" or the list of all."""
+    """Name the valid choice nearest to ``name``: "did you mean 'x'?" or the list of all."""
     options = sorted(choices)
     return did_you_mean(name, options) or f"valid: {', '.join(options) or 'none'}"
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """Name the choice that comes nearest, whatever its capitals: "did you mean 'x'?", or "" if none does."""
+    """Name the nearest choice, whatever its capitals: "did you mean 'x'?", or "" if none does."""
     options = {_plain(choice): choice for choice in choices}
     close = difflib.get_close_matches(_plain(name), options, n=1, cutoff=0.5)
     if not close:

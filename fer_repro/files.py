@@ -1,4 +1,4 @@
-"""Files that are whole or absent: YAML mappings, and writes that rename when they are done."""
+"""YAML mappings, and atomic writes, which rename when they are done."""
 
 import ctypes
 import json
@@ -22,7 +22,7 @@ _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of the kernel
 
 
 def natural_order(path: Path) -> tuple[tuple[tuple[int, int, str], ...], ...]:
-    """Key that sorts paths folder by folder with numbers by value: ``2.png`` stands before ``10.png``.
+    """Key that sorts paths folder by folder with numbers by value: ``2.png`` comes before ``10.png``.
 
     Only the digits 0 to 9 count; where values are equal (``1``, ``01``) the shorter spelling comes first.
     """
@@ -30,7 +30,7 @@ def natural_order(path: Path) -> tuple[tuple[tuple[int, int, str], ...], ...]:
 
 
 def _natural(name: str) -> tuple[tuple[int, int, str], ...]:
-    pieces = re.split(r"([0-9]{1,4000})", name)  # texts and numbers in turn; int() reads at most 4,300 digits
+    pieces = re.split(r"([0-9]{1,4000})", name)  # texts, then numbers; int() reads at most 4,300 digits
     return tuple((int(piece), len(piece), "") if n % 2 else (0, 0, piece) for n, piece in enumerate(pieces))
 
 
@@ -57,7 +57,7 @@ def parse_pairs(pairs: Sequence[str], option: str) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read one YAML mapping as YAML 1.2: ``1e-3`` is a number, ``no`` is a word, repeated keys are errors.
+    """Read one YAML mapping as YAML 1.2: ``1e-3`` is a number, ``no`` is a string, repeated keys are errors.
 
     Raises:
         UserError: the file is missing, is no YAML or no mapping.
@@ -81,7 +81,7 @@ def read_json(path: Path, expected: str) -> Any:  # noqa: ANN401 - whatever the 
         expected: what it should hold, for the message where it is missing.
 
     Raises:
-        UserError: it is missing, no UTF-8, no JSON, or nested without end.
+        UserError: it is missing, no UTF-8, no JSON, or nested too deeply.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -92,12 +92,12 @@ def read_json(path: Path, expected: str) -> Any:  # noqa: ANN401 - whatever the 
 
 
 def _elsewhere(path: Path) -> str:
-    """Say where a file lies that was looked for in the wrong folder."""
+    """Name the folder of a file that was searched for in another one."""
     here = Path.cwd()
     for folder in here.parents:
         if not path.is_absolute() and (folder / path).is_file():
             return f"it lies in {folder}, and you are in {here}: cd {folder}"
-    return "start in the project's top folder, or say where it lies (--params)"
+    return "start in the project's top folder, or name its place (--params)"
 
 
 def check_name(path: Path) -> None:
@@ -150,7 +150,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
             temporary.touch()
             mode = temporary.stat().st_mode & 0o777
-            temporary.unlink()  # what writes nothing leaves nothing
+            temporary.unlink()  # so that a caller that writes nothing leaves no file
             yield temporary
             temporary.chmod(mode)
             _to_disk(temporary)
@@ -207,7 +207,7 @@ def _take_name(temporary: Path, path: Path, old: Path) -> None:
 
 
 def _exchange(first: Path, second: Path) -> bool:
-    """Swap two names in one step; tells whether the system could."""
+    """Swap two names in one step; returns whether the system could."""
     swap: Any = getattr(_LIBC, "renameat2", None)
     return swap is not None and swap(_HERE, os.fsencode(first), _HERE, os.fsencode(second), _EXCHANGE) == 0
 

@@ -1,4 +1,4 @@
-"""What git says of the project: its commit, what has changed since, files as they were committed."""
+"""What git reports about the project: its commit, what has changed since, files as they were committed."""
 
 import subprocess
 from pathlib import Path

@@ -16,7 +16,7 @@ from fer_repro.sections import STRICT, Count, NonNegative, PositiveInt, read_sec
 TASKS = ("faces", "clips", "pairs", "forgeries")
 """What the pipeline trains for: each task with data sets and methods of its own."""
 DEFAULT = "default"
-"""The entry of ``data`` that holds what the entry of a data set does not say."""
+"""The entry of ``data`` that holds what the entry of a data set does not set."""
 _ADAPTERS = Path(__file__).parent / "datasets/adapters"
 
 
@@ -27,7 +27,7 @@ class DataConfig:
     max_train: Count  # samples or clips; 0 keeps all of a split
     max_val: Count
     max_test: Count
-    folds: Count  # trained and tested in turn by the column ``fold``; 0: the set's own split
+    folds: Count  # trained and tested one after the other by the column ``fold``; 0: the set's own split
     select_on: Literal["val", "test"]  # test: as some papers do, with val among the training samples
 
 
@@ -109,14 +109,14 @@ class Params:
     full: PipelineConfig  # what the full reproduction trains besides
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)]
     data: dict[str, DataConfig]
-    recipe_defaults: dict[str, Any]  # what a recipe does not say, nor the one that it is like
+    recipe_defaults: dict[str, Any]  # what neither a recipe nor the one that it is like sets
     methods: dict[str, MethodConfig]
     evaluation: EvaluationConfig
     runtime: RuntimeConfig
     detector: str = "cascade"  # finds the faces of videos that are added
 
     def limits(self, dataset: str, where: str) -> DataConfig:
-        """Look up what ``data`` says of a data set: in its own entry, its adapter's, or the default.
+        """Look up what ``data`` sets for a data set: in its own entry, its adapter's, or the default.
 
         Raises:
             UserError: the set has no entry, no adapter and no place in the pipeline.
@@ -201,7 +201,7 @@ def _check_names(names: list[str], where: str, place: str, known: Iterable[str])
             kind = where.rpartition(".")[2]
             raise UserError(f"{where} names {name!r} twice: expected different {kind}")
         if name not in known:
-            raise UserError(f"{where} names '{name}', which {place} lacks; {nearest(name, known)}")
+            raise UserError(f"{where} names '{name}', which {place} does not have; {nearest(name, known)}")
 
 
 def enable_dataset(params_file: Path, dataset: str, tasks: Iterable[str], manifest: str) -> bool:
@@ -250,7 +250,7 @@ def _put(params: dict[str, Any], dataset: str, tasks: Iterable[str], manifest: s
 
 
 def dataset_manifest(params_file: Path, dataset: str) -> Path:
-    """Where the manifest of a data set lies: as ``pipeline`` or ``full`` says, else in ``stores/``.
+    """Where the manifest of a data set lies: as ``pipeline`` or ``full`` names it, else in ``stores/``.
 
     Raises:
         UserError: the data set is unknown; see ``Params.limits``.

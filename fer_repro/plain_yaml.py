@@ -54,9 +54,9 @@ def _yaml_number(loader: _Yaml12Loader, node: yaml.ScalarNode) -> int | float:
     text = loader.construct_scalar(node)
     whole = node.tag.endswith(":int")
     try:
-        value = int(text[:20]) if whole else float(text)  # decimal, as YAML 1.2 says: 010 is ten
+        value = int(text[:20]) if whole else float(text)  # decimal, as in YAML 1.2: 010 is ten
     except ValueError:
-        value = math.inf  # a word that was tagged as a number
+        value = math.inf  # a string that was tagged as a number
     if abs(value) >= (2**63 if whole else math.inf):
         line = node.start_mark.line + 1
         raise UserError(f"{loader.name}: {text[:30]!r} on line {line} is no number that can be computed with")
@@ -66,7 +66,7 @@ def _yaml_number(loader: _Yaml12Loader, node: yaml.ScalarNode) -> int | float:
 def _check_size(node: yaml.Node, sizes: dict[int, int], where: str) -> int:
     """Count the values that a node unfolds to: a few lines of aliases to aliases can be billions."""
     if id(node) not in sizes:
-        sizes[id(node)] = 1  # where a node holds itself, the constructor says so
+        sizes[id(node)] = 1  # where a node holds itself, the constructor reports it
         parts = node.value if isinstance(node, yaml.CollectionNode) else ()
         for part in parts:
             inner = part if isinstance(part, tuple) else (part,)  # of a mapping key and value

@@ -29,7 +29,7 @@ def own_recipe(recipes: object, dataset: str) -> str:
 
 
 def resolve(recipes: Mapping[str, Any], name: str, defaults: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Complete a recipe: what it does not say is that of the one it is ``like``, in the end the defaults'.
+    """Complete a recipe: what it does not set is that of the one it is ``like``, in the end the defaults'.
 
     Args:
         recipes: of one method, as written.
@@ -50,7 +50,7 @@ def resolve(recipes: Mapping[str, Any], name: str, defaults: Mapping[str, Any], 
     found = dict(defaults)
     for each in reversed(chain):
         if "note" in recipes[each]:
-            raise UserError(f"{where}.{each}: note says what ran by itself now: take the line out")
+            raise UserError(f"{where}.{each}: note is now written automatically: remove the line")
         found = _merged(found, {key: value for key, value in recipes[each].items() if key != _LIKE})
     return found
 
@@ -70,7 +70,7 @@ def _is_one_kind(value: dict[str, Any], before: dict[str, Any]) -> bool:
 
 
 def say_departures(run: Mapping[str, Any], paper: Mapping[str, Any] | None) -> str:
-    """Say in one phrase in what a run departs from its paper's recipe, for all tables: its ``note``.
+    """State in one phrase how a run departs from its paper's recipe, for all tables: its ``note``.
 
     Args:
         run: the resolved configuration, with ``recipe``, ``data`` and ``smoke``.
@@ -81,7 +81,7 @@ def say_departures(run: Mapping[str, Any], paper: Mapping[str, Any] | None) -> s
     if "optimiser" in differing:  # another one has another rate
         differing.pop("rate", None)
     pairs = [
-        # the start of FAN's and RAN's papers is not the one of their recipes: those weights are not at hand
+        # FAN's and RAN's papers have other pretraining than their recipes: those weights are not available
         phrase if key not in theirs or key == "pretraining" else f"{phrase} ({theirs[key][0]})"
         for key, phrase in differing.items()
     ]
@@ -98,7 +98,7 @@ def say_departures(run: Mapping[str, Any], paper: Mapping[str, Any] | None) -> s
 
 
 def _facts(recipe: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """What readers of a table ask for first: the value, and the phrase that says it."""
+    """What readers of a table look for first: the value, and its phrase."""
     model, optimiser, epochs = recipe["model"], recipe["optimiser"], recipe["epochs"]
     count = recipe["sampling"]["per_epoch"]
     of = f" of {count}" if count else ""

@@ -23,7 +23,7 @@ def read_section(kind: type[T], section: object, where: str) -> T:
 
     Args:
         kind: a pydantic dataclass with ``extra="forbid"``.
-        section: what stood in the file.
+        section: what was in the file.
         where: file and key for the message, e.g. ``params.yaml: methods.rmn.recipes.synthetic``.
 
     Raises:
@@ -50,7 +50,7 @@ def _explain(kind: type, section: Mapping[str, Any], item: Any, where: str) -> s
             present = present.get(part, present)  # a union's tag is no key
         odd = set(present) - set(_fields_at(kind, path[:-1]))
         if difflib.get_close_matches(path[-1], odd, n=1, cutoff=0.5):
-            return ""  # the unknown key is told of, with this one as its correction
+            return ""  # the unknown key is reported, with this one as its correction
         return f"{where}: key '{'.'.join(path)}' is missing"
     expected = item["msg"].lower().replace("valid array", "list").replace("an object", "a mapping of keys")
     return f"{where}: {'.'.join(path)} is {item['input']!r}: {expected}"

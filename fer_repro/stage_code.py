@@ -3,7 +3,7 @@
 ``inputs`` (pipeline/inputs.py) writes the digests that stages depend on, and a resume state is stamped with
 those of its training. Left out on purpose: errors.py, files.py, params.py, config.py, recipes.py,
 sections.py, terminal.py and pipeline/notebooks.py carry numbers but do not make them; report/ and the
-evaluation of a single seed only draw in data.ipynb and train.ipynb.
+evaluation of a single seed only plot in data.ipynb and train.ipynb.
 """
 
 import hashlib
@@ -57,7 +57,7 @@ STAGES = {
         "training/*.py",
     ),
 }
-"""Stage -> patterns of files below the package; ``{method}`` stands for a method's name."""
+"""Stage -> patterns of files below the package; ``{method}`` is a method's name."""
 
 
 def code_digests(patterns: Iterable[str], method: str = "") -> dict[str, str]:

@@ -13,7 +13,7 @@ ENDLESS = 100_000  # columns: a line that is not for a terminal is never cut
 
 @contextmanager
 def progress(total: int, unit: str, every: int = 10_000) -> Iterator[Callable[[int], None]]:
-    """Give a function that is told how many more are done; writes to stderr.
+    """Return a function to call with how many more are done; writes to stderr.
 
     Args:
         total: how many there will be.
@@ -39,7 +39,7 @@ def progress(total: int, unit: str, every: int = 10_000) -> Iterator[Callable[[i
 
 @contextmanager
 def doing(what: str) -> Iterator[None]:
-    """Say what is being done, for steps of seconds whose end nobody knows; writes to stderr.
+    """Print what is being done, for steps of seconds of unknown length; writes to stderr.
 
     Args:
         what: e.g. "reading the checkpoint".
@@ -86,12 +86,12 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: C
 
 
 def fit_path(path: str, width: int) -> str:
-    """Cut a path to its end where it is longer than ``width``; a row of dots stands for the rest."""
+    """Cut a path to its end where it is longer than ``width``; a row of dots replaces the rest."""
     return path if len(path) <= width else f"…{path[1 - width :]}"
 
 
 class Sparse:
-    """Tells when the next line of a log is due.
+    """Decides when the next line of a log is printed.
 
     Args:
         seconds: between two lines.
@@ -102,7 +102,7 @@ class Sparse:
         self.reset()
 
     def is_due(self) -> bool:
-        """Say whether so much time has passed since the last line; if so, it begins anew."""
+        """Return whether so much time has passed since the last line; if so, start again."""
         due = time.monotonic() - self._said >= self._seconds
         if due:
             self.reset()
@@ -114,7 +114,7 @@ class Sparse:
 
 
 def about(seconds: float) -> str:
-    """Say a duration roughly, in one unit.
+    """Print a duration roughly, in one unit.
 
     >>> about(42.4), about(312), about(7500), about(2e6)
     ('42 s', '5 min', '2.1 hours', '23 days')

@@ -30,7 +30,7 @@ def test_recipes_complete_one_another_and_the_defaults():
 
 
 def test_a_typed_note_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"here\.own: note says what ran by itself now: take the line out"):
+    with pytest.raises(UserError, match=r"here\.own: note is now written automatically: remove the line"):
         resolve({"own": {"note": "three epochs"}}, "own", {}, "here")
     with pytest.raises(UserError, match=r"recipe\.note is not set by hand"):
         note(overrides={"recipe.note": "three epochs"})

@@ -36,7 +36,7 @@ def official_of(name: str) -> Official | None:
 def add_dataset(
     name: str, path: Path, stores: Path, force: bool = False, size: int = 0, detector: str = ""
 ) -> Store:
-    """Check the publisher's files and convert them into ``stores/<name>``, whole or not at all.
+    """Check the publisher's files and convert them into ``stores/<name>``, atomically.
 
     Args:
         name: the data set.

@@ -11,7 +11,7 @@ from fer_repro.errors import UserError
 
 @dataclass(frozen=True)
 class ConvertedFiles(Converted):
-    """What an adapter hands over when its set has files of its own.
+    """What an adapter returns when its set has further files.
 
     Attributes:
         files: name -> what writes the file to the path that it is given.

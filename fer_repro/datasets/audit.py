@@ -15,14 +15,14 @@ from fer_repro.datasets.samples import SPLITS
 
 @dataclass(frozen=True)
 class Official:
-    """What the publisher, or a careful count of the original, says about a data set.
+    """What is known about a data set, from its publisher or a careful count of the original.
 
     Attributes:
         counts: split -> samples per class, in class order.
         facts: some of ``Audit.facts``.
         fingerprint: ``Audit.fingerprint`` of the original, or "" if unknown.
         sizes: further sizes. The key is one or more splits ("train+val": samples, where part of the
-            publisher's training is held out), a column of truth values (rows where it is true), or a column
+            publisher's training is held out), a column of booleans (rows where it is true), or a column
             of names (different ones).
     """
 
@@ -42,14 +42,14 @@ class Audit:
         counts: split -> samples per class, in class order.
         facts: ``distinct_images``; ``duplicate_groups`` and the ``duplicate_samples`` in them (same pixels);
             ``conflicting_groups`` (same pixels, different labels); ``constant_images`` (one value all over);
-            ``val_in_train``, ``test_in_train``, ``test_in_val`` (samples whose pixels also stand there);
+            ``val_in_train``, ``test_in_train``, ``test_in_val`` (samples whose pixels are also there);
             ``subjects_known`` (samples with a subject) and ``subjects_crossing`` (subjects in two splits).
         fingerprint: sha256 over the sorted (split, label, pixels): the same for any order of the rows.
         constant: rows of the sample table whose image is blank.
-        crossing: subjects that stand in more than one split.
+        crossing: subjects that are in more than one split.
         official: the published counts, or None.
-        differences: each deviation from the official set, in words, and classes that cannot be learnt or
-            tested: without images in a split, or named alike.
+        differences: each deviation from the official set as text, and classes that cannot be trained on
+            or tested: without images in a split, or named alike.
         sizes: as found, those of ``Official.sizes`` that the set has.
     """
 
@@ -78,7 +78,7 @@ class Audit:
         return table.assign(total=table.sum(axis=1))
 
     def text(self) -> str:
-        """The whole finding for people to read."""
+        """All findings as text."""
         lines = [
             f"{self.name}: {sum(map(sum, self.counts.values()))} samples",
             "labels: " + ", ".join(f"{number} {name}" for number, name in enumerate(self.classes)),
@@ -109,7 +109,7 @@ class Audit:
             named = f" ({', '.join(self.crossing[:5])})" if self.crossing else ""
             lines.append(f"subjects in more than one split: {facts['subjects_crossing']}{named}")
         else:
-            lines.append("subjects are unknown: nobody can say whether a person stands in two splits")
+            lines.append("subjects are unknown: a person may be in two splits")
         return lines
 
 
@@ -126,7 +126,7 @@ def pixel_digests(images: np.ndarray) -> np.ndarray:
 
 
 def mark_overlap(samples: pd.DataFrame, digests: np.ndarray) -> pd.DataFrame:
-    """Add ``in_training`` and ``in_public``: the same pixels also stand in an earlier split.
+    """Add ``in_training`` and ``in_public``: the same pixels are also in an earlier split.
 
     Args:
         samples: the sample table.
@@ -207,7 +207,7 @@ def audit(
 
 
 def named_alike(names: Sequence[str], what: str) -> tuple[str, ...]:
-    """Say which names differ only in capitals, blanks or Unicode form: mostly one name spelt twice.
+    """List which names differ only in capitals, blanks or Unicode form: mostly one name spelt twice.
 
     Args:
         names: of classes or people.
@@ -224,7 +224,7 @@ def named_alike(names: Sequence[str], what: str) -> tuple[str, ...]:
 
 
 def _unusable_classes(classes: Sequence[str], counts: dict[str, tuple[int, ...]]) -> list[str]:
-    """Say which classes are tested and never learnt, or learnt and never tested."""
+    """List the classes that are tested but not trained on, or trained on but not tested."""
     if not any(counts["train"]):
         return []  # a set to test on
     lines = []
@@ -254,7 +254,7 @@ def _constant_rows(images: np.ndarray, samples: pd.DataFrame) -> tuple[int, ...]
 
 
 def _sizes(samples: pd.DataFrame, official: Official) -> dict[str, int]:
-    """Measure what ``Official.sizes`` names; columns that the set lacks are left out."""
+    """Measure what ``Official.sizes`` names; columns that the set does not have are left out."""
     found = {}
     for key in official.sizes:
         if key in samples:

@@ -18,7 +18,7 @@ class ChallengeList:
     """One list.
 
     Attributes:
-        stems: the names under which its file goes round, without ``.txt``.
+        stems: the names under which its file is distributed, without ``.txt``.
         pattern: one line, with the groups ``key`` and ``label``.
         size: different keys of the published list.
         sha256: of its lines "key label", sorted, unique, newline-terminated.
@@ -54,7 +54,7 @@ def read_list(path: Path, challenge: ChallengeList) -> dict[str, int]:
             raise UserError(f"{path}: line {number}: {line[:60]!r}: expected the form {challenge.pattern}")
         key, label = match["key"], int(match["label"])
         if entries.setdefault(key, label) != label:
-            raise UserError(f"{path}: line {number}: '{key}' is {label}: a line before says {entries[key]}")
+            raise UserError(f"{path}: line {number}: '{key}' is {label}: an earlier line has {entries[key]}")
     if not entries:
         raise UserError(f"{path}: no lines; expected {challenge.size}")
     return entries
@@ -77,7 +77,7 @@ def mark_lists(
         every: all keys that the data set's files name, kept or not.
 
     Returns:
-        Column name -> keys, of the lists that are there, and a note that says what they are.
+        Column name -> keys, of the lists that are there, and a note on what they are.
 
     Raises:
         UserError: a list names a key that the data set does not have.

@@ -1,8 +1,8 @@
 """How many frames a video file is certain to hold, by its own tables; headers only estimate.
 
 The count in a header is duration times nominal rate for Matroska, WebM and fragmented recordings, and a
-number that nobody keeps up to date in AVI. MP4's sample table and AVI's index list frames, and containers say
-how many bytes belong to them: only these tell a file that is cut off from one whose frames come unevenly.
+number that is often not updated in AVI. MP4's sample table and AVI's index list frames, and containers state
+how many bytes belong to them: only these show whether a file is cut off or its frames come unevenly.
 """
 
 import struct
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 MOST = 1 << 28  # bytes of a table that is read at once
-UNKNOWN = 0xFFFFFFFF  # length of a RIFF chunk whose writer could not go back, as into a pipe
-TINY = 8  # bytes of a frame that says "as before": decoders may pass over it
+UNKNOWN = 0xFFFFFFFF  # length of a RIFF chunk whose writer could not seek back, as in a pipe
+TINY = 8  # bytes of a frame that repeats the one before: decoders may skip it
 TRIMMED = 0.98  # a track that shows a smaller share of its time is trimmed by an edit list
 
 _Box = tuple[bytes, int, int]  # kind, begin and end of what it holds
@@ -22,8 +22,8 @@ class Promise(NamedTuple):
     """What a file is certain to hold.
 
     Attributes:
-        frames: that its tables list and every player shows; 0 where they say nothing.
-        share: of the bytes that belong to it, those that are there, in (0, 1]; 1 where nobody knows.
+        frames: that its tables list and every player shows; 0 where they list none.
+        share: of the bytes that belong to it, those that are there, in (0, 1]; 1 where it is unknown.
     """
 
     frames: int
@@ -43,7 +43,7 @@ def read_promise(path: Path) -> Promise:
             if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"):
                 return _mp4(file, size)
         except (struct.error, ValueError, IndexError, ZeroDivisionError):
-            pass  # tables that contradict themselves promise nothing
+            pass  # from inconsistent tables nothing is certain
     return Promise(0, 1.0)
 
 
@@ -82,7 +82,7 @@ def _boxes(data: bytes, begin: int, end: int) -> Iterator[_Box]:
 
 
 def _inside(data: bytes, box: _Box, *kinds: bytes) -> _Box | None:
-    """Find a box by the kinds that lead to it."""
+    """Find a box by the kinds of the boxes around it and its own."""
     for kind in kinds:
         found = next((inner for inner in _boxes(data, box[1], box[2]) if inner[0] == kind), None)
         if found is None:
@@ -123,7 +123,7 @@ def _before_first_key(data: bytes, track: _Box) -> int:
 
 
 def _is_trimmed(data: bytes, movie: _Box, track: _Box) -> bool:
-    """Say whether an edit list hides a part of the track."""
+    """Return whether an edit list hides a part of the track."""
     edits = _inside(data, track, b"edts", b"elst")
     movie_head, media_head = _inside(data, movie, b"mvhd"), _inside(data, track, b"mdia", b"mdhd")
     if edits is None or movie_head is None or media_head is None:
@@ -202,7 +202,7 @@ def _matroska_share(file: BinaryIO, size: int) -> float:
 
 
 def _length(file: BinaryIO) -> int | None:
-    """Read a length of one to eight bytes; None says that nobody knew it."""
+    """Read a length of one to eight bytes; None: it was not known."""
     first = file.read(1)[0]
     extra = 8 - first.bit_length()
     value = int.from_bytes(bytes([first & (0x7F >> extra)]) + file.read(extra))

@@ -21,10 +21,10 @@ class Conversion:
     Attributes:
         path: the file or folder that a user has named.
         append: takes the images in order, (n, H, W) or (n, H, W, 3) uint8.
-        expect: is told once how many images will come; not where that is known at the end only.
+        expect: called once with the number of images to come; not where it is known only at the end.
         size: side of the stored images; 0 is the adapter's own choice, most often as they are.
         variant: a key of ``Dataset.variants``, "" for the usual rule.
-        detector: finds the faces of videos; None takes the cascades, or boxes that come along.
+        detector: finds the faces of videos; None takes the cascades, or boxes that come with the videos.
     """
 
     path: Path
@@ -41,11 +41,11 @@ class Dataset:
 
     Attributes:
         classes: names in label order; () where ``read_classes`` finds them in the files.
-        terms: on which its publisher gives it out, one sentence.
+        terms: on which its publisher distributes it, one sentence.
         convert: reads the publisher's files, passes the images on and returns the table.
         official: what is published about it; None if nothing.
         variants: further rules, "ferplus-plain" is adapter ferplus, variant plain; with what is published.
-        any_variant: any word is a variant: a name for a set of one's own.
+        any_variant: any word is a variant: a name for the user's own set.
         resizes: its images may have any size; ``--size`` stores them as squares.
         finds_faces: of videos, in which a detector finds the faces.
         read_classes: names the classes of the user's files, in label order.

@@ -22,8 +22,8 @@ class Stream(IntEnum):
     REGIONS = 6  # where random crops of a face lie; the counter is the epoch
     DISTORTIONS = 7  # what colour, noise and JPEG do to a face; the counter is the epoch
     TRIPLETS = 8  # which faces make a triplet; the counter is the epoch
-    AGAIN = 9  # which samples of the smaller class are shown again; the counter is the pass
-    LABELS = 10  # which of a face's voted labels is learnt; the counter is the epoch
+    AGAIN = 9  # which samples of the smaller class are repeated; the counter is the pass
+    LABELS = 10  # which of a face's voted labels is trained on; the counter is the epoch
     VALIDATION = 11  # which samples of the smaller class validate under the official sampling
 
 

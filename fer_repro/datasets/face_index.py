@@ -1,11 +1,11 @@
-"""The faces of many videos in one Parquet file: what a detector found, so that it need not look again.
+"""The faces of many videos in one Parquet file: what a detector found, so that the search is not repeated.
 
 One row per face with the columns of the authors' index that mean something without their stored images
 (arXiv:2004.07676, their code); theirs is a pickle, which is never read here. Boxes are in pixels of the
-frame. The file's metadata name the detector, how many frames of each video it was shown, and in ``box`` what
+frame. The file's metadata name the detector, how many frames of each video it searched, and in ``box`` what
 its boxes are: ``tight`` (see ``fer_repro.datasets.faces.Detector``), or with ``margin`` as the authors' are.
-The column ``sha256`` says of which file the faces are; an index of one's own need not have it, then names
-have to do.
+The column ``sha256`` identifies the file of the faces; a user's own index may have no such column, then
+files are matched by name.
 """
 
 from collections import defaultdict
@@ -25,7 +25,7 @@ from fer_repro.errors import UserError, nearest
 FACES = "faces.parquet"
 BOXES = ("tight", "margin")
 _BEFORE = "haar alt2+default+profile side="
-"""The cascades, when their boxes had a margin and the index did not say so."""
+"""The cascades, when their boxes had a margin and the index did not record it."""
 SCHEMA = pa.schema(
     [
         ("video", pa.string()),  # path below the data set's folder
@@ -50,7 +50,7 @@ class FaceIndex:
 
     Attributes:
         detector: its name with its settings.
-        frames: how many equally spaced frames of each video it was shown.
+        frames: how many equally spaced frames of each video it searched.
         box: one of ``BOXES``, of all faces.
         faces: video -> (F, 8) float32, the columns of ``SCHEMA`` behind the video, by frame and videosubject.
         digests: video -> sha256 of its file, where it is known.
@@ -181,7 +181,7 @@ def _check_rows(table: pd.DataFrame, path: Path) -> None:
         "frame is below 0": table["frame"].to_numpy() >= 0,
         "videosubject is not below nfaces": (table["videosubject"] >= 0).to_numpy()
         & (table["videosubject"] < table["nfaces"]).to_numpy(),
-        "this face stands there twice": ~table.duplicated(["video", "frame", "videosubject"]).to_numpy(),
+        "this face is there twice": ~table.duplicated(["video", "frame", "videosubject"]).to_numpy(),
     }
     for fault, good in rules.items():
         if not good.all():

@@ -1,7 +1,7 @@
 """Faces in images: where they are, which one to keep, and which window about it is cut out.
 
-Detectors are exchangeable: whatever has ``detect`` and returns tight boxes will do. The one that comes along
-needs no download, the Haar cascades that ship with OpenCV (Viola and Jones, CVPR 2001). The margin belongs to
+Detectors are exchangeable: anything that has ``detect`` and returns tight boxes works. The included one
+needs no download: the Haar cascades that ship with OpenCV (Viola and Jones, CVPR 2001). The margin belongs to
 the crop policies, which are those of the papers: ``scale``, ``crop`` and ``tight`` of "Video Face
 Manipulation Detection Through Ensemble of CNNs" (arXiv:2004.07676), ``square`` of RMN's demo
 (arXiv:2603.05937), ``padded`` of FAN (arXiv:1907.00193).
@@ -20,7 +20,7 @@ from fer_repro.errors import UserError, nearest
 
 
 class Box(NamedTuple):
-    """A face in an image: pixels from the left and top edge, and how sure the detector is."""
+    """A face in an image: pixels from the left and top edge, and the detector's confidence."""
 
     left: float
     top: float
@@ -49,7 +49,7 @@ class Detector(Protocol):
     name: str
 
     def detect(self, image: np.ndarray) -> list[Box]:
-        """Find the faces in (H, W, 3) uint8 RGB: tight boxes; higher scores are surer; none is no error."""
+        """Find the faces in (H, W, 3) uint8 RGB: tight boxes, scored by confidence; none is no error."""
         ...
 
 
@@ -72,8 +72,8 @@ def overlap(one: Box, other: Box) -> float:
 
 
 FRONTAL, FALLBACK = "haarcascade_frontalface_alt2.xml", "haarcascade_frontalface_default.xml"
-PROFILE = "haarcascade_profileface.xml"  # knows faces turned to the left only: also shown the mirror image
-SAME_FACE = 0.4  # overlap from which two findings are one face
+PROFILE = "haarcascade_profileface.xml"  # finds faces turned to the left only: also run on the mirror image
+SAME_FACE = 0.4  # overlap from which two detections are one face
 # A cascade's square runs from the brows to the chin. The tight box is narrower, higher, and lower by a share
 # of the square's side. YuNet's boxes (score 0.6, longest side 640) are 0.80 as wide, 1.10 as high and 0.015
 # lower on 89 frames of ten clips (means), 0.81, 1.02 to 1.04 and 0.01 to 0.04 on 680 training faces of
@@ -84,18 +84,28 @@ TIGHT_WIDTH, TIGHT_HEIGHT, TIGHT_LOWER = 13 / 16, 17 / 16, 1 / 64
 MARGIN_WIDTH, MARGIN_HEIGHT, MARGIN_LOWER = 1.2, 1.4, 0.04
 
 
+def check_rgb(image: np.ndarray) -> None:
+    """Refuse what a detector cannot search.
+
+    Raises:
+        UserError: the image is not (H, W, 3) uint8.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise UserError(f"image is {image.dtype} {image.shape}: expected uint8 (H, W, 3) RGB")
+
+
 class CascadeDetector:
-    """OpenCV's frontal Haar cascade, and where it is not sure, a second frontal and the profile cascade.
+    """OpenCV's frontal Haar cascade, and where it is not confident, a second frontal and the profile cascade.
 
     The score of a face counts the windows that agree on it. Boxes are tight (see ``Detector``); at the edge
-    of an image they may reach over it by a twentieth of their height.
+    of an image they may reach beyond it by a twentieth of their height.
 
     Args:
         side: images are shrunk until their shorter side has so many pixels.
         smallest: side of the smallest face, as a share of the shorter side.
         step: how much the window grows from one pass to the next.
         neighbours: windows that must agree.
-        sure: below this score the other cascades are asked, too.
+        sure: below this score the other cascades are run, too.
 
     Raises:
         UserError: this OpenCV has no cascades.
@@ -127,8 +137,7 @@ class CascadeDetector:
         Raises:
             UserError: the image is of another kind.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise UserError(f"image is {image.dtype} {image.shape}: expected uint8 (H, W, 3) RGB")
+        check_rgb(image)
         grey, shrunk = self._shrink(image)
         found = _merge(self._search(FRONTAL, grey))
         if not found or found[0].score < self._sure:
@@ -328,7 +337,7 @@ INNER, PADDING, INNER_LOWER = 2 / 3, 0.25, 1 / 16
 
 
 def _padded(box: Box, size: int, shape: Sequence[int]) -> Window:
-    """Cut a square like dlib's aligned face, but upright: a box does not say how a head is tilted."""
+    """Cut a square like dlib's aligned face, but upright: a box does not show how a head is tilted."""
     side = max(box.width, box.height)
     half = round(side * INNER * (0.5 + PADDING))
     middle = int((box.left + box.right) / 2)

@@ -1,4 +1,4 @@
-"""Who is tested when: subject-independent folds, and what is held out of training for validation."""
+"""Subject-independent folds, and what is held out of training for validation."""
 
 import hashlib
 import re
@@ -23,7 +23,7 @@ HELD_OUT = f"one in {_SHARE} of the training images (by the sha256 of its pixels
 
 
 def held_out(key: bytes) -> bool:
-    """Say whether what ``key`` identifies goes to val: one in eight, a pure function of its sha256.
+    """Return whether what ``key`` identifies goes to val: one in eight, a pure function of its sha256.
 
     Keys are pixels, so that identical images stay in one part, or names of clips or movies.
     """
@@ -31,7 +31,7 @@ def held_out(key: bytes) -> bool:
 
 
 def subject_folds(subjects: Iterable[str], count: int = FOLDS) -> dict[str, int]:
-    """Deal the subjects, sorted by name, to folds 1, 2, ..., ``count``, 1, 2, ...
+    """Assign the subjects, sorted by name, to folds 1, 2, ..., ``count``, 1, 2, ...
 
     On the 118 labelled subjects of CK+ this is the published list of FAN (arXiv:1907.00193).
 
@@ -47,7 +47,7 @@ def subject_folds(subjects: Iterable[str], count: int = FOLDS) -> dict[str, int]
 
 
 def fold_split(samples: pd.DataFrame, fold: int, where: str = "samples.csv") -> pd.DataFrame:
-    """Set ``split`` for one turn of the cross-validation.
+    """Set ``split`` for one fold of the cross-validation.
 
     Args:
         samples: a sample table with a column ``fold`` of 1, 2, ..., K.
@@ -55,10 +55,10 @@ def fold_split(samples: pd.DataFrame, fold: int, where: str = "samples.csv") -> 
         where: the file for messages.
 
     Returns:
-        A copy of the table with ``split`` replaced; nobody stands in two splits.
+        A copy of the table with ``split`` replaced; nobody is in two splits.
 
     Raises:
-        UserError: there is no such column or fold, or a subject stands in two folds.
+        UserError: there is no such column or fold, or a subject is in two folds.
     """
     if "fold" not in samples:
         raise UserError(f"{where}: column 'fold' is missing; this data set has no folds")
@@ -81,7 +81,7 @@ def read_fold_list(path: Path) -> dict[str, tuple[int, str]]:
         Sequence -> its fold, from 1, and its label as written there.
 
     Raises:
-        UserError: naming the line that is neither, a sequence given twice, a fold whose head line tells
+        UserError: naming the line that is neither, a sequence given twice, a fold whose head line states
             another number of sequences, or a subject in two folds.
     """
     found: dict[str, tuple[int, str]] = {}
@@ -98,16 +98,14 @@ def read_fold_list(path: Path) -> dict[str, tuple[int, str]]:
             if fold == 0 or sequence in found:
                 raise UserError(f"{where}: '{sequence}' {'has no fold' if fold == 0 else 'is given twice'}")
             if subjects.setdefault(subject, fold) != fold:
-                raise UserError(
-                    f"{where}: subject '{subject}' stands in folds {subjects[subject]} and {fold}"
-                )
+                raise UserError(f"{where}: subject '{subject}' is in folds {subjects[subject]} and {fold}")
             found[sequence] = (fold, entry[2])
         elif line.strip():
             raise UserError(f"{where}: {line[:40]!r}: expected 'k-fold n ...' or 'Sxxx/yyy Label'")
     for fold, count in announced.items():
         here = sum(number == fold for number, _ in found.values())
         if here != count:
-            raise UserError(f"{path}: fold {fold} has {here} sequences: its head line says {count}")
+            raise UserError(f"{path}: fold {fold} has {here} sequences: its head line states {count}")
     return found
 
 
@@ -122,13 +120,13 @@ def ckplus_folds(labels: Mapping[str, str], folder: Path) -> tuple[dict[str, int
         Sequence -> fold 1 ... 10, and a note on where the folds come from.
 
     Raises:
-        UserError: the list lacks a sequence or labels it otherwise, or there are fewer than ten subjects.
+        UserError: a sequence is not in the list or has another label, or there are fewer than ten subjects.
     """
     path = folder / CKPLUS_LIST
     subjects = {sequence.partition("/")[0] for sequence in labels}
     if not is_listed_file(path):
         folds = subject_folds(subjects)
-        note = f"Folds: subjects sorted and dealt to ten folds; {CKPLUS_LIST} is not there to confirm it."
+        note = f"Folds: subjects sorted and assigned to ten folds; {CKPLUS_LIST} is not there to confirm it."
         if len(subjects) != CKPLUS_SUBJECTS:
             note += f" {len(subjects)} subjects, not {CKPLUS_SUBJECTS}: they are not the published folds."
         return {sequence: folds[sequence.partition("/")[0]] for sequence in labels}, note
@@ -146,7 +144,7 @@ def ckplus_folds(labels: Mapping[str, str], folder: Path) -> tuple[dict[str, int
 def identification_table(
     samples: pd.DataFrame, people: Collection[str] | None = None, least: int = 2
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Make the table on which a network learns to tell people apart, before it is tested on pairs of others.
+    """Make the table on which a network learns to distinguish people, before it is tested on pairs of others.
 
     In a set of identities the splits share no person, so an epoch cannot be chosen by the accuracy on its
     ``val``. Here one image of each person with three or more is held out as ``val``, and all others are
@@ -154,7 +152,7 @@ def identification_table(
 
     Args:
         samples: the sample table of a set of identities, or of synthetic faces.
-        people: whom to learn; those of the training split if left out.
+        people: whom to train on; those of the training split if left out.
         least: leave out people with fewer images.
 
     Returns:
@@ -171,7 +169,7 @@ def identification_table(
     if len(names) < 2:
         raise UserError(
             f"{len(names)} people have {least} images or more among {len(samples)} samples: expected at "
-            "least two to tell apart"
+            "least two to distinguish"
         )
     order = pd.Series(hashes(0, Stream.SUBSET, 0, chosen.index.to_numpy()), index=chosen.index)
     held_out = order.groupby(chosen["subject"].to_numpy(object)).idxmin()

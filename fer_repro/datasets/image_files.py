@@ -56,10 +56,10 @@ class ImageFile:
 def visible(folder: Path) -> list[Path]:
     """Files and folders in ``folder``, without what systems leave behind (.DS_Store, Thumbs.db).
 
-    They are sorted with the numbers in their names by value: frames 1, 2, 10 stand in their order in time.
+    They are sorted with the numbers in their names by value: frames 1, 2, 10 are in their order in time.
 
     Raises:
-        UserError: one is a link that leads nowhere, or two names differ in their Unicode form alone.
+        UserError: one is a broken link, or two names differ in their Unicode form alone.
     """
     hidden = ("thumbs.db", "desktop.ini")
     found = sorted(
@@ -86,7 +86,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def check_files(root: Path, files: Iterable[Path]) -> None:
-    """Check that files lie where they seem to, and that their names can stand in a table.
+    """Check that files are inside their folder, and that their names can be written in a table.
 
     A set that somebody packed may hold links, and its lists may name paths, that lead to other files of the
     reader's machine: these would become samples.
@@ -116,20 +116,20 @@ def still_count(image: Image.Image) -> int:
 
 
 def check_still(image: Image.Image, where: str) -> None:
-    """Refuse what does not become grey or RGB without a choice: other depths, and several images in turn.
+    """Refuse what does not become grey or RGB without a choice: other depths, and several images in one file.
 
     Args:
         image: opened, from a file or in memory.
         where: its file or name, for messages.
 
     Raises:
-        UserError: saying what it is.
+        UserError: naming what it is.
     """
     if image.mode not in GREY + COLOUR:
         raise UserError(f"{where}: pixel type {image.mode!r}: expected 8-bit grey or colour")
     if still_count(image) > 1:
         raise UserError(
-            f"{where}: shows {still_count(image)} images in turn: expected one; save the one that counts"
+            f"{where}: shows {still_count(image)} images one after the other: expected one, in its own file"
         )
 
 
@@ -156,7 +156,7 @@ def convert_images(
         root: the folder that the column ``file`` is relative to.
         photos: what to read.
         append: takes the images in order, (1, H, W) or (1, H, W, 3) uint8.
-        expect: is told once how many images will come.
+        expect: called once with the number of images to come.
         size: 0 takes the images as they are, all of one size; otherwise each is cut to the largest square
             about its centre and scaled to size x size (bilinear, antialiased).
         colour: store RGB or grey; None: RGB if any image has colour.
@@ -164,7 +164,7 @@ def convert_images(
 
     Raises:
         UserError: there are none, one is no image or lies elsewhere, or sizes differ; before anything is
-            passed on, unless an image is damaged behind its head.
+            passed on, unless an image is damaged after its header.
     """
     if not photos:
         raise UserError(f"{root}: no images; expected at least one")
@@ -188,7 +188,7 @@ def convert_images(
 
 
 def _survey(photos: Sequence[ImageFile], size: int) -> bool:
-    """Read all heads: whether any image has colour; one type and, without ``size``, one size."""
+    """Read all headers: whether any image has colour; one type and, without ``size``, one size."""
     colour, first = False, None
     for photo in photos:
         try:

@@ -1,4 +1,4 @@
-"""Names in lists and on the disk: joined in one Unicode form, and links that lead nowhere said aloud.
+"""Names in lists and on the disk: joined in one Unicode form, and broken links reported.
 
 Archives made on macOS decompose accents (NFD), most lists and other systems compose them (NFC): the names
 look the same and are different bytes. Names are compared as ``composed`` gives them, everywhere.
@@ -22,7 +22,7 @@ def spelling(name: str) -> str:
 
 
 def check_links(entries: Iterable[Path]) -> None:
-    """Refuse links that lead nowhere: what they should show would be passed over.
+    """Refuse broken links: the files that they should lead to would be skipped.
 
     Raises:
         UserError: naming the first one.
@@ -30,16 +30,16 @@ def check_links(entries: Iterable[Path]) -> None:
     for entry in entries:
         if entry.is_symlink() and not entry.exists():
             raise UserError(
-                f"{entry}: a link to {entry.readlink()}, which is not there or leads in a circle; mend it or "
-                "delete it"
+                f"{entry}: a link to {entry.readlink()}, which does not exist or leads back to itself; "
+                "repair or delete it"
             )
 
 
 def is_listed_file(path: Path) -> bool:
-    """Tell whether a file that need not be there is.
+    """Return whether an optional file exists.
 
     Raises:
-        UserError: a link stands in its place that leads nowhere.
+        UserError: a broken link has its name.
     """
     check_links([path])
     return path.is_file()
@@ -93,7 +93,7 @@ class ListedFiles:
             entry = entries.get(composed(part))
             if entry is None:
                 hint = did_you_mean(part, [file.name for file in entries.values()])
-                raise UserError(f"{path}: no such file, expected for {where}; {hint or 'no name comes near'}")
+                raise UserError(f"{path}: no such file, expected for {where}; {hint or 'no similar name'}")
             found = entry
         check_links([found])
         if not found.is_file():

@@ -32,13 +32,13 @@ class PeopleAudit(Audit):
         return pd.DataFrame({"people": self.people, "images": images}).loc[list(SPLITS)]
 
     def list_table(self) -> pd.DataFrame:
-        """One row per list; a person crossing folds, or a pair that stands twice, is worth knowing."""
+        """One row per list, with people crossing folds and repeated pairs."""
         names = [key.removesuffix("_repeated_pairs") for key in self.facts if key.endswith("_repeated_pairs")]
         rows = [[self.facts[f"{name}_{fact}"] for fact in _LIST_FACTS] for name in names]
         return pd.DataFrame(rows, index=names, columns=[fact.replace("_", " ") for fact in _LIST_FACTS])
 
     def text(self) -> str:
-        """The whole finding for people to read."""
+        """All findings as text."""
         lists, shared = self.list_table(), {k: n for k, n in self.facts.items() if k.startswith("people_in_")}
         lines = [
             f"{self.name}: {sum(map(sum, self.counts.values()))} images of {len(self.classes)} people, "

@@ -33,7 +33,7 @@ COLUMNS = ("list", "first", "second", "same", "fold")
 
 @dataclass(frozen=True)
 class ConvertedPairs(Converted):
-    """What an adapter of identities hands over.
+    """What an adapter of identities returns.
 
     Attributes:
         pairs: all lists, with ``COLUMNS``; may be empty.
@@ -110,7 +110,7 @@ def _read_list(
     if size and len(rows) != expected_pairs:
         raise UserError(
             f"{path}: line {numbered[-1][0]}: ends after {len(rows)} pairs: line {numbered[0][0]} "
-            f"promises {expected_pairs}"
+            f"states {expected_pairs}"
         )
     return rows
 
@@ -147,9 +147,9 @@ def _find_image(where: str, person: str, number: str, people: dict[str, dict[int
 
 
 def _near(name: str, choices: Iterable[str], what: str) -> str:
-    """Say the nearest choice, of which there may be too many to list."""
+    """Name the nearest choice; there may be too many to list all."""
     options = list(choices)
-    return did_you_mean(name, options) or f"none of the {len(options)} {what} comes near"
+    return did_you_mean(name, options) or f"none of the {len(options)} {what} is similar"
 
 
 def _read_table(
@@ -177,7 +177,7 @@ def _read_table(
         same = subjects[first] == subjects[second]
         if first == second or fields[2] != str(int(same)):
             people = f"{subjects[first]} and {subjects[second]}"
-            expected = "two images" if first == second else f"{int(same)}, as the folders say"
+            expected = "two images" if first == second else f"{int(same)}, by their folders"
             raise UserError(
                 f"{where}: same is {fields[2][:20]!r} for images of {people}: expected {expected}"
             )
@@ -211,7 +211,7 @@ def write_pairs(folder: Path, pairs: pd.DataFrame) -> str:
 
 
 def has_pairs(store: Store) -> bool:
-    """Tell whether a set comes with pairs."""
+    """Return whether a set comes with pairs."""
     return PAIRS in store.manifest.source
 
 
@@ -255,7 +255,7 @@ def choose_list(pairs: pd.DataFrame, name: str) -> pd.DataFrame:
     return pairs[pairs["list"] == name].reset_index(drop=True)
 
 
-# Who stands in which list
+# Who is in which list
 
 
 def people_in(pairs: pd.DataFrame, samples: pd.DataFrame) -> tuple[str, ...]:
@@ -279,7 +279,7 @@ def people_outside_fold(pairs: pd.DataFrame, samples: pd.DataFrame, fold: int) -
 
 
 def crossing_folds(pairs: pd.DataFrame, samples: pd.DataFrame) -> tuple[str, ...]:
-    """The people who stand in more than one fold of a list, sorted; in LFW's View 2 nobody does."""
+    """The people who are in more than one fold of a list, sorted; in LFW's View 2 nobody does."""
     subjects, fold = samples["subject"].to_numpy(), pairs["fold"].to_numpy()
     both = pd.DataFrame(
         {
@@ -317,7 +317,7 @@ def pair_facts(pairs: pd.DataFrame, samples: pd.DataFrame) -> dict[str, int]:
     return facts
 
 
-# A protocol where nobody has published one
+# A protocol where none is published
 
 
 def draw_pairs(samples: pd.DataFrame, folds: int = 10, per_fold: int = 300, seed: int = 0) -> pd.DataFrame:

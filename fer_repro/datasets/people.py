@@ -39,7 +39,7 @@ def find_images(folder: Path) -> list[ImageFile]:
     before its suffix, or -1: 4 of Abel_Pacheco_0004.jpg, 10 of s1/10.pgm.
 
     Raises:
-        UserError: a person's folder holds no image, or another folder, whose images would be passed over.
+        UserError: a person's folder holds no image, or another folder, whose images would be skipped.
     """
     photos = []
     for label, person in enumerate(subfolders(folder)):

@@ -21,17 +21,17 @@ from fer_repro.synthetic.factors import TRUTH, Generated, write_truth
 AUDIT = "audit.json"
 SYNTHETIC = ("synthetic", "synthetic_clips", "synthetic_apex", "synthetic_pairs", "synthetic_forgeries")
 KINDS = ("clips", "apex", "pairs", "forgeries")
-"""Generators of drawn sets; each is a module of ``fer_repro.synthetic``."""
+"""Generators of synthetic sets; each is a module of ``fer_repro.synthetic``."""
 
 
 def prepare_dataset(name: str, manifest_path: Path | str, out: Path | str) -> Store:
-    """Bring a data set into the form that training reads, replacing what stood there.
+    """Bring a data set into the form that training reads, replacing what was there.
 
     Args:
         name: the data set, one of ``pipeline`` in params.yaml.
-        manifest_path: its manifest, as given there. That of a drawn set holds the settings of its generator.
+        manifest_path: its manifest, as given there. That of a synthetic set holds its generator's settings.
         out: the folder to write, usually ``prepared/<name>``. For synthetic data it holds the images, and
-            what is known of their pixels in ``truth.npz``; for added sets only ``samples.csv`` (with
+            the ground truth of their pixels in ``truth.npz``; for added sets only ``samples.csv`` (with
             ``in_training`` and ``in_public``), a manifest that points to the images where they are, and the
             audit.
 
@@ -76,7 +76,7 @@ def _prepare_synthetic(name: str, manifest_path: Path, out: Path) -> None:
 
 
 def _draw(name: str, manifest_path: Path) -> tuple[Generated, dict[str, str]]:
-    """Read the embedded stills and draw the hard faces beside them, or draw a whole set by its settings."""
+    """Read the embedded stills and render the hard faces for them, or render a whole set by its settings."""
     if name == SYNTHETIC[0]:
         from fer_repro.synthetic.challenge import extend_stills
         from fer_repro.synthetic.stills import read_stills
@@ -117,7 +117,7 @@ def fitting_tasks(store: Store) -> tuple[str, ...]:
 
     Those of identities are for ``pairs``, real and manipulated faces for ``forgeries``, all others for the
     expressions of ``faces``, and for those of ``clips`` as well where the table has clips. None fits a set
-    that nothing can be trained on; ``untrainable`` says why.
+    that nothing can be trained on; ``untrainable`` gives the reason.
 
     Raises:
         UserError: the set comes with pairs, and they are missing or were changed.
@@ -132,7 +132,7 @@ def fitting_tasks(store: Store) -> tuple[str, ...]:
 
 
 def untrainable(store: Store) -> str:
-    """Say in one sentence why nothing can be trained on a set; "" where something can.
+    """Return in one sentence why nothing can be trained on a set; "" where something can.
 
     Raises:
         UserError: the set comes with pairs, and they are missing or were changed.

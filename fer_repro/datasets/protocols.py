@@ -37,7 +37,7 @@ def protocol_rows(samples: pd.DataFrame, split: str, protocol: str) -> np.ndarra
         (N,) int64 positions in the table, ascending.
 
     Raises:
-        UserError: the protocol is unknown, or the table lacks the columns it needs.
+        UserError: the protocol is unknown, or the table does not have the columns it needs.
     """
     if protocol not in PROTOCOLS:
         raise UserError(f"protocol is '{protocol}'; {nearest(protocol, PROTOCOLS)}")
@@ -58,10 +58,10 @@ def protocol_rows(samples: pd.DataFrame, split: str, protocol: str) -> np.ndarra
 
 
 def check_subjects(samples: pd.DataFrame, where: str) -> None:
-    """Refuse a table in which a known person stands in two splits.
+    """Refuse a table in which a known person is in two splits.
 
     Args:
-        samples: the sample table; subjects "" are unknown and not looked at.
+        samples: the sample table; subjects "" are unknown and not checked.
         where: the file for the message.
 
     Raises:
@@ -71,13 +71,12 @@ def check_subjects(samples: pd.DataFrame, where: str) -> None:
         order = (*SPLITS, CHALLENGE).index
         splits = sorted(set(samples.loc[samples["subject"] == subject, "split"]), key=order)
         raise UserError(
-            f"{where}: subject '{subject}' stands in {' and '.join(splits)}: "
-            "expected every person in one split"
+            f"{where}: subject '{subject}' is in {' and '.join(splits)}: expected every person in one split"
         )
 
 
 def crossing_subjects(samples: pd.DataFrame) -> tuple[str, ...]:
-    """The known subjects that stand in more than one split, sorted."""
+    """The known subjects that are in more than one split, sorted."""
     known = samples[samples["subject"] != ""]
     splits = known.groupby("subject")["split"].nunique()
     return tuple(sorted(splits.index[splits > 1]))
@@ -86,8 +85,8 @@ def crossing_subjects(samples: pd.DataFrame) -> tuple[str, ...]:
 def stratified(labels: np.ndarray, rows: np.ndarray, maximum: int) -> np.ndarray:
     """Choose ``maximum`` of ``rows`` in the classes' proportions, every class at least once if there is room.
 
-    Places are given by largest remainder; within a class by a hash of the row, so that periodic tables are
-    not sampled in step.
+    Places are given by largest remainder; within a class by a hash of the row, so that the choice does
+    not follow a period in the table.
 
     Args:
         labels: (M,) class of every row of the table.

@@ -21,7 +21,7 @@ _AT_ONCE = 1 << 16  # rows whose text is taken apart together
 
 @dataclass(frozen=True)
 class Converted:
-    """What an adapter hands over after it has passed on all images.
+    """What an adapter returns after it has passed on all images.
 
     Attributes:
         samples: the sample table, ``image`` counting the images in the order they were passed on.
@@ -35,7 +35,7 @@ class Converted:
 
 
 def has_controls(text: str) -> bool:
-    """Tell whether a name holds line ends, other control characters or bytes that are no UTF-8.
+    """Return whether a name holds line ends, other control characters or bytes that are no UTF-8.
 
     Such a name breaks the lines of tables and messages, and not every reader gives it back unchanged.
     """

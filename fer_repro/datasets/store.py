@@ -1,4 +1,4 @@
-"""Images as one memory-mapped uint8 array beside the sample table: whole or absent, hashed."""
+"""Images as one memory-mapped uint8 array beside the sample table: written atomically, hashed."""
 
 import hashlib
 import json
@@ -317,7 +317,7 @@ def _read_manifest(folder: Path) -> Manifest:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path}: no such file; expected the folder of a data set") from None
-    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested too deeply
         raise UserError(f"{path}: not readable as JSON: {error}") from None
     return read_section(Manifest, values, str(path))
 

@@ -15,9 +15,9 @@ from fer_repro.errors import UserError
 Result = TypeVar("Result")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 WHOLE = 0.9  # a video with a smaller share of what its tables list is cut off
-AGAIN = 1000  # calls in a row that give no frame end a video; each may stand for a damaged one
+AGAIN = 1000  # calls in a row that give no frame end a video; each may be a damaged one
 MOST_FRAMES = 1 << 31
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what is wrong with a video is said here
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what is wrong with a video is reported here
 
 
 def frame_positions(count: int, wanted: int) -> np.ndarray:
@@ -69,10 +69,10 @@ def check_whole(path: Path, decoded: int, promised: int = 0) -> None:
     Args:
         path: the video.
         decoded: how many frames it gave.
-        promised: how many its header says, for the message.
+        promised: how many its header states, for the message.
 
     Raises:
-        UserError: it gave none, or much less than its own tables and sizes say it holds.
+        UserError: it gave none, or much less than its own tables and sizes state.
     """
     if decoded == 0:
         raise UserError(f"{path}: no frame can be decoded; expected a whole video")
@@ -138,6 +138,6 @@ def opened(path: Path) -> Iterator[cv2.VideoCapture]:
 
 
 def _promised(capture: cv2.VideoCapture) -> int:
-    """How many frames the header says, 0 if that is no count; live recordings have none."""
+    """How many frames the header states, 0 if that is no count; live recordings have none."""
     count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
     return int(count) if 0 < count < MOST_FRAMES else 0

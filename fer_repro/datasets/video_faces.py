@@ -70,7 +70,7 @@ class _Face(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """A frame that was looked at: its faces, and the first of them cut out of it, if there is any."""
+    """A frame that was searched: its faces, and the first of them cut out of it, if there is any."""
 
     at: int
     boxes: list[Box]
@@ -140,14 +140,14 @@ def convert_videos(
     known = read_face_index(root / FACES) if is_listed_file(root / FACES) else None
     if known is not None and known.frames != frames:
         raise UserError(
-            f"{root / FACES}: holds faces of {known.frames} frames per video: expected {frames}; take it "
-            "away to have them searched for"
+            f"{root / FACES}: holds faces of {known.frames} frames per video: expected {frames}; remove "
+            "it to have them searched for"
         )
     if known is not None and detector is not None and known.detector != detector.name:
         named = known.detector or "an unnamed detector"
         raise UserError(
-            f"{root / FACES}: holds faces by {named}: expected {detector.name}; take "
-            "it away to have them searched for, or leave the detector out"
+            f"{root / FACES}: holds faces by {named}: expected {detector.name}; "
+            "remove it to have them searched for, or leave the detector out"
         )
     digests = _digests(root, videos, known)
     finder = detector or CascadeDetector()
@@ -174,7 +174,7 @@ def convert_videos(
     note = f"{frames} frames per video, faces by {index.detector}, crop '{POLICY}' at {size or SIZE} pixels. "
     note += f"{left_out.text()}{_crossing_sources(samples)}"
     if known is not None and not known.digests:
-        note += f" {FACES} says no sha256 of its videos: that its faces are of these files was not checked."
+        note += f" {FACES} has no sha256 of its videos: whether its faces are of these files was not checked."
     source = {f"{len(videos)} video files": hasher.hexdigest()}
     return ConvertedFiles(samples, source, note, {FACES: partial(write_face_index, index=index)})
 
@@ -191,7 +191,7 @@ def _digests(root: Path, videos: Sequence[Video], known: FaceIndex | None) -> di
         if found[name] != expected:
             raise UserError(
                 f"{root / FACES}: its faces of {name} are of another file, sha256 {expected[:12]}..., not "
-                f"{found[name][:12]}...; take the index away to have faces searched for"
+                f"{found[name][:12]}...; remove the index to have faces searched for"
             )
     return found
 
@@ -212,7 +212,7 @@ def _check_videos(root: Path, videos: Sequence[Video]) -> None:
 def _look(
     video: Video, frames: int, take: Callable[[int, np.ndarray], _Seen], left_out: _LeftOut
 ) -> list[_Seen]:
-    """Look at a video's frames; note what gives no sample."""
+    """Search a video's frames; note what gives no sample."""
     try:
         seen = map_frames(video.file, frames, take)
     except UserError as error:
@@ -277,7 +277,7 @@ def _table(parts: Sequence[_Part]) -> pd.DataFrame:
 
 
 def _crossing_sources(samples: pd.DataFrame) -> str:
-    """Say how many manipulated clips show the face of a person of another split."""
+    """Report how many manipulated clips show the face of a person of another split."""
     if "source" not in samples:
         return ""
     split_of = samples.drop_duplicates("subject").set_index("subject")["split"]
@@ -286,6 +286,6 @@ def _crossing_sources(samples: pd.DataFrame) -> str:
     if crossing.empty:
         return ""
     return (
-        f" {len(crossing)} manipulated clips show the face of a person who stands in another split: "
+        f" {len(crossing)} manipulated clips show the face of a person who is in another split: "
         f"{listed(crossing['clip'].tolist())}."
     )

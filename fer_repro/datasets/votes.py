@@ -1,4 +1,4 @@
-"""FER+ votes and the rules that turn ten of them into a label: pure functions.
+"""FER+ votes and the rules that make a label of ten of them: pure functions.
 
 Barsoum, Zhang, Canton Ferrer, Zhang, "Training Deep Networks for Facial Expression Recognition with
 Crowd-Sourced Label Distribution", arXiv:1608.01041. Ten raters chose one of eight expressions, "unknown" or
@@ -40,10 +40,10 @@ def majority(votes: np.ndarray) -> np.ndarray:
 
 
 def probability(votes: np.ndarray) -> np.ndarray:
-    """Keep answers in falling order until they cover three quarters of S, equal counts together.
+    """Keep answers in falling order until they sum to three quarters of S, equal counts together.
 
-    Unknown and NF end the search. The image is discarded if half of S or less is covered, or if more than
-    three expressions are. In the mode "probability" one label is drawn from the result in every step, in the
+    Unknown and NF end the search. The image is discarded if they sum to half of S or less, or if they are
+    more than three. In the mode "probability" one label is drawn from the result in every step, in the
     mode "cross_entropy" the result is the target.
 
     Args:
@@ -67,7 +67,7 @@ def probability(votes: np.ndarray) -> np.ndarray:
 
 
 def multi_target(votes: np.ndarray) -> np.ndarray:
-    """Keep every answer with at least 30 % of S; discard the image if they cover half of S or less.
+    """Keep every answer with at least 30 % of S; discard the image if they sum to half of S or less.
 
     Args:
         votes: (10,) int64 counts in the order of ``ANSWERS``.
@@ -102,7 +102,7 @@ MODES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def vote_targets(votes: np.ndarray, mode: str) -> tuple[np.ndarray, np.ndarray]:
-    """Turn votes into targets.
+    """Make targets of votes.
 
     Args:
         votes: (N, 10) counts in the order of ``ANSWERS``.
@@ -135,7 +135,7 @@ def soft_targets(samples: pd.DataFrame, classes: Sequence[str]) -> np.ndarray | 
     """Read the soft targets of a sample table.
 
     Args:
-        samples: the table; soft targets stand in ``target_<class>``.
+        samples: the table; soft targets are in ``target_<class>``.
         classes: class names in label order.
 
     Returns:

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fer_repro.datasets.faces import Box, CascadeDetector, Detector
+from fer_repro.datasets.faces import Box, CascadeDetector, Detector, check_rgb
 from fer_repro.datasets.store import file_sha256
 from fer_repro.errors import UserError, nearest
 
@@ -22,7 +22,7 @@ USUAL = (
     "the usual one is face_detection_yunet_2023mar.onnx of OpenCV's model zoo (github.com/opencv/opencv_zoo)"
 )
 LEAST = 64
-"""Shorter sides get a black border: of 32 pixels and less OpenCV 4.14 reads numbers nobody has written."""
+"""Shorter sides get a black border: of 32 pixels and less OpenCV 4.14 reads uninitialised memory."""
 _SIDE = 64  # of the blank image a file is tried on
 _OUTPUTS = {
     f"{kind}_{stride}": numbers * (_SIDE // stride) ** 2
@@ -33,13 +33,13 @@ _OUTPUTS = {
 
 
 class YuNetDetector:
-    """YuNet in OpenCV; its name holds the file's SHA-256, so results say which network found their faces.
+    """YuNet in OpenCV; its name holds the file's SHA-256, so results name the network that found their faces.
 
     Args:
         file: the network, ONNX with a fixed size of its images.
         side: larger images are shrunk until their longer side has so many pixels.
         threshold: least score of a face, 0 to 1.
-        most_overlap: of two boxes that overlap by more the surer is kept.
+        most_overlap: of two boxes that overlap by more the more confident one is kept.
 
     Raises:
         UserError: the file is missing, damaged, no YuNet, or of a kind that this OpenCV does not run.
@@ -65,8 +65,7 @@ class YuNetDetector:
         Raises:
             UserError: the image is of another kind.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise UserError(f"image is {image.dtype} {image.shape}: expected uint8 (H, W, 3) RGB")
+        check_rgb(image)
         factor = min(1.0, self._side / max(image.shape[:2]))
         size = max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor))
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if factor < 1 else image
@@ -145,7 +144,7 @@ def _check_outputs(file: Path) -> None:
 
 
 def _rows(network: "cv2.FaceDetectorYN", image: np.ndarray) -> np.ndarray:
-    """Show the network an image, BGR: (N, 15), empty where it finds nothing."""
+    """Run the network on an image, BGR: (N, 15), empty where it finds nothing."""
     network.setInputSize(image.shape[1::-1])
     rows = network.detect(image)[1]
     return np.empty((0, 15), np.float32) if rows is None else np.asarray(rows)

@@ -22,7 +22,7 @@ COLUMNS = ("weights", "mean", "low", "high", "by_seed", "above_zero", "items", "
 def agreement_row(
     name: str, values: np.ndarray, groups: np.ndarray | None, confidence: float
 ) -> dict[str, object]:
-    """Average a measure over seeds and items, with an interval that knows of both.
+    """Average a measure over seeds and items, with an interval over both.
 
     Args:
         name: of what was measured.
@@ -57,11 +57,11 @@ def agreement_table(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
 
 
 _FROM = ("subject", "original", "clip")
-"""What tells groups, the first known one: the person, the video a manipulation was made from, the clip."""
+"""Columns that name groups, the first known one counts: person, video a manipulation was made from, clip."""
 
 
 def sample_groups(samples: pd.DataFrame, rows: np.ndarray) -> np.ndarray | None:
-    """Group samples by person, else by original video or clip; what knows none of these is its own group.
+    """Group samples by person, else by original video or clip; a sample without these is its own group.
 
     Args:
         samples: the sample table.
@@ -69,7 +69,7 @@ def sample_groups(samples: pd.DataFrame, rows: np.ndarray) -> np.ndarray | None:
 
     Returns:
         (N,) int64 numbers of groups; None where every sample is its own or all are of one group, so that
-        groups say nothing.
+        groups add no information.
     """
     names = np.array([f"row {row}" for row in rows], object)
     for column in reversed(_FROM):
@@ -108,7 +108,7 @@ def moving_areas(store: Store, rows: NDArray) -> NDArray | None:
 def mask_agreement(
     maps: Mapping[str, NDArray], areas: NDArray | None, confidence: float, resamples: int
 ) -> pd.DataFrame:
-    """Score maps as detectors of the moving pixels, beside their own mean, which looks at no single face.
+    """Score maps as detectors of the moving pixels, next to their own mean, which is the same for all faces.
 
     Args:
         maps: name -> (n, h, w), higher where more.

@@ -44,7 +44,7 @@ def accuracy_by_factor(
     Args:
         runs: of all arms and seeds.
         samples: sample table; a factor it does not have gives an empty table.
-        factor: one of its columns, of words.
+        factor: one of its columns, of text.
         confidence: such as 0.95.
 
     Returns:

@@ -1,7 +1,7 @@
 """What the papers claim, in a form that can be tested: published/claims.yaml, read strictly.
 
 A claim is a comparison of arms, or a number to reach, at the places where the paper reports it; with the
-data sets on which it can be tested in their stead. What the rules make of it: ``verdicts``.
+data sets on which it can be tested instead. What the rules make of it: ``verdicts``.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,7 +27,7 @@ STAND_INS = (
     "synthetic", "synthetic_clips", "synthetic_pairs", "synthetic_forgeries", "ckplus48", "ckplus", "lfw",
     "fer2013", "ferplus",
 )  # fmt: skip
-"""Data sets that can be had without a request, or drawn."""
+"""Data sets that are available without a request, or synthetic."""
 _TOP_LEVEL = ("claims", "conditions", "data_sets")
 _PLACES = ("where", "stand_ins")
 
@@ -38,7 +38,7 @@ class Size:
 
     value: float
     unit: Literal["%", "points", "nats"]
-    tolerance: Annotated[float, Field(gt=0)]  # so far off still counts as the same, in the same unit
+    tolerance: Annotated[float, Field(gt=0)]  # values this far off still count as the same; same unit
     source: str
 
 
@@ -70,7 +70,7 @@ class Published:
 
 @checked(frozen=True, config=STRICT)
 class Conditions:
-    """What the papers' runs had that their recipes in params.yaml do not say, or say otherwise."""
+    """What the papers' runs had that their recipes in params.yaml do not state, or state differently."""
 
     pretraining: Literal["", "none", "imagenet", "faces", "unknown"] = ""
     recipe: dict[str, int | float | str] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Conditions:
 
 @checked(frozen=True, config=STRICT)
 class DataSet:
-    """A data set in words, and how to get it."""
+    """A data set, described for people, and how to get it."""
 
     words: str
     access: str
@@ -94,7 +94,7 @@ class _Head:
     kind: Kind
     arm: str
     against: list[str]
-    margin: float | None  # non_inferiority: so much worse is still "equal", in the metric's unit
+    margin: float | None  # non_inferiority: up to this much worse is still "equal", in the metric's unit
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Claims:
     data_sets: Mapping[str, DataSet]
 
     def data_set(self, name: str) -> DataSet:
-        """Give a data set in words: one that no claim names, as people's own, goes by its name."""
+        """Describe a data set; one that no claim names, such as a user's own, by its name."""
         return self.data_sets.get(name, DataSet(name, f"collected: fer-repro data add {name} PATH"))
 
 
@@ -181,7 +181,7 @@ def read_claims(path: Path | str = "published/claims.yaml") -> Claims:
 
 
 def published_table(path: Path | str = "published/results.csv") -> pd.DataFrame:
-    """Read the published numbers: text as it stands, ``value`` as a number.
+    """Read the published numbers: text unchanged, ``value`` as a number.
 
     Raises:
         UserError: the file is missing or no table, or a value is no number.
@@ -246,7 +246,7 @@ def _read_published(section: Any, kind: Kind, where: str) -> Published:  # noqa:
     if size is None and (kind == "absolute" or not isinstance(why, str) or not why):
         raise UserError(f"{where}: {key} is null: expected a number, or under 'unverified' why there is none")
     if size is not None and why:
-        raise UserError(f"{where}: 'unverified' stands beside a {key}: expected one of them")
+        raise UserError(f"{where}: 'unverified' and a {key} are both given: expected one of them")
     found = None if size is None else read_section(Size, size, f"{where}: {key}")
     return Published(place, found, why)
 

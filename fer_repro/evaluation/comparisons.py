@@ -25,7 +25,7 @@ class Comparison:
         high: upper bound.
         p: two-sided, of the hypothesis that the true difference is ``reference``.
         reference: 0, or minus the margin of a claim of non-inferiority.
-        spread: of the difference to the rival that is hardest to tell apart.
+        spread: of the difference to the rival that is hardest to distinguish.
     """
 
     value: float
@@ -54,7 +54,7 @@ def against_best(
         evidence: holds all of them.
         arm: whose claim it is.
         rivals: at least one.
-        margin: so much worse is still as good; 0 for a difference.
+        margin: up to this much worse is still as good; 0 for a difference.
         confidence: e.g. 0.95.
     """
     gains = [evidence.gain(arm, rival) for rival in rivals]
@@ -96,7 +96,7 @@ _WORDS = {
     "image_size": "{} px",
     "epochs": "{} epochs",
 }
-"""What is compared with the paper's recipe. Numbers: at least so much; words: the same."""
+"""What is compared with the paper's recipe. Numbers: at least as large; text: equal."""
 _LIMITS = {"max_train": "at most {} training samples", "max_test": "at most {} test samples"}
 
 
@@ -104,13 +104,13 @@ def departures(claims: Claims, claim: Claim, place: Place, evidence: Evidence) -
     """Name what differs between the evidence and the claim as its paper tested it.
 
     Args:
-        claims: conditions and words for data sets.
+        claims: conditions and descriptions of data sets.
         claim: what is claimed.
         place: where it was tested, one of the paper's or a stand-in.
         evidence: of the runs.
 
     Returns:
-        Words such as ``synthetic faces``, ``width 1/8``, ``64 px``, ``no pretraining``, in this order; empty
+        Texts such as ``synthetic faces``, ``width 1/8``, ``64 px``, ``no pretraining``, in this order; empty
         where the runs had what the paper's had.
     """
     return (
@@ -149,7 +149,7 @@ def _stated(claims: Claims, evidence: Evidence) -> Conditions:
 
 
 def _falls_short(value: Any, wanted: int | float | str) -> bool:  # noqa: ANN401 - untyped configuration
-    """Words must be the same, numbers at least as large; a key that is not there falls short."""
+    """Text must be equal, numbers at least as large; a missing key falls short."""
     return bool(value != wanted if isinstance(wanted, str) or value is None else value < wanted)
 
 

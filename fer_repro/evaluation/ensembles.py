@@ -2,8 +2,8 @@
 
 Summed probabilities are those of the Residual Masking Network (arXiv:2603.05937): each network's softmax,
 with test-time augmentation summed over its copies, added over the networks without weights. Its seven
-networks and their 76.82 cannot be had: two checkpoints are lost. Averaged logits are those of Bonettini et
-al. (arXiv:2004.07676, Sec. III-C). Both combine networks of one seed.
+networks and their 76.82 are not available: two checkpoints are lost. Averaged logits are those of Bonettini
+et al. (arXiv:2004.07676, Sec. III-C). Both combine networks of one seed.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def ensemble_name(members: Sequence[str]) -> str:
 
 
 def ensemble_runs(runs: Sequence[Run], members: Sequence[str], rule: EnsembleRule) -> list[Run]:
-    """Combine the arms of each seed into one run, called after them: ``plain+attention``.
+    """Combine the arms of each seed into one run, named after them: ``plain+attention``.
 
     Args:
         runs: from ``read_runs``, whose samples are the same.
@@ -53,7 +53,7 @@ def ensemble_runs(runs: Sequence[Run], members: Sequence[str], rule: EnsembleRul
         One run per seed of the first member.
 
     Raises:
-        UserError: an arm is not among the runs, stands twice, or lacks a seed.
+        UserError: an arm is not among the runs, is given twice, or has no run of a seed.
     """
     arms = by_arm(runs)
     for arm in members:

@@ -1,4 +1,4 @@
-"""What the runs of a method on a data set have to say about a claim, from their files, unrounded."""
+"""What the runs of a method on a data set show about a claim, from their files, unrounded."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,7 +38,7 @@ class Evidence:
         seeds: (S,) in the order of the rows.
         targets: (N,) class indices; for logits whether manipulated.
         groups: (N,) samples of one number are not independent; None where all are.
-        chance: accuracy, in ``METRICS``' unit, of answers that look at no image.
+        chance: accuracy, in ``METRICS``' unit, of answers without an image.
         pretraining: what the networks started from.
         note: of the recipe.
         recipe: dotted keys of the run's recipe, and ``max_train``, ``max_test``, ``smoke``.
@@ -72,7 +72,7 @@ class Evidence:
         return spread(sign * (ours - theirs), sign * (our_shares - their_shares), self.groups)
 
     def is_at_chance(self, arm: str) -> bool:
-        """Tell whether these trained networks answer no better than without looking, within two errors.
+        """Return whether these trained networks answer no better than without an image, within two errors.
 
         Logits are judged by their area, since a loss may suffer from overconfidence alone.
         """
@@ -88,7 +88,7 @@ class Evidence:
                 f"{self.method} on {self.dataset}: no run of arm '{arm}'; {nearest(arm, self.arms)}"
             )
         if metric.measure is None:
-            raise UserError(f"{self.method} on {self.dataset}: no run keeps what makes up {metric.words}")
+            raise UserError(f"{self.method} on {self.dataset}: no run keeps what {metric.words} needs")
         values, shares = metric.measure(self.arms[arm], self.targets)
         return metric.scale * values, metric.scale * shares
 
@@ -135,7 +135,7 @@ def expression_evidence(runs: Sequence[Run], samples: pd.DataFrame, subject: Sub
     tested = np.isin(predictions.splits, TESTED)
     for protocol, rows in tested_samples(runs[0].config["data"].get("folds", 0), samples).items():
         chosen = tested & np.isin(predictions.samples, rows)
-        if chosen.sum() < 2:  # a single sample says nothing of others
+        if chosen.sum() < 2:  # a single sample allows no conclusion about others
             continue
         targets = predictions.targets[chosen]
         groups = sample_groups(samples, predictions.samples[chosen])

@@ -1,4 +1,4 @@
-"""All finished runs of the pipeline together: which there are, and what they say about claims."""
+"""All finished runs of the pipeline together: which exist, and what they show about claims."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,7 +57,7 @@ def judge_runs(
     prepared_root: Path | str = "prepared",
     seeds: Sequence[int] = (),
 ) -> pd.DataFrame:
-    """Judge the claims that the runs of one method on one data set can be held against.
+    """Judge the claims that the runs of one method on one data set can test.
 
     Args:
         params_file: usually ``params.yaml``.

@@ -105,7 +105,7 @@ def ensemble_table(
     Args:
         runs: single networks and ensembles.
         samples: the sample table.
-        control: the network that stands in no ensemble.
+        control: the network that is in no ensemble.
         members: the networks that are combined, in the order of the paper's table.
 
     Returns:
@@ -142,7 +142,7 @@ REAL_KINDS = ("", "none")
 
 @dataclass(frozen=True)
 class TestFrames:
-    """What the sample table says about tested frames.
+    """What the sample table states about tested frames.
 
     Attributes:
         manipulated: (N,) bool.
@@ -222,7 +222,7 @@ def forgery_measures(logits: np.ndarray, frames: TestFrames) -> dict[str, BySeed
 
 
 def _level(name: str, logits: np.ndarray, frames: TestFrames, places: np.ndarray) -> dict[str, BySeed]:
-    """Measure frames, or videos, which stand at the places of their first frames."""
+    """Measure frames, or videos, each at the position of its first frame."""
     truth, kinds, groups = frames.manipulated[places], frames.kinds[places], _taken(frames.groups, places)
     if truth.all() or not truth.any():
         return {f"{name}_log_loss": BySeed(*log_loss_shares(logits, truth), groups)}

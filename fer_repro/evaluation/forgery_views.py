@@ -24,7 +24,7 @@ _STAGES = 7
 
 
 def network_parts(network: nn.Module) -> dict[str, str]:
-    """Name the parts of an EfficientNet detector as its drawing calls them: path of a module -> name."""
+    """Name the parts of an EfficientNet detector as its diagram names them: path of a module -> name."""
     backbone = "extractor.backbone"
     parts = {f"{backbone}.conv_stem": "stem", f"{backbone}.bn1": "stem's norm"}
     parts |= {f"{backbone}.blocks.{i}": f"stage {i + 1}" for i in range(_STAGES)}
@@ -37,7 +37,7 @@ def network_parts(network: nn.Module) -> dict[str, str]:
 def scored_frames(
     runs: Sequence[Run], samples: pd.DataFrame, level: Level = "frame"
 ) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
-    """Gather the logits and the truth of the test part: arm -> one pair of arrays per seed.
+    """Gather the logits and the ground truth of the test part: arm -> one pair of arrays per seed.
 
     Args:
         runs: single networks or ensembles.
@@ -90,7 +90,7 @@ def kind_bars(intervals: pd.DataFrame, arms: Sequence[str], level: Level = "fram
 
 
 def look_at_frames(folder: Path | str, store: Store, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Show frames to a trained detector again.
+    """Run a trained detector on frames again.
 
     Args:
         folder: of its run.
@@ -143,7 +143,7 @@ def one_of_each_kind(samples: pd.DataFrame, split: str = "test") -> np.ndarray:
 def read_triplets(
     root: Path | str, dataset: str, method: str, arms: Sequence[str], seeds: Sequence[int]
 ) -> pd.DataFrame:
-    """Read how the siamese arms learnt distances: the columns of triplets.csv after ``arm`` and ``seed``."""
+    """Read how the siamese arms learned distances: the columns of triplets.csv after ``arm`` and ``seed``."""
     tables = []
     for arm in arms:
         for seed in seeds:

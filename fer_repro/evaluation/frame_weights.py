@@ -31,7 +31,7 @@ from fer_repro.training.loop import logits_of
 from fer_repro.training.predict import item_batches
 
 Looked = dict[str, np.ndarray]
-_PART = "shown"  # the split that chosen rows become, whichever they are of
+_PART = "shown"  # the split that chosen rows are given, whatever their own
 
 
 def frame_weights_of_test(
@@ -56,7 +56,7 @@ def frame_weights_of_test(
 
 
 def look_at_clips(run: LoadedRun, rows: np.ndarray, limit: int = 0) -> Looked:
-    """Show clips to a trained network and keep the weights of their frames, as ``explained.npz`` has them.
+    """Run a trained network on clips and keep the weights of their frames, as ``explained.npz`` has them.
 
     Args:
         run: from ``load_run``.
@@ -68,7 +68,7 @@ def look_at_clips(run: LoadedRun, rows: np.ndarray, limit: int = 0) -> Looked:
         (n, T), -1 at padding; ``samples`` (n,), the row of each clip's first frame.
 
     Raises:
-        UserError: the method does not look at clips, or the arm has no attention.
+        UserError: the method does not take clips, or the arm has no attention.
     """
     parts: list[Looked] = []
     for split, items, shown in _shown(run, rows, limit):
@@ -151,7 +151,7 @@ def intensity_agreement(
 def _shown(run: LoadedRun, rows: np.ndarray, limit: int) -> Iterator[tuple[Split, BatchIndex, Batch]]:
     view = run.method.view(run.options)
     if not view.in_clips:
-        raise UserError(f"method {run.method.name}: expected one that looks at clips")
+        raise UserError(f"method {run.method.name}: expected one that takes clips")
     table = run.store.samples.iloc[np.sort(rows)].assign(split=_PART)
     split = open_table(run.store, table, _PART, limit, in_clips=True)
     screen = BatchBuilder(view, split, run.config["recipe"]["image_size"], lambda tensor: tensor)
@@ -171,7 +171,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class FormulaComparison:
-    """What the choice of the formula does to the test clips.
+    """How the choice of the formula changes results on the test clips.
 
     Attributes:
         table: one row per seed, in ``COLUMNS``: accuracy with Eq. 4 and with the authors' formula (%), their

@@ -39,7 +39,7 @@ _NUMBERS = (
 
 @dataclass(frozen=True)
 class _Tested:
-    """What our runs say at one place."""
+    """What our runs show at one place."""
 
     evidence: Evidence
     comparison: Comparison
@@ -72,7 +72,7 @@ def judge(claims: Claims, evidence: Iterable[Evidence], confidence: float) -> pd
     Returns:
         ``COLUMNS``, one row per claim and place, in the file's order. Differences are above 0 where they are
         on the claim's side (for losses: lower). What does not exist is missing; ``more_seeds`` too where no
-        number of seeds would do.
+        number of seeds would decide.
     """
     gathered = list(evidence)
     entries = [
@@ -94,22 +94,22 @@ def write_ledger(ledger: pd.DataFrame, folder: Path | str) -> Path:
 
 
 def attempted(ledger: pd.DataFrame) -> pd.DataFrame:
-    """Keep the rows of claims that runs were held against."""
+    """Keep the rows of claims that runs tested."""
     return ledger[ledger["verdict"] != NOT_ATTEMPTED]
 
 
 def with_records(ledger: pd.DataFrame, records: Path | str) -> pd.DataFrame:
-    """Let records answer where no run does: their tested rows take the places that are not attempted.
+    """Use records where there is no run: their tested rows replace the rows that are not attempted.
 
-    A record's row stands beside the claim's others where the ledger has no such place; where runs were
-    tested there, they count.
+    Where the ledger has no such place, a record's row is added after the claim's other rows. Where runs
+    were tested at the same place, the runs are used.
 
     Args:
         ledger: from ``judge``.
         records: the folder of records; those that hold a ``ledger.csv`` take part, in the order of names.
 
     Raises:
-        UserError: a record judged a claim that is no longer made, or made otherwise now.
+        UserError: a record judged a claim that no longer exists, or that has changed since.
     """
     rows = ledger
     for path in sorted(Path(records).glob("*/ledger.csv")):
@@ -127,12 +127,12 @@ def with_records(ledger: pd.DataFrame, records: Path | str) -> pd.DataFrame:
 
 
 def _check_claim(found: pd.Series, ledger: pd.DataFrame, where: str) -> None:
-    """Check that a record judged the claim that is made now: records and claims are joined by name."""
-    again = "judge the record's runs again (fer-repro record --force), or take its ledger.csv away"
+    """Check that a record judged the claim as it is now: records and claims are joined by name."""
+    again = "judge the record's runs again (fer-repro record --force), or remove its ledger.csv"
     made = ledger[ledger["claim"] == found["claim"]]
     if made.empty:
         known = nearest(found["claim"], ledger["claim"].unique())
-        raise UserError(f"{where}: claim '{found['claim']}' is not made; {known} {again}")
+        raise UserError(f"{where}: claim '{found['claim']}' does not exist; {known} {again}")
     same_place = made[(made[list(_PLACE)] == found[list(_PLACE)]).all(axis=1)]
     now = {name: made[name].iloc[0] for name in ("method", "kind", "arm", "against")}
     now |= {name: same_place[name].iloc[0] for name in ("published", "tolerance") if len(same_place)}
@@ -152,16 +152,16 @@ def read_tested(path: Path | str) -> pd.DataFrame:
 
 
 def _places(claim: Claim, evidence: Sequence[Evidence]) -> list[Published]:
-    """The paper's places, and the stand-ins that were tested; the paper's size does not hold there."""
+    """The paper's places, and the stand-ins that were tested; the paper's size does not apply there."""
     tested = [place for place in claim.stand_ins if _find(claim, place, evidence) is not None]
     tested += _collected(claim, evidence)
     return [*claim.where, *(Published(place, None, "") for place in tested)]
 
 
 def _collected(claim: Claim, evidence: Sequence[Evidence]) -> list[Place]:
-    """Let any collected set stand in that the claim does not name: tested like a stand-in, on the same part.
+    """Use any collected set that the claim does not name as a stand-in, on the same part.
 
-    A hard part of a test set stands in for the same part alone, a whole test set for a whole one.
+    A hard part of a test set replaces the same part alone, a whole test set replaces a whole one.
     """
     known = [*(one.place for one in claim.where), *claim.stand_ins]
     named = {place.dataset for place in known if _find(claim, place, evidence) is not None}
@@ -283,7 +283,7 @@ def _numbers(entry: _Entry, tested: _Tested, confidence: float) -> dict[str, Any
 
 
 def _effect(entry: _Entry) -> float:
-    """What power is asked for: the published difference, here or at the paper's first place that has one.
+    """The difference for the power: the published one, here or at the paper's first place that has one.
 
     For a claim of non-inferiority: the margin, which is the distance to show where both are equally good.
     """
@@ -294,7 +294,7 @@ def _effect(entry: _Entry) -> float:
 
 
 def _missing_seeds(entry: _Entry, tested: _Tested, p: float, confidence: float) -> int | None:
-    """Seeds that lack at the level which Holm's correction leaves to this claim."""
+    """Seeds that are missing at the level that Holm's correction leaves to this claim."""
     found, size = tested.comparison, entry.published.size
     if entry.claim.kind == "absolute" and size is not None:
         near = abs(found.value) <= size.tolerance
@@ -305,7 +305,7 @@ def _missing_seeds(entry: _Entry, tested: _Tested, p: float, confidence: float) 
 
 def _say_missing(missing: int | None) -> str:
     if missing is None:
-        return "no number of seeds would do, more test samples are needed"
+        return "no number of seeds is enough, more test samples are needed"
     if missing > MANY_SEEDS:
-        return f"not to be decided with these data, more than {MANY_SEEDS} more seeds would be needed"
-    return f"{missing} more {'seed' if missing == 1 else 'seeds'} would do if the mean stays"
+        return f"cannot be decided with these data, more than {MANY_SEEDS} more seeds would be needed"
+    return f"{missing} more {'seed' if missing == 1 else 'seeds'} would decide if the mean does not change"

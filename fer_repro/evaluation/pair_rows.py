@@ -48,7 +48,7 @@ class PairResult:
 
     Attributes:
         values: metric -> value in [0, 1], ``pair_accuracy`` first; a FAR that cannot be measured has none.
-        hits: (P,) bool, which pairs are told right at their fold's threshold.
+        hits: (P,) bool, which pairs are judged correctly at their fold's threshold.
         folds: (P,) number of each pair's fold, 0 where there are none.
         accuracy_note: the threshold's origin, and the standard error over folds in points.
         remark: which FARs cannot be measured, or "".
@@ -192,7 +192,7 @@ def _note(metric: str, result: PairResult) -> str:
 
 
 def _chance_row(subject: Subject, quantity: Quantity, pairs: pd.DataFrame) -> Row:
-    """Score answers that know nothing of the faces: the more frequent answer, or random scores."""
+    """Score answers that do not depend on the faces: the more frequent answer, or random scores."""
     share = pairs.loc[pairs["list"] == SPLIT, "same"].mean()
     if quantity.metric == "pair_accuracy":
         return reference_row(

@@ -25,7 +25,7 @@ from fer_repro.synthetic.pairs import LOOKS
 
 BARS = ["arm", "class", "value", "low", "high"]
 EMBEDDINGS = "embeddings.npz"
-_TURNED = 20.0  # degrees between two heads from which on a pair counts as turned apart
+_TURNED = 20.0  # degrees between two heads; from here on a pair counts as rotated apart
 
 
 def tested_pairs(run: PairRun) -> pd.DataFrame:
@@ -34,7 +34,7 @@ def tested_pairs(run: PairRun) -> pd.DataFrame:
 
 
 def scored_pairs(runs: Sequence[PairRun]) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
-    """Gather scores (P,) and truth (P,) of the test list: arm -> one pair of arrays per seed."""
+    """Gather scores (P,) and ground truth (P,) of the test list: arm -> one pair of arrays per seed."""
     return {
         arm: [(part["score"].to_numpy(), part["same"].to_numpy()) for part in map(tested_pairs, members)]
         for arm, members in by_arm(runs).items()
@@ -101,7 +101,7 @@ def cause_bars(runs: Sequence[PairRun], samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def _bars(runs: Sequence[PairRun], groups: dict[str, np.ndarray]) -> pd.DataFrame:
-    """Average which pairs are told right over each group's rows, (P,) bool."""
+    """Average which pairs are judged correctly over each group's rows, (P,) bool."""
     rows = []
     for arm, members in by_arm(runs).items():
         hits = np.stack([score_pairs(run.pairs).hits for run in members])
@@ -112,12 +112,12 @@ def _bars(runs: Sequence[PairRun], groups: dict[str, np.ndarray]) -> pd.DataFram
 
 
 def _labels_are_people(samples: pd.DataFrame) -> bool:
-    """Say whether labels tell no more than who is shown, as in sets of identities."""
+    """Return whether labels only name the person, as in sets of identities."""
     return "subject" in samples and bool(samples.groupby("subject")["label"].nunique().max() <= 1)
 
 
 def embedded_groups(rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, list[str]]:
-    """Name what embeddings can be coloured by: the person, and the label where it says something else.
+    """Name what embeddings can be coloured by: the person, and the label where it is something else.
 
     Args:
         rows: of the sample table, from ``embedded_people``.
@@ -159,7 +159,7 @@ def embedded_people(
 
 @dataclass(frozen=True)
 class ClassAngles:
-    """What one network makes of some faces.
+    """The outputs of one network for some faces.
 
     Attributes:
         cosines: (N, C) to every class vector.
@@ -187,8 +187,8 @@ def class_angles(
 ) -> dict[str, ClassAngles]:
     """Measure the angles of one split's faces for the arms of one seed.
 
-    Where pairs are verified, ``val`` is the held-out face of each person the network has learnt; people of
-    the test list have no class vector.
+    Where pairs are verified, ``val`` is the held-out face of each person the network was trained on; people
+    of the test list have no class vector.
 
     Args:
         root: where runs live.
@@ -197,7 +197,7 @@ def class_angles(
         arms: which.
         seed: of the runs.
         store: the data set.
-        split: of the table that was learnt from.
+        split: of the table that was trained on.
     """
     found = {}
     for arm in arms:
@@ -221,7 +221,7 @@ def _angles_and_logits(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
 
 
 def angle_table(angles: Mapping[str, ClassAngles]) -> pd.DataFrame:
-    """Put angles and probabilities into numbers: one row per arm.
+    """Summarise angles and probabilities in numbers: one row per arm.
 
     Args:
         angles: arm -> from ``class_angles``.

@@ -1,4 +1,4 @@
-"""How RAN's trained networks weigh the regions of covered faces, and whether they avoid the cover."""
+"""How RAN's trained networks weigh the regions of occluded faces, and whether they avoid the occluder."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class OccludedFaces:
 
     Attributes:
         rows: (n,) of the sample table; all test faces where there is no such list.
-        covered: (n, H, W) bool, the pixels that something covers; None where they are not known.
+        covered: (n, H, W) bool, the occluded pixels; None where they are not known.
     """
 
     rows: np.ndarray
@@ -72,14 +72,14 @@ def occluded_faces(store: Store, limit: int = 0) -> OccludedFaces:
 
 
 def occluded_regions(faces: OccludedFaces, boxes: Mapping[str, Box]) -> np.ndarray | None:
-    """Measure which share of each region is covered.
+    """Measure which share of each region is occluded.
 
     Args:
         faces: from ``occluded_faces``.
         boxes: R regions, from ``common_boxes``.
 
     Returns:
-        (n, R) in [0, 1]; None where the covered pixels are not known.
+        (n, R) in [0, 1]; None where the occluded pixels are not known.
     """
     return None if faces.covered is None else region_coverage(faces.covered, np.array(list(boxes.values())))
 
@@ -112,29 +112,30 @@ def occlusion_agreement(
     confidence: float,
     measure: str = "correlation",
 ) -> pd.DataFrame:
-    """Ask of each weighting whether covered regions weigh less, over seeds and faces.
+    """Measure for each weighting whether occluded regions weigh less, over seeds and faces.
 
-    A network may like a region on every face, and that region may often be free. So each weighting is
-    measured twice: as it is, and less the mean weight of each region over the faces given, which leaves how
-    it answers to the single face.
+    A network may prefer a region on every face, and that region may rarely be occluded. So each weighting
+    is measured twice: as it is, and minus the mean weight of each region over the faces given, which leaves
+    how it responds to the single face.
 
     Args:
         weights: name -> one (n, R) array per seed.
-        coverage: (n, R) covered shares; None where they are not known.
+        coverage: (n, R) occluded shares; None where they are not known.
         faces: whose regions these are.
-        samples: sample table, which tells persons apart.
+        samples: sample table, which names the persons.
         confidence: such as 0.95.
         measure: ``correlation`` or ``difference`` of ``weight_on_covered``.
 
     Returns:
-        See ``agreement_table``; below zero means turning away. Empty where the cover is not known.
+        See ``agreement_table``; below zero: occluded regions weigh less. Empty where occlusion is not known.
     """
     if coverage is None:
         return agreement_table([])
     groups = sample_groups(samples, faces.rows)
     found = []
     for name, seeds in weights.items():
-        kinds = {name: seeds, f"{name}, less the region's mean": [each - each.mean(axis=0) for each in seeds]}
+        centred = [each - each.mean(axis=0) for each in seeds]
+        kinds = {name: seeds, f"{name}, minus the region's mean": centred}
         for kind, arrays in kinds.items():
             results = [weight_on_covered(array, coverage) for array in arrays]
             values = np.stack([getattr(result, f"{measure}s") for result in results])

@@ -41,7 +41,7 @@ class Subject:
         paper: arXiv identifier.
         dataset: name.
         pretraining: what the networks start from.
-        note: of the recipe: in what the runs depart from the paper's.
+        note: of the recipe: how the runs differ from the paper's.
     """
 
     method: str
@@ -52,7 +52,7 @@ class Subject:
 
 
 def subject_of(found: TrainedRuns) -> Subject:
-    """Say what the rows of some runs are about."""
+    """Describe what the rows of some runs are about."""
     method, note = found.method, found.recipe["note"]
     return Subject(method.name, method.paper, found.dataset, found.pretraining, note)
 
@@ -139,7 +139,7 @@ def value_rows(
         values: seed -> value.
         confidence: of the interval, e.g. 0.95.
         resamples: of a bootstrap over ten seeds or more.
-        notes: seed -> what to say before the recipe's note in that seed's row.
+        notes: seed -> text before the recipe's note in that seed's row.
     """
     scaled = {seed: quantity.definition.scale * value for seed, value in values.items()}
     rows = []
@@ -159,7 +159,7 @@ def reference_row(subject: Subject, quantity: Quantity, name: str, value: float,
     Args:
         subject: method and data set.
         quantity: what is measured.
-        name: stands where arms do.
+        name: used in place of an arm.
         value: in [0, 1], or a log loss.
         note: what the answer is.
     """
@@ -185,7 +185,7 @@ def difference_row(
         difference: with its interval.
         by_seed: the differences of single seeds.
         confidence: of the interval.
-        tests: what tests say, e.g. ``DeLong p by seed 0.03, 0.2``.
+        tests: results of tests, e.g. ``DeLong p by seed 0.03, 0.2``.
     """
     scale = quantity.definition.scale
     bounds = f"{scale * difference.low:.2f} to {scale * difference.high:.2f}"
@@ -272,7 +272,7 @@ def compare_by_seed(
 
 
 def mcnemar_words(hits: Iterable[Iterable[NDArray]]) -> str:
-    """Say McNemar's p of each seed, exact and mid-p.
+    """Write McNemar's p of each seed, exact and mid-p.
 
     Args:
         hits: of each seed those of both arms, (N,) each.
@@ -283,7 +283,7 @@ def mcnemar_words(hits: Iterable[Iterable[NDArray]]) -> str:
 
 
 def _delong_words(ours: BySeed, theirs: BySeed) -> str:
-    """Say DeLong's p of each seed; nothing for other numbers, or where a kind is in one group only."""
+    """Write DeLong's p of each seed; nothing for other numbers, or where a kind is in one group only."""
     if ours.ranked is None or theirs.ranked is None:
         return ""
     truth = ours.ranked.positive

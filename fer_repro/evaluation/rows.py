@@ -176,7 +176,7 @@ def tested_samples(folds: int, samples: pd.DataFrame) -> dict[str, np.ndarray]:
     """Choose the rows of the sample table that each protocol tests.
 
     Args:
-        folds: that were tested in turn, so that every sample is tested once; 0 for the set's own split.
+        folds: that were tested, each sample in one of them; 0 for the set's own split.
         samples: the sample table.
     """
     if folds:

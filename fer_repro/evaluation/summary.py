@@ -33,7 +33,7 @@ from fer_repro.runs.predictions import SPLIT
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that the runs of one method on one data set say.
+    """Everything that the runs of one method on one data set show.
 
     Attributes:
         task: what the runs were tested on; tables of other tasks are empty.
@@ -123,7 +123,7 @@ def evaluate_runs(
 
 
 def main_rows(evaluation: Evaluation) -> pd.DataFrame:
-    """Say the means over seeds of each arm's main metrics, and the differences of arms, as text."""
+    """Write the means over seeds of each arm's main metrics, and the differences of arms, as text."""
     rows = evaluation.rows
     means = rows[rows["seed"].fillna("").astype(str).eq("") & rows["metric"].isin(MAIN)]
     deviations = pd.to_numeric(means["deviation"])

@@ -1,7 +1,7 @@
 """The rules by which a claim gets its verdict, written down before the data.
 
-The first rule that applies decides. Nothing here looks at a name: only at what kind of claim it is, what the
-paper reports, what was measured, and whether our runs differ from the paper's. In words: docs/verdicts.md.
+The first rule that applies decides. No rule depends on a name: only on the kind of claim, what the
+paper reports, what was measured, and whether our runs differ from the paper's. See docs/verdicts.md.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from fer_repro.evaluation.comparisons import Comparison
 
 Name = Literal["reproduced", "direction reproduced", "not reproduced", "inconclusive", "not attempted"]
 
-LEAST_SEEDS = 3  # fewer say too little about other seeds
-PART = 0.5  # a difference surely below this part of the published one is not reproduced
+LEAST_SEEDS = 3  # fewer allow no conclusion about other seeds
+PART = 0.5  # a difference certainly below this part of the published one is not reproduced
 FACTOR = 2.0  # of the same size: at most so many times larger or smaller
 WIDEST = 3.0  # tolerances; a wider half interval does not show that a number was reached
 
@@ -22,14 +22,14 @@ RULES: dict[int, tuple[Name, str]] = {
     2: ("not attempted", "a value to reach, and the runs differ from the paper's"),
     3: ("inconclusive", "fewer than three seeds"),
     4: ("not reproduced", "the arm is at chance"),
-    5: ("not reproduced", "the difference is surely on the other side"),
+    5: ("not reproduced", "the difference is certainly on the other side"),
     6: ("reproduced", "the sign is certain and the size agrees, as published"),
     7: ("direction reproduced", "the sign is certain"),
     8: ("not reproduced", "the whole interval is below half of the published difference"),
     9: ("inconclusive", "the sign is not certain"),
     10: ("reproduced", "the published value is reached within its tolerance"),
-    11: ("direction reproduced", "the published value is surely exceeded by more than its tolerance"),
-    12: ("not reproduced", "the published value is surely missed by more than its tolerance"),
+    11: ("direction reproduced", "the published value is certainly exceeded by more than its tolerance"),
+    12: ("not reproduced", "the published value is certainly missed by more than its tolerance"),
     13: ("inconclusive", "the interval allows more than one answer"),
 }
 """Number -> verdict and when it is given; 5 to 9 are for comparisons, 10 to 13 for values to reach."""
@@ -37,7 +37,7 @@ RULES: dict[int, tuple[Name, str]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """Everything the rules look at.
+    """Everything the rules use.
 
     Attributes:
         kind: of claim.
@@ -45,7 +45,7 @@ class Case:
         as_published: the runs differ in nothing from the paper's.
         comparison: what was measured; None without runs.
         p: of the comparison, after Holm's correction; NaN for values to reach.
-        at_chance: the arm answers no better than without looking.
+        at_chance: the arm answers no better than without an image.
         level: 1 - confidence, e.g. 0.05.
     """
 
@@ -101,7 +101,7 @@ def _reach(found: Comparison, size: Size | None) -> int:
 
 
 def size_agrees(found: Comparison, size: Size) -> bool:
-    """Tell whether a measured difference is as large as the published one.
+    """Return whether a measured difference is as large as the published one.
 
     It is within the tolerance; or the published one lies inside the interval and is at most ``FACTOR`` times
     larger or smaller. A published difference against its own claim agrees with nothing.

@@ -43,7 +43,7 @@ def probability_at(angles: Array, scale: float, classes: int) -> Array:
     Args:
         angles: radians, any shape.
         scale: s.
-        classes: C; the others stand at a right angle.
+        classes: C; the others are at a right angle.
     """
     return 1 / (1 + (classes - 1) * np.exp(-scale * np.cos(angles)))
 
@@ -199,7 +199,7 @@ def gradient_lengths(classes: int, scales: Sequence[float], margin: float = 0.5)
 
 
 def scale_table(classes: Sequence[int]) -> pd.DataFrame:
-    """Say what AdaCos's scale allows for some class counts C, from its formulas alone.
+    """Compute what AdaCos's scale allows for some class counts C, from its formulas alone.
 
     Args:
         classes: class counts, 2 or more.
@@ -207,7 +207,7 @@ def scale_table(classes: Sequence[int]) -> pd.DataFrame:
     Returns:
         ``C``; ``fixed s``, √2 ln(C − 1); ``P, orthogonal``, the probability of the true class at angle 0 with
         all others at a right angle; ``P, simplex``, with all class vectors as far apart as C of them can be;
-        ``lowest loss``, −ln of the latter; ``settled s``, where the dynamic scale comes to rest then.
+        ``lowest loss``, −ln of the latter; ``settled s``, the value that the dynamic scale then converges to.
     """
     rows = []
     for count in classes:
@@ -227,7 +227,7 @@ def scale_table(classes: Sequence[int]) -> pd.DataFrame:
 
 
 def reduction_table(classes: Sequence[int], batch: int, dimensions: int) -> pd.DataFrame:
-    """Say how strong P2SGrad's gradients are under each way to average, and what loss remains.
+    """Compute how strong P2SGrad's gradients are under each way to average, and what loss remains.
 
     Args:
         classes: class counts C.
@@ -237,7 +237,7 @@ def reduction_table(classes: Sequence[int], batch: int, dimensions: int) -> pd.D
     Returns:
         ``C``; the factors ``1/N`` and ``2/(N C)`` on the summed gradients; ``weaker``, the ratio C/2 of both;
         ``lowest loss``, half the squared residuals of a sample divided by C, below which features on their
-        class vectors cannot come: (C/D − 1)/2, or 0 where C vectors can all be orthogonal.
+        class vectors cannot fall: (C/D − 1)/2, or 0 where C vectors can all be orthogonal.
     """
     rows = [
         {

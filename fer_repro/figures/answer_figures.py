@@ -18,13 +18,13 @@ from fer_repro.measures.calibration import BINS, binned_error, reliability_bins
 def show_outcome(
     confusions: Mapping[str, np.ndarray], classes: Sequence[str], scores: pd.DataFrame, about: str
 ) -> Shown:
-    """Show confusion matrices where classes were predicted, else how well pairs are told apart.
+    """Show confusion matrices where classes were predicted, else how well pairs are distinguished.
 
     Args:
         confusions: arm -> (K, K) counts; empty where pairs were scored.
         classes: K names.
         scores: ``arm``, ``seed``, ``far``, ``tar`` of the pairs; empty where classes were predicted.
-        about: what was trained on what, said in the caption.
+        about: what was trained on what, for the caption.
     """
     if confusions:
         return show_figure(
@@ -105,13 +105,13 @@ def reliability_diagram(
 
 
 def show_bars(table: pd.DataFrame, title: str, caption: str, nothing: str) -> Shown:
-    """Show bars with their ends, or say why there are none.
+    """Show bars with their ends, or state why there are none.
 
     Args:
         table: columns ``arm``, ``class``, ``value``, ``low``, ``high``, all in [0, 1].
         title: above the bars.
         caption: what to see.
-        nothing: said where the table is empty.
+        nothing: text where the table is empty.
     """
     if table.empty:
         return say(nothing)

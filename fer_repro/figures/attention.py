@@ -1,4 +1,4 @@
-"""How much a network looks at what matters: tables of weights and maps beside the truth."""
+"""How much a network looks at what matters: tables of weights and maps next to the ground truth."""
 
 from collections.abc import Mapping, Sequence
 
@@ -66,7 +66,7 @@ def show_timelines(
     Args:
         looked: ``rows``, ``alpha`` and ``weights`` of clips, (n, T).
         images: all images of the data set.
-        samples: its sample table; the truth about frames may be missing.
+        samples: its sample table; the ground truth of frames may be missing.
         classes: names in index order.
         count: at most so many.
     """
@@ -74,14 +74,14 @@ def show_timelines(
     truth = "Grey: the true intensity." if "intensity" in samples else "The true intensity is not known here."
     caption = (
         "Test clips and the weights of their frames, relative to equal weights (1, dashed). Bars: α alone. "
-        f"Line: the weight that counts. {truth} Hatched: something distracts."
+        f"Line: the final weight. {truth} Hatched: a distractor is present."
     )
-    words = "; ".join(f"{clip.title}, heaviest frame {int(clip.weights.argmax())}" for clip in clips)
+    words = "; ".join(f"{clip.title}, largest weight in frame {int(clip.weights.argmax())}" for clip in clips)
     return show_figure(weight_timelines(clips), caption, f"Strips of frames over charts of weights. {words}.")
 
 
 def show_intensity(looks: Mapping[str, Mapping[str, Array]], samples: pd.DataFrame) -> Shown:
-    """Show weight against true intensity, or say that the intensity is not known.
+    """Show weight against true intensity, or state that the intensity is not known.
 
     Args:
         looks: title of a panel -> ``rows`` and ``weights`` of clips, (n, T).
@@ -105,7 +105,7 @@ def show_intensity(looks: Mapping[str, Mapping[str, Array]], samples: pd.DataFra
 def show_distractors(
     looks: Mapping[str, Mapping[str, Array]], samples: pd.DataFrame, confidence: float
 ) -> Shown:
-    """Show the mean weight of frames by what distracts in them, or say that nothing is known.
+    """Show the mean weight of frames by what distracts in them, or state that nothing is known.
 
     Args:
         looks: name of a row of bars -> ``rows`` and ``weights`` of clips, (n, T).
@@ -127,7 +127,7 @@ def show_distractors(
 
 
 def show_cover(weights: Array, coverage: Array | None, names: Sequence[str], caption: str) -> Shown:
-    """Show each region's weight against how much of it is covered, or say that this is not known.
+    """Show each region's weight against how much of it is occluded, or state that this is not known.
 
     Args:
         weights: (N, R).
@@ -136,15 +136,14 @@ def show_cover(weights: Array, coverage: Array | None, names: Sequence[str], cap
         caption: what is drawn.
     """
     if coverage is None:
-        return say("Which pixels of these faces are covered is not known; nothing can be compared.")
+        return say("It is not known which pixels of these faces are occluded, so nothing can be compared.")
     words = ", ".join(f"{name} {share:.0%}" for name, share in zip(names, coverage.mean(0), strict=True))
-    return show_figure(
-        weight_against_occlusion(weights, coverage, names), caption, f"Scatter plots. Mean cover: {words}."
-    )
+    alt = f"Scatter plots. Mean occluded share: {words}."
+    return show_figure(weight_against_occlusion(weights, coverage, names), caption, alt)
 
 
 def show_agreement(table: pd.DataFrame, caption: str, places: int = 3) -> Shown:
-    """Show how far weights agree with the truth, or say that the truth is not known.
+    """Show how far weights agree with the ground truth, or state that it is not known.
 
     Args:
         table: ``weights``, ``mean``, ``low``, ``high``, ``by_seed`` (a mean for each), ``above_zero`` (%),
@@ -153,7 +152,7 @@ def show_agreement(table: pd.DataFrame, caption: str, places: int = 3) -> Shown:
         places: decimals.
     """
     if table.empty:
-        return say("The truth about this data set is not known, so agreement cannot be measured.")
+        return say("The ground truth of this data set is not known, so agreement cannot be measured.")
     printed = [
         {
             "weights": row["weights"],
@@ -174,7 +173,7 @@ def show_formulas(table: pd.DataFrame, caption: str) -> Shown:
     Args:
         table: ``seed``, ``eq4``, ``authors``, ``difference``, ``changed``, ``confidence_eq4``,
             ``confidence_authors`` (all in percent or points) and ``scale``.
-        caption: said above the table.
+        caption: printed above the table.
     """
     columns = (
         Column("seed", "Seed", "count"),
@@ -190,7 +189,7 @@ def show_formulas(table: pd.DataFrame, caption: str) -> Shown:
 
 
 def _with_truth(samples: pd.DataFrame) -> pd.DataFrame:
-    """Add the columns of the truth where a data set has none."""
+    """Add the columns of the ground truth where a data set has none."""
     found = samples.copy(deep=False)
     if "intensity" not in found:
         found["intensity"] = np.nan
@@ -207,11 +206,11 @@ def _signed(value: float, places: int) -> str:
     )
 
 
-_UNKNOWN = "Which pixels of these faces were manipulated is not known; nothing can be compared."
+_UNKNOWN = "It is not known which pixels of these faces were manipulated, so nothing can be compared."
 
 
 def with_mean(maps: Mapping[str, Array]) -> dict[str, Array]:
-    """Add to each arm's maps their mean over all faces, repeated: a map that looks at no face in particular.
+    """Add to each arm's maps their mean over all faces, repeated: a map that is the same for all faces.
 
     Args:
         maps: arm -> (n, h, w) or (n, 1, h, w).
@@ -228,7 +227,7 @@ def with_mean(maps: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def show_precision(maps: Mapping[str, Array], truths: Array | None) -> Shown:
-    """Show precision over recall for finding manipulated pixels, or say that they are not known.
+    """Show precision over recall for finding manipulated pixels, or state that they are not known.
 
     Args:
         maps: name -> (n, h, w).
@@ -269,10 +268,13 @@ def attention_table(maps: Mapping[str, Array], truths: Array, kinds: Sequence[st
 
 
 def show_attention_table(maps: Mapping[str, Array], truths: Array | None, kinds: Sequence[str]) -> Shown:
-    """Show ``attention_table``, or say that the manipulated pixels are not known."""
+    """Show ``attention_table``, or state that the manipulated pixels are not known."""
     if truths is None:
         return say(_UNKNOWN)
     table = attention_table(maps, truths, kinds)
-    caption = "Mean area under precision and recall (PR-AUC) by kind of manipulation; chance is its share."
+    caption = (
+        "Mean area under precision and recall (PR-AUC) by kind of manipulation; chance is the manipulated "
+        "share of a face."
+    )
     kept = {"faces": "count", "chance": "number", **dict.fromkeys(maps, "number")}
     return show_table(table.round(3), caption, kinds=kept)  # type: ignore[arg-type]

@@ -40,7 +40,7 @@ CLAIMS = (
 
 
 def show_claims(claims: pd.DataFrame, caption: str) -> Shown:
-    """Show claims as a table, with data, arms and interval in words."""
+    """Show claims as a table, with data, arms and interval as text."""
     ends = [[print_value(row[name], "points") for name in ("low", "high")] for _, row in claims.iterrows()]
     official = claims["protocol"].fillna("").isin(["", "official"])
     words = claims.assign(
@@ -96,7 +96,7 @@ def _published_difference(
     """Find the paper's difference on the same data set, else on the first one it reports.
 
     Hard subsets of a test set are compared with the same subset alone, whole test sets with whole ones. Two
-    numbers from other people's pages make a difference only if they stand on one and the same.
+    numbers from other people's pages make a difference only if they are from the same page.
     """
     if not len(published):
         return float("nan"), ""
@@ -120,7 +120,7 @@ def _published_difference(
 
 
 def claim_sentence(claim: pd.Series) -> str:
-    """Say one claim in words: difference, interval, seeds, budget, and what may be concluded."""
+    """Write one claim as text: difference, interval, seeds, budget, and what may be concluded."""
     numbers = {
         name: print_value(claim[name], "points") for name in ("difference", "low", "high", "published")
     }
@@ -136,7 +136,7 @@ def claim_sentence(claim: pd.Series) -> str:
             if claim["published_dataset"] == claim["dataset"]
             else ", on other data and budget"
         )
-        paper = f" The paper has {numbers['published']} on {claim['published_dataset']}{elsewhere}."
+        paper = f" The paper reports {numbers['published']} on {claim['published_dataset']}{elsewhere}."
     percent = f"{100 * float(claim['confidence']):g} %"
     metric = "" if claim["metric"] == "accuracy" else f" in {str(claim['metric']).replace('_', ' ')}"
     return (
@@ -148,14 +148,14 @@ def claim_sentence(claim: pd.Series) -> str:
 
 
 def difference_sentence(difference: float, low: float, high: float, headline: str, control: str) -> str:
-    """Say in words what an interval of a difference allows to say, and no more."""
+    """State what an interval of a difference allows to conclude, and no more."""
     if not np.isfinite(low) or not np.isfinite(high):
         return "One seed only: no interval, so no verdict."
     if low > 0:
         return f"{headline} is ahead of {control} here: the whole interval lies above 0."
     if high < 0:
         return f"{control} is ahead of {headline} here: the whole interval lies below 0."
-    lean = {1.0: f" (the mean leans to {headline})", -1.0: f" (the mean leans to {control})"}
+    lean = {1.0: f" (the mean favours {headline})", -1.0: f" (the mean favours {control})"}
     return f"Direction uncertain: the interval spans 0{lean.get(float(np.sign(difference)), '')}."
 
 
@@ -247,14 +247,14 @@ def accuracy_by_protocol(intervals: pd.DataFrame, arms: Sequence[str]) -> pd.Dat
 
 
 def show_subsets(table: pd.DataFrame, confidence: float) -> Shown:
-    """Show accuracies by protocol, or say that no hard parts are known.
+    """Show accuracies by protocol, or state that no hard parts are known.
 
     Args:
         table: from ``accuracy_by_protocol``.
         confidence: of its intervals.
     """
     if set(table["class"]) <= {"official"}:
-        return say("This data set has no lists of occluded or turned faces.")
+        return say("This data set has no lists of occluded or rotated faces.")
     caption = (
         "Accuracy on the whole test set and on the lists of hard faces, mean over seeds, with the "
         f"{100 * confidence:g} % interval over the people or faces tested."

@@ -29,7 +29,7 @@ class Clip:
     """One clip and what a network made of its frames.
 
     Attributes:
-        title: what stands above it.
+        title: the text above it.
         frames: (T, H, W) or (T, H, W, 3), uint8 or in [0, 1].
         alpha: (T,) self-attention in (0, 1).
         weights: (T,) final share of each frame; they add up to 1.

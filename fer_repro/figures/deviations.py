@@ -1,4 +1,4 @@
-"""Deviation sheets: where a paper leaves something open or its code differs, and what was chosen here."""
+"""Deviation sheets: what a paper does not specify or its code does differently, and the choices here."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +25,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, config=STRICT)
 class Deviation:
-    """One entry of a sheet; ``source`` says where ``effect`` can be seen, "" where none was measured."""
+    """One entry of a sheet; ``source`` states where ``effect`` can be seen, "" where none was measured."""
 
     about: str
     paper: str
@@ -78,5 +78,7 @@ def deviation_table(method: str, path: Path | str = FILE) -> pd.DataFrame:
 
 def show_deviations(method: str, path: Path | str = FILE) -> Shown:
     """Show one method's sheet as a table; story notebooks end with it."""
-    caption = f"What the paper of {method} leaves open or its code does otherwise, and what was chosen here."
+    caption = (
+        f"What the paper of {method} does not specify or its code does differently, and the choices here."
+    )
     return show_table(deviation_table(method, path), caption, COLUMNS)

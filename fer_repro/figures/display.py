@@ -31,7 +31,7 @@ def enter_project() -> Path:
 
 
 def file_table(folder: Path | str, about: dict[str, str] | None = None) -> pd.DataFrame:
-    """List the files below ``folder``, with what each holds where ``about`` says it by file name."""
+    """List the files below ``folder``, with what each holds where ``about`` has its file name."""
     files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
     rows = [(path.as_posix(), (about or {}).get(path.name, "")) for path in files]
     return pd.DataFrame(rows, columns=["file", "holds"])
@@ -44,7 +44,7 @@ class Shown:
     markup: str
 
     def __repr__(self) -> str:
-        """Say little: executed notebooks keep this beside the HTML."""
+        """Give a short text: executed notebooks keep it next to the HTML."""
         return "shown as HTML"
 
     def _repr_html_(self) -> str:
@@ -57,10 +57,10 @@ def say(text: str) -> Shown:
 
 
 def with_reading(shown: Shown, *paragraphs: str) -> Shown:
-    """Say below a figure or table how to read it; below a sentence that there is none, say nothing.
+    """Explain below a figure or table how to read it; add nothing below a sentence that there is none.
 
     Args:
-        shown: what may be a sentence alone, because the data set does not know what would be shown.
+        shown: what may be a sentence alone, because the data set has no data for the figure.
         paragraphs: plain text, with ``*words*`` in italics.
     """
     if "<figure" not in shown.markup and "<table" not in shown.markup:
@@ -87,7 +87,7 @@ def _figure_html(png: bytes, caption: str, alt: str) -> str:
 
 
 def show_figure(figure: Figure, caption: str, alt: str, path: Path | str | None = None) -> Shown:
-    """Show a figure with its caption, and save it as PNG and SVG where ``path`` (no suffix) says.
+    """Show a figure with its caption, and save it as PNG and SVG at ``path`` (no suffix).
 
     Args:
         figure: what a function of this package drew.
@@ -116,7 +116,7 @@ def show_results(table: pd.DataFrame, caption: str) -> Shown:
 
     Args:
         table: from ``fer_repro.figures.tables.beside_published``.
-        caption: said above the table.
+        caption: printed above the table.
     """
     people = for_people(table)
     return show_table(people, caption, result_columns(people))

@@ -71,7 +71,7 @@ def mask_statistics(masks: Maps, scores: Maps | None = None, uniform: bool = Tru
 
     Args:
         masks: one (N, C, h, w) array per stage.
-        scores: before the activation, alike; if given, the masks a sigmoid would make of them stand beside.
+        scores: before the activation, alike; if given, the masks a sigmoid would make of them are drawn, too.
         uniform: draw 1/C, the mean that a softmax over C channels forces.
     """
     figure = new_figure(7.6, 2.9)
@@ -106,7 +106,7 @@ def mask_statistics(masks: Maps, scores: Maps | None = None, uniform: bool = Tru
 
 
 def mask_table(masks: Maps) -> pd.DataFrame:
-    """Put the mask values of each stage into numbers: how far can F · (1 + M) be from F?
+    """Summarise the mask values of each stage in numbers: how far can F · (1 + M) be from F?
 
     Args:
         masks: one (N, C, h, w) array per stage.
@@ -125,7 +125,7 @@ def mask_table(masks: Maps) -> pd.DataFrame:
 
 
 def show_explained(explained: Mapping[str, Array], faces: ExplainedFaces) -> Shown:
-    """Show what a run's network looked at, or say that it kept nothing that can be laid over a face.
+    """Show where a run's network attends, or state that it kept no maps to draw over a face.
 
     Args:
         explained: tensors of ``read_explained``.
@@ -133,7 +133,7 @@ def show_explained(explained: Mapping[str, Array], faces: ExplainedFaces) -> Sho
     """
     masks = [mask[faces.chosen] for mask in stages(dict(explained), "mask")]
     if not masks:
-        return say("This arm explains nothing that can be laid over a face.")
+        return say("This arm gives no maps that can be drawn over a face.")
     figure = mask_overlay(faces.images, masks, faces.titles, "max")
     return show_figure(
         figure, "Largest channel of 1 + M, per stage, over test faces.", "Masks over test faces."

@@ -65,7 +65,7 @@ def regions_explored(
     likely: Array,
     shown: str,
 ) -> Figure:
-    """Draw the regions of a face, their weights beside the share that is covered, and the probabilities.
+    """Draw the regions of a face, their weights next to the share that is occluded, and the probabilities.
 
     Args:
         image: (H, W) or (H, W, 3), uint8.
@@ -87,7 +87,7 @@ def regions_explored(
     left, right = bottom.subplots(1, 2, width_ratios=[1.25, 1])
     places = np.arange(len(boxes))
     left.bar(places - 0.2, weights, 0.4, color=COLOURS[0], label="weight, share of μν")
-    left.bar(places + 0.2, covered * 0.6, 0.4, color=_INTENSITY, label="share covered (at the top: all)")
+    left.bar(places + 0.2, covered * 0.6, 0.4, color=_INTENSITY, label="share occluded (at the top: all)")
     left.axhline(1 / len(boxes), color=QUIET, linewidth=1.2, linestyle=_DASHES, label="equal weights")
     named = [
         f"{plain(name)} {weight:.3f}".replace(" ", "\n") for name, weight in zip(boxes, weights, strict=True)
@@ -119,7 +119,7 @@ def frames_explored(
         alpha: (T,) self-attention.
         weights: (T,) final shares, of sum 1.
         intensity: (T,) true intensity in [0, 1].
-        hidden: frames in which something covers the face.
+        hidden: frames in which the face is occluded.
         names: K classes.
         likely: (K,) probabilities.
         shown: the class that the clip shows.
@@ -177,7 +177,7 @@ def _draw_likely(axes: Axes, names: Sequence[str], likely: Array, shown: str) ->
     axes.invert_yaxis()
     axes.set_xlim(0, 1.12)
     axes.set_xticks([0, 0.5, 1], ["0", "50%", "100%"])
-    axes.set_title("What the network says")
+    axes.set_title("What the network predicts")
     axes.set_xlabel(f"probability; orange: {plain(shown)}, as shown", fontsize=8.5)
 
 
@@ -185,7 +185,7 @@ _CLOSE = (60, 120)  # degrees; where all angles lie inside, the axis shows no mo
 
 
 class Met(NamedTuple):
-    """A face among the learnt people.
+    """A face among the people trained on.
 
     Attributes:
         shown: the face as it is, (H, W) or (H, W, 3).
@@ -223,10 +223,10 @@ def push(degrees: Array) -> Array:
 
 
 def angles_explored(met: Met, forces: bool = False) -> Figure:
-    """Draw a face and its rival, the angles to all class vectors, and where the face stands on its curve.
+    """Draw a face and its rival, the angles to all class vectors, and the position of the face on its curve.
 
     Args:
-        met: the face among the learnt people.
+        met: the face among the people trained on.
         forces: the curve is P2SGrad's force instead of the softmax's probability.
     """
     figure = new_figure(7.6, 3.2)
@@ -290,7 +290,7 @@ def forgery_explored(
     scores: Mapping[str, Sequence[float] | Array],
     strength: float,
 ) -> Figure:
-    """Draw a manipulated face, what attention makes of it, and every network's score over the strength.
+    """Draw a manipulated face, its attention map, and every network's score over the strength.
 
     Args:
         face: (H, W, 3) uint8, at ``strength``.

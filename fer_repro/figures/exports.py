@@ -27,7 +27,7 @@ class TablePart:
     """A table for people.
 
     Attributes:
-        caption: said with it.
+        caption: printed with it.
         frame: one row per result.
         columns: what to show, in order.
     """
@@ -55,7 +55,7 @@ def as_json(frame: pd.DataFrame) -> str:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - a cell
-    """Turn a cell into what JSON knows."""
+    """Convert a cell to a JSON value."""
     if value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
         return None
     value = value.item() if hasattr(value, "item") else value
@@ -94,7 +94,7 @@ def export_results(table: pd.DataFrame, path: Path | str, caption: str) -> tuple
     Args:
         table: from ``fer_repro.figures.tables.beside_published``.
         path: without suffix.
-        caption: said with the table.
+        caption: printed with the table.
     """
     people = for_people(table)
     part = TablePart(caption, people, result_columns(people))

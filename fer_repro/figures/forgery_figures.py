@@ -49,7 +49,7 @@ def detection_curves(arms: Mapping[str, Sequence[Scored]], zoom: float = 1.0) ->
     as means over seeds, with their ranges where there are several.
 
     Args:
-        arms: arm -> scores and truth of each seed.
+        arms: arm -> scores and ground truth of each seed.
         zoom: largest false positive rate of the ROC panel.
 
     Raises:
@@ -140,8 +140,8 @@ def score_histograms(
     """Draw how the scores of both kinds are spread, one panel per arm, with the AUC.
 
     Args:
-        arms: arm -> scores (P,) and truth (P,).
-        kinds: the words for truth 0 and 1.
+        arms: arm -> scores (P,) and ground truth (P,).
+        kinds: the names of classes 0 and 1.
         score: what a score is.
         thresholds: arm -> the threshold that decides, drawn as a line.
     """
@@ -217,15 +217,15 @@ def attention_gallery(
 def network_pairs(
     scores: Mapping[str, Array], positive: Array, kinds: tuple[str, str] = ("real", "manipulated")
 ) -> Figure:
-    """Draw the scores of every two networks against one another, coloured by the truth, as the paper does.
+    """Draw the scores of every two networks against each other, coloured by true class, as the paper does.
 
-    Above the diagonal stand the rank correlations of both networks, within each kind: where they are far
+    Above the diagonal are the rank correlations of both networks, within each kind: where they are far
     below 1, the networks err on different faces, and a mean of them can gain.
 
     Args:
         scores: network -> (P,) in [0, 1], such as the sigmoids of its logits.
         positive: (P,) 0 or 1.
-        kinds: the words for 0 and 1.
+        kinds: the names of classes 0 and 1.
     """
     names, truth = list(scores), np.asarray(positive).astype(bool)
     count = len(names)
@@ -278,7 +278,7 @@ def _write_correlations(axes: Axes, across: Array, down: Array, truth: Array, ki
 def combination_table(
     table: pd.DataFrame, networks: Sequence[str], better: Mapping[str, Literal["high", "low"]]
 ) -> Figure:
-    """Draw ensembles as a heat table: dots say which networks are averaged, the best of a column is bold.
+    """Draw ensembles as a heat table: dots mark which networks are averaged, the best of a column is bold.
 
     Colour runs in each column from its worst to its best value.
 

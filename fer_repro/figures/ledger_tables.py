@@ -1,6 +1,6 @@
 """The ledger of claims as people read it: at a glance, in tables, and in a terminal.
 
-``fer_repro.evaluation.ledger`` judges; here nothing is decided, only said.
+``fer_repro.evaluation.ledger`` judges; here nothing is decided, only printed.
 """
 
 import math
@@ -29,7 +29,7 @@ TESTED = (
     Column("now", "Measured", "range"),
     Column("interval", "Interval", "range"),
     Column("seeds", "Seeds", "count"),
-    Column("lacking", "Lacking"),
+    Column("missing", "Missing"),
     Column("condition", "On", "note"),
 )
 STORY = (
@@ -50,7 +50,7 @@ OPEN = (
     Column("access", "How to get the data", "note"),
 )
 _OPEN = "not attempted"
-_MOST_SEEDS = 30  # more of them is no advice: then the data are too few
+_MOST_SEEDS = 30  # more than this is no useful advice: then the data are too few
 
 
 def read_ledger(path: Path | str) -> pd.DataFrame:
@@ -78,7 +78,7 @@ _NUMBERS = (
 
 
 def in_words(ledger: pd.DataFrame) -> pd.DataFrame:
-    """Say what each row holds.
+    """Describe each row as text.
 
     Args:
         ledger: from ``fer_repro.evaluation.ledger.judge``, or ``read_ledger``.
@@ -86,11 +86,11 @@ def in_words(ledger: pd.DataFrame) -> pd.DataFrame:
     Returns:
         The ledger with ``was`` (published, with the data where it is another), ``now`` and ``interval``
         (measured), ``missing`` (what would decide it) and ``tested``, as text but for the last;
-        ``was_source`` says where the published size stands.
+        ``was_source`` states where the published size is from.
     """
     sizes = first_sizes(ledger)
     words = [{**_measured(row), **_published(row, sizes)} for _, row in ledger.iterrows()]
-    columns = ["was", "was_source", "now", "interval", "lacking"]
+    columns = ["was", "was_source", "now", "interval", "missing"]
     table = pd.DataFrame(words, index=ledger.index, columns=columns)
     return pd.concat([ledger, table], axis=1).assign(tested=ledger["verdict"] != _OPEN)
 
@@ -120,7 +120,7 @@ def _size(row: pd.Series, value: float) -> str:
 
 def _measured(row: pd.Series) -> dict[str, str]:
     if not _known(row["difference"]):
-        return {"now": "", "interval": "", "lacking": ""}
+        return {"now": "", "interval": "", "missing": ""}
     unit, target = str(row["unit"]), 0.0
     if row["kind"] == "absolute":
         target = float(row["published"])
@@ -128,7 +128,7 @@ def _measured(row: pd.Series) -> dict[str, str]:
     else:
         interval = f"{spell_gap(row['low'], unit)} to {spell_gap(row['high'], unit)}"
     missing = _missing_seeds(row["more_seeds"]) if row["verdict"] == "inconclusive" else ""
-    return {"now": _size(row, row["difference"] + target), "interval": interval, "lacking": missing}
+    return {"now": _size(row, row["difference"] + target), "interval": interval, "missing": missing}
 
 
 def _missing_seeds(seeds: float) -> str:
@@ -169,7 +169,8 @@ def show_ledger(ledger: pd.DataFrame) -> Shown:
     """Show what was tested as a table; what was not, folded."""
     tested, missing = ledger_parts(ledger)
     counts = ", ".join(f"{count} {name}" for name, count in count_verdicts(ledger))
-    shown = say(f"{len(ledger)} claims at their places: {counts}." if counts else "There is no claim.").markup
+    summary = f"{len(ledger)} results, one for each claim and place: {counts}."
+    shown = say(summary if counts else "There is no claim.").markup
     if len(tested.frame):
         shown += show_table(tested.frame, tested.caption, tested.columns).markup
     if len(missing.frame):
@@ -179,7 +180,7 @@ def show_ledger(ledger: pd.DataFrame) -> Shown:
 
 
 def show_verdicts(ledger: pd.DataFrame, method: str, dataset: str) -> Shown:
-    """Show the claims of one method that were tested on one data set, or say that none was.
+    """Show the claims of one method that were tested on one data set, or state that none was.
 
     Args:
         ledger: from ``fer_repro.evaluation.ledger.judge``.
@@ -231,7 +232,7 @@ def _lines(row: pd.Series, width: int) -> list[str]:
     wide = width - _VERDICT - _NUMBER - 6
     statement = textwrap.wrap(str(row["statement"]), wide, break_on_hyphens=False)
     numbers = [f"measured: {row['now']}", f"  {row['interval']}", f"published: {row['was']}"]
-    numbers += [f"lacking: {row['lacking']}"] if row["lacking"] else []
+    numbers += [f"missing: {row['missing']}"] if row["missing"] else []
     details = [line for text in numbers for line in textwrap.wrap(text, _NUMBER, subsequent_indent="  ")]
     columns = ([str(row["verdict"])], statement, details)
     return [

@@ -70,7 +70,7 @@ def _quoted(published: pd.DataFrame, method: str) -> pd.DataFrame:
 
 
 def _partner(ours: Sequence[tuple[Hashable, Cells]], known: Cells) -> tuple[Hashable, Cells | None]:
-    """Find the measured row that stands beside a published one: its name and the row."""
+    """Find the measured row that belongs to a published one: its name and the row."""
     for name, row in ours:
         if all(row[key] == known[key] for key in ("arm", "dataset", "metric")) and stand_together(row, known):
             return name, row

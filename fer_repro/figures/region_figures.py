@@ -1,4 +1,4 @@
-"""What a network that weighs regions of a face looks at: weights on faces, their means, what covers them.
+"""What a network that weighs regions of a face looks at: weights on faces, their means, occlusion.
 
 Regions are named boxes (left, top, right, bottom) as fractions of the face's sides, the whole face last. The
 released code of RAN takes a softmax of sigmoids, which confines the weights; the bounds are drawn wherever
@@ -42,7 +42,7 @@ def weight_bounds(regions: int) -> tuple[float, float, float]:
 
 
 def occluded_shares(covered: Array, boxes: Mapping[str, Box]) -> Array:
-    """Measure which share of each region is covered; pixels belong to a box by their centres.
+    """Measure which share of each region is occluded; pixels belong to a box by their centres.
 
     Args:
         covered: (N, H, W) bool.
@@ -63,7 +63,7 @@ def occluded_shares(covered: Array, boxes: Mapping[str, Box]) -> Array:
 def regions_on_faces(
     images: Array, boxes: Mapping[str, Box], weights: Array, titles: Sequence[str]
 ) -> Figure:
-    """Draw each face once per region: dimmed outside the box, whose frame and number tell the weight.
+    """Draw each face once per region: dimmed outside the box, whose frame and number show the weight.
 
     Colour and thickness run over the weights drawn; the largest weight of a face is printed bold.
 
@@ -151,13 +151,13 @@ def mean_weights(weights: Mapping[str, Array], names: Sequence[str], bounded: Se
 
 
 def weight_against_occlusion(weights: Array, covered: Array, names: Sequence[str], steps: int = 4) -> Figure:
-    """Draw each region's weight against the share of it that is covered, with means and rank correlation.
+    """Draw each region's weight against the share of it that is occluded, with means and rank correlation.
 
     Args:
         weights: (N, R), such as ``mu`` of RAN.
         covered: (N, R) in [0, 1]; from ``occluded_shares``.
         names: R regions.
-        steps: groups of about equally many covered faces whose means are drawn, beside the uncovered ones.
+        steps: groups of about equally many occluded faces whose means are drawn, next to the other faces.
     """
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
@@ -173,11 +173,11 @@ def weight_against_occlusion(weights: Array, covered: Array, names: Sequence[str
         axes.set_title(f"{plain(name)}: {found if found != '+nan' else '–'}", fontsize=9.5)
         axes.grid(axis="y")
     for axes in panels[max(len(names) - columns, 0) : len(names)]:
-        axes.set_xlabel("share covered")
+        axes.set_xlabel("share occluded")
         axes.tick_params(labelbottom=True)
     for axes in panels[::columns]:
         axes.set_ylabel("weight")
-    figure.suptitle("Rank correlation of weight and covered share, by region", fontsize=10.5,
+    figure.suptitle("Rank correlation of weight and occluded share, by region", fontsize=10.5,
                     fontweight="bold", x=0.01, ha="left")  # fmt: skip
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
@@ -247,7 +247,7 @@ def biased_loss(margins: Sequence[float], regions: int, measured: Array | None =
 
     Args:
         margins: such as 0.1 (FERPlus), 0.03 (AffectNet), 0.02 (AffectNet, balanced sampling).
-        regions: K; beyond its largest possible difference the ground is hatched.
+        regions: K; beyond its largest possible difference the background is hatched.
         measured: (N, K) ``mu`` of faces, the whole face last; their differences are drawn below.
     """
     reach = weight_bounds(regions)[2]
@@ -267,7 +267,7 @@ def biased_loss(margins: Sequence[float], regions: int, measured: Array | None =
         counts, edges = np.histogram(found, bins=40, range=(float(ends[0]), float(ends[1])))
         axes.bar(edges[:-1], counts / counts.max() * 0.3 * top, np.diff(edges), align="edge",
                  color="#cdd5dc", zorder=0, label="measured differences (counts)")  # fmt: skip
-    axes.text(reach, top * 0.97, f"out of reach beyond {reach:.4f} for K = {regions} ", ha="right", va="top",
+    axes.text(reach, top * 0.97, f"not possible beyond {reach:.4f} for K = {regions} ", ha="right", va="top",
               fontsize=8.5, color=QUIET)  # fmt: skip
     axes.set_xlim(*ends)
     axes.set_ylim(-0.01 * top, top)

@@ -1,4 +1,4 @@
-"""Reading what runs left behind: histories, explained tensors, predictions and result rows."""
+"""Reading the files of runs: histories, explained tensors, predictions and result rows."""
 
 import json
 from collections.abc import Sequence

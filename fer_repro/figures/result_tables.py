@@ -33,7 +33,7 @@ def metric_grid(table: pd.DataFrame, metrics: Sequence[str] = ()) -> pd.DataFram
         metrics: which, in this order; empty takes all in their order.
 
     Returns:
-        ``arm`` and the metrics in words, all as text; where the paper has a number, it follows as
+        ``arm`` and the metrics by name, all as text; where the paper has a number, it follows as
         ``published``.
     """
     chosen = list(metrics) or list(dict.fromkeys(table["metric"]))
@@ -59,7 +59,7 @@ def published_grid(published: pd.DataFrame, method: str, table: str) -> pd.DataF
 
     Args:
         published: rows of published/results.csv.
-        method: under which it stands there.
+        method: its name there.
         table: its name there.
 
     Returns:
@@ -129,7 +129,7 @@ def published_ensembles(
         method: whose rows.
         dataset: as named there.
         networks: in the order of the paper's table.
-        baseline: the network that stands in no ensemble.
+        baseline: the network that is in no ensemble.
 
     Returns:
         ``networks``, such as ``plain+attention``; a true or false column per network; a column per metric,
@@ -153,7 +153,7 @@ def published_ensembles(
 def ensemble_gains(
     tables: Mapping[str, pd.DataFrame], networks: Sequence[str], baseline: str
 ) -> pd.DataFrame:
-    """Say what averaging all networks gains over the best of them and over the baseline, in points of AUC.
+    """Compute the gain of averaging all networks over the best one and over the baseline, in points of AUC.
 
     Args:
         tables: data -> ensembles with the columns ``frame_auc`` and ``video_auc``, in [0, 1].
@@ -209,7 +209,7 @@ def common_ground(rows: pd.DataFrame, arms: Mapping[str, str], datasets: Sequenc
 
     Args:
         rows: measured result rows of any methods and data sets.
-        arms: method -> the arm that stands for it, in the order of the table.
+        arms: method -> the arm that represents it, in the order of the table.
         datasets: that show the same people; of a method with results on several the first counts.
 
     Returns:
@@ -260,8 +260,8 @@ def same_subjects(results: pd.DataFrame, chances: Mapping[str, float] | None = N
     Methods keep colour and marker in all panels. Thin strokes are single seeds.
 
     Args:
-        results: columns ``task``, ``method``, ``value``, ``low``, ``high`` in percent, and ``label``, what
-            stands beside the dot (such as method and arm); ``seeds``, a list of single values, if known.
+        results: columns ``task``, ``method``, ``value``, ``low``, ``high`` in percent, and ``label``, the
+            text next to the dot (such as method and arm); ``seeds``, a list of single values, if known.
         chances: task -> what guessing gives, drawn as a line.
     """
     tasks = list(dict.fromkeys(results["task"]))

@@ -259,7 +259,7 @@ def gap_plot(results: pd.DataFrame) -> Figure:
     axes = figure.subplots()
     positions = np.arange(len(results))
     values = results[["measured", "low", "high", "published"]].to_numpy(dtype=float)
-    values = values.clip(0, 100)  # an interval of a mean may leave what an accuracy can be
+    values = values.clip(0, 100)  # an interval of a mean may exceed the range of an accuracy
     for y, (measured, low, high, published) in zip(positions, values, strict=True):
         axes.plot([low, high], [y, y], color=COLOURS[0], linewidth=5, alpha=0.28, solid_capstyle="round")
         axes.plot([measured], [y], "o", color=COLOURS[0], markersize=7)
@@ -374,7 +374,7 @@ def difference_plot(claims: pd.DataFrame) -> Figure:
 
 
 def error_gallery(images: Array, errors: pd.DataFrame, columns: int = 6) -> Figure:
-    """Draw the most confident mistakes: what each face is, and what the network said.
+    """Draw the most confident mistakes: the true class of each face, and the predicted one.
 
     Args:
         images: (N, H, W) or (N, H, W, 3).
@@ -388,7 +388,7 @@ def error_gallery(images: Array, errors: pd.DataFrame, columns: int = 6) -> Figu
         bare(axes)
     for axes, image, (_, row) in zip(panels, images, errors.iterrows(), strict=False):
         show_face(axes, image)
-        axes.set_title(f"is {plain(row['target'])}", fontsize=8.5, pad=3, loc="left", fontweight="normal")
-        axes.set_xlabel(f"said {plain(row['predicted'])}, {row['probability']:.0%}", fontsize=8.5,
+        axes.set_title(f"true: {plain(row['target'])}", fontsize=8.5, pad=3, loc="left", fontweight="normal")
+        axes.set_xlabel(f"predicted: {plain(row['predicted'])}, {row['probability']:.0%}", fontsize=8.5,
                         color=COLOURS[1], loc="left")  # fmt: skip
     return figure

@@ -25,18 +25,18 @@ _FACTS = {
     "duplicate_samples": "samples in such groups",
     "conflicting_groups": "of these groups, with conflicting labels",
     "constant_images": "blank images",
-    "val_in_train": "val samples that also stand in train",
-    "test_in_train": "test samples that also stand in train",
-    "test_in_val": "test samples that also stand in val",
+    "val_in_train": "val samples that are also in train",
+    "test_in_train": "test samples that are also in train",
+    "test_in_val": "test samples that are also in val",
     "subjects_known": "samples whose subject is known",
-    "subjects_crossing": "subjects that stand in more than one split",
+    "subjects_crossing": "subjects that are in more than one split",
 }
 
 
 def count_table(audit: dict[str, Any]) -> pd.DataFrame:
     """Lay out samples per split and class, with the official counts beneath each where they are known.
 
-    Of more than ``MANY`` classes, such as people, it says how many there are and how many samples they have.
+    Of more than ``MANY`` classes, such as people, it gives how many there are and how many samples they have.
 
     Args:
         audit: a prepared set's audit.json.
@@ -57,7 +57,7 @@ def count_table(audit: dict[str, Any]) -> pd.DataFrame:
 
 
 def fact_table(audit: dict[str, Any]) -> pd.DataFrame:
-    """Lay out what the data doctor counted, in words, and each deviation from the official set.
+    """Lay out what the data doctor counted, as text, and each deviation from the official set.
 
     Args:
         audit: a prepared set's audit.json.
@@ -102,7 +102,7 @@ def _class_sizes(samples: pd.DataFrame) -> Figure:
 
 
 def balance_sentence(audit: dict[str, Any]) -> str:
-    """Say how uneven the classes of the training part are.
+    """Describe how uneven the classes of the training part are.
 
     Args:
         audit: a prepared set's audit.json.
@@ -139,7 +139,7 @@ def choose_faces(
     """
     part = samples[samples["split"] == split]
     known = (part["subject"].fillna("") != "").any()
-    if known and part.groupby("subject")["label"].nunique().max() > 1:  # labels say more than who it is
+    if known and part.groupby("subject")["label"].nunique().max() > 1:  # labels are more than the person
         part = part.drop_duplicates(["subject", "label"])
     present = np.unique(part["label"])
     if len(present) > MANY:
@@ -171,11 +171,11 @@ def show_faces(
 
 
 def show_factors(samples: pd.DataFrame, path: str | None = None) -> Shown:
-    """Show how the known factors are spread, or say that this data set has none."""
+    """Show how the known factors are spread, or state that this data set has none."""
     known = [factor for factor in FACTORS if factor in samples]
     if not known:
         return Shown("<p>Nothing is known about these images beyond their labels.</p>")
-    caption = "How the factors that made the faces are spread, all splits together."
+    caption = "Distributions of the known factors of the faces, all splits together."
     if "intensity" in known:
         shown = samples["intensity"][samples["intensity"] > 0]
         caption += f" {len(shown):,} of {len(samples):,} show an expression: of intensity {_middle(shown)}."
@@ -189,7 +189,7 @@ def _middle(values: pd.Series) -> str:
 
 
 def show_by_factor(table: pd.DataFrame, factor: str) -> Shown:
-    """Show how accuracy depends on a factor, or say that this data set does not know it.
+    """Show how accuracy depends on a factor, or state that it is not known.
 
     Args:
         table: from ``fer_repro.figures.result_files.accuracy_by_factor``.
@@ -208,7 +208,7 @@ def show_by_factor(table: pd.DataFrame, factor: str) -> Shown:
 def show_occlusions(
     images: np.ndarray, samples: pd.DataFrame, classes: Sequence[str], count: int = 2, path: str | None = None
 ) -> Shown:
-    """Show faces behind each kind of occluder, or say that none is known."""
+    """Show faces with each kind of occluder, or state that none is known."""
     if "occluder" not in samples:
         return Shown("<p>Occluders are not labelled in this data set.</p>")
     hidden = samples[samples["occluder"] != "none"]
@@ -221,7 +221,7 @@ def show_occlusions(
     ).ravel()
     titles = [f"{row['occluder']}: {classes[row['label']]}" for _, row in samples.loc[picked].iterrows()]
     figure = contact_sheet(images[samples.loc[picked, "image"]], titles, columns=len(enough))
-    caption = "Faces behind each kind of occluder, with their labels."
+    caption = "Faces with each kind of occluder, and their labels."
     return show_figure(figure, caption, f"{len(picked)} occluded faces: {', '.join(enough)}.", path)
 
 
@@ -229,7 +229,7 @@ Array = np.ndarray
 
 
 def worst_pairs(pairs: pd.DataFrame, threshold: float, count: int) -> pd.DataFrame:
-    """Pick the pairs furthest on the wrong side of the threshold, both kinds of error in turn.
+    """Pick the pairs furthest on the wrong side of the threshold, alternating between both kinds of error.
 
     Args:
         pairs: columns ``first``, ``second``, ``same`` (0 or 1) and ``score``.
@@ -249,7 +249,7 @@ def worst_pairs(pairs: pd.DataFrame, threshold: float, count: int) -> pd.DataFra
 
 
 def pair_gallery(first: Array, second: Array, pairs: pd.DataFrame, columns: int = 3) -> Figure:
-    """Draw pairs of faces: above what they are and what the network said, below the score.
+    """Draw pairs of faces: above the true answer, below the predicted one and the score.
 
     Args:
         first: (P, H, W) or (P, H, W, 3), uint8 or in [0, 1].
@@ -269,7 +269,7 @@ def pair_gallery(first: Array, second: Array, pairs: pd.DataFrame, columns: int 
         same, said = int(row["same"]), int(row["said"])
         axes.set_title(f"{words[same]} {'person' if same else 'persons'}", fontsize=8.5, pad=3, loc="left",
                        fontweight="normal")  # fmt: skip
-        axes.set_xlabel(f"said {words[said]}, score {row['score']:.2f}".replace("-", "−"), fontsize=8.5,
+        axes.set_xlabel(f"predicted {words[said]}, score {row['score']:.2f}".replace("-", "−"), fontsize=8.5,
                         loc="left", color=COLOURS[1] if said != same else INK)  # fmt: skip
     return figure
 

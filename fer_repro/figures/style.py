@@ -1,7 +1,7 @@
 """One look for every figure, and files that do not change when nothing changed.
 
-The colours are those of Okabe and Ito, which readers with any colour vision tell apart; lines also differ in
-dash and marker. Figures stand on white in light and dark pages alike.
+The colours are those of Okabe and Ito, which readers with any colour vision can distinguish; lines also
+differ in dash and marker. Figures have a white background in light and dark pages.
 """
 
 import io
@@ -54,7 +54,7 @@ _RC: dict[Any, Any] = {
     "legend.fontsize": 9.0,
     "lines.linewidth": 2.0,
     "lines.markersize": 5.0,
-    "font.family": "DejaVu Sans",  # matplotlib brings it, so text looks alike everywhere
+    "font.family": "DejaVu Sans",  # part of matplotlib, so text looks alike everywhere
     "font.size": 9.5,
     "svg.hashsalt": "fer_repro",
     "svg.fonttype": "path",
@@ -85,7 +85,7 @@ def arm_markers(arms: Iterable[str]) -> dict[str, str]:
 
 
 def legend_columns(labels: Iterable[str], most: int = 4, width: float = 7.4) -> int:
-    """Say how many columns of a legend fit below a figure, by its longest label.
+    """Compute how many columns of a legend fit below a figure, by its longest label.
 
     Args:
         labels: its texts, in the legend's usual size.
@@ -145,7 +145,7 @@ def _laid_out(figure: Figure) -> Iterator[None]:
 
 
 def save_figure(figure: Figure, path: Path | str) -> tuple[Path, ...]:
-    """Write ``figure`` whole or not at all; the same figure gives the same bytes.
+    """Write ``figure`` atomically; the same figure gives the same bytes.
 
     Args:
         figure: any matplotlib figure.

@@ -22,7 +22,7 @@ GROUP = ["method", "arm", "dataset", "protocol", "split", "metric", "tta"]
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table: where its values stand, what it is called, and how they are printed."""
+    """One column of a table: where its values are, what it is called, and how they are printed."""
 
     name: str
     heading: str
@@ -156,7 +156,7 @@ def _gather(rows: pd.DataFrame, names: Sequence[str]) -> dict[tuple[str, ...], l
 def beside_published(measured: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """Put each measured result beside the published one of the same method, arm, data set and metric.
 
-    A published number stands beside a measured one only where the data set is the same, the protocol is the
+    A published number is put next to a measured one only where the data set is the same, the protocol is the
     same where both name one, and both use test-time augmentation or both do not, where the paper says.
 
     Args:
@@ -165,7 +165,7 @@ def beside_published(measured: pd.DataFrame, published: pd.DataFrame) -> pd.Data
 
     Returns:
         ``mean_rows`` of the measured ones with ``published``, ``gap`` (percentage points, nats of log
-        losses), ``source`` and the words that ``RESULTS`` prints.
+        losses), ``source`` and the texts that ``RESULTS`` prints.
     """
     table = mean_rows(without_repeats(in_percent(measured)))
     known = in_percent(published) if len(published) else published
@@ -181,12 +181,12 @@ def beside_published(measured: pd.DataFrame, published: pd.DataFrame) -> pd.Data
 
 
 def is_difference(rows: pd.DataFrame) -> pd.Series:
-    """Tell which rows are differences of two arms, which stand among the claims."""
+    """Return which rows are differences of two arms, which are listed with the claims."""
     return rows["arm"].astype(str).str.contains(" - ", regex=False)
 
 
 def _with_words(table: pd.DataFrame) -> pd.DataFrame:
-    """Add what people read: data set with an unusual protocol, metric in words, TTA yes or no, interval."""
+    """Add what people read: data set with an unusual protocol, name of metric, TTA yes or no, interval."""
     units = table["unit"].tolist()
     return table.assign(
         data=[
@@ -204,7 +204,7 @@ def _with_words(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def metric_words(metric: str, unit: str) -> str:
-    """Name a metric in words, with its unit where that is not percent."""
+    """Name a metric for people, with its unit where that is not percent."""
     try:
         words = find_metric(str(metric)).words
     except UserError:  # of a table of the user's own
@@ -233,7 +233,7 @@ def for_people(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def result_columns(table: pd.DataFrame) -> tuple[Column, ...]:
-    """Choose the columns of ``RESULTS`` that tell rows apart: no metric's name where all are accuracies."""
+    """Choose the columns of ``RESULTS`` that distinguish rows: no metric's name where all are accuracies."""
     if set(table["metric"]) <= {"accuracy"}:
         shown = [column for column in RESULTS if column.name != "words"]
         return tuple(replace(c, heading="Accuracy") if c.name == "measured" else c for c in shown)
@@ -241,7 +241,7 @@ def result_columns(table: pd.DataFrame) -> tuple[Column, ...]:
 
 
 def stand_together(measured: Mapping[Hashable, Any], published: Mapping[Hashable, Any]) -> bool:
-    """Tell whether protocol and test-time augmentation are the same, where both say them.
+    """Return whether protocol and test-time augmentation are the same, where both name them.
 
     Args:
         measured: a row of the same method, arm, data set and metric as
@@ -261,7 +261,7 @@ def _source(row: Mapping[Hashable, Any]) -> str:
 
 
 def uses_tta(value: object) -> bool:
-    """Whether a row's ``tta`` says that test-time augmentation was used: not empty, none, 0, no or false."""
+    """Whether a row's ``tta`` means that test-time augmentation was used: not empty, none, 0, no or false."""
     return _text(value).casefold() not in ("", "none", "0", "0.0", "no", "false")
 
 
@@ -288,7 +288,7 @@ def as_html(frame: pd.DataFrame, columns: Sequence[Column], caption: str = "") -
     Args:
         frame: one row per result.
         columns: what to show, in order.
-        caption: said above the table.
+        caption: printed above the table.
     """
     head = "".join(f'<th scope="col"{_align(c)}>{html.escape(c.heading)}</th>' for c in columns)
     body = []

@@ -1,7 +1,7 @@
 """Attention and masks over faces, with the outline of the area that really changed, and their precision.
 
 Synthetic data know which pixels an expression, an occluder or a manipulation touched; here a network's maps
-are shown with that outline and measured against it. Where they are not known, the figure says so.
+are shown with that outline and measured against it. Where they are not known, the figure states this.
 """
 
 from collections.abc import Mapping, Sequence
@@ -69,7 +69,7 @@ def outline(axes: Axes, truth: Array) -> None:
 def truth_overlay(
     images: Array, maps: Mapping[str, Array], truths: Array, titles: Sequence[str], area: str = "true area"
 ) -> Figure:
-    """Lay maps over faces with the true area outlined; below each stands its PR-AUC and what chance gives.
+    """Lay maps over faces with the true area outlined; below each is its PR-AUC and what chance gives.
 
     Every map has its own range of colour, so that only the order of its places shows: that is what the
     PR-AUC measures.
@@ -79,7 +79,7 @@ def truth_overlay(
         maps: title of a column -> (n, h, w) or (n, 1, h, w), higher is more important.
         truths: (n, H, W) bool.
         titles: n names, one per row.
-        area: what the outline shows, said above the first column.
+        area: what the outline shows, printed above the first column.
     """
     rows, columns = len(images), len(maps) + 1
     side = min(7.6 / columns, 2.1)
@@ -114,7 +114,7 @@ def _lay(axes: Axes, heat: Array, height: int, width: int) -> None:
 
 
 def precision_words(heat: Array, truth: Array) -> str:
-    """Say how well a map (h, w) ranks the pixels of a true area (H, W): PR-AUC, and what chance gives."""
+    """Write how well a map (h, w) ranks the pixels of a true area (H, W): PR-AUC, and what chance gives."""
     if not truth.any():
         return "nothing to find"
     score = map_precision_recall(enlarge(heat, *truth.shape)[None], truth[None]).area
@@ -125,7 +125,7 @@ def precision_curves(maps: Mapping[str, Sequence[tuple[Array, Array]]]) -> Figur
     """Draw precision over recall for finding the true pixels: mean over faces, band from quarter to quarter.
 
     Args:
-        maps: name -> one (map (h, w), truth (H, W) bool) per face; faces without truth are left out.
+        maps: name -> one (map (h, w), ground truth (H, W) bool) per face; faces without any are left out.
     """
     colours = arm_colours(maps)
     figure = new_figure(7.6, 3.5)
@@ -165,7 +165,7 @@ def _at_recalls(curve: MapCurve) -> Array:
     return curve.precision[np.searchsorted(curve.recall, np.maximum(_GRID - 1e-12, 1e-12))]
 
 
-UNKNOWN = "Which pixels the expressions move is not known of these faces; nothing can be compared."
+UNKNOWN = "It is not known which pixels the expressions of these faces move, so nothing can be compared."
 
 
 def show_moving(
@@ -182,8 +182,8 @@ def show_moving(
     if areas is None:
         return say(UNKNOWN)
     caption = (
-        "Outlined: pixels that differ from the same face without its expression, lone ones left out. Below "
-        "each map the area under precision and recall (PR-AUC) of finding them by its value, and chance."
+        "Outlined: pixels that differ from the same face without its expression, isolated ones left out. "
+        "Below each the area under precision and recall (PR-AUC) of finding them by its value, and chance."
     )
     words = f"{len(images)} faces, {', '.join(titles)}, with {', '.join(maps)} as colour over them."
     calm = median_filter(areas.astype(np.uint8), size=(1, 3, 3)) > 0

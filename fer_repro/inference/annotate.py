@@ -23,12 +23,12 @@ DARK = (20, 20, 20)
 def annotate(table: pd.DataFrame, out: Path, force: bool = False) -> list[Path]:
     """Draw a prediction into copies of its images and videos, one in memory at a time.
 
-    A frame that was not looked at shows the boxes of the last one that was.
+    A frame that was not analysed shows the boxes of the last analysed one.
 
     Args:
         table: from ``predict``, of paths.
         out: a folder; for a single source a file's name will do.
-        force: replace files of these names; the sources themselves are never drawn into.
+        force: replace files of these names; the sources themselves are never changed.
 
     Returns:
         The files, in the order of the table, under the sources' names; of equal ones the later get numbers.
@@ -41,7 +41,7 @@ def annotate(table: pd.DataFrame, out: Path, force: bool = False) -> list[Path]:
     for source, target in zip(sources, targets, strict=True):
         path = Path(source)
         if not path.is_file():
-            raise UserError(f"{source}: no file to draw into; expected images and videos")
+            raise UserError(f"{source}: no file to annotate; expected images and videos")
         rows = table[table["source"] == source]
         if path.suffix.lower() in VIDEO_SUFFIXES:
             _annotate_video(path, rows, target)
@@ -70,7 +70,7 @@ def copies_of(sources: Sequence[str], out: Path, force: bool = False) -> list[Pa
         target = out if single else out / Path(source).name
         target = _free(target.with_suffix(".mp4") if is_video else target, targets)
         if target.resolve() == Path(source).resolve():
-            raise UserError(f"{target}: would be drawn into itself; --annotate wants another folder")
+            raise UserError(f"{target}: would overwrite its own source; --annotate needs another folder")
         if is_video:
             check_name(target)
         targets.append(target)
@@ -81,7 +81,7 @@ def copies_of(sources: Sequence[str], out: Path, force: bool = False) -> list[Pa
 def annotated(image: np.ndarray, rows: pd.DataFrame) -> np.ndarray:
     """Draw rows into a copy of an image (H, W, 3) uint8 RGB; below, what the network was trained on.
 
-    Nothing stands there for a network of photographs.
+    There is no such text for a network trained on photographs.
     """
     canvas = np.ascontiguousarray(image).copy()
     thick = max(1, round(min(canvas.shape[:2]) / 240))
@@ -97,7 +97,7 @@ def annotated(image: np.ndarray, rows: pd.DataFrame) -> np.ndarray:
 
 
 def label_of(row: Any) -> str:  # noqa: ANN401 - a row of the table
-    """Say a row in a few words."""
+    """Describe a row in a few words."""
     if row["note"] == NOT_FINITE:
         return "no answer"
     if "prediction" in row and isinstance(row["prediction"], str):
@@ -106,7 +106,7 @@ def label_of(row: Any) -> str:  # noqa: ANN401 - a row of the table
 
 
 def _write(image: np.ndarray, text: str, corner: tuple[int, int], size: float, thick: int) -> None:
-    """Write a line above a corner, inside the image, on a dark ground."""
+    """Write a line above a corner, inside the image, on a dark background."""
     font = cv2.FONT_HERSHEY_SIMPLEX
     (width, height), below = cv2.getTextSize(text, font, size, thick)
     left = min(max(corner[0], 0), max(0, image.shape[1] - width))
@@ -135,7 +135,7 @@ def _annotate_video(path: Path, rows: pd.DataFrame, target: Path) -> None:
                 shown, begun = found.get(at, shown), True
                 writer.add(annotated(image, shown))
         except UserError:
-            if not begun:  # else all frames that can be given were drawn, and predict has named the others
+            if not begun:  # else all decodable frames were written, and predict has named the others
                 raise
         writer.keep()
     finally:
@@ -170,7 +170,7 @@ class VideoOutput:
     def __init__(self, path: Path, rate: float) -> None:
         check_name(path)
         self.path, self.rate = path, rate
-        self._temporary = path.with_name(f".{path.stem}.tmp.mp4")  # OpenCV tells the format by the name
+        self._temporary = path.with_name(f".{path.stem}.tmp.mp4")  # OpenCV takes the format from the name
         self._writer: cv2.VideoWriter | None = None
 
     def add(self, image: np.ndarray) -> None:
@@ -185,7 +185,7 @@ class VideoOutput:
         """Finish the video and give it its name.
 
         Raises:
-            OSError: it could not be written whole; OpenCV itself says nothing of a full disk.
+            OSError: it could not be written completely; OpenCV itself reports no full disk.
         """
         if self._writer is None:
             return
@@ -193,11 +193,11 @@ class VideoOutput:
         self._writer = None
         if not _is_whole(self._temporary):
             self._temporary.unlink(missing_ok=True)
-            raise OSError(f"{self.path}: the video could not be written whole; is the disk full?")
+            raise OSError(f"{self.path}: the video could not be written completely; is the disk full?")
         self._temporary.replace(self.path)
 
     def discard(self) -> None:
-        """Delete what was not kept; safe to call at any time."""
+        """Delete a video that was not kept; safe to call at any time."""
         if self._writer is not None:
             self._writer.release()
             self._temporary.unlink(missing_ok=True)
@@ -212,7 +212,7 @@ def _is_whole(path: Path) -> bool:
         while at + 8 <= size:
             file.seek(at)
             length, kind = int.from_bytes(file.read(4)), file.read(4)
-            if length == 1:  # a box beyond 4 GB gives its length behind its name
+            if length == 1:  # a box beyond 4 GB gives its length after its name
                 length = int.from_bytes(file.read(8))
             if length < 8:
                 return False

@@ -1,4 +1,4 @@
-"""What computes: the interface both runtimes fulfil, and ONNX Runtime, which needs no torch."""
+"""The interface of both runtimes, and ONNX Runtime, which needs no torch."""
 
 from pathlib import Path
 from typing import Protocol
@@ -8,10 +8,10 @@ import numpy as np
 from fer_repro.errors import UserError
 from fer_repro.inference.spec import ModelSpec, spec_of_metadata
 
-BATCH_BYTES = 1 << 28  # what the maps of an automatic batch may take on a CPU
+BATCH_BYTES = 1 << 28  # memory for the maps of an automatic batch on a CPU
 LARGEST_BATCH = 256
 ITEM_BYTES = "item_bytes"
-"""The entry of an ONNX file's metadata that says what all maps of one face take."""
+"""The entry of an ONNX file's metadata with the memory of all maps of one face."""
 
 
 class Backend(Protocol):
@@ -28,12 +28,12 @@ class Backend(Protocol):
     outputs: list[str]
 
     def run(self, faces: np.ndarray) -> dict[str, np.ndarray]:
-        """Look at faces (N, C, S, S) uint8; returns what ``FaceNetwork.forward`` returns, float32."""
+        """Compute faces (N, C, S, S) uint8; returns what ``FaceNetwork.forward`` returns, float32."""
         ...
 
 
 def batch_of(item_bytes: int, room: int = BATCH_BYTES) -> int:
-    """Choose how many faces are looked at together: as many as fit into ``room``, 1 to 256."""
+    """Choose how many faces are computed together: as many as fit into ``room``, 1 to 256."""
     return max(1, min(LARGEST_BATCH, room // max(1, item_bytes)))
 
 
@@ -81,6 +81,6 @@ class OnnxBackend:
         self.batch = batch_of(int(item_bytes))
 
     def run(self, faces: np.ndarray) -> dict[str, np.ndarray]:
-        """Look at faces (N, C, S, S) uint8; see ``Backend``."""
+        """Compute faces (N, C, S, S) uint8; see ``Backend``."""
         found = self._session.run(self.outputs, {self._input: faces})
         return dict(zip(self.outputs, found, strict=True))

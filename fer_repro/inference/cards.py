@@ -31,7 +31,7 @@ class PretrainedWeights:
     Attributes:
         name: of the publisher's file.
         licence: of the weights and of the data they were trained on.
-        sha256: of the file where it is in the cache; else how it begins, or that nobody has looked.
+        sha256: of the file where it is in the cache; else its first digits, or why it is unknown.
     """
 
     name: str
@@ -40,7 +40,7 @@ class PretrainedWeights:
 
 
 def pretrained_weights(spec: ModelSpec) -> PretrainedWeights | None:
-    """Tell what a network started from; None if from nothing, or if nobody knows."""
+    """Name the pretrained weights of a network; None if there are none or they are unknown."""
     if spec.pretraining != "imagenet":
         return None
     if spec.method == "efficientnet":
@@ -70,7 +70,7 @@ def _of_hub(folder: str) -> str:
 
 CODE_LICENCE = "MIT"
 PAPERS = Path(__file__).parents[2] / "published" / "papers.yaml"
-NO_REAL_PERSON = "drawn by this project; no real person is shown; MIT, as the code"
+NO_REAL_PERSON = "rendered by this project; no real person is shown; MIT, as the code"
 USES = {
     "expression": "Research on facial expression recognition: comparing methods, studying errors, teaching.",
     "verification": "Research on face verification: comparing losses by the protocols named above.",
@@ -88,7 +88,7 @@ LIMITS = {
         "safety "
         "reasons (Regulation 2024/1689, Article 5(1)(f)); elsewhere it is high-risk (Annex III), and people "
         "must "
-        "be told (Article 50).",
+        "be informed (Article 50).",
     ),
     "verification": (
         "A cosine is no identification. Error rates differ between groups of people; a threshold holds for "
@@ -102,7 +102,7 @@ LIMITS = {
         "It knows the manipulations it was trained on. New generators, strong compression and small faces "
         "defeat "
         "it; a low score does not make a video genuine.",
-        "Do not accuse anybody on the ground of its score.",
+        "Do not accuse anybody on the basis of its score.",
     ),
 }
 EXAMPLE = """```python
@@ -112,7 +112,7 @@ model = fer_repro.load("THIS FOLDER")
 model.predict("photo.jpg")
 ```"""
 COMMON_LIMIT = (
-    "Accuracy differs between people, poses, light and covering; see the groups above where they were "
+    "Accuracy differs between people, poses, light and occlusion; see the groups above where they were "
     "measured, "
     "and measure your own data before you rely on it."
 )
@@ -178,7 +178,7 @@ def _facts(spec: ModelSpec, run: Path | None, root: Path) -> dict[str, Any]:
             "code": CODE_LICENCE,
             "data": _data_licence(spec),
             "weights": _weights_licence(spec),
-            "start_weights": _start_licence(start, spec),
+            "pretrained_weights": _start_licence(start, spec),
         },
     }
 
@@ -188,7 +188,7 @@ def _training(spec: ModelSpec, run: Path | None) -> dict[str, Any]:
         return {"by": spec.source, "trained_on": spec.trained_on, "pretraining": spec.pretraining}
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     recipe, data = config["recipe"], config["data"]
-    parts = f"{data['folds']} folds in turn" if data.get("folds") else "the set's own parts"
+    parts = f"{data['folds']} folds, each tested once" if data.get("folds") else "the set's own parts"
     chosen = data.get("select_on", "val").replace("val", "validation")
     return {
         "data": spec.dataset,
@@ -211,11 +211,11 @@ def _data_licence(spec: ModelSpec) -> str:
 
 def _weights_licence(spec: ModelSpec) -> str:
     if spec.official is None:
-        bound = "" if spec.trained_on == SYNTHETIC_FACES else "; the terms of the data bind them, too"
+        bound = "" if spec.trained_on == SYNTHETIC_FACES else "; the terms of the data apply, too"
         return f"{CODE_LICENCE} as far as this project can grant it{bound}"
     papers = read_yaml(PAPERS) if PAPERS.is_file() else {}
     licence = papers.get(spec.method, {}).get("licence", {"code": "unknown", "weights": "unknown"})
-    return f"{licence['weights']}: the authors' code is {licence['code']}, of the weights they say nothing"
+    return f"{licence['weights']}: the authors' code is {licence['code']}, for the weights they name none"
 
 
 def _start_licence(start: PretrainedWeights | None, spec: ModelSpec) -> Any:  # noqa: ANN401 - a text or a mapping
@@ -270,7 +270,7 @@ def _measured(facts: dict[str, Any]) -> str:
     this = _table(("metric, test part of this run", "value"), [*facts["metrics"].items()])
     if not facts["intervals"]:
         return (
-            f"{this}\n\nNo intervals: one run says little about another; train more seeds and evaluate them."
+            f"{this}\n\nNo intervals: one run does not predict another; train more seeds and evaluate them."
         )
     rows = [
         (

@@ -1,4 +1,4 @@
-"""The models that are there - runs, imported and exported files - and what each was trained on.
+"""The available models - runs, imported and exported files - and what each was trained on.
 
 A network that learned from rendered faces alone is as confident about photographs as about such faces, and is
 wrong much more often: docs/inference.md has the numbers. What it was trained on is decided here only.
@@ -24,7 +24,7 @@ FILES = "models"
 
 @dataclass(frozen=True)
 class Listed:
-    """A model that is there.
+    """An available model.
 
     Attributes:
         path: what ``load`` takes.
@@ -142,7 +142,7 @@ _NO_NAME = ("", "none", "unknown")
 
 @functools.cache
 def trained_on(dataset: str, official: bool = False) -> str:
-    """Tell what a network was trained on.
+    """Name what a network was trained on.
 
     Args:
         dataset: as the run's config.json or the model file names it.
@@ -160,18 +160,18 @@ def trained_on(dataset: str, official: bool = False) -> str:
 
 
 def is_unknown(data: str) -> bool:
-    """Whether ``trained_on`` could not tell."""
+    """Whether ``trained_on`` gave unknown data."""
     return data.startswith(UNKNOWN_DATA)
 
 
 def warning_of(networks: Iterable[tuple[str, str]]) -> str:
-    """Word the warning about networks that did not learn from photographs, or nobody knows from what.
+    """Write the warning about networks that were not trained on photographs, or on unknown data.
 
     Args:
         networks: name and ``trained_on`` of each.
 
     Returns:
-        One line; "" where nothing is to be said.
+        One line; "" where no warning is needed.
     """
     pairs = list(networks)
     synthetic = [name for name, data in pairs if data == SYNTHETIC_FACES]
@@ -189,7 +189,7 @@ def warning_of(networks: Iterable[tuple[str, str]]) -> str:
 
 
 def caption_of(data: Iterable[str]) -> str:
-    """Word what stands in an annotated frame; "" for networks of photographs.
+    """Write the text of an annotated frame; "" for networks of photographs.
 
     Args:
         data: ``trained_on`` of the networks.

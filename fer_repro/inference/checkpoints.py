@@ -1,6 +1,6 @@
-"""Checkpoints that the papers' authors published: read without executing anything, told apart by their keys.
+"""Checkpoints that the papers' authors published: read without executing anything, recognised by their keys.
 
-A pickle can run any program when it is read. Here it is read with ``weights_only``, which knows tensors,
+A pickle can run any program when it is read. Here it is read with ``weights_only``, which accepts tensors,
 plain containers and NumPy numbers, and refuses everything else.
 """
 
@@ -43,7 +43,7 @@ def open_official(path: Path, variant: str = "", padding: str = "") -> tuple[dic
     Args:
         path: the file; a pickle or a safetensors file with the authors' names.
         variant: official identifier or its end, e.g. ``resmasking_dropout1``, or one of ``AT_TYPES``; ""
-            tells it by the keys.
+            recognises it by the keys.
         padding: of an EfficientNet, see ``fer_repro.layers.efficientnet_trunk``; "" is ``same``, right for
             the published ones.
 
@@ -134,7 +134,7 @@ def read_official(path: Path) -> dict[str, Tensor]:
 
 
 def missing_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Make what batch norms did not keep before torch 0.4.1: how many batches they saw in training, here 0.
+    """Make the counters of training batches that batch norms did not have before torch 0.4.1, here 0.
 
     It changes nothing in evaluation. A state dict that has some of them is left as it is.
     """
@@ -160,7 +160,7 @@ def _unpickle(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
         if not found:
             raise UserError(f"{path}: refused: {NO_CHECKPOINT}. Nothing in it was executed") from None
         raise UserError(
-            f"{path}: refused: it asks for {found[1]}; a checkpoint of tensors alone needs no such thing, "
+            f"{path}: refused: it asks for {found[1]}; a checkpoint of tensors alone needs no such object, "
             "and reading it could run any program. Nothing in it was executed; ask its authors for a plain "
             "state dict"
         ) from None
@@ -176,11 +176,11 @@ def variants() -> dict[str, str]:
 def recognise(
     state: Mapping[str, Tensor], variant: str, where: str
 ) -> tuple[str, str, dict[str, bool | int | float | str | None]]:
-    """Tell which official network a state dict belongs to.
+    """Find the official network that a state dict belongs to.
 
     Args:
         state: official key -> tensor.
-        variant: identifier or its end, or which of FAN's two heads; "" looks at the keys.
+        variant: identifier or its end, or which of FAN's two heads; "" uses the keys.
         where: the file, for messages.
 
     Returns:

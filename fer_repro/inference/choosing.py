@@ -1,4 +1,4 @@
-"""Which networks are taken for people who name none: rules in order, and the reason in one line.
+"""Which networks are used if none is named: rules in order, and the reason in one line.
 
 1. Trained on photographs or videos of people comes before unknown data, and these before synthetic faces.
 2. A paper's own arm, or its ensemble of one seed, comes before rivals, baselines and controls.
@@ -25,7 +25,7 @@ OWN, OTHER = range(2)
 
 @dataclass(frozen=True)
 class ChosenModels:
-    """The networks that are taken, and why.
+    """The networks that are used, and why.
 
     Attributes:
         paths: what ``load`` takes; several are an ensemble.
@@ -127,7 +127,9 @@ def _why_own(taken: _Candidate, left: list[_Candidate]) -> str:
 
 def _why_dataset(taken: _Candidate, left: list[_Candidate]) -> str:
     names = sorted({each.dataset for each in left})
-    return f"{taken.dataset} first by name of the data sets {', '.join(names)}, whose numbers do not compare"
+    return (
+        f"{taken.dataset} first by name of the data sets {', '.join(names)}, whose numbers cannot be compared"
+    )
 
 
 def _why_accuracy(taken: _Candidate, left: list[_Candidate]) -> str:

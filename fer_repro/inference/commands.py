@@ -21,28 +21,31 @@ SECONDS = 5.0  # between two lines of progress
 ModelPath = Annotated[
     str,
     typer.Option(
-        "--model", "-m", help="A run's folder, a model file, or hf://owner/name; chosen and said if left out."
+        "--model",
+        "-m",
+        help="A run's folder, a model file, or hf://owner/name; chosen and printed if left out.",
     ),
 ]
 Runtime = Annotated[
-    str, typer.Option("--runtime", help="torch or onnx, which needs no torch; told by the model if left out.")
+    str,
+    typer.Option("--runtime", help="torch or onnx, which needs no torch; taken from the model if left out."),
 ]
 Device = Annotated[str, typer.Option("--device", help="For torch: auto, cpu, cuda ...")]
 Detector = Annotated[
     str,
     typer.Option(
         "--detector",
-        help="cascade; yunet:FILE, for turned faces (yunet: FER_REPRO_YUNET names the file); none: images "
+        help="cascade; yunet:FILE, for rotated faces (yunet: FER_REPRO_YUNET names the file); none: images "
         "are faces; left,top,right,bottom: one fixed box.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
 Copies = Annotated[
     Path | None,
     typer.Option(
         "--annotate",
-        help="Draw into copies, in this folder; of a video all frames are decoded and written.",
+        help="Annotate copies, in this folder; of a video all frames are decoded and written.",
         metavar="OUT",
     ),
 ]
@@ -56,7 +59,7 @@ Variant = Annotated[
     str, typer.Option("--variant", help="Of an official checkpoint; see fer-repro import --list.")
 ]
 FaceSize = Annotated[
-    int, typer.Option("--face-size", help="Side of the run's images, where its data are gone.", min=0)
+    int, typer.Option("--face-size", help="Side of the run's images, if its data are missing.", min=0)
 ]
 Faces = Annotated[str, typer.Option("--faces", help="Which of an image: all, largest or most_confident.")]
 
@@ -81,7 +84,7 @@ def predict_command(
     fresh: Annotated[bool, typer.Option("--fresh", help="Do not continue a killed call.")] = False,
     force: Force = False,
     variant: Variant = "",
-    colour: Annotated[str, typer.Option("--colour", help="grey or rgb, where a run's data are gone.")] = "",
+    colour: Annotated[str, typer.Option("--colour", help="grey or rgb, if a run's data are missing.")] = "",
     face_size: FaceSize = 0,
 ) -> None:
     """Predict all faces of images and videos.
@@ -92,9 +95,9 @@ def predict_command(
     Without --csv, --json, --parquet or --annotate a table is printed: file, face, answer, confidence and the
     network's training data; --wide prints all columns, as files have them. A killed call continues.
 
-    What the network was trained on is said on stderr, in the column trained_on and in annotated copies.
+    What the network was trained on is printed on stderr, in the column trained_on and in annotated copies.
 
-    Exit code 0: all done. 3: some inputs could not be read, or the network's answer was no finite number;
+    Exit code 0: all done. 3: some inputs could not be read, or the network's answer was not finite;
     they are named on stderr, all others are done.
 
     Example: fer-repro predict photos/ clip.mp4 --csv found.csv --annotate seen/
@@ -141,7 +144,7 @@ def _outs(csv: str, json: str, parquet: str) -> list[Path]:
 def _predicted(
     model: "Model", inputs: list[Any], looking: "Looking", outs: list[Path], keep: bool, resume: bool
 ) -> tuple["pd.DataFrame", dict[str, str]]:
-    """Predict into files or memory; the table is empty where nobody asks for it."""
+    """Predict into files or memory; the table is empty where it is not needed."""
     from fer_repro.inference.journal import predict_to
     from fer_repro.inference.model import as_table
     from fer_repro.inference.predictions import note_missing_faces
@@ -189,7 +192,7 @@ def webcam(
 
     keep_existing([path for path in (csv, annotated) if path is not None], force)
     frames = camera_frames(camera, seconds)
-    first = next(frames)  # a missing camera is told before a model is opened
+    first = next(frames)  # a missing camera is reported before a model is opened
     (opened,) = _open([model], runtime, device)
     tables = []
     try:
@@ -213,7 +216,7 @@ def compare_faces(
     detector: Detector = "cascade",
     as_json: Json = False,
 ) -> None:
-    """Tell whether two images show one person (`fer-repro verify` is for results).
+    """Check whether two images show one person (`fer-repro verify` is for results).
 
     The model is one of adacos or p2sgrad; its threshold was chosen on the run's validation pairs.
 
@@ -290,7 +293,7 @@ def _open(
     face_size: int = 0,
     task: str = "expression",
 ) -> "list[Model]":
-    """Open networks, choosing some where none is named, and say what they were trained on."""
+    """Open networks, choosing some where none is named, and print what they were trained on."""
     from fer_repro.inference.catalogue import warning_of
     from fer_repro.inference.loading import load
 
@@ -312,11 +315,11 @@ def _open(
 def _note_repetitions(sources: list[str]) -> None:
     more = len(sources) - len(set(sources))
     if more:
-        print(f"note: {more} of {len(sources)} inputs are named again and get rows again", file=sys.stderr)
+        print(f"note: {more} of {len(sources)} inputs are repeated and get rows again", file=sys.stderr)
 
 
 def _follow(chunks: Any, rows: list[dict[str, Any]] | None) -> dict[str, str]:  # noqa: ANN401 - of chunks
-    """Run through chunks; say now and then how far it is, and keep what failed."""
+    """Run through chunks; print progress every few seconds, and keep what failed."""
     failed: dict[str, str] = {}
     count, said = 0, time.monotonic()
     for chunk in chunks:

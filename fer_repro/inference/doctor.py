@@ -1,4 +1,4 @@
-"""Is everything there that prediction needs? Environment, data and models, each with what to do about it."""
+"""Check what prediction needs: environment, data and models, each with how to get what is missing."""
 
 import platform
 import shutil
@@ -22,13 +22,13 @@ LEAST_ROOM = 2.0  # gigabytes
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at.
+    """One thing that was checked.
 
     Attributes:
         part: environment, data or models.
-        name: what was looked at.
-        state: ok, missing (nothing works without it) or absent (some things work without it).
-        message: what was found, and what to do about it.
+        name: what was checked.
+        state: ok, missing (nothing works without it) or absent (optional).
+        message: what was found, and how to get what is missing.
     """
 
     part: str
@@ -38,7 +38,7 @@ class Finding(NamedTuple):
 
 
 def examine_machine(root: Path = Path()) -> list[Finding]:
-    """Look at environment, data and models of a project's folder."""
+    """Check environment, data and models of a project's folder."""
     return [*_packages(), *_machine(root), *_data(root), *_models(root)]
 
 
@@ -79,7 +79,7 @@ def _machine(root: Path) -> Iterator[Finding]:
     yield _yunet()
     free = shutil.disk_usage(root).free / 1e9
     state = "ok" if free >= LEAST_ROOM else "absent"
-    yield Finding("environment", "disk", state, f"{free:.1f} GB free; training wants {LEAST_ROOM:g} or more")
+    yield Finding("environment", "disk", state, f"{free:.1f} GB free; training needs {LEAST_ROOM:g} or more")
 
 
 def _cascades() -> Finding:

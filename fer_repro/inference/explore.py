@@ -1,7 +1,7 @@
-"""Trained networks to play with: a few factors to move, and a figure of what the network makes of the face.
+"""Interactive figures of trained networks: a few factors to change, and the network's answer to the face.
 
-An explorer knows nothing of notebooks or widgets: ``at`` takes the factors that are moved and gives the
-figure with a sentence that says the same. Controls are widgets in a kernel that a Jupyter server has started
+An explorer does not depend on notebooks or widgets: ``at`` takes the factors that are changed and gives the
+figure, and its content as text. Controls are widgets in a kernel that a Jupyter server has started
 for a session, and one image elsewhere: a notebook that papermill runs must give the same bytes every time,
 and a widget's state does not.
 """
@@ -38,13 +38,13 @@ from fer_repro.runs.loaded_run import load_run
 from fer_repro.synthetic.factors import CLASSES
 
 PEOPLE = 8  # of a data set among whom one may choose
-FRAMES = 8  # of a drawn clip
+FRAMES = 8  # of a rendered clip
 NOWHERE = "no frame"
 
 
 @dataclass(frozen=True)
 class Slider:
-    """A number to move."""
+    """A number to change."""
 
     name: str
     label: str
@@ -56,7 +56,7 @@ class Slider:
 
 @dataclass(frozen=True)
 class Choice:
-    """A word to choose."""
+    """A value to choose from a list."""
 
     name: str
     label: str
@@ -69,7 +69,7 @@ Control = Slider | Choice
 
 @dataclass(frozen=True)
 class SeenFace:
-    """What an explorer shows: a figure, and the same in words for those who cannot see it."""
+    """What an explorer shows: a figure, and the same as text for those who cannot see it."""
 
     figure: Figure
     words: str
@@ -77,18 +77,18 @@ class SeenFace:
 
 @dataclass(frozen=True)
 class Explorer:
-    """A trained network with factors to move.
+    """A trained network with factors to change.
 
     Attributes:
-        controls: the factors, with where they start.
-        look: what the network makes of them, by their names.
+        controls: the factors, with their initial values.
+        look: makes the figure of the network's answer from the factors, by their names.
     """
 
     controls: tuple[Control, ...]
     look: Callable[..., SeenFace]
 
     def at(self, **moved: float | str) -> SeenFace:
-        """Look with some factors moved and the others where they start.
+        """Make the figure with some factors changed and the others at their initial values.
 
         Raises:
             UserError: a factor is unknown, or its value out of range.
@@ -96,7 +96,7 @@ class Explorer:
         values: dict[str, float | str] = {control.name: control.value for control in self.controls}
         for name in moved:
             if name not in values:
-                raise UserError(f"nothing to move is called '{name}'; {nearest(name, values)}")
+                raise UserError(f"unknown factor '{name}'; {nearest(name, values)}")
         for control in self.controls:
             _check(control, moved.get(control.name, control.value))
         return self.look(**(values | moved))
@@ -118,17 +118,15 @@ class Pose(NamedTuple):
     cover: str
 
     def of(self, row: Row) -> Row:
-        """Show the person of a row so."""
+        """Apply this pose to the person of a row."""
         shown = with_expression(row, self.expression, self.intensity)
         return with_cover(with_yaw(shown, self.yaw), self.cover)
 
     @property
     def words(self) -> str:
-        """Say it."""
-        cover = "nothing" if self.cover == "none" else self.cover
-        return (
-            f"{self.expression} at {self.intensity:.2f}, turned by {self.yaw:g} degrees, covered by {cover}"
-        )
+        """Describe it as text."""
+        face = f"{self.expression} at {self.intensity:.2f}"
+        return f"{face}, rotated by {self.yaw:g} degrees, occluder: {self.cover}"
 
 
 def _check(control: Control, value: float | str) -> None:
@@ -140,14 +138,14 @@ def _check(control: Control, value: float | str) -> None:
 
 
 def explore_masks(folder: Path | str, store: Store) -> Explorer | None:
-    """Move a face before a Residual Masking Network and watch its masks.
+    """Change a face and show the masks of a Residual Masking Network.
 
     Args:
         folder: of a run, one seed and arm.
         store: the data set it was trained on.
 
     Returns:
-        None where faces are not drawn, and so cannot be drawn again.
+        None where faces are not rendered, and so cannot be rendered again.
     """
     if not is_synthetic(store):
         return None
@@ -166,14 +164,14 @@ def explore_masks(folder: Path | str, store: Store) -> Explorer | None:
 
 
 def explore_regions(folder: Path | str, store: Store) -> Explorer | None:
-    """Cover or turn a face before a Region Attention Network and watch the weights of its regions.
+    """Occlude or rotate a face and show the weights of the regions of a Region Attention Network.
 
     Args:
         folder: of a run, one seed and arm with attention.
         store: the data set it was trained on.
 
     Returns:
-        None where faces are not drawn, and so cannot be drawn again.
+        None where faces are not rendered, and so cannot be rendered again.
     """
     if not is_synthetic(store):
         return None
@@ -195,14 +193,14 @@ def explore_regions(folder: Path | str, store: Store) -> Explorer | None:
 
 
 def explore_frames(folder: Path | str, store: Store) -> Explorer | None:
-    """Move the apex of a drawn clip, or cover one of its frames, and watch the weights of the frames.
+    """Move the apex of a rendered clip, or occlude one of its frames, and show the weights of the frames.
 
     Args:
         folder: of a run of Frame Attention Networks, one seed and arm with attention.
         store: the data set it was trained on.
 
     Returns:
-        None where faces are not drawn, and so cannot be drawn again.
+        None where faces are not rendered, and so cannot be rendered again.
     """
     if not is_synthetic(store):
         return None
@@ -222,7 +220,7 @@ def explore_frames(folder: Path | str, store: Store) -> Explorer | None:
         )
         words = (
             f"Person {person}, {expression}, apex at frame {int(apex)}, "
-            f"{f'{cover} in frame {frame}' if hidden else 'nothing in the way'}. "
+            f"{f'{cover} in frame {frame}' if hidden else 'no occluder'}. "
             f"Heaviest frame: {int(weights.argmax())}. {_said(run.classes, likely)}"
         )
         return SeenFace(figure, words)
@@ -232,8 +230,8 @@ def explore_frames(folder: Path | str, store: Store) -> Explorer | None:
         Choice("person", "Person", tuple(people), next(iter(people))),
         Choice("expression", "Expression", CLASSES, "surprise"),
         Slider("apex", "Apex at frame", 0, FRAMES - 1, 1, 4),
-        Choice("cover", "Passing", ("hand", "block", "hair", "mask"), "hand"),
-        Choice("frame", "Hides", (NOWHERE, *numbers), NOWHERE),
+        Choice("cover", "Occluder", ("hand", "block", "hair", "mask"), "hand"),
+        Choice("frame", "In frame", (NOWHERE, *numbers), NOWHERE),
     )
     return Explorer(controls, look)
 
@@ -242,7 +240,7 @@ def people_of(samples: pd.DataFrame, split: str, count: int = PEOPLE) -> dict[st
     """Choose people of a split, each with the factors of one image in which nothing hides the face.
 
     Args:
-        samples: the table of a drawn set.
+        samples: the table of a synthetic set.
         split: of it.
         count: at most so many people, evenly spread.
 
@@ -259,54 +257,54 @@ def people_of(samples: pd.DataFrame, split: str, count: int = PEOPLE) -> dict[st
 
 
 def face_controls(people: Mapping[str, Row], expression: str) -> tuple[Control, ...]:
-    """Name what can be moved of a face, with the names that ``Pose`` has.
+    """Name the factors of a face that can be changed, with the names that ``Pose`` has.
 
     Args:
-        people: among whom one may choose, the first one shown at first.
-        expression: shown at first.
+        people: among whom one may choose; the first one is the initial value.
+        expression: the initial value.
     """
     return (
         Choice("person", "Person", tuple(people), next(iter(people))),
         Choice("expression", "Expression", CLASSES, expression),
         Slider("intensity", "Intensity", 0.0, 1.0, 0.05, 0.9),
-        Slider("yaw", "Turn (degrees)", -60.0, 60.0, 5.0, 0.0),
-        Choice("cover", "Covered by", tuple(COVERS), "none"),
+        Slider("yaw", "Rotation (degrees)", -60.0, 60.0, 5.0, 0.0),
+        Choice("cover", "Occluder", tuple(COVERS), "none"),
     )
 
 
 def _said(names: tuple[str, ...], likely: np.ndarray) -> str:
     best = int(likely.argmax())
-    return f"The network says {names[best]}, {likely[best]:.0%}."
+    return f"The network predicts {names[best]}, {likely[best]:.0%}."
 
 
 _SESSION = "JPY_SESSION_NAME"  # a Jupyter server names the open notebook here; papermill and nbconvert do not
 
 
 def is_live() -> bool:
-    """Say whether somebody can move widgets: a Jupyter server runs this kernel, and ipywidgets is there."""
+    """Whether widgets work: a Jupyter server runs this kernel, and ipywidgets is installed."""
     return _SESSION in os.environ and find_spec("ipywidgets") is not None
 
 
 def show_explorer(
     explorer: Explorer | None, caption: str, reading: str = "", live: bool | None = None
 ) -> Any:  # noqa: ANN401 - Shown or a widget
-    """Show an explorer with its controls, or where nobody can move them, as it starts.
+    """Show an explorer with its controls, or where widgets do not work, with its initial values.
 
     Args:
-        explorer: None where there is nothing to move.
+        explorer: None where there are no factors to change.
         caption: what to see in the figure.
-        reading: what to do with it and how to read it, said below.
+        reading: what to do with it and how to read it, shown below.
         live: build widgets; None finds out, and other frontends than Jupyter's own need True.
 
     Returns:
         A widget, or a piece of HTML.
     """
     if explorer is None:
-        return say("These faces are not rendered from known factors, so there is nothing to move here.")
+        return say("These faces are not rendered from known factors, so there are none to change here.")
     if is_live() if live is None else live:
         return _build(explorer, caption, reading)
     seen = explorer.at()
-    still = f"{caption} Open the notebook in JupyterLab to move: {', '.join(_names(explorer))}."
+    still = f"{caption} Open the notebook in JupyterLab to change: {', '.join(_names(explorer))}."
     return with_reading(show_figure(seen.figure, still, seen.words), *([reading] if reading else []))
 
 

@@ -1,4 +1,4 @@
-"""Networks of people and of forgeries to play with: angles to class vectors, scores over a blend."""
+"""Interactive figures of networks of people and forgeries: angles to class vectors, scores over a blend."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,14 +19,14 @@ PER_KIND = 3  # manipulated videos of each kind among which one may choose
 
 
 def explore_angles(folder: Path | str, store: Store) -> Explorer | None:
-    """Move the face of a learnt person and watch its angles to all class vectors.
+    """Change the face of a training person and show its angles to all class vectors.
 
     Args:
-        folder: of a run that learnt people with a cosine head, one seed and arm.
+        folder: of a run that learned people with a cosine head, one seed and arm.
         store: the data set it was trained on.
 
     Returns:
-        None where faces are not drawn, and so cannot be drawn again.
+        None where faces are not rendered, and so cannot be rendered again.
     """
     if not is_synthetic(store):
         return None
@@ -46,7 +46,7 @@ def explore_angles(folder: Path | str, store: Store) -> Explorer | None:
                   float(found["scale"][0]))  # fmt: skip
         rank = 1 + int((others < angles[own]).sum())
         words = (
-            f"Person {person}, {pose.words}: {met.own:.0f} degrees from the own class vector, "
+            f"Person {person}, {pose.words}: {met.own:.0f} degrees from its own class vector, "
             f"{others.min():.0f} from that of {rival}; the true person is number {rank} of {len(names)}."
         )
         return SeenFace(angles_explored(met, forces=run.method.name == "p2sgrad"), words)
@@ -55,13 +55,13 @@ def explore_angles(folder: Path | str, store: Store) -> Explorer | None:
 
 
 def explore_forgeries(folders: Mapping[str, Path | str], headline: str, store: Store) -> Explorer | None:
-    """Blend a manipulation into a face, more or less of it, and watch scores and attention.
+    """Blend a manipulation into a face with a chosen strength, and show scores and attention.
 
     The image lies between the real frame and the manipulated one, which have the same noise and JPEG.
 
     Args:
         folders: arm -> run of one seed; their logits' mean is shown as the ensemble.
-        headline: the arm whose attention is drawn.
+        headline: the arm whose attention is plotted.
         store: the data set they were trained on.
 
     Returns:

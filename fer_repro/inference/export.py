@@ -1,4 +1,4 @@
-"""Models written out: safetensors with a card, or ONNX files that run without torch.
+"""Export of models: safetensors with a card, or ONNX files that run without torch.
 
 The graph of an ONNX file holds the preprocessing, its metadata the description. It takes cropped uint8 faces
 and gives the numbers of ``FaceNetwork``; the number of faces is left open, and for a network of clips the
@@ -68,11 +68,11 @@ class AnswerDifference:
 
 
 def export_onnx(network: nn.Module, spec: ModelSpec, path: Path) -> AnswerDifference:
-    """Write a network as ONNX, and compare it with torch on faces of noise.
+    """Write a network as ONNX, and compare it with torch on synthetic faces and on noise.
 
     Args:
         network: in evaluation mode, on the CPU.
-        spec: how it is shown faces.
+        spec: how faces are prepared for it.
         path: the file to write.
 
     Returns:
@@ -110,7 +110,7 @@ def compare(network: nn.Module, spec: ModelSpec, path: Path, count: int) -> tupl
 
     Args:
         network: in evaluation mode.
-        spec: how it is shown faces.
+        spec: how faces are prepared for it.
         path: the ONNX file.
         count: of either; of a network of clips, frames.
 

@@ -1,4 +1,4 @@
-"""From images to the faces a network is shown: detected or known, cut out, in the colour of its data."""
+"""From images to the faces a network gets: detected or known, cut out, in the colour of its data."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +35,7 @@ INSIDE = 0.5  # of the area of a given box; detectors' boxes stick out at an ima
 
 
 class Face(NamedTuple):
-    """A face as a network is shown it.
+    """A face as a network gets it.
 
     Attributes:
         box: where it is in the image, tight.
@@ -47,7 +47,7 @@ class Face(NamedTuple):
 
 
 class KnownBox(NamedTuple):
-    """A box of an earlier prediction, and the row of the table it stands in, from 1."""
+    """A box of an earlier prediction, and its row in the table, from 1."""
 
     row: int
     box: Box
@@ -97,9 +97,9 @@ class FixedBox:
 
 
 def choose_detector(choice: "str | Detector") -> Detector:
-    """Turn a name into a detector: ``cascade``, ``yunet:FILE``, ``none`` or ``left,top,right,bottom``.
+    """Make the detector of a name: ``cascade``, ``yunet:FILE``, ``none`` or ``left,top,right,bottom``.
 
-    Objects that are detectors stay what they are.
+    Objects that are detectors are returned unchanged.
 
     Raises:
         UserError: there is no such detector.
@@ -135,7 +135,7 @@ def _check_inside(box: Box, image: np.ndarray, name: str) -> None:
 
 
 def read_boxes(boxes: "pd.DataFrame | str | Path") -> dict[tuple[str, int], list[KnownBox]]:
-    """Read the boxes of an earlier prediction, so that no detector looks again.
+    """Read the boxes of an earlier prediction, so that no detector runs again.
 
     Args:
         boxes: what ``predict`` returned or wrote: columns source, frame (empty for stills), left ... bottom,
@@ -174,7 +174,7 @@ def read_boxes(boxes: "pd.DataFrame | str | Path") -> dict[tuple[str, int], list
 
 
 def _check_tight(table: pd.DataFrame) -> None:
-    """Refuse boxes that would get a second margin; predictions of earlier versions do not say theirs."""
+    """Refuse boxes that would get a second margin; predictions of earlier versions do not state theirs."""
     predicted = {"face", "note"} <= set(table.columns) or "forgery_score" in table
     if "box" not in table and predicted and len(table):
         raise UserError(
@@ -212,7 +212,7 @@ def read_table(path: Path) -> pd.DataFrame:
         UserError: it is missing, damaged or of another kind.
     """
     readers: dict[str, Callable[[Path], pd.DataFrame]] = {
-        # texts stay what they are: an image may be called 007, a class NA
+        # texts are not converted: an image may be called 007, a class NA
         ".csv": lambda file: pd.read_csv(file, dtype=TEXTS, keep_default_na=False, na_values=[""]),
         ".parquet": pd.read_parquet,
         ".json": lambda file: pd.read_json(file, dtype=TEXTS),
@@ -229,13 +229,13 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 class FaceFinder:
-    """Finds and cuts out the faces of images as a model wants them.
+    """Finds and cuts out the faces of images as a model needs them.
 
     Args:
         spec: of the model.
         detector: finds faces.
         which: which of them to keep.
-        known: from ``read_boxes``: taken instead of searching. Files are the same whatever way leads to them.
+        known: from ``read_boxes``: taken instead of searching. All paths to a file count as the same file.
     """
 
     def __init__(
@@ -287,9 +287,7 @@ class FaceFinder:
         where = source if frame is None else f"{source}, frame {frame}"
         found = known.get((os.path.realpath(source), -1 if frame is None else frame))
         if found is None:
-            raise UserError(
-                f"{where}: no row of the boxes is about it; leave it out, or search without boxes"
-            )
+            raise UserError(f"{where}: the boxes have no row for it; leave it out, or search without boxes")
         for row, box in found:
             sides = ",".join(f"{side:g}" for side in box[:4])
             _check_inside(box, image, f"{where}: row {row} of the boxes: {sides}")
@@ -330,7 +328,7 @@ class FaceFinder:
 
 
 def _by_file(known: Mapping[tuple[str, int], list[KnownBox]]) -> dict[tuple[str, int], list[KnownBox]]:
-    """Bring all spellings of a file together; a box that stands there again (an image named twice) goes."""
+    """Join all paths of a file; a repeated box (of an image named twice) is dropped."""
     found: dict[tuple[str, int], dict[tuple[float, ...], KnownBox]] = {}
     for (source, frame), boxes in known.items():
         here = found.setdefault((os.path.realpath(source), frame), {})
@@ -340,7 +338,7 @@ def _by_file(known: Mapping[tuple[str, int], list[KnownBox]]) -> dict[tuple[str,
 
 
 def _resized(image: np.ndarray, side: int) -> np.ndarray:
-    """Bring a whole image to a square; one of that size stays as it is."""
+    """Resize a whole image to a square; one of that size is returned unchanged."""
     if image.shape[:2] == (side, side):
         return image
     return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR))

@@ -15,12 +15,12 @@ def push_model(folder: Path, name: str, private: bool = True, api: Any = None) -
 
     Args:
         folder: from ``fer-repro export MODEL --to FOLDER``.
-        name: ``owner/name``; created if it is not there.
+        name: ``owner/name``; created if it does not exist.
         private: whether a new one is seen by its owner alone.
         api: what talks to the hub; the library's own if left out.
 
     Returns:
-        Where it is now.
+        Its address.
 
     Raises:
         UserError: the folder holds no model, the library is missing, or the hub refuses.
@@ -50,7 +50,7 @@ def fetch(name: str, revision: str | None = None) -> Path:
         The folder that holds it.
 
     Raises:
-        UserError: the library is missing, or the model cannot be had or is none of this project.
+        UserError: the library is missing, or the model cannot be downloaded or is none of this project.
     """
     library = _library()
     try:

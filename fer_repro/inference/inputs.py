@@ -1,5 +1,5 @@
 """What a model can be given: paths, folders, globs, videos, arrays, batches; one image at a time."""
-# ruff: noqa: PTH110, PTH112, PTH113, PTH114 - pathlib raises where os.path says no: locked folders, endless names
+# ruff: noqa: PTH110, PTH112, PTH113, PTH114 - pathlib raises where os.path returns False: locked folders, endless names
 
 import glob
 import os
@@ -35,7 +35,7 @@ Look = Callable[[np.ndarray, str, int | None], list[Face]]
 
 @dataclass(frozen=True)
 class Seen:
-    """An image that was looked at.
+    """An image that was analysed.
 
     Attributes:
         source: its path, or ``array N``.
@@ -90,7 +90,7 @@ def list_inputs(given: Any) -> list[Input]:  # noqa: ANN401 - whatever a user ha
     frames 1, 2, 10 are in their order in time. Linked folders are entered, each real folder once.
 
     Args:
-        given: a path of an image or video, a folder (searched to its depths), a glob; an array (H, W) or
+        given: a path of an image or video, a folder (with its subfolders), a glob; an array (H, W) or
             (H, W, C), a batch (N, H, W) or (N, H, W, C), uint8, where C is 1 or 2 (grey, grey and alpha), 3
             or 4 (RGB, RGB and alpha; alpha is dropped, as of files); a Pillow image; or a list of these.
 
@@ -105,12 +105,12 @@ def list_inputs(given: Any) -> list[Input]:  # noqa: ANN401 - whatever a user ha
         times.update({each.clip for each in found if isinstance(each, Still) and each.clip})
         inputs += [_in_own_clip(each, times) for each in found]
     if not inputs:
-        raise UserError("nothing to look at; expected an image, a video, a folder, a glob or an array")
+        raise UserError("no input; expected an image, a video, a folder, a glob or an array")
     return inputs
 
 
 def _in_own_clip(item: Input, times: Mapping[str, int]) -> Input:
-    """Keep the frames of a folder that is given again from joining those given before."""
+    """Give the frames of a folder that is named again their own clip."""
     return replace(item, clip=_nth(item.clip, times)) if isinstance(item, Still) and item.clip else item
 
 
@@ -126,15 +126,15 @@ def look_at(
     finished: Container[int] = frozenset(),
     begin: Mapping[int, int] | None = None,
 ) -> Iterator[Event]:
-    """Look at inputs one image at a time; one that cannot be read is reported and passed over.
+    """Analyse inputs one image at a time; one that cannot be read is reported and skipped.
 
     Args:
         inputs: from ``list_inputs``.
         look: finds the faces of an image.
         every: of a video every so many frames, from the first.
         frames: of a video so many equally spaced ones instead; 0: by ``every``.
-        finished: places in ``inputs`` that need not be looked at.
-        begin: place of a video that was begun before -> its first frame that is still to be looked at.
+        finished: places in ``inputs`` that are skipped.
+        begin: place of a video that was begun before -> its first frame that is still missing.
     """
     times: Counter[str] = Counter()
     for number, item in enumerate(inputs):
@@ -174,7 +174,7 @@ def _look_into(
 
 
 def _check_name(source: str) -> None:
-    """Refuse a name that cannot stand in a table or on a terminal, as ``data add`` does."""
+    """Refuse a name that cannot be written in a table or on a terminal, as ``data add`` does."""
     if not has_controls(source):
         return
     if any("\ud800" <= letter <= "\udfff" for letter in source):
@@ -185,7 +185,7 @@ def _check_name(source: str) -> None:
 
 
 def read_still(still: Still) -> np.ndarray:
-    """Read an image as (H, W, 3) uint8 RGB, turned as its camera says; alpha is dropped.
+    """Read an image as (H, W, 3) uint8 RGB, rotated by its EXIF orientation; alpha is dropped.
 
     Raises:
         UserError: the file is missing, damaged, or of another kind.
@@ -214,7 +214,7 @@ def _upright(image: Image.Image, where: str) -> np.ndarray:
 
 def _what_is_there(path: str) -> str:
     if os.path.islink(path):
-        return f"a link to {Path(path).readlink()}, which is not there"
+        return f"a link to {Path(path).readlink()}, which does not exist"
     if os.path.isdir(path):
         return "this folder may not be read: no permission"
     return "no such file; expected an image, a video or a folder"
@@ -226,13 +226,13 @@ def video_frames(path: Path, every: int = 1, start: int = 0) -> Iterator[tuple[i
     Args:
         path: the video.
         every: of so many frames the first, counted from the video's first.
-        start: frames before this one are passed over.
+        start: frames before this one are skipped.
 
     Yields:
         The frame's number from 0, and its pixels (H, W, 3) uint8 RGB.
 
     Raises:
-        UserError: it is no video, is cut off, or some frames cannot be given; all others were given before.
+        UserError: it is no video, is cut off, or some frames cannot be decoded; the others come first.
     """
     lost, decoded = [], 0
     with opened(path) as capture:
@@ -247,7 +247,7 @@ def video_frames(path: Path, every: int = 1, start: int = 0) -> Iterator[tuple[i
                 yield at, frame
     check_whole(path, decoded)
     if lost:
-        raise UserError(f"{path}: damaged, these frames cannot be given: {listed(lost)}")
+        raise UserError(f"{path}: damaged, these frames cannot be decoded: {listed(lost)}")
 
 
 def _resolve(item: Any, number: int) -> list[Input]:  # noqa: ANN401 - whatever a user has

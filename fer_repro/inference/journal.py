@@ -1,4 +1,4 @@
-"""Predictions on disk while they are made: a killed call continues, and long videos take no memory.
+"""Predictions on disk while they are made: a killed call continues, and memory does not grow with a video.
 
 Rows go into a hidden ``.OUT.partial``, one JSON object per line, chunk by chunk. At the end they become CSV,
 JSON or Parquet.
@@ -41,7 +41,7 @@ class Journal:
     Args:
         out: the file they are for; the journal lies beside it.
         stamp: of model, inputs and options.
-        resume: take up what a killed call has left.
+        resume: continue the journal of a killed call.
     """
 
     def __init__(self, out: Path, stamp: str, resume: bool = True) -> None:
@@ -60,7 +60,7 @@ class Journal:
             self._write([{"stamp": stamp}])
 
     def add(self, chunk: Chunk) -> None:
-        """Keep a chunk: all of it or, when the process is killed, nothing."""
+        """Write a chunk; one that is incomplete because the process was killed is ignored later."""
         rows = [{"row": {name: _plain(value) for name, value in row.items()}} for row in chunk.rows]
         self._write([*rows, {"done": chunk.done, "begin": chunk.begin}])
 
@@ -84,7 +84,7 @@ class Journal:
         self._file.flush()
 
     def _read(self, stamp: str) -> int:
-        """Take up a journal of this very call; returns how many characters of it are whole chunks."""
+        """Read a journal of this very call; returns the number of its bytes in complete chunks."""
         if not self.path.is_file():
             return 0
         whole, at = 0, 0
@@ -97,7 +97,10 @@ class Journal:
                 except ValueError:
                     break  # killed while it wrote
                 if number == 0 and entry.get("stamp") != stamp:
-                    print(f"{self.path}: of another model, inputs or options; begun anew", file=sys.stderr)
+                    print(
+                        f"{self.path}: of another model, inputs or options; started from the beginning",
+                        file=sys.stderr,
+                    )
                     return 0
                 if "row" in entry:
                     rows.append(entry["row"])
@@ -119,11 +122,11 @@ def predict_to(
         outs: ``.csv``, ``.json`` or ``.parquet`` files; the journal lies beside the first.
         model: the network.
         inputs: from ``list_inputs``.
-        looking: how images are looked at.
+        looking: how images are analysed.
         resume: continue what a killed call has begun.
 
     Yields:
-        Each chunk after it was kept, for progress; the files are written when all are through.
+        Each chunk after it was written, for progress; the files are written at the end.
 
     Raises:
         UserError: the file is of another kind.
@@ -157,9 +160,9 @@ def check_kind(out: Path) -> None:
 
 
 def stamp_of(model: Model, inputs: list[Input], looking: Looking) -> str:
-    """Hash what rows depend on: model, runtime, inputs and how they are looked at.
+    """Hash what rows depend on: model, runtime, inputs and how they are analysed.
 
-    Of files size and time of change count, of arrays, images in memory and boxes the content.
+    Files enter by size and time of change; arrays, images in memory and boxes by their content.
     """
     boxes = "" if looking.boxes is None else str(read_boxes(looking.boxes))
     detector = choose_detector(looking.detector).name
@@ -181,7 +184,7 @@ def _state_of(item: Input) -> list[Any]:
 def write_rows(
     out: Path, spec: ModelSpec, rows: Iterator[Row], embeds: bool = False, detector: str = ""
 ) -> None:
-    """Write rows in the kind that the name asks for, some thousand in memory at a time.
+    """Write rows in the format of the name's suffix, some thousand in memory at a time.
 
     Args:
         out: the file.
@@ -220,7 +223,7 @@ def _write_parquet(path: Path, spec: ModelSpec, rows: Iterator[Row], embeds: boo
 
     part = list(islice(rows, ROWS_AT_ONCE))
     schema = pa.Schema.from_pandas(as_table(part, spec, {}, embeds), preserve_index=False)
-    if embeds:  # where no image of the part has a face it would be a column of nothing
+    if embeds:  # where no image of the part has a face the column would be empty
         place = schema.get_field_index("embedding")
         schema = schema.set(place, pa.field("embedding", pa.list_(pa.float64())))
     schema = schema.with_metadata({**(schema.metadata or {}), "detector": detector})
@@ -238,7 +241,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - a cell
     if isinstance(value, np.ndarray):
         return [float(f"{number:.9g}") for number in value.tolist()]
     if isinstance(value, float | np.floating):
-        return float(f"{float(value):.9g}") if np.isfinite(value) else None  # JSON knows no NaN
+        return float(f"{float(value):.9g}") if np.isfinite(value) else None  # JSON has no NaN
     return value
 
 
@@ -265,7 +268,7 @@ def all_columns(table: pd.DataFrame) -> str:
 def main_columns(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Choose what fits a terminal: file, face, answer, confidence, what the network was trained on.
 
-    Frames and notes stand where there are any.
+    Frames and notes are included where there are any.
 
     Returns:
         Headings, and a row of cells per face.
@@ -297,6 +300,6 @@ def _length(value: Any) -> str:  # noqa: ANN401 - a cell
 
 
 def _near(path: str) -> str:
-    """Name a file as seen from here where it lies below; on a terminal long names lose their beginning."""
+    """Name a file below the current folder by its relative path; a terminal gets the end of long names."""
     here = f"{Path.cwd()}/"
     return fit_path(path.removeprefix(here), LONGEST_NAME) if sys.stdout.isatty() else path

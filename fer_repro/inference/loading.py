@@ -33,9 +33,9 @@ def load(
         runtime: ``torch`` or ``onnx``; "" takes onnx for ``.onnx`` files and torch for all else. Under
             ``onnx`` torch is never imported.
         device: for torch: ``auto``, ``cpu``, ``cuda`` ...
-        variant: of an official checkpoint, where its keys do not tell; see ``fer-repro import --list``.
+        variant: of an official checkpoint, where its keys are not enough; see ``fer-repro import --list``.
         fold: which network of a run that was tested fold by fold; 0 is the first.
-        colour: of a run's training data, where its manifest is no longer there.
+        colour: of a run's training data, where its manifest is missing.
         face_size: side of its images, likewise.
         threads: for ONNX Runtime; 0 leaves it to the runtime.
         fast: for torch: fold batch normalisations and compute in bfloat16 where the device can. Networks of
@@ -43,7 +43,7 @@ def load(
             probabilities move by up to some hundredths. docs/benchmarks.md has the numbers.
 
     Raises:
-        UserError: there is no model, it cannot be read, or ``fast`` is asked of ONNX Runtime.
+        UserError: there is no model, it cannot be read, or ``fast`` is given for ONNX Runtime.
     """
     if runtime not in ("", "torch", "onnx"):
         raise UserError(f"runtime is '{runtime}'; expected torch or onnx")
@@ -84,7 +84,7 @@ def open_weights(  # type: ignore[no-untyped-def]  # noqa: ANN201 - named in the
     from fer_repro.training.checkpoint import check_finite
 
     if not path.exists():
-        raise UserError(f"{path}: no such model; `fer-repro models` lists what is there")
+        raise UserError(f"{path}: no such model; `fer-repro models` lists those available")
     if path.is_dir() and (path / MODEL).is_file():
         path = path / MODEL
     if path.is_dir():

@@ -1,7 +1,7 @@
 """Answers in one call: are two faces one person, is a face manipulated?
 
 As in arXiv:2004.07676 logits are averaged over the networks for each frame, and over the frames for the
-video; one sigmoid at the end. The detector runs once, and all networks see the same boxes.
+video; one sigmoid at the end. The detector runs once, and all networks use the same boxes.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ FRAMES = 32  # per video, as in the paper
 
 @dataclass(frozen=True)
 class Manipulation:
-    """What an ensemble says about a video.
+    """The answer of an ensemble about a video.
 
     Attributes:
         source: the video.
@@ -69,7 +69,7 @@ def detect_manipulation(
         for reason in found.attrs["failed"].values():
             raise UserError(reason)
         tables.append(found[found["face"] >= 0].reset_index(drop=True))
-        options["boxes"] = found  # the networks that follow see the same boxes
+        options["boxes"] = found  # the networks that follow use the same boxes
     sources = found["source"].unique().tolist()
     if len(sources) != 1:
         raise UserError(f"{len(sources)} videos or images where one was expected; score one after the other")

@@ -35,12 +35,12 @@ def run_metrics(run: Path) -> dict[str, dict[str, float]]:
 
 
 def intervals(run: Path, folder: Path) -> list[dict[str, Any]]:
-    """Read the intervals of a run's arm: means over seeds, with what the interval covers.
+    """Read the intervals of a run's arm: means over seeds, with the kind of interval.
 
     Args:
         run: its folder.
         folder: usually ``results/<data set>/<method>``; results of other runs of that name are left out, and
-            a line on stderr says so.
+            a line on stderr reports it.
 
     Returns:
         metric, tta, unit, value, low, high, confidence, kind, runs; without ``low`` and ``high`` where one
@@ -106,12 +106,12 @@ def groups(run: Path, samples: Path) -> list[dict[str, Any]]:
 
 
 def _is_of(run: Path, samples: Path) -> bool:
-    """Whether a run was trained on this sample table; says so on stderr where it was another one."""
+    """Whether a run was trained on this sample table; prints a note on stderr where it was another one."""
     known = read_run_config(run).get(DATA_DIGESTS, {}).get("samples")
     same = known in (None, file_sha256(samples))
     if not same:
         print(
-            f"note: {samples}: replaced since {run} was trained; what it tells of groups is left out",
+            f"note: {samples}: replaced since {run} was trained; accuracies of its groups are left out",
             file=sys.stderr,
             flush=True,
         )

@@ -19,10 +19,10 @@ from fer_repro.inference.spec import ModelSpec
 
 @dataclass(frozen=True)
 class Looking:
-    """How images are looked at.
+    """How images are analysed.
 
     Attributes:
-        detector: ``cascade`` (OpenCV's, no download), ``yunet:FILE`` (finds turned faces, too; see
+        detector: ``cascade`` (OpenCV's, no download), ``yunet:FILE`` (finds rotated faces, too; see
             ``fer_repro.datasets.yunet``), ``none`` (each image is a face), a fixed box as
             ``left,top,right,bottom``, or anything with ``name`` and ``detect``; boxes are tight, see
             ``fer_repro.datasets.faces.Detector``.
@@ -30,8 +30,8 @@ class Looking:
             manipulation.
         boxes: an earlier prediction, as a table or file, whose boxes are taken instead of searching;
             ``faces`` chooses among them, too. They are joined by file and frame. An input that has no row
-            there, or a box outside it, is among the failed ones; rows of other sources count for nothing.
-        batch_size: faces that are looked at together; 0 chooses by memory.
+            there, or a box outside it, is among the failed ones; rows of other sources are ignored.
+        batch_size: faces that are computed together; 0 chooses by memory.
         every: of a video every so many frames.
         frames: of a video so many equally spaced frames; 0: by ``every``.
         window: most frames of a clip.
@@ -46,7 +46,7 @@ class Looking:
     window: int = WINDOW
 
     def __post_init__(self) -> None:
-        """Refuse numbers that make no sense."""
+        """Refuse numbers that are out of range."""
         least = {"batch_size": 0, "every": 1, "frames": 0, "window": 1}
         for name, lowest in least.items():
             value = getattr(self, name)
@@ -71,7 +71,7 @@ class Verification:
 
     Attributes:
         score: cosine of the embeddings, in [-1, 1]; higher is more alike.
-        threshold: from which it counts as one person; None if nobody measured it.
+        threshold: from which it counts as one person; None if it was not measured.
         same: the answer, or None without a threshold.
         trained_on: the network's data, see ``Model.trained_on``.
     """
@@ -84,12 +84,12 @@ class Verification:
 
 @dataclass
 class Model:
-    """A trained network with all that is needed to show it images.
+    """A trained network with all that is needed to prepare images for it.
 
     Attributes:
         spec: what it is.
-        backend: what computes.
-        made_of: what tells it from others of this spec: the state of its ONNX file, or that it is ``fast``.
+        backend: the runtime.
+        made_of: distinguishes it from others of this spec: the state of its ONNX file, or ``fast``.
     """
 
     spec: ModelSpec
@@ -118,13 +118,13 @@ class Model:
             A row per face: source, frame, face (number in the image, -1: none), left, top, right, bottom
             and score of the box, box (``tight``: no margin), prediction, confidence, ``p_<class>``, and what
             else the network has: ``forgery_score``, ``weight_<region>``, ``clip`` and ``frame_weight``,
-            ``embedding``; ``trained_on``, the network's data (if ``synthetic faces``, do not believe it about
+            ``embedding``; ``trained_on``, the network's data (if ``synthetic faces``, do not rely on it for
             photographs); ``note``. An answer that is not finite leaves its row empty, with a note.
             ``attrs["failed"]`` names inputs that could not be read or were not answered: source -> reason;
             ``attrs["detector"]`` what found the faces, with its settings.
 
         Raises:
-            UserError: there is nothing to look at, or an argument is wrong.
+            UserError: there is no input, or an argument is wrong.
         """
         rows: list[dict[str, Any]] = []
         failed: dict[str, str] = {}
@@ -148,7 +148,7 @@ class Model:
         Args:
             inputs: from ``list_inputs``.
             looking: how.
-            finished: places in ``inputs`` that need not be looked at.
+            finished: places in ``inputs`` that are skipped.
             begin: see ``look_at``.
         """
         if looking.batch_size:

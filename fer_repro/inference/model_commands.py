@@ -8,11 +8,11 @@ import typer
 from fer_repro.errors import UserError, one_line
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
 
 
 def models(as_json: Json = False) -> None:
-    """List the models that are there: trained runs, imported and exported files.
+    """List the available models: trained runs, imported and exported files.
 
     Columns: what --model takes, task, val (accuracy on the validation part), size of the file or weights.
 
@@ -49,7 +49,7 @@ def import_checkpoint(
         Path | None, typer.Option("--to", help="The file to write; models/NAME.safetensors.")
     ] = None,
     variant: Annotated[
-        str, typer.Option("--variant", help="Which network; told by its keys if left out.")
+        str, typer.Option("--variant", help="Which network; recognised by its keys if left out.")
     ] = "",
     padding: Annotated[
         str,
@@ -113,7 +113,7 @@ def export(
     public: Annotated[bool, typer.Option("--public", help="A new hub model is seen by everybody.")] = False,
     variant: Annotated[str, typer.Option("--variant", help="Of an official checkpoint.")] = "",
     fold: Annotated[int, typer.Option("--fold", help="Of a run tested fold by fold.", min=0)] = 0,
-    colour: Annotated[str, typer.Option("--colour", help="grey or rgb, where a run's data are gone.")] = "",
+    colour: Annotated[str, typer.Option("--colour", help="grey or rgb, if a run's data are missing.")] = "",
     face_size: Annotated[int, typer.Option("--face-size", help="Side of their images.", min=0)] = 0,
     force: Force = False,
     as_json: Json = False,
@@ -127,7 +127,7 @@ def export(
     from fer_repro.terminal import doing
 
     if push and to.suffix:
-        raise UserError(f"--push wants a folder with card and weights: --to is {to}")
+        raise UserError(f"--push needs a folder with card and weights: --to is {to}")
     with doing("loading PyTorch"):
         from fer_repro.inference.export import export_model
     done = export_model(model, to, variant, fold, colour, face_size, force)
@@ -146,7 +146,7 @@ def export(
 
 
 def _compared(done: dict[str, Any]) -> str:
-    """Say how near the graph's numbers are to PyTorch's."""
+    """Describe how near the graph's numbers are to PyTorch's."""
     count, probabilities = done["faces compared"], done["largest difference of probabilities"]
     lines = [
         f"graph against PyTorch, {count} synthetic faces and {count} images of noise, largest difference:"
@@ -159,7 +159,7 @@ def _compared(done: dict[str, Any]) -> str:
 
 
 def doctor(as_json: Json = False) -> None:
-    """Examine environment, data and models. Exit code 1: something is missing that everything needs.
+    """Examine environment, data and models. Exit code 1: a required component is missing.
 
     Example: fer-repro doctor
     """

@@ -1,7 +1,7 @@
-"""Drawn faces with a factor moved: the same person with another expression, pose or cover.
+"""Synthetic faces with a factor changed: the same person with another expression, pose or occluder.
 
-The faces of a drawn data set carry their factors in the sample table, so a row can be changed and drawn
-again. Networks are shown the new image exactly as they were shown the old ones.
+The faces of a synthetic data set have their factors in the sample table, so a row can be changed and
+rendered again. Networks get the new image prepared exactly like the old ones.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from fer_repro.synthetic.render import Rendered, render
 from fer_repro.training.loop import logits_of
 
 Row = dict[str, Any]
-COVERS: dict[str, dict[str, float]] = {  # where a thing is put; its kinds are those of the drawn sets
+COVERS: dict[str, dict[str, float]] = {  # place of each occluder; kinds are those of the synthetic sets
     "none": {"occluder_x": 0.0, "occluder_y": 0.0, "occluder_angle": 0.0, "occluder_size": 0.0},
     "glasses": {"occluder_x": 0.0, "occluder_y": 0.0, "occluder_angle": 0.0, "occluder_size": 0.5},
     "sunglasses": {"occluder_x": 0.0, "occluder_y": 0.0, "occluder_angle": 0.0, "occluder_size": 0.5},
@@ -34,12 +34,12 @@ COVERS: dict[str, dict[str, float]] = {  # where a thing is put; its kinds are t
 
 
 def is_synthetic(store: Store) -> bool:
-    """Say whether the faces of a data set are drawn, so that they can be drawn again."""
+    """Whether the faces of a data set are rendered, so that they can be rendered again."""
     return set(FACTOR_COLUMNS) <= set(store.samples.columns)
 
 
 def with_expression(row: Mapping[str, Any], expression: str, intensity: float) -> Row:
-    """Let a face show another expression, as its class's first prototype has it.
+    """Give a face another expression, as its class's first prototype has it.
 
     Args:
         row: factors of the face.
@@ -53,14 +53,14 @@ def with_expression(row: Mapping[str, Any], expression: str, intensity: float) -
 
 
 def with_cover(row: Mapping[str, Any], cover: str) -> Row:
-    """Put something before a face, or take away what is there.
+    """Add an occluder to a face, or remove it.
 
     Args:
         row: factors of the face.
         cover: a key of ``COVERS``.
 
     Raises:
-        UserError: nothing is called so.
+        UserError: there is no such occluder.
     """
     if cover not in COVERS:
         raise UserError(f"cover is '{cover}'; {nearest(cover, COVERS)}")
@@ -68,7 +68,7 @@ def with_cover(row: Mapping[str, Any], cover: str) -> Row:
 
 
 def with_yaw(row: Mapping[str, Any], yaw: float) -> Row:
-    """Turn a head by ``yaw`` degrees from the front, positive to the right of the image."""
+    """Rotate a head by ``yaw`` degrees from the front, positive to the right of the image."""
     return {**row, "yaw": float(yaw)}
 
 
@@ -78,7 +78,7 @@ def course(frames: int, apex: int, reach: float = 3.0, peak: float = 0.95) -> np
     Args:
         frames: T.
         apex: the frame of the highest intensity, counted from 0.
-        reach: frames from the apex to where nothing is left.
+        reach: frames from the apex to intensity 0.
         peak: intensity at the apex.
     """
     near = np.clip(1.0 - np.abs(np.arange(frames) - apex) / reach, 0.0, 1.0)
@@ -86,11 +86,11 @@ def course(frames: int, apex: int, reach: float = 3.0, peak: float = 0.95) -> np
 
 
 def draw_like(rows: Sequence[Mapping[str, Any]], store: Store) -> Rendered:
-    """Draw faces in the size and colour of a data set.
+    """Render faces in the size and colour of a data set.
 
     Args:
         rows: factors, one mapping per face.
-        store: whose images they shall resemble.
+        store: of the data set.
     """
     height, colour = store.images.shape[1], store.images.ndim == 4
     return render(pd.DataFrame(list(rows)), int(height), colour=colour)
@@ -116,7 +116,7 @@ def shown_as(run: LoadedRun, images: np.ndarray) -> tuple[Tensor, ...]:
 
 
 def look_at_images(run: LoadedRun, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Show images to a trained network and keep what it answers and how it explains itself.
+    """Run a trained network on images and return its answers and the tensors that explain them.
 
     Args:
         run: from ``load_run``.

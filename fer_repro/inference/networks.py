@@ -55,12 +55,12 @@ def options_of(spec: ModelSpec, method: Method, where: str) -> Any:  # noqa: ANN
 
 
 def view_of(spec: ModelSpec) -> View:
-    """Tell what the network is shown; an official RAN's regions are told by how many it has."""
+    """Return what the network gets; an official RAN's regions follow from their number."""
     if spec.official is None:
         method = load_method(spec.method)
         return method.view(options_of(spec, method, f"model {spec.name}: options"))
     if spec.shows == "frames":
-        return Frames("paper", 3)  # of use in training only
+        return Frames("paper", 3)  # used in training only
     if spec.shows == "regions":
         return Regions("affectnet" if len(spec.regions) == 8 else "fixed")
     return Faces()
@@ -76,7 +76,9 @@ def load_state(spec: ModelSpec, state: Mapping[str, Tensor], where: str) -> nn.M
         network = build_network(spec)
     except (RuntimeError, MemoryError, OverflowError, TypeError, ZeroDivisionError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{where}: {spec.name} cannot be built as it says: {reason[:300]}") from None
+        raise UserError(
+            f"{where}: {spec.name} cannot be built from its specification: {reason[:300]}"
+        ) from None
     try:
         network.load_state_dict(dict(state), strict=True, assign=True)
     except RuntimeError as error:
@@ -86,7 +88,7 @@ def load_state(spec: ModelSpec, state: Mapping[str, Tensor], where: str) -> nn.M
 
 
 def state_digest(state: Mapping[str, Tensor]) -> str:
-    """Hash names, types, shapes and values of tensors: SHA-256, whatever file they stand in."""
+    """Hash names, types, shapes and values of tensors: SHA-256, whatever file they are in."""
     hasher = hashlib.sha256()
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
@@ -100,7 +102,7 @@ class FaceNetwork(nn.Module):
 
     Args:
         network: in evaluation mode.
-        spec: how it is shown faces.
+        spec: how faces are prepared for it.
         exported: compute all images of a call at once, as a graph without loops needs it.
     """
 
@@ -113,7 +115,7 @@ class FaceNetwork(nn.Module):
         self.exported = exported
 
     def forward(self, faces: Tensor) -> dict[str, Tensor]:
-        """Look at faces.
+        """Compute faces.
 
         Args:
             faces: (N, C, S, S) uint8, C = 1 grey or 3 RGB; for a network of clips the N frames of one clip.
@@ -153,7 +155,7 @@ def _named(output: Any) -> dict[str, Tensor]:  # noqa: ANN401 - a tensor or a me
 
 
 def _attended(network: Any, regions: Tensor) -> dict[str, Tensor]:  # noqa: ANN401 - a network with ``attend``
-    """Classify regions and keep their shares: the network's own forward, its weights not thrown away."""
+    """Classify regions and keep their shares: the network's own forward, which also returns its weights."""
     feature, weights = network.attend(regions)
     return {LOGITS: network.fc(feature), REGION_WEIGHTS: weights.shares().squeeze(2)}
 
@@ -199,7 +201,7 @@ def read_model(path: Path) -> tuple[dict[str, Tensor], ModelSpec]:
     """Read a model file.
 
     Raises:
-        UserError: the file is missing or damaged, says nothing about itself, or its tensors were changed or
+        UserError: the file is missing or damaged, has no specification, or its tensors were changed or
             are not finite.
     """
     state, metadata = read_tensors(path)
@@ -215,7 +217,7 @@ def read_model(path: Path) -> tuple[dict[str, Tensor], ModelSpec]:
 
 
 def write_model(path: Path, state: dict[str, Tensor], spec: ModelSpec) -> None:
-    """Write a model file, whole or not at all."""
+    """Write a model file atomically."""
     tensors = {name: state[name].detach().cpu().contiguous() for name in sorted(state)}
     with atomic_write(path) as temporary:
         save_file(tensors, str(temporary), {KEY: spec.as_json()})

@@ -19,19 +19,19 @@ Row = dict[str, Any]
 NO_FACE = "no face"
 NOT_FINITE = "no answer: not finite"
 WINDOW = 128  # frames
-PATIENCE = 1000  # images without enough faces for a batch, after which rows are handed on
+PATIENCE = 1000  # images without enough faces for a batch, after which rows are passed on
 FIRST = ("source", "frame", "face", "left", "top", "right", "bottom", "score", "box")
 
 
 @dataclass
 class Chunk:
-    """What was found since the chunk before.
+    """What was found since the previous chunk.
 
     Attributes:
         rows: finished rows, in order.
         failed: inputs that could not be read, or of which the network's answer is not finite.
-        done: places of the inputs whose rows are all there.
-        begin: place of each input that was looked at -> the frame behind the last one whose rows are there.
+        done: places of the inputs whose rows are complete.
+        begin: place of each input that was analysed -> the frame after the last one whose rows are complete.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -64,13 +64,13 @@ def predict_rows(
     """Predict all faces; at most one batch or one clip is in memory.
 
     Args:
-        events: what was looked at.
+        events: what was analysed.
         spec: of the network.
         backend: the network.
         window: most frames of a clip; a longer one is cut into several.
 
     Yields:
-        Rows in the order of the images, a row per face; an image without one has a row of its own.
+        Rows in the order of the images, a row per face; an image without one has one row.
     """
     in_clips, chunk, faces = spec.shows == "frames", Chunk(), 0
     waiting: list[Seen] = []
@@ -100,7 +100,7 @@ def predict_rows(
 
 
 def note_missing_faces(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-    """Pass chunks on; name on stderr the inputs without any face when all are through."""
+    """Pass chunks on; at the end name on stderr the inputs without any face."""
     has_face: dict[str, bool] = {}
     for chunk in chunks:
         for row in chunk.rows:
@@ -117,7 +117,7 @@ def unanswered(row: Row) -> Failed | None:
     if row["note"] != NOT_FINITE:
         return None
     name, frame = one_line(row["source"]), "" if row["frame"] is None else f", frame {row['frame']}"
-    return Failed(name, f"{name}{frame}: the network's answer is no finite number (NaN or infinity)")
+    return Failed(name, f"{name}{frame}: the network's answer is not a finite number (NaN or infinity)")
 
 
 def _clip_name(seen: list[Seen]) -> str:
@@ -193,7 +193,7 @@ def _values(output: dict[str, np.ndarray], spec: ModelSpec, count: int, clip: st
 
 
 def _answered(output: dict[str, np.ndarray], count: int, clip: str) -> np.ndarray:
-    """Tell which faces have finite numbers only, (N,) bool; the frames of a clip have one answer."""
+    """Find the faces that have finite numbers only, (N,) bool; the frames of a clip have one answer."""
     good = np.ones(count, bool)
     for values in output.values():
         finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)

@@ -1,4 +1,4 @@
-"""A trained run as a model: its configuration, its classes, and how its training data looked."""
+"""A trained run as a model: its configuration, its classes, and the format of its training data."""
 
 import json
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def run_weights(run: Path, fold: int = 0) -> Path:
     files = sorted(run.glob("weights*.safetensors"))
     if not files:
         raise UserError(
-            f"{run}: no trained run: it holds no {WEIGHTS}; `fer-repro models` lists what is there"
+            f"{run}: no trained run: it holds no {WEIGHTS}; `fer-repro models` lists those available"
         )
     name = f"weights_fold{fold}.safetensors" if fold else WEIGHTS
     if (run / name).is_file():
@@ -62,7 +62,7 @@ def read_run_facts(run: Path) -> RunFacts:
     """Read what a run was trained with.
 
     Raises:
-        UserError: its configuration is missing or lacks a key.
+        UserError: its configuration or a key of it is missing.
     """
     path = run / "config.json"
     try:
@@ -99,7 +99,7 @@ def spec_of_run(
         face_size: side of its images; 0 reads the manifest.
 
     Raises:
-        UserError: a file of the run is missing or wrong, or nobody knows how its data looked.
+        UserError: a file of the run is missing or wrong, or the format of its data is unknown.
     """
     facts = read_run_facts(run)
     method = load_method(facts.method)
@@ -109,7 +109,7 @@ def spec_of_run(
     pairs = facts.task == "verification"
     classes = () if pairs else _classes(run)
     if pairs and "head.weight" not in state:
-        raise UserError(f"{run}: its weights have no 'head.weight': expected a network that learnt people")
+        raise UserError(f"{run}: its weights have no 'head.weight': expected a network that learned people")
     return ModelSpec(
         version=1,
         method=facts.method,
@@ -137,7 +137,7 @@ def spec_of_run(
 def _classes(run: Path) -> tuple[str, ...]:
     path = run / "predictions.csv"
     if not path.is_file():
-        raise UserError(f"{path}: no such file; the order of the classes stands in it")
+        raise UserError(f"{path}: no such file; it holds the order of the classes")
     try:
         columns = pd.read_csv(path, nrows=0).columns
     except ValueError as error:  # pandas' own errors are of this kind, and those of UTF-8
@@ -146,9 +146,9 @@ def _classes(run: Path) -> tuple[str, ...]:
 
 
 def _manifest(run: Path, facts: RunFacts) -> dict[str, Any]:
-    """Find the manifest of a run's data set: beside the runs, or in the project one stands in.
+    """Find the manifest of a run's data set: beside the runs, or in the current folder.
 
-    A set of that name with other images than the run was trained on says nothing of them.
+    A set of that name with other images than the run was trained on is not used.
     """
     dataset, replaced = facts.dataset, ""
     homes = dict.fromkeys([*run.resolve().parents[4:5], Path.cwd()])
@@ -167,13 +167,13 @@ def _manifest(run: Path, facts: RunFacts) -> dict[str, Any]:
                 return manifest
             replaced = replaced or f"{place} holds other images than it was trained on"
     raise UserError(
-        f"{run}: nobody knows whether its data, {dataset}, are grey and of which size: "
+        f"{run}: colour and size of its data, {dataset}, are unknown: "
         f"{replaced or f'{places[0]} is missing'}; give colour and face_size (--colour grey --face-size 48)"
     )
 
 
 def _threshold(run: Path) -> float | None:
-    """Choose the cosine with the most right answers on the validation pairs; of equals the lowest."""
+    """Choose the cosine with the most correct answers on the validation pairs; of equals the lowest."""
     pairs = read_pair_scores(run / PAIR_SCORES)
     pairs = pairs[pairs["list"] == "val"]
     if pairs["same"].nunique() < 2:

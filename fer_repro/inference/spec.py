@@ -1,4 +1,4 @@
-"""What a model file says about itself: enough to rebuild the network and to show it faces as in training.
+"""The specification in a model file: what rebuilds the network and prepares faces as in training.
 
 It is JSON in the metadata of a safetensors or ONNX file, so a model is one file, and reading it needs no
 torch.
@@ -19,7 +19,7 @@ from fer_repro.sections import STRICT, PositiveInt, read_section
 
 KEY = "fer_repro"
 """The entry of a file's metadata that holds the JSON."""
-LARGEST_SIDE = 4096  # pixels; a file that asks for more would take the machine's memory
+LARGEST_SIDE = 4096  # pixels; a file that asks for more would exhaust the machine's memory
 Colour = Literal["grey", "rgb"]
 CROPS = {
     "rmn": "square",  # its demo: 1.1 times the mean side of the box
@@ -119,7 +119,7 @@ def read_spec(text: str, where: str) -> ModelSpec:
         where: the file, for messages.
 
     Raises:
-        UserError: it is no JSON, a key is wrong, the crop policy is unknown, or sizes make no sense.
+        UserError: it is no JSON, a key is wrong, the crop policy is unknown, or sizes are out of range.
     """
     try:
         values: Any = json.loads(text)

@@ -1,8 +1,8 @@
 """PyTorch as the runtime: batches that fit the device, and a faster form of the same network.
 
-The faster form folds batch normalisations, works in channels last, and in bfloat16 where the processor has
-it. Folding alone changes a prediction by rounding (about 1e-6); bfloat16, which keeps eight bits of a
-number's digits, by up to some hundredths of a probability.
+The faster form folds batch normalisations, computes in channels-last order, and in bfloat16 where the
+processor has it. Folding alone changes a prediction by rounding (about 1e-6); bfloat16, which keeps eight
+bits of a number's digits, by up to some hundredths of a probability.
 """
 
 from collections.abc import Iterator
@@ -27,9 +27,9 @@ class TorchBackend:
 
     Args:
         network: from ``fer_repro.inference.networks.load_state``.
-        spec: how it is shown faces.
+        spec: how faces are prepared for it.
         device: ``auto`` takes CUDA where there is one; else as torch names devices.
-        fast: compute it the way of ``fer_repro.inference.torch_backend``.
+        fast: compute it in the faster form, see this module.
 
     Raises:
         UserError: there is no such device.
@@ -47,9 +47,9 @@ class TorchBackend:
             speed_up(self.network, _blank_face(spec, self.device))
 
     def run(self, faces: np.ndarray) -> dict[str, np.ndarray]:
-        """Look at faces (N, C, S, S) uint8; a batch that does not fit the device is halved, for good.
+        """Compute faces (N, C, S, S) uint8; a batch that does not fit the device is halved, for good.
 
-        A clip cannot be halved: its frames weigh each other.
+        A clip cannot be halved: the weights of its frames depend on one another.
         """
         try:
             found = self._forward(faces)
@@ -70,7 +70,7 @@ class TorchBackend:
 
 
 def item_bytes(network: nn.Module, spec: ModelSpec, device: torch.device) -> int:
-    """Add up what all layers put out for one face, in bytes: more than is held at any time.
+    """Add up the outputs of all layers for one face, in bytes: more than is held at any time.
 
     Args:
         network: a ``FaceNetwork``.
@@ -143,7 +143,7 @@ def fold_batch_norms(network: nn.Module, *inputs: Tensor) -> int:
 
 
 def speed_up(network: nn.Module, *inputs: Tensor) -> None:
-    """Fold batch normalisations, lay weights out channels last, keep convolutions' as bfloat16; in place.
+    """Fold batch normalisations, store weights channels last, those of convolutions as bfloat16; in place.
 
     Call it within ``brief_numbers`` afterwards: all other layers keep float32 weights.
 
@@ -160,13 +160,13 @@ def speed_up(network: nn.Module, *inputs: Tensor) -> None:
 
 @contextmanager
 def brief_numbers(device: torch.device) -> Iterator[None]:
-    """Compute in bfloat16 what bears it, if the device has instructions for it."""
+    """Compute in bfloat16 what autocast allows, if the device has instructions for it."""
     with torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
         yield
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Tell whether a device has instructions for bfloat16; imitating them would be slow."""
+    """Whether a device has instructions for bfloat16; imitating them would be slow."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     tells = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")

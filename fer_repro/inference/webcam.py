@@ -17,7 +17,7 @@ RATE = 10.0  # frames per second of the video
 
 
 def camera_frames(camera: int, seconds: float) -> Iterator[np.ndarray]:
-    """Take images from a camera until the time is over; 0 seconds: until it is stopped.
+    """Read images from a camera until the time is over; 0 seconds: until it is stopped.
 
     Args:
         camera: its number, from 0.
@@ -55,9 +55,9 @@ def watch(
     """Predict images as they come.
 
     Args:
-        model: the network; one of clips sees clips of one frame.
+        model: the network; one of clips gets clips of one frame.
         frames: from ``camera_frames``.
-        looking: how they are looked at.
+        looking: how they are analysed.
         video: an annotated ``.mp4`` to write; it is kept, too, when the caller stops.
 
     Yields:

@@ -1,6 +1,6 @@
 """Attention of RMN's tables: CBAM (arXiv:1807.06521), BAM (arXiv:1807.06514), residual attention network.
 
-CBAM and BAM ask which channels matter and where, and multiply the features by the answer: CBAM in every
+CBAM and BAM estimate which channels and places matter, and multiply the features by the result: CBAM in every
 residual block, BAM between the stages. The residual attention network (Wang et al. 2017, arXiv:1704.06904) is
 the oldest rival in these tables.
 """
@@ -44,10 +44,10 @@ class PreactivatedUnit(nn.Module):
 
 
 class AttentionModule(nn.Module):
-    """(1 + M) T between two units (Fig. 2): a trunk T of two units, and a mask M that looks from afar.
+    """(1 + M) T between two units (Fig. 2): a trunk T of two units, and a mask M that sees a wide area.
 
     The mask halves the map ``depth`` times by max-pooling, each time followed by a unit, and enlarges it
-    again; on the way up the maps of the way down are added through a unit of their own. Two 1x1 convolutions
+    again; on the way up the maps of the way down are added through their own unit. Two 1x1 convolutions
     and a sigmoid end it.
 
     Args:

@@ -40,7 +40,7 @@ def count_flops(module: nn.Module, *inputs: Tensor) -> int:
 def stage_costs(
     network: nn.Module, images: Tensor, added: str = "mask", parts: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
-    """Run a network once and say of each of its parts what it gives and costs.
+    """Run a network once and report the output and the cost of each of its parts.
 
     A part without counted operations, such as a normalisation, is added to the one that ran before it.
     Network and images may live on the meta device, where nothing is computed.

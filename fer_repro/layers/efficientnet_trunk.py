@@ -1,6 +1,6 @@
 """EfficientNet and Xception (arXiv:1610.02357) of any width, as timm modules with the reference's names.
 
-B4 has five layers of stride 2, and the padding there decides everything: three releases of
+B4 has five layers of stride 2, and the padding there decides the result: three releases of
 efficientnet_pytorch compute three different networks from the same weights. Keys and numbers: fact sheet of
 arXiv:2004.07676, sections 1 and 2.
 """
@@ -103,7 +103,7 @@ class FrozenPadConv2d(nn.Conv2d):
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Return TensorFlow's SAME padding (before, after) of an axis: ceil(size / stride) places come out."""
+    """Return TensorFlow's SAME padding (before, after) of an axis: the output is ceil(size / stride) long."""
     out = -(-size // stride)
     total = max((out - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
@@ -127,7 +127,7 @@ def _freeze_paddings(network: nn.Module, side: int, padding: Padding) -> None:
 
 
 def padding_of(backbone: str) -> Padding:
-    """Tell the padding from how a checkpoint's trunk is described.
+    """Infer the padding from how a checkpoint's trunk is described.
 
     Args:
         backbone: a padding's name, or a text with the version of efficientnet_pytorch; without one it is
@@ -192,7 +192,7 @@ def load_imagenet(network: nn.Module, name: str) -> None:
     except Exception as error:  # the hub raises its own kinds
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"the ImageNet weights {name} cannot be had ({reason}): fetch them once with a connection, "
+            f"the ImageNet weights {name} cannot be obtained ({reason}): fetch them once with a connection, "
             "or set model.pretraining to none"
         ) from None
     network.load_state_dict(state, strict=True)

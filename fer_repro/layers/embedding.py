@@ -26,7 +26,7 @@ class Embedded(NamedTuple):
 
 
 class EmbeddingResNet(nn.Module):
-    """A ResNet of basic blocks that ends in an embedding; keys as torchvision's but for ``embedding``.
+    """A ResNet of basic blocks that ends in an embedding; keys as torchvision's except for ``embedding``.
 
     No batch normalisation follows the last linear layer, so that a batch of one can be trained on.
 
@@ -74,11 +74,11 @@ def make_trunk(dimensions: int, width: int, imagenet: bool, stem: Stem = "table"
     Args:
         dimensions: D, of an embedding.
         width: channels of stem and stage 1.
-        imagenet: start from torchvision's weights, but for the embedding.
+        imagenet: start from torchvision's weights, except for the embedding.
         stem: before stage 1.
 
     Raises:
-        UserError: ImageNet weights are asked for and do not fit or cannot be had.
+        UserError: ImageNet weights are asked for and do not fit or cannot be obtained.
     """
     trunk = EmbeddingResNet(dimensions, width, stem=stem)
     if imagenet:
@@ -100,7 +100,7 @@ class EmbeddingClassifier(nn.Module):
         self.head = head
 
     def forward(self, images: Tensor) -> Embedded:
-        """Classify images (N, 3, H, W) as at test time, without margins, and hand out their embeddings."""
+        """Classify images (N, 3, H, W) as at test time, without margins, and return their embeddings."""
         embeddings = self.trunk(images)  # (N, D)
         return Embedded(self.head(embeddings), embeddings, self.head)
 
@@ -110,7 +110,7 @@ class EmbeddingClassifier(nn.Module):
 
         Args:
             images: (N, 3, H, W).
-            mirror: add the embedding of the mirror image, as some protocols do; say so beside the result.
+            mirror: add the embedding of the mirror image, as some protocols do; state it next to the result.
 
         Returns:
             (N, D), not normalised.

@@ -67,7 +67,7 @@ class SharedTrunk(nn.Module):
 def images_second(images: Tensor, word: str, least: int = 1) -> Tensor:
     """Bring the images of a batch into our layout and refuse what is none.
 
-    The authors' layout (N, 3, H, W, S) is told from ours by its channels and turned; images of three rows
+    The authors' layout (N, 3, H, W, S) is recognised by its channels and transposed; images of three rows
     would be read in our layout.
 
     Args:

@@ -47,7 +47,7 @@ def cosines(embeddings: Tensor, weight: Tensor) -> Tensor:
 def check_targets(targets: Tensor, classes: int) -> None:
     """Refuse an empty batch and class indices outside [0, C).
 
-    On an accelerator the values are not looked at, because that would wait for the device, which checks
+    On an accelerator the values are not checked, because that would wait for the device, which checks
     them itself.
 
     Raises:
@@ -116,7 +116,7 @@ class CosineHead(nn.Module):
         return self.scale.clone() * similar.index_put((rows, targets), target)
 
     def target_cosine(self, cosine: Tensor) -> Tensor:
-        """Return what stands in the place of the target's cosine (N,)."""
+        """Return what replaces the target's cosine (N,)."""
         return cosine
 
     def loss(self, embeddings: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:

@@ -50,7 +50,7 @@ def plain_trunk(name: PlainTrunkName, classes: int, width: int = 64, imagenet: b
         imagenet: start from the library's ImageNet weights, except for the classifier; full size only.
 
     Raises:
-        UserError: the weights cannot be had, or ``width`` does not suit the network.
+        UserError: the weights cannot be obtained, or ``width`` does not suit the network.
     """
     step = {"densenet121": 2, "googlenet": 4, "inception_v3": 4}.get(name, 1)
     if width % step:
@@ -67,7 +67,7 @@ def plain_trunk(name: PlainTrunkName, classes: int, width: int = 64, imagenet: b
 
 
 def _vgg19(classes: int, width: int, imagenet: bool) -> nn.Module:
-    """VGG19 without batch normalisation (arXiv:1409.1556, E): the 139.5 M of RMN's Table III say so."""
+    """VGG19 without batch normalisation (arXiv:1409.1556, E): the 139.5 M of RMN's Table III show it."""
     from torchvision.models.vgg import make_layers
 
     if imagenet:
@@ -99,7 +99,7 @@ def _densenet121(classes: int, width: int, imagenet: bool) -> nn.Module:
 
 
 def _scaled(conv: type[nn.Module], width: int) -> Callable[..., nn.Module]:
-    """Let a library's convolution, told its channels at full size, have those of ``width``."""
+    """Let a library's convolution, given its channels at full size, have those of ``width``."""
 
     def channels(full: int) -> int:
         return full if full == 3 else max(1, round(full * width / 64))  # 3: the image's
@@ -168,7 +168,7 @@ def _efficientnet_b2(classes: int, width: int, imagenet: bool) -> nn.Module:
 def _resattnet56(classes: int, width: int, imagenet: bool) -> nn.Module:
     """Residual attention network of 56 layers (arXiv:1704.06904), which no library keeps weights of."""
     if imagenet:
-        raise UserError("no ImageNet weights of resattnet56 can be had: set model.pretraining to none")
+        raise UserError("no ImageNet weights of resattnet56 are available: set model.pretraining to none")
     return ResidualAttentionNetwork(classes, width)
 
 
@@ -249,7 +249,7 @@ def plain_resnet(
         name: as in published/results.csv.
         classes: K.
         width: channels of the stem.
-        imagenet: start stem and stages from torchvision's ImageNet weights; attention starts afresh.
+        imagenet: start stem and stages from torchvision's ImageNet weights; attention starts randomly.
         stem: before stage 1; ImageNet weights fit that of the table.
 
     Raises:

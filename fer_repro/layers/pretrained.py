@@ -52,10 +52,10 @@ def imagenet_weights(trunk: Trunk) -> dict[str, Tensor]:
         The state dict without the classifier, in torchvision's key names.
 
     Raises:
-        UserError: the weights are not in the cache and cannot be fetched (it says where to put the file),
+        UserError: the weights are not in the cache and cannot be fetched (it names where to put the file),
             or the file in the cache is damaged.
     """
-    from torchvision.models import get_model_weights  # slow to import, and only this start needs it
+    from torchvision.models import get_model_weights  # slow to import, and only ImageNet weights need it
 
     weights = get_model_weights(trunk)["IMAGENET1K_V1"]
     with _fetching(trunk, weights.url):
@@ -82,7 +82,7 @@ def imagenet_network(name: str, **options: bool) -> nn.Module:
 
 @contextmanager
 def _fetching(trunk: str, url: str) -> Iterator[None]:
-    """Check the file in the cache before it is read, and say where one that cannot be had belongs."""
+    """Check the file in the cache before it is read, and name the place of one that cannot be fetched."""
     name = url.rsplit("/", 1)[-1]
     place = Path(torch.hub.get_dir()) / "checkpoints" / name
     if place.is_file():
@@ -152,10 +152,10 @@ def check_images(images: Tensor) -> None:
 
 
 def load_face_trunk(network: nn.Module, path: Path) -> None:
-    """Copy the trunk of an authors' checkpoint into ``network``; heads keep their start.
+    """Copy the trunk of an authors' checkpoint into ``network``; heads keep their initial weights.
 
     Their importer's rule: take ``state_dict``, leave out ``fc``, strip ``module.``, load the rest. Unlike
-    there, a trunk that is not whole is refused.
+    there, an incomplete trunk is refused.
 
     Args:
         network: with torchvision's key names, e.g. a ``SharedTrunk``.

@@ -131,7 +131,7 @@ def run_stem(convolution: nn.Conv2d, norm: nn.Module, images: Tensor) -> Tensor:
 
 
 def stem_of(convolution: nn.Conv2d) -> Stem:
-    """Tell a network's stem by its first convolution."""
+    """Infer a network's stem from its first convolution."""
     return "small" if convolution.stride == (1, 1) else "table"
 
 
@@ -159,9 +159,9 @@ def check_sides(convolution: nn.Conv2d, images: Tensor, who: str) -> None:
 
 
 def initialise_kaiming(module: nn.Module) -> None:
-    """Start convolutions Kaiming-normal (fan-out, ReLU gain) and batch normalisations as 1 and 0.
+    """Initialise convolutions Kaiming-normal (fan-out, ReLU gain) and batch normalisations as 1 and 0.
 
-    Transposed convolutions and linear layers keep the framework's start.
+    Transposed convolutions and linear layers keep the framework's initial weights.
     """
     for part in module.modules():
         if isinstance(part, nn.Conv2d):

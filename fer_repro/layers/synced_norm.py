@@ -70,7 +70,7 @@ def synced(network: nn.Module) -> nn.Module:
     """Replace every batch norm of a network, with its state, in place.
 
     Args:
-        network: any; a lone batch norm is returned as a new module.
+        network: any; a single batch norm is returned as a new module.
     """
     if isinstance(network, _BatchNorm) and not isinstance(network, SyncedBatchNorm):
         norm = SyncedBatchNorm(

@@ -17,7 +17,7 @@ class Embeddings(NamedTuple):
     negative: Tensor
 
     def hits(self, targets: Tensor) -> Tensor:
-        """Say which triplets are in order, (N,) bool: the positive is nearer than the negative."""
+        """Return which triplets are in order, (N,) bool: the positive is nearer than the negative."""
         near, far = ((self.anchor - other).norm(dim=1) for other in (self.positive, self.negative))
         return near < far
 

@@ -2,7 +2,7 @@
 
 Every draw is made per sample by counter. The order is the RMN code's: enlarge, then flip and rotate with
 bilinear interpolation and black corners; crop, shift and scale join them in one affine map, so an image is
-interpolated twice however many of them act, and once if the recipe says ``composed``. Jitter and erasing
+interpolated twice however many of them act, and once if the recipe sets ``composed``. Jitter and erasing
 follow. Images that shrink are resized without aliasing.
 """
 
@@ -94,7 +94,7 @@ def draw_changes(seed: int, stream: Stream, counter: int, samples: np.ndarray) -
 
 
 def drawn_maps(config: AugmentationConfig, draws: Draws) -> np.ndarray:
-    """Turn what was drawn into crop, flip, rotation, scale and shift, composed.
+    """Convert what was drawn into crop, flip, rotation, scale and shift, composed.
 
     Args:
         config: strengths.

@@ -31,7 +31,7 @@ class Batch(NamedTuple):
 
 
 class BatchBuilder:
-    """Shows items of a split to a network.
+    """Builds a network's batches from items of a split.
 
     Args:
         view: what the network sees of an item.
@@ -44,21 +44,21 @@ class BatchBuilder:
         self.view, self.split, self.size, self.to_device = view, split, size, to_device
 
     def clean(self, items: BatchIndex) -> Batch:
-        """Show items as in validation and test."""
+        """Build a batch as in validation and test."""
         (shown,) = self._show([items], lambda images, samples: clean_images(images, self.size), 0, 0)
         return shown
 
     def training(self, items: BatchIndex, recipe: RecipeConfig, seed: int, epoch: int) -> Batch:
-        """Show items augmented and distorted, as a pure function of sample, seed and epoch."""
+        """Build a batch, augmented and distorted, as a pure function of sample, seed and epoch."""
         (shown,) = self.training_row([items], recipe, seed, epoch)
         return shown
 
     def training_row(
         self, row: Sequence[BatchIndex], recipe: RecipeConfig, seed: int, epoch: int
     ) -> Iterator[Batch]:
-        """Show a row of batches as ``training`` shows each, but read and augment their images together.
+        """Build a row of batches as ``training`` builds each, but read and augment their images together.
 
-        Few images take little more than one: what is drawn for them is much of the work.
+        A few images take little more time than one: what is drawn for them is much of the work.
         """
 
         def enlarge(images: Tensor, samples: np.ndarray) -> Tensor:
@@ -79,7 +79,7 @@ class BatchBuilder:
         return max(1, TILE // (items.positions.size * self.size**2))
 
     def copy(self, items: BatchIndex, augmentation: AugmentationConfig, seed: int, copy: int) -> Batch:
-        """Show one augmented copy of items for test-time augmentation; crops stay those of the test."""
+        """Build one augmented copy of items for test-time augmentation; crops stay those of the test."""
 
         def enlarge(images: Tensor, samples: np.ndarray) -> Tensor:
             return augmented_copy(images, samples, self.size, augmentation, seed, copy)
@@ -88,7 +88,7 @@ class BatchBuilder:
         return shown
 
     def _voted(self, items: BatchIndex, drawn: bool, seed: int, epoch: int) -> np.ndarray:
-        """Give shares (N, K), or one label drawn from each, (N,), anew in every epoch."""
+        """Return shares (N, K), or one label drawn from each, (N,), anew in every epoch."""
         if self.split.shares is None:
             raise ValueError("the split was opened without the shares of the votes")
         first = items.positions[:, 0]
@@ -104,7 +104,7 @@ class BatchBuilder:
         seed: int,
         counter: int,
     ) -> Iterator[Batch]:
-        """Show a row of batches; their images are read and enlarged at once."""
+        """Build a row of batches; their images are read and enlarged at once."""
         wanted = [items.positions[items.mask] for items in row]  # padding is neither read nor augmented
         positions = np.concatenate(wanted)
         images = enlarge(self.to_device(read_images(self.split, positions)), self.split.samples[positions])
@@ -112,7 +112,7 @@ class BatchBuilder:
             yield self._arranged(items, part, seed, counter)
 
     def _arranged(self, items: BatchIndex, images: Tensor, seed: int, counter: int) -> Batch:
-        """Arrange the images of a batch as the view has them."""
+        """Arrange the images of a batch as the view requires."""
         mask = self.to_device(torch.from_numpy(items.mask))
         if items.mask.all():
             grouped = images.unflatten(0, items.mask.shape)

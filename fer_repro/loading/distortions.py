@@ -69,7 +69,7 @@ def change_contrast(images: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
 
 
 def shift_hsv(images: Tensor, hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
-    """Shift hue in turns, saturation and value, each (N,), of RGB images (N, 3, H, W)."""
+    """Shift hue (1: the full circle), saturation and value, each (N,), of RGB images (N, 3, H, W)."""
     found = rgb_to_hsv(images)
     found[:, 0] += _spread(hue)[:, 0]
     found[:, 1:] += torch.stack([saturation, value], dim=1)[..., None, None]
@@ -85,7 +85,7 @@ def iso_noise(images: Tensor, colour: np.ndarray, intensity: np.ndarray, seeds: 
 
     Args:
         images: (N, 3, H, W) in [0, 1].
-        colour: (N,) deviation of the hue in turns at intensity 1.
+        colour: (N,) deviation of the hue at intensity 1, as a share of the circle.
         intensity: (N,) from 0.
         seeds: (N,) uint64, of each face's noise.
     """
@@ -201,10 +201,10 @@ def rgb_to_hsv(images: Tensor) -> Tensor:
 
 
 def hsv_to_rgb(images: Tensor) -> Tensor:
-    """Convert hue (any number of turns), saturation and value (N, 3, H, W) to RGB."""
+    """Convert hue (1: the full circle), saturation and value (N, 3, H, W) to RGB."""
     hue, saturation, value = images.unbind(1)
     channels = []
-    for start in (5.0, 3.0, 1.0):  # sixths of a turn by which a channel is ahead
+    for start in (5.0, 3.0, 1.0):  # sixths of the circle by which a channel is ahead
         turned = torch.remainder(start + 6.0 * hue, 6.0)
         ramp = torch.minimum(turned, 4.0 - turned).clamp(0.0, 1.0)
         channels.append(value - value * saturation * ramp)
@@ -221,11 +221,11 @@ def rgb_to_hls(images: Tensor) -> Tensor:
 
 
 def hls_to_rgb(images: Tensor) -> Tensor:
-    """Convert hue (any number of turns), lightness and saturation (N, 3, H, W) to RGB."""
+    """Convert hue (1: the full circle), lightness and saturation (N, 3, H, W) to RGB."""
     hue, lightness, saturation = images.unbind(1)
     reach = saturation * torch.minimum(lightness, 1.0 - lightness)
     channels = []
-    for start in (0.0, 8.0, 4.0):  # twelfths of a turn
+    for start in (0.0, 8.0, 4.0):  # twelfths of the circle
         turned = torch.remainder(start + 12.0 * hue, 12.0)
         ramp = torch.minimum(turned - 3.0, 9.0 - turned).clamp(-1.0, 1.0)
         channels.append(lightness - reach * ramp)

@@ -1,4 +1,4 @@
-"""Clips and which of their frames are looked at: FAN's groups for training, all frames for testing.
+"""Clips and which of their frames are used: FAN's groups for training, all frames for testing.
 
 The paper (arXiv:1907.00193, Sec. 3.2) splits a video into K segments and draws one frame from each. Its
 authors' code draws groups of three once, when the data set is built, one group for each frame of a video, and
@@ -50,7 +50,7 @@ class Clips:
 
 
 class Groups(NamedTuple):
-    """Frames to look at together.
+    """Frames that are used together.
 
     Attributes:
         clips: (G,) int64 positions of the clips.
@@ -67,7 +67,7 @@ def find_clips(samples: pd.DataFrame, where: str) -> Clips:
     """Gather the frames of each clip.
 
     Args:
-        samples: the sample table or a part of it, indexed by row number; frames stand in their order in time.
+        samples: the sample table or a part of it, indexed by row number; frames are in their order in time.
         where: the file for messages.
 
     Raises:

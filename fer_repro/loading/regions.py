@@ -1,7 +1,7 @@
 """Regions of a face, the whole face last: RAN's fixed, random and landmark crops (arXiv:1905.04075).
 
 Boxes are left, top, right, bottom as fractions of the face's sides. The whole face is the paper's I_0; it
-stands last here, as in the authors' code. They resize with Pillow's default, nearest or bicubic by its
+is last here, as in the authors' code. They resize with Pillow's default, nearest or bicubic by its
 version; we interpolate linearly, without aliases when a crop shrinks.
 """
 
@@ -157,7 +157,7 @@ def _cut_one(images: Tensor, box: list[int], size: int) -> Tensor:
 
 def _cut_each(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     """Sample every box bilinearly; of large faces several positions per pixel, so that none is skipped."""
-    finer = -(-max(images.shape[-2:]) // size)  # not by the batch's boxes: a face has no batch mates
+    finer = -(-max(images.shape[-2:]) // size)  # not by the batch's boxes: results must not depend on it
     steps = (torch.arange(size * finer, device=images.device, dtype=images.dtype) + 0.5) / (size * finer)
     corner, side = boxes[..., :2], boxes[..., 2:] - boxes[..., :2]
     positions = 2 * (corner[..., None] + side[..., None] * steps) - 1  # (N, R, 2, finer size)

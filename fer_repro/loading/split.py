@@ -24,7 +24,7 @@ class Split:
         image_rows: (N,) int64 rows of ``images``.
         targets: (N,) int64 class indices.
         clips: its clips, where it was opened with them.
-        shares: (N, K) float32 shares of the classes in the votes, where they are to be learnt.
+        shares: (N, K) float32 shares of the classes in the votes, where they are trained on.
     """
 
     images: np.ndarray
@@ -78,7 +78,7 @@ def open_table(store: Store, table: pd.DataFrame, name: str, limit: int = 0, in_
     Raises:
         UserError: see ``open_split``.
     """
-    needed = list(table.columns) if in_clips else ["image", "label"]  # text is dear to copy
+    needed = list(table.columns) if in_clips else ["image", "label"]  # text is expensive to copy
     part = table.loc[(table["split"] == name).to_numpy(), needed]
     where = store.folder / "samples.csv"
     if part.empty:

@@ -1,8 +1,8 @@
-"""What a network sees of a split - faces, regions, clips or triplets - and in which order an epoch shows it.
+"""What a network sees of a split - faces, regions, clips or triplets - and in which order an epoch uses it.
 
-A view says which images make an item, in training and in testing, and how an item's images become the
+A view defines which images make an item, in training and in testing, and how an item's images become the
 network's inputs. Everything between - reading, enlarging, augmenting - is the same for all. The order is
-shuffled, or takes both classes by turns.
+shuffled, or alternates both classes.
 """
 
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ class BatchIndex(NamedTuple):
 
 
 class View(Protocol):
-    """How a split is shown.
+    """How a split becomes a network's inputs.
 
     Attributes:
         in_clips: items are clips; the split must know them.
@@ -97,7 +97,7 @@ class Faces:
     def inputs(
         self, images: Tensor, mask: Tensor, samples: np.ndarray, seed: int, counter: int
     ) -> tuple[Tensor, ...]:
-        """Hand on the faces."""
+        """Return the faces."""
         return (images[:, 0],)
 
 
@@ -163,13 +163,13 @@ class Frames:
     def inputs(
         self, images: Tensor, mask: Tensor, samples: np.ndarray, seed: int, counter: int
     ) -> tuple[Tensor, ...]:
-        """Hand on frames and mask."""
+        """Return frames and mask."""
         return images, mask
 
 
 @dataclass(frozen=True)
 class Triplets:
-    """Anchor, positive and negative, each (N, 3, S, S), of two classes: by turns (1, 1, 0) and (0, 0, 1).
+    """Anchor, positive and negative, each (N, 3, S, S), of two classes: alternately (1, 1, 0) and (0, 0, 1).
 
     Random faces without mining (arXiv:2004.07676, Sec. III-B and its code). Targets are the anchors' classes.
 
@@ -213,15 +213,15 @@ class Triplets:
     def inputs(
         self, images: Tensor, mask: Tensor, samples: np.ndarray, seed: int, counter: int
     ) -> tuple[Tensor, ...]:
-        """Hand on anchors, positives and negatives."""
+        """Return anchors, positives and negatives."""
         return images[:, 0], images[:, 1], images[:, 2]
 
 
 def epoch_items(view: View, split: Split, sampling: SamplingConfig, seed: int, epoch: int) -> BatchIndex:
     """Choose and order the items of one epoch, as a pure function of seed and epoch.
 
-    With ``per_epoch`` an epoch is that many items of an endless row of passes over the data: the next epoch
-    goes on where it ends, and a new pass draws its order and groups anew.
+    With ``per_epoch`` an epoch is that many items of an endless series of passes over the data: the next
+    epoch goes on where it ends, and a new pass draws its order and groups anew.
 
     Args:
         view: what an item is.
@@ -258,7 +258,7 @@ def pass_length(view: View, split: Split, sampling: SamplingConfig) -> int:
 
 
 def _pieces(start: int, count: int, length: int) -> Iterator[tuple[int, int, int]]:
-    """Cut items ``start`` to ``start + count`` of the endless row into pass, first and last within it."""
+    """Cut items ``start`` to ``start + count`` of the endless series into pass, first and last within it."""
     while count:
         number, first = divmod(start, length)
         last = min(length, first + count)
@@ -275,14 +275,14 @@ def _pass(view: View, split: Split, sampling: SamplingConfig, seed: int, number:
 
 
 def _keys(split: Split, items: BatchIndex) -> np.ndarray:
-    """Give each item a number of its own: the row of its only image, or its place."""
+    """Give each item its own number: the row of its only image, or its place."""
     if items.positions.shape[1] == 1:
         return split.samples[items.positions[:, 0]]
     return np.arange(len(items.targets))
 
 
 def _by_turns(targets: np.ndarray, shuffled: np.ndarray, seed: int, number: int) -> np.ndarray:
-    """Alternate class 1 and class 0; the larger class is shown once, the smaller drawn with replacement.
+    """Alternate class 1 and class 0; the larger class is used once, the smaller drawn with replacement.
 
     The rule of the authors' code of arXiv:2004.07676.
     """

@@ -1,4 +1,4 @@
-"""Whether confidence is what it says: reliability in bins of confidence, and temperature scaling.
+"""Whether confidence equals accuracy: reliability in bins of confidence, and temperature scaling.
 
 Guo et al., ICML 2017, arXiv:1706.04599. The confidence is the largest probability, with two classes as with
 seven, and bins are 15 of equal width, (low, high]. One temperature divides all logits, so that no decision

@@ -12,7 +12,7 @@ def class_indices(
 
     Args:
         labels: (N,) whole numbers of 0 or more, of any type.
-        classes: K, which they must be below; None where nobody knows it.
+        classes: K, which they must be below; None where it is unknown.
         count: N; None takes any.
         name: of one label, for the message.
 
@@ -38,7 +38,7 @@ def class_indices(
 
 
 def truth_values(values: np.ndarray, count: int | None = None, name: str = "truth") -> np.ndarray:
-    """Check truth values, 0 or 1 of any type, and give them as (N,) bool: ``~`` of integers is no negation.
+    """Check booleans, 0 or 1 of any type, and return them as (N,) bool: ``~`` of integers is no negation.
 
     Args:
         values: (N,).
@@ -52,7 +52,7 @@ def truth_values(values: np.ndarray, count: int | None = None, name: str = "trut
 
 
 def finite(values: np.ndarray, name: str) -> np.ndarray:
-    """Give numbers back if all are finite; the largest of NaN would be the first class.
+    """Return numbers if all are finite; the largest of NaN would be the first class.
 
     Args:
         values: any shape, one row per sample.
@@ -72,7 +72,7 @@ def finite(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def confusion_matrix(targets: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Count how often each class was taken for each.
+    """Count how often each class was predicted as each.
 
     Args:
         targets: (N,) class indices.
@@ -184,7 +184,7 @@ def negative_log_likelihood(targets: np.ndarray, probabilities: np.ndarray) -> f
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Turn logits (N, K) into probabilities (N, K), in float64.
+    """Convert logits (N, K) into probabilities (N, K), in float64.
 
     Raises:
         UserError: see ``finite``.

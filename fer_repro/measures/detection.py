@@ -1,6 +1,6 @@
 """Areas under ROC curves and log losses: DeLong's test, clustered too, and what each sample adds to them.
 
-Scores say how likely the positive class is, higher is more. The area is that of the empirical ROC: the chance
+A higher score means that the positive class is more likely. The area is that of the empirical ROC: the chance
 that a positive scores above a negative, ties counting half.
 """
 
@@ -141,7 +141,7 @@ def delong_test(
 
 
 def log_losses(logits: NDArray, positive: NDArray) -> Floats:
-    """-log of the probability a sigmoid gives the truth, in nats: log(1 + exp(z)) - y z.
+    """-log of the probability a sigmoid gives the true class, in nats: log(1 + exp(z)) - y z.
 
     Args:
         logits: (..., N) z.

@@ -28,7 +28,7 @@ def pool_templates(
         templates: (N,) template of each image.
         media: (N,) medium (still or video) of each image within its template.
         quality: (N,) weight of each image, the detector's score, or None.
-        normalise: scale each image's embedding to length one first; insightface's lineage does not.
+        normalise: scale each image's embedding to length one first; code derived from insightface does not.
 
     Returns:
         Template numbers (T,), ascending, and their embeddings (T, D) of length one; the score of two

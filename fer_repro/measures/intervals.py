@@ -202,9 +202,9 @@ def paired_difference(
     """Difference of two arms with the same seeds and samples, paired by both.
 
     The interval holds the variation over seeds, by Student's t, and over samples: ``variance_components``. (A
-    bootstrap over three seeds would hold the truth in 78 to 99 of 100 cases instead of 95: three values
+    bootstrap over three seeds would contain the true value in 78 to 99 of 100 cases, not 95: three values
     resampled vary too little, and the noise that seeds and samples share is counted three times.) One seed
-    says nothing of others: then samples alone are resampled.
+    gives no information on others: then samples alone are resampled.
 
     Args:
         first: (S, N) hits of the arm.
@@ -254,7 +254,7 @@ def mcnemar_exact(first: NDArray, second: NDArray) -> float:
         second: (N,) hits of the other on the same samples.
 
     Returns:
-        The p value; 1 where no sample tells the runs apart.
+        The p value; 1 where no sample distinguishes the runs.
     """
     only_first, only_second = _discordant(first, second)
     if only_first + only_second == 0:
@@ -265,7 +265,7 @@ def mcnemar_exact(first: NDArray, second: NDArray) -> float:
 def mcnemar_mid(first: NDArray, second: NDArray) -> float:
     """McNemar's test with the mid-p value: the exact p less half the chance of the split that was seen.
 
-    The exact test says "different" too seldom; this one keeps to its level in practice and sees more
+    The exact test finds "different" too rarely; this one keeps its level in practice and has more power
     (Fagerland, Lydersen and Laake, BMC Medical Research Methodology 13:91, 2013).
 
     Args:
@@ -285,7 +285,7 @@ def mcnemar_mid(first: NDArray, second: NDArray) -> float:
 def holm(p_values: Sequence[float]) -> Floats:
     """Correct the p values of several claims tested at once (Holm, Scand. J. Statistics 6, 1979).
 
-    The chance that any of the true hypotheses is refused stays below the level, however they hang together.
+    The chance that any true hypothesis is refused stays below the level, even if they depend on each other.
 
     Args:
         p_values: in [0, 1]; NaN where nothing was tested, which stays and does not count.
@@ -300,7 +300,7 @@ def holm(p_values: Sequence[float]) -> Floats:
 
 
 def percentiles(draws: NDArray, confidence: float, count: int | None = None) -> tuple[float, float]:
-    """Read the interval off the draws of a bootstrap.
+    """Read the interval from the draws of a bootstrap.
 
     Percentiles of few resampled values lie too close: with ten values 90 % instead of 95. With ``count`` they
     are taken further out, at Phi(-t sqrt(n / (n - 1))) (Hesterberg, The American Statistician 69, 2015).

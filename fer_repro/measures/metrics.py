@@ -1,4 +1,4 @@
-"""Every metric, once: its name and words, unit and direction, and how it is made of what a run keeps.
+"""Every metric, once: its names, unit and direction, and how it is made of what a run keeps.
 
 A new metric is an entry of ``METRICS``, and a line where the evaluation of its task measures it.
 """
@@ -80,9 +80,9 @@ METRICS = {
     "top5_accuracy": Metric("top-5 accuracy"),
 }
 ACCURACIES = ("accuracy", "pair_accuracy")
-"""Shares of single answers that are right: what tasks without a metric of their own are compared by."""
+"""Shares of single answers that are right: what tasks without their own metric are compared by."""
 MAIN = (*ACCURACIES, "auc")
-"""What one line about a run says: those that it has."""
+"""What one line about a run reports: those that it has."""
 OWN = ("frame_auc", "pair_accuracy", "accuracy")
 """The metric of a task: the first that its rows have."""
 

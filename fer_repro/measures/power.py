@@ -1,4 +1,4 @@
-"""What the seeds and samples at hand can show: power, the smallest difference seen, and seeds that lack.
+"""What the given seeds and samples can show: power, the smallest detectable difference, missing seeds.
 
 All three take the variances that were observed as the true ones. The variance of a difference with S seeds is
 V(S) = V_seed S_0 / S + V_sample, see ``variance_components``; the reasoning is that of Westfall, Kenny and
@@ -10,20 +10,20 @@ from scipy import optimize, stats
 
 from fer_repro.measures.variance_components import Spread, half_width, half_widths
 
-MOST_SEEDS = 1000  # beyond, no number is looked for
-MANY_SEEDS = 30  # more are not asked of anybody: then the data are too few
+MOST_SEEDS = 1000  # no larger number is tried
+MANY_SEEDS = 30  # more are never recommended: then the data are too few
 _STEPS = 200  # of the integral over the variance that another experiment would observe
 
 
 def power(found: Spread, effect: float, confidence: float) -> float:
-    """Chance that an experiment of this size says "above 0", if the true difference is ``effect``.
+    """Chance that an experiment of this size finds "above 0", if the true difference is ``effect``.
 
     The mean is normal with the observed variances, and independent of the variance over seeds that the new
     experiment observes, V_seed chi2(S - 1) / (S - 1): power = E[Phi((effect - half width) / sqrt(V))].
 
     Args:
         found: of the difference.
-        effect: in the unit of ``found``; negative ones are hardly ever seen as above 0.
+        effect: in the unit of ``found``; negative ones are hardly ever found above 0.
         confidence: of the two-sided interval that must lie above 0, e.g. 0.95.
 
     Returns:
@@ -43,7 +43,7 @@ def power(found: Spread, effect: float, confidence: float) -> float:
 
 
 def detectable(found: Spread, confidence: float, wanted: float = 0.8) -> float:
-    """The smallest true difference that is seen with the power ``wanted``; 0 where nothing varies.
+    """The smallest true difference that is detected with the power ``wanted``; 0 where nothing varies.
 
     Args:
         found: of the difference.
@@ -62,7 +62,7 @@ def detectable(found: Spread, confidence: float, wanted: float = 0.8) -> float:
 
 
 def more_seeds(found: Spread, distance: float, confidence: float) -> int | None:
-    """How many seeds are lacking until the half width of the interval falls below ``distance``.
+    """How many seeds are missing until the half width of the interval falls below ``distance``.
 
     If the mean stays where it is, the interval then excludes what lies ``distance`` away: 0 for a difference,
     or a target. That is an even chance, not a promise, since the mean will move.
@@ -74,7 +74,7 @@ def more_seeds(found: Spread, distance: float, confidence: float) -> int | None:
 
     Returns:
         0 where they suffice already; None where no number up to ``MOST_SEEDS`` does, so that more test
-        samples are needed, or where one seed says nothing about others.
+        samples are needed, or where one seed gives no information on others.
     """
     if found.seeds == 1:
         return None

@@ -1,8 +1,8 @@
-"""How well what a network looks at agrees with the truth: frame weights, region weights and maps.
+"""How well a network's attention agrees with the ground truth: frame weights, region weights and maps.
 
-Synthetic faces come with the true intensity of every frame, and with what covers, expresses or was
-manipulated. All measures are ranks or areas, so a network's weights need no scale. A clip or face about which
-the truth says nothing has NaN and is left out of the means, which ``known_mean_interval`` counts.
+Synthetic faces come with the true intensity of every frame, and with masks of what is occluded,
+expressive or manipulated. All measures are ranks or areas, so a network's weights need no scale. A clip or
+face without varying ground truth has NaN and is left out of the means, which ``known_mean_interval`` counts.
 """
 
 from typing import NamedTuple
@@ -21,7 +21,7 @@ class RankCorrelation(NamedTuple):
     """Agreement of weights and intensities.
 
     Attributes:
-        per_clip: (n,) Spearman's rho in [-1, 1]; NaN where the truth ranks nothing.
+        per_clip: (n,) Spearman's rho in [-1, 1]; NaN where the ground truth ranks nothing.
         mean: over the clips that are not NaN; NaN without any.
     """
 
@@ -30,13 +30,13 @@ class RankCorrelation(NamedTuple):
 
 
 class CoveredWeight(NamedTuple):
-    """What weights make of covered regions.
+    """How weights depend on the occlusion of regions.
 
     Attributes:
         correlations: (n,) Spearman's rho of weight and coverage over a face's regions; below 0 where the
-            network turns away from what is covered; NaN where all regions are covered alike.
-        differences: (n,) mean weight of the more covered regions minus that of the less covered; NaN
-            likewise.
+            network gives occluded regions less weight; NaN where all are occluded alike.
+        differences: (n,) mean weight of the more occluded regions minus that of the less occluded;
+            NaN likewise.
         correlation: mean over the faces that are not NaN; NaN without any.
         difference: mean likewise.
     """
@@ -56,7 +56,7 @@ class MapCurve(NamedTuple):
         recall: (K,) share of the true pixels found, rising to 1; NaN if no pixel is true.
         area: average precision, sum_k (recall_k - recall_{k-1}) precision_k, recall_0 = 0; NaN if no pixel
             is true.
-        chance: share of true pixels, the area of a map that knows nothing; 0 if no pixel is true.
+        chance: share of true pixels, the area of a map without information; 0 if no pixel is true.
     """
 
     precision: Floats
@@ -74,7 +74,7 @@ def rank_correlation(weights: NDArray, intensity: NDArray, mask: NDArray) -> Ran
     than two frames or of constant intensity (neutral ones) is left out.
 
     Args:
-        weights: (n, T) of frames; what stands at padding is not looked at.
+        weights: (n, T) of frames; values at padding are ignored.
         intensity: (n, T) true ones, likewise.
         mask: (n, T) true at frames, false at padding.
 
@@ -89,7 +89,7 @@ def rank_correlation(weights: NDArray, intensity: NDArray, mask: NDArray) -> Ran
 
 
 def region_coverage(occluded: NDArray, boxes: NDArray) -> Floats:
-    """Measure which share of each region's area is covered.
+    """Measure which share of each region's area is occluded.
 
     A pixel is a square that counts by the area it shares with the box, so borders need not fall on pixels.
 
@@ -117,15 +117,15 @@ def region_coverage(occluded: NDArray, boxes: NDArray) -> Floats:
         )
     across, along = _shares(left, right, covered.shape[2]), _shares(top, bottom, covered.shape[1])
     index = "nrh,nhw,nrw->nr" if corners.ndim == 3 else "rh,nhw,rw->nr"
-    return np.einsum(index, along, covered, across).round(12)  # so that what is covered alike is equal
+    return np.einsum(index, along, covered, across).round(12)  # so that what is occluded alike is equal
 
 
 def weight_on_covered(weights: NDArray, coverage: NDArray) -> CoveredWeight:
-    """Ask whether regions weigh less the more of them is covered.
+    """Measure whether regions weigh less the more of them is occluded.
 
     Of each face: Spearman's rho of weight and coverage over its regions, 0 if all weigh alike; and the mean
     weight of the regions with more than the face's mean coverage, minus that of those with less. A face
-    whose regions are all covered alike, above all one that nothing covers, is left out.
+    whose regions are all occluded alike, such as one without occlusion, is left out.
 
     Args:
         weights: (n, R), of sum 1 in each face if differences of methods are to compare.
@@ -208,7 +208,7 @@ def known_mean_interval(values: NDArray, confidence: float, resamples: int, seed
         seed: of the resampling.
 
     Returns:
-        NaN with NaN bounds where all are NaN; the kind says how many were used.
+        NaN with NaN bounds where all are NaN; the kind names how many were used.
     """
     numbers = np.asarray(values, np.float64)
     used = numbers[~np.isnan(numbers)]
@@ -244,7 +244,7 @@ def spearman(first: NDArray, second: NDArray) -> float:
 
 
 def _agreement(values: NDArray, truth: NDArray) -> float:
-    """Rho with a truth that ranks something: 0 for values that do not."""
+    """Rho with a ground truth that varies: 0 for values that do not."""
     ranks = len(truth) > 1 and np.ptp(truth) > 0
     return 0.0 if ranks and np.ptp(values) == 0 else spearman(values, truth)
 

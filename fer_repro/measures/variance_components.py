@@ -1,6 +1,6 @@
-"""How sure a mean over seeds and test samples is, when the same samples are tested with every seed.
+"""How certain a mean over seeds and test samples is, when the same samples are tested with every seed.
 
-A number measured with S seeds on N samples would come out otherwise with other seeds and with other samples.
+A number measured with S seeds on N samples would differ with other seeds and with other samples.
 With d_si the value of sample i under seed s, the variance of the mean has three parts (Westfall, Kenny and
 Judd, J. Exp. Psychology: General 143, 2014, for participants crossed with stimuli)::
 
@@ -10,11 +10,11 @@ where G counts independent groups of samples (persons, clips, videos). The sprea
 the first and the third part together, with S - 1 degrees of freedom; the groups give the second.
 
 The interval: S - 1 = 2 degrees of freedom must count for the first part, many for the second. Satterthwaite's
-approximation is a little too short then (it holds the truth in 92 to 95 % where 95 are promised), and the
+approximation is a little too short then (it contains the true value in 92 to 95 % instead of 95), and the
 root of the two squared half widths, MOVER (Zou and Donner, Statistics in Medicine 27, 2008), a little too
 long (95 to 97.7 %). We take the mean of both: 94.2 to 96.7 % for three seeds and any mixture of the parts,
 closer with more, exact where there is only one; ``tests/measures/test_variance_components.py`` computes it.
-They are over many experiments: where three seeds agree by luck a single interval comes out too short, even
+They are over many experiments: where three seeds agree by chance a single interval is too short, even
 shorter than one over samples alone.
 """
 
@@ -40,7 +40,7 @@ class Spread:
         seeds: S.
         groups: G, independent groups of samples.
         seed_variance: variance of ``value`` that other seeds would bring, with what seeds and samples bring
-            together; 0 for one seed, which cannot tell.
+            together; 0 for one seed, which cannot show it.
         sample_variance: variance of ``value`` that other samples would bring under all seeds alike.
         both_variance: the part of ``seed_variance`` that is noise of single samples under single seeds.
     """
@@ -53,7 +53,7 @@ class Spread:
     both_variance: float
 
     def with_seeds(self, seeds: int) -> "Spread":
-        """Say what the same variances give with another number of seeds."""
+        """Return what the same variances give with another number of seeds."""
         factor = self.seeds / seeds
         return replace(
             self,
@@ -70,10 +70,10 @@ def spread(values: Floats, shares: Floats, clusters: NDArray | None = None) -> S
         values: (S,) the number measured with each seed.
         shares: (S, N) what each sample adds to the number, less the mean: rows sum to 0. For a mean of N hits
             (hit - mean) / N; for other numbers their influence values.
-        clusters: (N,) group of each sample; None where every sample stands for itself.
+        clusters: (N,) group of each sample; None where samples are independent.
 
     Raises:
-        UserError: all samples are of one group, so that nothing can be said of others.
+        UserError: all samples are of one group, so that nothing is known about others.
     """
     sums = group_sums(shares, clusters)
     seeds, groups = sums.shape

@@ -50,7 +50,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 def add_mirror(embeddings: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
     """Sum each image's embedding and its mirror image's, then scale to length one; (N, D) each.
 
-    Some protocols do so, others do not: say which beside the result.
+    Some protocols do so, others do not: state it next to the result.
     """
     return unit(np.asarray(embeddings, np.float64) + np.asarray(mirrored, np.float64))
 
@@ -67,7 +67,7 @@ def cosine_scores(embeddings: np.ndarray, first: np.ndarray, second: np.ndarray)
         (P,) float64 in [-1, 1] up to rounding.
 
     Raises:
-        UserError: an embedding is zero or not finite, or a pair names a row that is not there.
+        UserError: an embedding is zero or not finite, or a pair names a row that does not exist.
     """
     units = unit(embeddings)
     for rows in (first, second):

@@ -2,7 +2,7 @@
 
 Xiao Zhang, Rui Zhao, Yu Qiao, Xiaogang Wang, Hongsheng Li, CVPR 2019, arXiv:1905.00292.
 
-A cosine softmax predicts P_ij from f_ij = s cos theta_ij, and its scale s decides how steeply the target's
+A cosine softmax predicts P_ij from f_ij = s cos theta_ij, and its scale s determines how steeply the target's
 probability P_i,yi = exp(f_i,yi) / (exp(f_i,yi) + B_i) falls with the angle. AdaCos has no margin and puts s
 where |dP/dtheta| is largest: at theta_0 = pi/4 with B = C - 1 (fixed), or at every step at the batch's
 median target angle with the measured B (dynamic), so that supervision stays strong while the angles shrink.
@@ -12,7 +12,7 @@ No code of the authors exists. Differences from the paper, whose text gives no f
 1. First step: the paper leaves open whether the first batch is trained with s_f or with its first update.
    Here the update comes first, as in the ports that follow Eqs. 13-15.
 2. Median of an even batch: the lower middle angle, as in those ports; ``median="midpoint"`` averages the two.
-3. Two classes: s_f = sqrt(2) ln 1 = 0 and stays 0 for ever, so nothing is learnt. Refused unless a scale is
+3. Two classes: s_f = sqrt(2) ln 1 = 0 and never changes, so nothing is learned. Refused unless a scale is
    given, which is then kept: with one other class the update would shrink it towards 0 again.
 4. A new s that is not finite or not positive is refused, the old one kept, and the buffer ``refused``
    counts it. There is no other guard: s can grow without limit while one wrong class is nearer than the
@@ -20,10 +20,10 @@ No code of the authors exists. Differences from the paper, whose text gives no f
 5. With few classes the confidence is bounded, and dynamic AdaCos settles at P = 1/2 for the median sample:
    its training loss stays near ln 2 however good the features are. Do not stop early on the loss.
 6. Across processes, B_avg and theta_med are those of the whole batch. Replicas in one process
-   (DataParallel) would throw the scale away and are not supported.
+   (DataParallel) would lose the scale and are not supported.
 7. Trunk: a ResNet-18 with a 512-d linear embedding and a free width (the paper: deeper ResNets on face data).
 8. Controls: L2-softmax, CosFace and ArcFace as in the paper's tables; softmax, NormFace and SphereFace
-   (which is annealed) besides. Scales and margins are options, since face-sized ones fail with few classes.
+   (which is annealed) besides. Scales and margins are options: face recognition's fail with few classes.
 """
 
 import math
@@ -208,7 +208,7 @@ def _build_model(
     With one seed all arms start from the same trunk.
 
     Raises:
-        UserError: the arm is unknown, ImageNet weights do not fit or cannot be had, or the head refuses C.
+        UserError: the arm is unknown, ImageNet weights do not fit or are unavailable, or the head refuses C.
     """
     METHOD.check_arm(arm)
     check_start(options.pretraining, options.width, options.stem)
@@ -220,11 +220,6 @@ def _build_model(
 def _build_loss(options: AdaCosOptions, label_smoothing: float = 0.0) -> nn.Module:
     """Build the loss: each arm's head brings its own."""
     return HeadLoss(label_smoothing)
-
-
-def _pretraining_name(options: AdaCosOptions) -> str:
-    """Name the start of the trunk: ``none`` or ``imagenet``."""
-    return options.pretraining
 
 
 METHOD = Method(
@@ -239,7 +234,6 @@ METHOD = Method(
     options=AdaCosOptions,
     build_model=_build_model,
     build_loss=_build_loss,
-    pretraining_name=_pretraining_name,
     explain=explain_angles,
     watch=watch_scale,
     further_tasks=("verification",),  # from the embeddings

@@ -3,7 +3,7 @@
 Nicolo Bonettini, Edoardo Daniele Cannas, Sara Mandelli, Luca Bondi, Paolo Bestagini, Stefano Tubaro, ICPR
 2020, arXiv:2004.07676.
 
-EfficientNet-B4 tells a manipulated face from a real one by one logit. Two ideas make it several networks
+EfficientNet-B4 distinguishes manipulated from real faces by one logit. Two ideas make it several networks
 whose errors differ: an attention map after the third stage, a 1x1 convolution and a sigmoid that the
 features are multiplied by; and siamese training, where a triplet loss shapes the pooled features before a
 new classification layer is tuned on them. The ensemble averages the logits of the networks for each frame,
@@ -21,8 +21,8 @@ Differences from the paper. [C] is the authors' code, which the numbers come fro
 4. Siamese tuning: in [C] the frozen extractor stays in training mode, so drop-connect acts and its running
    statistics move. Option ``tuning``: ``train_mode`` does so, ``evaluation`` keeps the extractor as it was.
 5. A siamese arm is trained in two steps: ``build_siamese`` by ``fer_repro.layers.triplets``, then ``tune``.
-   Built by ``_build_model`` its extractor has its start weights.
-6. Trunk and width are options: B0, narrower trunks and a narrower Xception for small budgets, said in the
+   Built by ``_build_model`` its extractor has its initial weights.
+6. Trunk and width are options: B0, narrower trunks and a narrower Xception for small budgets, set in the
    recipe.
 7. The stale ``feat_ext.classifier`` of tuned checkpoints is kept on import, as ``unused_classifier``, and
    does not require gradients.
@@ -263,7 +263,7 @@ def build_extractor(arm: str, options: EfficientNetOptions, pretrained: bool = T
     """Build an arm's extractor in training mode.
 
     Raises:
-        UserError: the arm is unknown, or ImageNet weights are asked for and do not fit or cannot be had.
+        UserError: the arm is unknown, or ImageNet weights are asked for and do not fit or cannot be obtained.
     """
     METHOD.check_arm(arm)
     imagenet = options.pretraining == "imagenet"
@@ -290,7 +290,7 @@ def _build_model(
     Two classes are real (0) and manipulated (1); more are expressions, on which the paper says nothing.
 
     Raises:
-        UserError: a siamese arm is to tell more than two classes, or see ``build_extractor``.
+        UserError: a siamese arm is to distinguish more than two classes, or see ``build_extractor``.
     """
     extractor = build_extractor(arm, options, pretrained)
     if arm.endswith("_siamese"):
@@ -326,29 +326,27 @@ def _build_loss(options: EfficientNetOptions, label_smoothing: float = 0.0) -> n
     return nn.CrossEntropyLoss(label_smoothing=label_smoothing)
 
 
-def _pretraining_name(options: EfficientNetOptions) -> str:
-    """Name the start of the trunk: ``none`` or ``imagenet``."""
-    return options.pretraining
+_RENAMED = {  # how a key of the authors' networks begins, and ours
+    "feat_ext.classifier.": "unused_classifier.",
+    "efficientnet.attconv.": "extractor.attention.",
+    "xception.last_linear.": "classifier.",
+    "xception.": "extractor.backbone.",
+}
 
 
 def _our_key(key: str) -> str:
     """Rename a key of the authors' networks: efficientnet_pytorch and Cadene names to timm's."""
-    if key.startswith("feat_ext.classifier."):
-        return f"unused_classifier.{key.rpartition('.')[2]}"
-    key = key.removeprefix("feat_ext.")
-    if key.startswith("efficientnet.attconv."):
-        return f"extractor.attention.{key.rpartition('.')[2]}"
-    if key.startswith("efficientnet."):
-        return f"extractor.backbone.{timm_key(key.removeprefix('efficientnet.'))}"
-    if key.startswith("xception.last_linear."):
-        return f"classifier.{key.rpartition('.')[2]}"
-    if key.startswith("xception."):
-        return f"extractor.backbone.{key.removeprefix('xception.')}"
-    return key
+    inner = key if key.startswith("feat_ext.classifier.") else key.removeprefix("feat_ext.")
+    for theirs, ours in _RENAMED.items():
+        if inner.startswith(theirs):
+            return ours + inner.removeprefix(theirs)
+    if inner.startswith("efficientnet."):
+        return f"extractor.backbone.{timm_key(inner.removeprefix('efficientnet.'))}"
+    return inner
 
 
 def official_class(state_dict: Mapping[str, Any]) -> str:
-    """Tell the authors' class from the keys of a checkpoint.
+    """Infer the authors' class from the keys of a checkpoint.
 
     Raises:
         UserError: it is the triplet network, whose head is not trained yet, or none of theirs.
@@ -396,7 +394,6 @@ METHOD = Method(
     options=EfficientNetOptions,
     build_model=_build_model,
     build_loss=_build_loss,
-    pretraining_name=_pretraining_name,
     explain=_explain,
     further_tasks=("expression",),  # beside the others on common ground
     first_step=FirstStep(("plain_siamese", "attention_siamese"), build_siamese, TripletLoss, tune),

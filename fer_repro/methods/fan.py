@@ -26,8 +26,8 @@ Differences from the paper. [C] is the authors' code, its branch master.
 8. [C] builds all four heads in each variant; here an arm builds those it uses. Only the import of an official
    checkpoint builds the others, and they do not require gradients: ``beta.0.*`` and ``pred_fc2.*`` under
    self-attention, ``pred_fc1.*`` under relation attention.
-9. Start: the paper's trunk was trained on MS-Celeb-1M and FERPlus; the option ``pretraining`` says what was
-   had instead, and ``fer_repro.layers.pretrained`` reads the authors' file where the user has it.
+9. Pretraining: the paper's trunk was trained on MS-Celeb-1M and FERPlus; the option ``pretraining`` names
+   what is used instead, and ``fer_repro.layers.pretrained`` reads the authors' file where the user has it.
 10. Input in [0, 1] without mean and deviation, as in [C]; the paper names none. The sampling of training
     frames differs between paper and code too: ``fer_repro.loading.frames``.
 """
@@ -260,7 +260,7 @@ def _build_model(arm: str, options: FANOptions, classes: int, pretrained: bool =
     """Build an arm's network in training mode; see ``fer_repro.methods.method.BuildModel``.
 
     Raises:
-        UserError: the arm is unknown, or ImageNet weights are asked for and do not fit or cannot be had.
+        UserError: the arm is unknown, or ImageNet weights are asked for and do not fit or cannot be obtained.
     """
     METHOD.check_arm(arm)
     check_start(options.pretraining, options.width, options.stem)
@@ -285,11 +285,6 @@ def _build_model(arm: str, options: FANOptions, classes: int, pretrained: bool =
 def _build_loss(options: FANOptions, label_smoothing: float = 0.0) -> nn.Module:
     """Build the unweighted cross-entropy of the paper."""
     return FANLoss(label_smoothing)
-
-
-def _pretraining_name(options: FANOptions) -> str:
-    """Name the start of the trunk: ``none`` or ``imagenet``."""
-    return options.pretraining
 
 
 _VARIANTS: dict[str, Attention] = {"self-attention": "self", "self_relation-attention": "self_relation"}
@@ -317,7 +312,6 @@ METHOD = Method(
     options=FANOptions,
     build_model=_build_model,
     build_loss=_build_loss,
-    pretraining_name=_pretraining_name,
     explain=_explain,
     view=lambda options: Frames(options.sampling, options.frames),
     official={

@@ -21,10 +21,10 @@ _SHOWN = 5  # keys named in an error; the rest is counted
 
 
 class BuildModel(Protocol):
-    """Build the network of an arm, in training mode, with its start weights."""
+    """Build the network of an arm, in training mode, with its initial weights."""
 
     def __call__(self, arm: str, options: Any, classes: int, pretrained: bool = True) -> nn.Module:  # noqa: ANN401
-        """Build ``arm``; ``pretrained=False`` skips start weights that a checkpoint will replace."""
+        """Build ``arm``; ``pretrained=False`` skips pretrained weights that a checkpoint will replace."""
 
 
 class BuildLoss(Protocol):
@@ -45,7 +45,7 @@ class FirstStep:
     Attributes:
         arms: which arms have it.
         build: arm, options -> network of (anchor, positive, negative), in training mode; its output's
-            ``hits`` says where the positive is nearer.
+            ``hits`` is true where the positive is nearer.
         build_loss: margin, every -> loss of that output and the anchors' classes.
         tune: trained network, options -> the arm's network, whose training follows.
     """
@@ -94,16 +94,15 @@ class Method:
         task: what is predicted; under ``manipulation`` class 0 is real and class 1 is manipulated.
         further_tasks: what else the method is for, from what its models return besides logits.
         inputs: what one sample is: images (N, 3, H, W), frames (N, T, 3, H, W) or regions (N, R, 3, H, W).
-        headline: the arm the paper stands for.
+        headline: the arm that is the paper's method.
         control: the arm without the paper's idea.
         arms: arm -> one sentence.
         options: pydantic dataclass of a recipe's ``model`` section.
         build_model: builds an arm's network, which returns logits (N, K) or a named tuple with ``logits``.
         build_loss: builds the loss.
-        pretraining_name: what the network starts from, as tables print it.
-        explain: the tensors the paper draws, each with the batch first; None where an arm has none.
+        explain: the tensors the paper plots, each with the batch first; None where an arm has none.
         official: identifier in the authors' code -> layout.
-        view: what the network is shown of a face or clip, from the options.
+        view: what the network gets of a face or clip, from the options.
         watch: numbers of a network that the history of its training keeps.
         first_step: training by triplets, where arms have it.
         ensemble: arms that the paper combines, in the order of its table; empty where it has no ensemble.
@@ -121,7 +120,6 @@ class Method:
     options: type[Any]
     build_model: BuildModel
     build_loss: BuildLoss
-    pretraining_name: Callable[[Any], str]
     explain: Callable[[nn.Module, Tensor], dict[str, Tensor] | None] | None = None
     official: Mapping[str, OfficialLayout] = field(default_factory=dict)
     further_tasks: tuple[Task, ...] = ()
@@ -133,8 +131,12 @@ class Method:
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """All it is for."""
+        """All its tasks."""
         return (self.task, *self.further_tasks)
+
+    def pretraining_name(self, options: Any) -> str:  # noqa: ANN401 - the method's own dataclass
+        """Name the weights that a network starts from, as tables print it: ``none`` or ``imagenet``."""
+        return str(getattr(options, "pretraining", "none"))
 
     def check_arm(self, arm: str) -> None:
         """Refuse an arm this method does not have.
@@ -154,7 +156,7 @@ def method_names() -> tuple[str, ...]:
 
 
 def load_method(name: str) -> Method:
-    """Import ``fer_repro.methods.<name>`` and hand out its ``METHOD``.
+    """Import ``fer_repro.methods.<name>`` and return its ``METHOD``.
 
     Raises:
         UserError: there is no such method; names the nearest.

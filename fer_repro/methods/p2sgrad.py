@@ -13,13 +13,13 @@ No code of the authors exists. Differences from the paper, which defines gradien
 1. Loss: 1/2 sum_j (cos_ij - [j = y_i])^2 has exactly these gradients; autograd does the rest. ``gradients``
    is the closed form.
 2. Reduction: the mean over samples of the sum over classes, "per-sample gradient, batch average". Public
-   implementations average over all N C entries, 2 / C times as strong: nothing at many classes. Arm
+   implementations average over all N C entries, 2 / C times as strong: almost 0 for many classes. Arm
    ``entry_mean``.
 3. The loss is no progress measure where C > D (it cannot reach 0), and is none of confidence: softmax of
    bare cosines is nearly flat, at most 0.31 for 7 classes. Predictions are the arg-max of the cosines; log
-   loss and calibration of these logits say nothing about the features.
+   loss and calibration of these logits do not measure the features.
 4. The gradient is orthogonal to each W_j, so |W_j| grows under SGD and the step shrinks; here weight decay
-   answers that, rows are not renormalised.
+   prevents that, rows are not renormalised.
 5. Trunk: a ResNet-18 with a 512-d linear embedding and a free width (the paper: deeper ResNets on face data).
 """
 
@@ -158,7 +158,7 @@ def _build_model(
     With one seed all arms start from the same trunk.
 
     Raises:
-        UserError: the arm is unknown, ImageNet weights do not fit or cannot be had, or the head refuses C.
+        UserError: the arm is unknown, ImageNet weights do not fit or are unavailable, or the head refuses C.
     """
     METHOD.check_arm(arm)
     check_start(options.pretraining, options.width, options.stem)
@@ -170,11 +170,6 @@ def _build_model(
 def _build_loss(options: P2SGradOptions, label_smoothing: float = 0.0) -> nn.Module:
     """Build the loss: each arm's head brings its own."""
     return HeadLoss(label_smoothing)
-
-
-def _pretraining_name(options: P2SGradOptions) -> str:
-    """Name the start of the trunk: ``none`` or ``imagenet``."""
-    return options.pretraining
 
 
 METHOD = Method(
@@ -189,7 +184,6 @@ METHOD = Method(
     options=P2SGradOptions,
     build_model=_build_model,
     build_loss=_build_loss,
-    pretraining_name=_pretraining_name,
     explain=explain_angles,
     watch=watch_scale,
     further_tasks=("verification",),  # from the embeddings

@@ -5,9 +5,9 @@ Kai Wang, Xiaojiang Peng, Jianfei Yang, Debin Meng, Yu Qiao, IEEE TIP 29 (2020),
 A face is cut into regions; one ResNet-18 embeds each region and the whole face as F_k. Self-attention weighs
 the regions by mu_k, their mean is the face's representation F_m; relation attention compares each region with
 it, nu_k from [F_k ; F_m], and the mean of [F_k ; F_m] weighted by mu_k nu_k is classified. The region-biased
-loss asks that some crop weighs more than the whole face, so that the network looks past occlusion and pose.
+loss requires some crop to weigh more than the whole face, so that occlusion and pose matter less.
 
-Differences from the paper. [C] is the authors' code. The paper's full text was not at hand: formulas are
+Differences from the paper. [C] is the authors' code. The paper's full text was not available: formulas are
 those of its figures and of notes that agree, and the default arm follows [C].
 
 1. Weights: in the paper mu and nu are sigmoids. [C] takes a softmax over the regions of the sigmoids. As
@@ -20,11 +20,11 @@ those of its figures and of notes that agree, and the default arm follows [C].
 4. AffectNet in [C] has 8 regions, with other crops than the paper's 5 and the face:
    ``fer_repro.loading.regions``.
 5. [C] has no augmentation at all, and other rates and epochs for each data set.
-6. ``no_relation`` and ``whole_face`` are trained on equal terms here. [C]'s own variant without relation
+6. ``no_relation`` and ``whole_face`` are trained with equal settings here. [C]'s own variant without relation
    attention has sigmoid weights and no region-biased loss: arm ``sigmoid_no_relation``.
 7. Class count and width are arguments here (8 and 64 in [C]).
-8. Start: the paper's trunk was trained on MS-Celeb-1M; the option ``pretraining`` says what was had instead,
-   and ``fer_repro.layers.pretrained`` reads the authors' file where the user has it.
+8. Pretraining: the paper's trunk was trained on MS-Celeb-1M; the option ``pretraining`` names what is used
+   instead, and ``fer_repro.layers.pretrained`` reads the authors' file where the user has it.
 """
 
 from collections.abc import Mapping
@@ -265,7 +265,7 @@ def _build_model(arm: str, options: RANOptions, classes: int, pretrained: bool =
     """Build an arm's network in training mode; see ``fer_repro.methods.method.BuildModel``.
 
     Raises:
-        UserError: the arm is unknown, or ImageNet weights are asked for and do not fit or cannot be had.
+        UserError: the arm is unknown, or ImageNet weights are asked for and do not fit or cannot be obtained.
     """
     METHOD.check_arm(arm)
     check_start(options.pretraining, options.width, options.stem)
@@ -281,13 +281,8 @@ def _build_model(arm: str, options: RANOptions, classes: int, pretrained: bool =
 
 
 def _build_loss(options: RANOptions, label_smoothing: float = 0.0) -> nn.Module:
-    """Build cross-entropy plus the region-biased loss; the arm's output says whether it takes part."""
+    """Build cross-entropy plus the region-biased loss; the arm's output decides whether it is added."""
     return RANLoss(options.margin, label_smoothing)
-
-
-def _pretraining_name(options: RANOptions) -> str:
-    """Name the start of the trunk: ``none`` or ``imagenet``."""
-    return options.pretraining
 
 
 def _layout(blocks: tuple[int, int, int, int], relation: bool = True) -> OfficialLayout:
@@ -307,7 +302,7 @@ def _layout(blocks: tuple[int, int, int, int], relation: bool = True) -> Officia
 
 
 _TRUNKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}  # deeper ones do not fit their own heads
-_FILES = {  # file -> with relation attention; the star stands for either AffectNet folder
+_FILES = {  # file -> with relation attention; the star matches either AffectNet folder
     "FERplus_dir/attention_rank_loss.py": True,
     "FERplus_dir/part_attention.py": False,
     "AffectNet_dir/simple_sample/part_attention.py": True,
@@ -327,7 +322,6 @@ METHOD = Method(
     options=RANOptions,
     build_model=_build_model,
     build_loss=_build_loss,
-    pretraining_name=_pretraining_name,
     explain=_explain,
     view=lambda options: Regions(options.crops),
     official={

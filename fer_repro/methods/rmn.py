@@ -2,7 +2,7 @@
 
 Luan Pham, The Huynh Vu, Tuan Anh Tran, ICPR 2020, arXiv:2603.05937.
 
-After each of the four stages of a ResNet-34 a small U-shaped network, the masking block, looks at the
+After each of the four stages of a ResNet-34 a small U-shaped network, the masking block, takes the
 stage's feature map F and predicts a mask M of the same shape. The map is refined to F * (1 + M): the mask
 raises what matters for the expression, the residual path keeps the rest. The refined map feeds the next
 stage; the last one is pooled and classified.
@@ -16,14 +16,14 @@ follows the code, because the published weights and numbers come from it.
    mask lies in [0.5, 1].
 2. Stem: the text says a 3x3 convolution and a 2x2 pooling; Table I and the code have 7x7 and 3x3. The
    option ``stem: small``, 3x3 of stride 1 and 2x2 pooling, needs no enlarging of 48 px images (ours).
-3. Up-sampling: Fig. 2 leaves it open. As in the code it is a transposed 2x2 convolution, batch
-   normalisation and ReLU, and the up-sampled map stands before the skip in the concatenation.
+3. Up-sampling: Fig. 2 does not define it. As in the code it is a transposed 2x2 convolution, batch
+   normalisation and ReLU, and the up-sampled map comes before the skip in the concatenation.
 4. Head: the paper names no dropout; the code that produced 74.14 has 0.4 before the linear layer.
-5. Input: the paper names no mean or deviation; the code divides by 255 and no more.
+5. Input: the paper names no mean or deviation; the code only divides by 255.
 6. Parameters: Table III says 142.9 M; the code's state dict holds every shortcut of the masks twice.
    Counted once they are 137.8 M.
-7. Start: the paper says ImageNet, the present code no longer loads it. Here the option ``pretraining``
-   says it.
+7. Pretraining: the paper says ImageNet, the present code no longer loads it. Here the option
+   ``pretraining`` sets it.
 8. Class count and width are arguments here (the code has 7 and 64). Heads with hidden layers keep the
    code's 512 and 128 units and its dropout of 0.5 at every width.
 9. ``no_mask`` builds no masks, whereas the code's control carries them unused. Only the import of that
@@ -195,7 +195,7 @@ class ResidualMaskingNetwork(nn.Module):
 
 
 def _head(head: Head, features: int, classes: int, dropout: float) -> nn.Module:
-    """Make one of the five heads of the authors' code; hidden sizes and the 0.5 are its."""
+    """Make one of the five heads of the authors' code; hidden sizes and the 0.5 are from it."""
     if head == "plain":
         return nn.Linear(features, classes)
     if head == "dropout1":
@@ -209,7 +209,7 @@ def _head(head: Head, features: int, classes: int, dropout: float) -> nn.Module:
 
 
 def _initialise_mask(mask: MaskingBlock) -> None:
-    """Start every unit of a mask as ReLU(shortcut): its second normalisation's weight is 0."""
+    """Initialise every unit of a mask as ReLU(shortcut): its second normalisation's weight is 0."""
     initialise_kaiming(mask)
     for part in mask.modules():
         if isinstance(part, BasicBlock):
@@ -284,7 +284,7 @@ def _build_model(arm: str, options: RMNOptions, classes: int, pretrained: bool =
 
     Raises:
         UserError: the arm is unknown, the width does not suit it, or ImageNet weights are asked for and do
-            not fit or cannot be had.
+            not fit or cannot be obtained.
     """
     METHOD.check_arm(arm)
     check_start(options.pretraining, options.width, options.stem, "ResNet-34")
@@ -305,11 +305,6 @@ def _build_model(arm: str, options: RMNOptions, classes: int, pretrained: bool =
 def _build_loss(options: RMNOptions, label_smoothing: float = 0.0) -> nn.Module:
     """Build the unweighted cross-entropy of the authors' code."""
     return nn.CrossEntropyLoss(label_smoothing=label_smoothing)
-
-
-def _pretraining_name(options: RMNOptions) -> str:
-    """Name the start of stem and stages: ``none`` or ``imagenet``."""
-    return options.pretraining
 
 
 _REPOSITORY = "phamquiluan/ResidualMaskingNetwork"
@@ -355,7 +350,6 @@ METHOD = Method(
     options=RMNOptions,
     build_model=_build_model,
     build_loss=_build_loss,
-    pretraining_name=_pretraining_name,
     explain=_explain,
     ensemble=("masked", "plain_head", "no_mask"),  # its two masked networks, and one for its five others
     official={

@@ -30,7 +30,7 @@ PROCESS_STRIDE = 1_000_003  # between the seeds of a run's processes: no seed of
 
 
 def task_of(method: Method, store: Store) -> Task:
-    """Tell what a method is trained for on a data set.
+    """Return what a method is trained for on a data set.
 
     Raises:
         UserError: the method has no such task.
@@ -104,7 +104,7 @@ class Arm:
         return self._limited(table, name)
 
     def _validation(self, table: pd.DataFrame) -> Split:
-        """Open what chooses the epoch; under ``official`` a sample may stand in it several times."""
+        """Open what chooses the epoch; under ``official`` a sample may be in it several times."""
         if self.config.recipe.sampling.validation == "uniform":
             return self._limited(table, "val")
         whole = open_table(self.store, table, "val", in_clips=self.method.view(self.options).in_clips)
@@ -157,7 +157,7 @@ def train_arm(arm: Arm) -> Trained:
     train, held_out, classes = arm.to_learn()
     network, first = _start(arm, classes, train, held_out)
     loss = method.build_loss(arm.options, config.recipe.label_smoothing)
-    # arms that draw more start weights than others see the same dropout; each process draws its own
+    # arms that draw more initial weights than others see the same dropout; each process draws its own
     seed_everything(config.seed + PROCESS_STRIDE * fabric.global_rank)
     fitted = fit(
         network,

@@ -1,7 +1,7 @@
-"""What a sweep asks of DVC: which stages have changed, what they run and read, and to record what they made.
+"""The calls of a sweep to DVC: find changed stages, resolve what they run and read, record their outputs.
 
-DVC keeps a table of locked paths by process number, so all of this belongs to one machine: the one that leads
-the sweep.
+DVC keeps a table of locked paths by process number, so all of this belongs to one machine: the one that
+controls the sweep.
 """
 
 import json
@@ -20,7 +20,7 @@ from fer_repro.pipeline.project_lock import end_with_parent
 
 TRIES = 4
 T = TypeVar("T")
-# what DVC says when another of its processes is at work; a stage's own words do not count
+# what DVC prints while another DVC process runs; a stage's own output does not count
 _LOCKED = re.compile(r"^ERROR: .*(Unable to acquire lock|is busy)", re.MULTILINE)
 
 
@@ -49,18 +49,18 @@ def start_dvc(*command: str, **options: Any) -> subprocess.Popen[str]:  # noqa: 
 
 
 def call_dvc(*command: str) -> int:
-    """Let DVC write to where we write (on a terminal, training shows its bar); returns its exit code."""
+    """Let DVC write to our output (on a terminal, training shows its bar); returns its exit code."""
     with start_dvc(*command) as process:
         return process.wait()
 
 
 def found_locked(said: str) -> bool:
-    """Whether DVC gave up because another of its processes was at work."""
+    """Whether DVC gave up because another DVC process was running."""
     return bool(_LOCKED.search(said))
 
 
 def pause(attempt: int) -> None:
-    """Wait a random time before DVC is called again, so that two that met do not meet again."""
+    """Wait a random time before DVC is called again, so that two calls that collided do not collide again."""
     time.sleep(random.uniform(0.5, 2.0) * (attempt + 1))
 
 
@@ -68,7 +68,7 @@ def changed_stages(*groups: str) -> list[str]:
     """Ask DVC which stages of some groups would run, group after group.
 
     Raises:
-        UserError: DVC cannot tell.
+        UserError: DVC cannot determine them.
     """
     for attempt in range(TRIES):
         with start_dvc("status", "--json", *groups, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as asked:
@@ -83,7 +83,7 @@ def changed_stages(*groups: str) -> list[str]:
 
 
 def advice(message: str) -> str:
-    """Say what helps where DVC says only what is wrong."""
+    """Name the remedy where DVC reports only the error."""
     if "not a git repository" in message:
         return "; run git init here, or: dvc config --local core.no_scm true"
     if "not inside of a DVC repository" in message or "dvc.yaml' does not exist" in message:
@@ -119,7 +119,7 @@ def record(stage: Stage) -> bool:
 
 
 def _under_lock(name: str, work: Callable[[Any], T]) -> T:
-    """Do something with DVC's own stage while no other DVC works in the project."""
+    """Do something with DVC's own stage while no other DVC runs in the project."""
     from dvc.exceptions import DvcException
     from dvc.lock import LockError
     from dvc.repo import Repo, lock_repo
@@ -164,11 +164,11 @@ def _restore(found: Any) -> bool:  # noqa: ANN401 - DVC's stage
 
 
 def _record(found: Any, inputs: dict[str, Any]) -> bool:  # noqa: ANN401 - DVC's stage
-    """Do as ``dvc commit --force`` does, but look at the very hashes that it is about to write."""
+    """Do as ``dvc commit --force`` does, but check the very hashes that it is about to write."""
     found.save(run_cache=False)
     if _inputs(found) != inputs:
         return False
-    # as `dvc repro` has it: git keeps the other outputs, and no copy of them goes into the cache
+    # as `dvc repro` does it: git keeps the other outputs, and no copy of them goes into the cache
     if all(out.use_cache or out.is_metric or out.is_plot for out in found.outs):
         found.repo.stage_cache.save(found)
     found.commit()

@@ -1,9 +1,9 @@
-"""The full reproduction: every arm of every method, and all methods on common ground; rows go to records/.
+"""The full reproduction: every arm of every method, and all methods on the same people; rows go to records/.
 
 ``python -m fer_repro.pipeline.full`` trains what params.yaml names under ``more_arms`` and ``full`` into
-full/, each run in a process of its own, as many at a time as the machine holds. Arms that the pipeline has
-trained with the same configuration are taken over, so bring it up to date first, as ``make reproduce-full``
-does. What is finished is kept: the same command continues.
+full/, each run in a process of its own, as many at a time as the cores allow. Arms that the pipeline has
+trained with the same configuration are copied, so bring it up to date first, as ``make reproduce-full``
+does. Finished runs are kept: the same command continues.
 """
 
 import argparse
@@ -43,14 +43,14 @@ class Job(NamedTuple):
 
 
 def arms_of(params_file: Path, dataset: str, method: str) -> tuple[str, ...]:
-    """Name the arms of the full reproduction: all of them; on common ground the headline alone."""
+    """Name the arms of the full reproduction: all of them; on the same people the headline alone."""
     if dataset == COMMON:
         return (load_method(method).headline,)
     return method_arms(params_file, method, full=True)
 
 
 def train_job(params_file: Path, job: Job) -> None:
-    """Train the arms of one job, or take them over where they are there already."""
+    """Train the arms of one job, or copy them where they exist already."""
     store = open_store(FULL / "prepared" / job.dataset)
     for arm in arms_of(params_file, job.dataset, job.method):
         config = load_config(params_file, job.method, job.dataset, arm, job.seed)
@@ -152,7 +152,7 @@ def full_main(arguments: Sequence[str] | None = None) -> int:
         stop_with_children()
         with one_writer(FULL):
             return reproduce(chosen.params, worker_count(runtime, chosen.workers))
-    except (UserError, OSError) as error:  # an OSError: no permission, no room
+    except (UserError, OSError) as error:  # an OSError: no permission, disk full
         print_error(error)
         return 2
 

@@ -1,4 +1,4 @@
-"""What stages depend on, free of what does not matter to them: the pipeline's first stage, a second long.
+"""What stages depend on, without what does not affect them: the pipeline's first stage, a second long.
 
 ``python -m fer_repro.pipeline.inputs`` copies the notebooks without outputs and without what editors note in
 them, and writes the resolved recipe of each run, the digests of the code that makes each stage's numbers
@@ -63,7 +63,7 @@ def write_inputs(params_file: Path, notebooks: Path, out: Path) -> None:
 
 
 def check_code(notebooks: Path, name: str, method: str) -> None:
-    """Refuse to compute with code that is not the one whose digests a stage depends on.
+    """Refuse to compute with code that differs from the code whose digests a stage depends on.
 
     Code that was edited after ``write_inputs``, or while a stage ran, would give numbers that DVC takes for
     those of the code before.
@@ -88,8 +88,7 @@ def check_code(notebooks: Path, name: str, method: str) -> None:
     changed = sorted(file for file in {*then, *now} if then.get(file) != now.get(file))
     if changed:
         raise UserError(
-            f"fer_repro/{changed[0]} has changed since {path} was written; the pipeline brings all up to "
-            "date: dvc repro"
+            f"fer_repro/{changed[0]} has changed since {path} was written; to update everything: dvc repro"
         )
 
 
@@ -112,7 +111,7 @@ def read_notebook(path: Path) -> dict[str, Any]:
 
 
 def stripped(notebook: Mapping[str, Any], keep_ids: bool = False) -> dict[str, Any]:
-    """Reduce a notebook to what decides what it does and says: cells, their text, tags and attachments.
+    """Reduce a notebook to what decides what it does and prints: cells, their text, tags and attachments.
 
     Args:
         notebook: of format 4.
@@ -151,7 +150,7 @@ def _is_empty(cell: Mapping[str, Any]) -> bool:
 def strip_at_save(path: str, model: dict[str, Any], contents_manager: Any, **_: Any) -> None:  # noqa: ANN401 - Jupyter's
     """Save the project's own notebooks without outputs: Jupyter's ``pre_save_hook``, as ``make lab`` sets it.
 
-    Notebooks that git does not know keep theirs.
+    Notebooks that git does not track keep their outputs.
     """
     file = Path(contents_manager.root_dir, path.strip("/")).absolute()
     if model.get("type") != "notebook" or file.parent.name != NOTEBOOKS.name:
@@ -182,7 +181,7 @@ def _main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         write_inputs(chosen.params, NOTEBOOKS, chosen.out)
-    except (UserError, OSError) as error:  # an OSError: no permission, no room
+    except (UserError, OSError) as error:  # an OSError: no permission, disk full
         print_error(error)
         return 2
     return 0

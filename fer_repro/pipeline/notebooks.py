@@ -2,7 +2,7 @@
 
 The stages in dvc.yaml call it as ``python -m fer_repro.pipeline.notebooks run train -p method=rmn -p
 dataset=synthetic -p seed=0 --from inputs/notebooks``, where inputs.py has put copies without outputs.
-While a notebook runs, and after it has failed, its cells stand in ``executed/<name>.failed.ipynb``; the final
+While a notebook runs, and after it has failed, its cells are in ``executed/<name>.failed.ipynb``; the final
 name appears only when all cells have succeeded.
 """
 
@@ -55,7 +55,7 @@ class CellError(RuntimeError):
 
 
 class _Stopped(SystemExit):
-    """A signal told us to stop; asyncio lets only the kin of SystemExit and KeyboardInterrupt out at once."""
+    """A signal asks for a stop; asyncio passes on only SystemExit, KeyboardInterrupt and their subclasses."""
 
 
 def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def default_out(name: str, parameters: Mapping[str, Any]) -> Path:
 def reach_stores(folder: Path) -> None:
     """Link the added sets of a project into the copy of it that ``dvc exp run --temp`` or ``--queue`` made.
 
-    The copy lies below the project's ``.dvc/tmp/exps`` and has what git and DVC know, so no stores/.
+    The copy lies below the project's ``.dvc/tmp/exps`` and has what git and DVC track, so no stores/.
 
     Args:
         folder: where stages run: the project, or such a copy.
@@ -159,7 +159,7 @@ def run_notebook(
 
 
 def _keep_duration(stage: str, seconds: float) -> None:
-    """Keep what a stage took, outside of its outputs, which are the same bytes every time."""
+    """Keep how long a stage took, outside of its outputs, which are the same bytes every time."""
     DURATIONS.mkdir(parents=True, exist_ok=True)
     with atomic_write(DURATIONS / f"{stage}.json") as temporary:
         temporary.write_text(json.dumps({"seconds": round(seconds, 1)}) + "\n", encoding="utf-8")
@@ -200,7 +200,7 @@ def _execute(notebook: Path, working: Path, parameters: dict[str, Any]) -> dict[
                 working,
             ) from None
         except DeadKernelError:
-            died = "its process ended; usually memory ran out"
+            died = "its process ended; usually the memory was full"
             raise CellError(str(notebook), 0, "DeadKernelError", died, "", working) from None
     return dict(executed)
 
@@ -220,7 +220,7 @@ def _despite_the_clock(run: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any
 def _private_folder() -> Iterator[str]:
     """Keep the kernel away from the user's IPython startup files, history, kernels and hash seed.
 
-    Libraries compute on one thread unless the user says otherwise: two kernels at once would fight over the
+    Libraries compute on one thread unless the user says otherwise: two kernels at once would compete for the
     cores, and numbers would depend on how many there are. Training has ``runtime.threads``.
     """
     with tempfile.TemporaryDirectory(prefix="fer-", ignore_cleanup_errors=True) as folder:
@@ -244,7 +244,7 @@ def stable_json(notebook: Mapping[str, Any]) -> str:
     """An executed notebook as text without what differs from run to run.
 
     Times, random cell ids, papermill's notes, standard error (progress bars, warnings) and memory addresses
-    go; neighbouring pieces of standard output become one, since their cuts depend on timing.
+    are removed; neighbouring pieces of standard output become one, since their cuts depend on timing.
     """
     stable = json.loads(json.dumps(notebook))
     stable["metadata"].pop("papermill", None)
@@ -278,16 +278,16 @@ def _stable_outputs(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             lines = output["text"].replace("\r\n", "\n").split("\n")
             final = [
                 line.rstrip("\r").rpartition("\r")[2] for line in lines
-            ]  # as a terminal shows it at last
+            ]  # as a terminal shows it in the end
             output["text"] = _ADDRESS.sub("at 0x0", "\n".join(final))
     return kept
 
 
 def _stop_with_the_kernel() -> list[int]:
-    """End the kernel with this process, however it is told to stop, and stop as well when DVC has gone.
+    """End the kernel with this process, whatever stops it, and stop as well when DVC has ended.
 
-    The kernel is killed rather than asked: a training cell answers late or never, and what it writes survives
-    that. When this process is killed outright, the kernel notices by itself within a second.
+    The kernel is killed rather than asked: a training cell answers late or never, and its files stay intact.
+    When this process is killed outright, the kernel notices by itself within a second.
 
     Returns:
         A list that gets the number of each signal that came.
@@ -326,7 +326,7 @@ def _report(error: CellError, plain: bool) -> None:
     if error.kind == "UserError":
         print_error(error.message)
         return
-    if _NO_ROOM.search(error.message):  # the libraries' words for it; their tracebacks help nobody
+    if _NO_ROOM.search(error.message):  # messages of the libraries; their tracebacks do not help
         what = f"cell {error.number}: {error.kind}: {' '.join(error.message.split())}"
         print_error(f"{what} (is the disk full, or protected?)")
         print(f"the cells run so far: {error.kept}", file=sys.stderr)
@@ -353,7 +353,7 @@ def _parser() -> argparse.ArgumentParser:
         "-p", dest="pairs", metavar="KEY=VALUE", action="append", default=[], help="a parameter (YAML)"
     )
     run.add_argument(
-        "--from", dest="source", type=Path, default=NOTEBOOKS, metavar="FOLDER", help="where it lies"
+        "--from", dest="source", type=Path, default=NOTEBOOKS, metavar="FOLDER", help="folder of the notebook"
     )
     run.add_argument("--out", type=Path, help="the executed copy; default executed/<name>-<parameters>.ipynb")
     return parser
@@ -377,7 +377,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print_error(error)
         return 2
-    except OSError as error:  # no room, no permission: nothing to mend here
+    except OSError as error:  # disk full, no permission: nothing to repair here
         print_error(error)
         return 1
     except _Stopped:

@@ -1,4 +1,4 @@
-"""What a trained arm leaves: weights, history, predictions or scores, explained tensors, metrics."""
+"""The files of a trained arm: weights, history, predictions or scores, explained tensors, metrics."""
 
 import json
 from collections.abc import Sequence
@@ -112,10 +112,10 @@ def _prediction_metrics(path: Path, augmented: bool) -> dict[str, Any]:
 
 
 def pairs_to_score(arm: Arm) -> pd.DataFrame:
-    """Choose the pairs to score: ``test`` shows nobody the network has learnt from, ``val`` gives thresholds.
+    """Choose the pairs to score: ``test`` shows nobody the network was trained on, ``val`` gives thresholds.
 
     A set's own lists of these names are taken. Else ``test`` is the first list of people who are all new to
-    the network (LFW: ``dev_test``), and ``val`` the first of people it has learnt from.
+    the network (LFW: ``dev_test``), and ``val`` the first of people it was trained on.
 
     Raises:
         UserError: every list shows people of the training split.
@@ -165,7 +165,7 @@ def _score_metrics(path: Path) -> dict[str, Any]:
 
 
 def _write_explained(path: Path, arm: Arm, trained: Trained) -> None:
-    """Keep the tensors the paper draws for some test items of all classes, as float16, and what they show.
+    """Keep the tensors the paper shows for some test items of all classes, as float16, and what they show.
 
     ``samples`` (n,) names each item by the row of its first image; ``rows`` (n, T) all images of a clip,
     -1 at padding.
@@ -195,7 +195,7 @@ def _rounded(metrics: dict[str, float]) -> dict[str, float]:
 
 
 def metric_line(metrics: dict[str, Any]) -> str:
-    """Say the main test numbers of an arm in one line, for a terminal."""
+    """Write the main test numbers of an arm as one line, for a terminal."""
     said = {"test": "test", "test_tta": "with test-time augmentation"}
     return ", ".join(
         f"{words} {metric.replace('_', ' ')} {100 * metrics[name][metric]:.2f} %"

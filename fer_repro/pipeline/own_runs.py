@@ -1,4 +1,4 @@
-"""Runs that people start themselves, ``fer-repro train``: never over what is finished.
+"""Runs that people start themselves, ``fer-repro train``: finished runs are never overwritten.
 
 A mistake is reported before the imports that take seconds: PyTorch for the device, everything else for the
 training.
@@ -42,7 +42,7 @@ def train_own(
         method: a key of its ``methods``.
         dataset: a key of its ``data``.
         seed: from 0.
-        out: where runs go; ``prepared``, ``ckpt`` and ``timings`` lie beside it.
+        out: where runs go; ``prepared``, ``ckpt`` and ``timings`` are next to it.
         recipe: see ``load_config``, as are the next two.
         overrides: dotted keys of the run's configuration.
         smoke: shrink everything to seconds.
@@ -52,7 +52,7 @@ def train_own(
         What was trained; None in all but the first of the processes that share a run.
 
     Raises:
-        UserError: a mistake in the configuration, or something finished is in the way.
+        UserError: a mistake in the configuration, or finished files would be overwritten.
     """
     root, prepared = out.parent, out.parent / "prepared"
     configs = [
@@ -87,7 +87,7 @@ def train_own(
 
 
 def _say_arms(configs: Sequence[RunConfig]) -> None:
-    """Say what one call trains; how long each takes is said when its first steps are done."""
+    """Print what one call trains; how long each takes is printed after its first steps."""
     folds = configs[0].data.folds
     each = f", each {folds} times (folds)" if folds else ""
     names = ", ".join(config.arm for config in configs)
@@ -96,7 +96,7 @@ def _say_arms(configs: Sequence[RunConfig]) -> None:
 
 
 def keep_run(config: RunConfig, out: Path, ckpt: Path, force: bool = False) -> None:
-    """Refuse to train over an arm that is there, unless a killed call of this very configuration made it.
+    """Refuse to train over an arm that exists, unless a killed call of this very configuration made it.
 
     Args:
         config: of the arm.
@@ -118,7 +118,7 @@ def keep_run(config: RunConfig, out: Path, ckpt: Path, force: bool = False) -> N
 
 
 def keep_folder(prepared: Path) -> None:
-    """Refuse to prepare a data set where another folder stands.
+    """Refuse to prepare a data set where another folder exists.
 
     Raises:
         UserError: the folder holds something else.
@@ -131,15 +131,15 @@ def keep_folder(prepared: Path) -> None:
 
 
 def keep_results(folder: Path, rows: pd.DataFrame, force: bool = False) -> None:
-    """Refuse results that lack runs which those in place have: they could not be computed again.
+    """Refuse results without runs that the existing ones have: those could not be computed again.
 
     Args:
         folder: ``results/<data set>/<method>``.
         rows: of the new evaluation.
-        force: the user wants them to go.
+        force: the user wants to lose them.
 
     Raises:
-        UserError: naming the first run that would go, or the file where it is not a table of rows.
+        UserError: naming the first run that would be lost, or the file where it is not a table of rows.
     """
     file = folder / "rows.csv"
     if force or not file.exists():
@@ -176,7 +176,7 @@ def runs_or_train(
         dataset: prepared below ``prepared``.
         runs: where the pipeline's runs live; nothing is written there.
         prepared: where prepared data sets live.
-        scratch: where to train; what stands there from an earlier call with the same parameters and data
+        scratch: where to train; what is there from an earlier call with the same parameters and data
             is kept.
         smoke: shrink everything to seconds.
 

@@ -33,8 +33,8 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from fer_repro.pipeline.project_lock import end_with_parent
 
 ADDRESS = "FER_REPRO_PRELOADED"
-# What a notebook stage spends its start with. The threads that some of them start (OpenBLAS, jemalloc) are
-# started anew by those libraries after a fork.
+# The imports that take most of the start of a notebook stage. The threads that some of them start (OpenBLAS,
+# jemalloc) are started anew by those libraries after a fork.
 LIBRARIES = (
     "torch", "torchvision", "torchmetrics", "lightning.fabric", "pandas", "scipy.stats", "sklearn.metrics",
     "seaborn", "cv2", "safetensors.torch", "bs4", "tqdm.auto", "pydantic", "papermill", "nbclient",
@@ -46,7 +46,7 @@ _OURS = {"PYTHONHASHSEED": "0", "MPLBACKEND": "module://matplotlib_inline.backen
 _USUAL = {"OMP_NUM_THREADS": "1"}  # of a kernel, as is the hash seed; see notebooks.py
 _FILES = 3  # standard input, output and error
 _LARGEST = 1 << 20  # bytes of a request
-_SECONDS_TO_END = 10.0  # of a runner that is told to stop
+_SECONDS_TO_END = 10.0  # of a runner that is asked to stop
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def _serve(address: str) -> None:
         for name in LIBRARIES:
             importlib.import_module(name)
         added = {key: value for key, value in os.environ.items() if key not in before}  # torch does
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for runners: they answer themselves
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for runners: they report by themselves
         while True:
             ready, _, _ = select.select([listener, sys.stdin], [], [])
             if sys.stdin in ready:
@@ -172,7 +172,7 @@ def _run(request: dict[str, Any], files: Sequence[int], line: socket.socket) -> 
 
 
 def _end_with(line: socket.socket) -> None:
-    """End this runner and its kernel when the stage that waits for it has gone."""
+    """End this runner and its kernel when the stage that waits for it has ended."""
     import psutil
 
     line.recv(1)
@@ -191,7 +191,7 @@ _waiting: "list[ForkedKernel]" = []
 
 
 class ForkedKernel:
-    """A process that waits to be told which kernel to become; with what jupyter_client calls of ``Popen``."""
+    """A process that waits for the command of the kernel to become; it has the parts of ``Popen`` in use."""
 
     stdin = stdout = stderr = None
 
@@ -201,12 +201,12 @@ class ForkedKernel:
         self.pid = os.fork()
         if not self.pid:
             os.close(self._ask)
-            line.close()  # the runner's own: its end is to be seen
+            line.close()  # the runner's own: its end must be noticed
             _become_kernel(asked)
         os.close(asked)
 
     def begin(self, command: list[str], environment: dict[str, str], folder: str | None) -> None:
-        """Tell it what ``command`` would run."""
+        """Send it what ``command`` would run."""
         request = {"command": command, "environment": environment, "folder": folder or str(Path.cwd())}
         with os.fdopen(self._ask, "w", encoding="utf-8") as ask:
             json.dump(request, ask)

@@ -49,13 +49,13 @@ def alone() -> Iterator[None]:
 
 
 def clear_dvc_lock(wait: float = 1.0) -> None:
-    """Remove DVC's table of locked paths unless a living DVC stands in it.
+    """Remove DVC's table of locked paths unless a running DVC is listed in it.
 
-    DVC takes a process that has ended out of it by itself, but stops at a table that a killed process left
-    half-written, and waits for ever when the number of the dead has gone to another program.
+    DVC removes a process that has ended by itself, but stops at a table that a killed process left
+    half-written, and waits for ever when another program now has the number of the ended process.
 
     Args:
-        wait: seconds that a DVC at work is given to finish the table.
+        wait: seconds that a running DVC gets to finish the table.
     """
     for attempt in range(2):
         try:
@@ -91,7 +91,7 @@ def _is_dvc(pid: int) -> bool:
 
 
 STOPPED = threading.Event()
-"""Set when a signal has told this process to end: what fails from then on is no news."""
+"""Set when a signal has told this process to end: failures after that are expected."""
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -115,7 +115,7 @@ def stop_with_children() -> None:
         for each in numbers:
             signal.signal(each, signal.SIG_DFL)  # a second signal ends this process at once
         STOPPED.set()
-        # Ctrl-C has reached all of the terminal's processes, and DVC puts its locks away by itself
+        # Ctrl-C has reached all of the terminal's processes, and DVC removes its locks by itself
         family = psutil.Process().children(recursive=True)
         _, family = psutil.wait_procs(family, timeout=5 if number == signal.SIGINT else 0)
         for end in ("terminate", "kill"):

@@ -1,6 +1,6 @@
 """Workers of a Ray cluster, or of a Ray on this machine: each stage's own command becomes one task.
 
-The process that leads keeps DVC to itself: it resolves a stage, hands its command to Ray with the CPUs and
+Only the controlling process calls DVC: it resolves a stage, hands its command to Ray with the CPUs and
 the share of a GPU it needs, and records what the task has written. Workers never call DVC, whose locks hold
 on one machine only. All machines must see the project's folder at the same path, on a shared file system,
 with the same environment.
@@ -27,14 +27,14 @@ from fer_repro.pipeline.dvc_stages import Stage, record, stage_to_run
 RETRIES = 2
 """How often a task begins again after its worker or machine was lost."""
 TRIES = 2
-"""How often a Ray of our own is started: on a busy machine its parts lose patience with one another."""
+"""How often an own Ray is started: on a busy machine its processes may time out."""
 LOCAL = "local"
 _STORE = 80_000_000  # bytes of shared memory for a Ray of our own: tasks exchange files
 
 
 @dataclass(frozen=True)
 class Undone:
-    """Stages that a group left behind.
+    """Stages of a group that are not done.
 
     Attributes:
         failed: by themselves, or because worker after worker was lost.
@@ -104,7 +104,7 @@ class RayWorkers:
             _say(f"{name}: failed: its worker was lost {RETRIES + 1} times: {_first_line(error)}")
             return False
         if code:
-            _say(f"{name}: failed on {machine} with exit code {code}; it said last:\n{tail.rstrip()}")
+            _say(f"{name}: failed on {machine} with exit code {code}; its last output:\n{tail.rstrip()}")
             return False
         print(f"{name}: done in {seconds:.0f} s on {machine}", flush=True)
         return True
@@ -112,7 +112,7 @@ class RayWorkers:
 
 @contextmanager
 def ray_workers(address: str, runtime: RuntimeConfig, limit: int, gpus: float) -> Iterator[RayWorkers]:
-    """Connect to a Ray cluster, or start a Ray on this machine, and let go of it at the end.
+    """Connect to a Ray cluster, or start a Ray on this machine, and disconnect at the end.
 
     Args:
         address: of a cluster's head, e.g. ``10.0.0.1:6379`` or ``auto``; ``local`` starts one here.
@@ -140,7 +140,7 @@ def import_ray(gpus: float) -> Any:  # noqa: ANN401 - a module
         gpus: of a training stage.
 
     Raises:
-        UserError: Ray is not installed, or ``gpus`` is no share that Ray deals out.
+        UserError: Ray is not installed, or ``gpus`` is no share that Ray supports.
     """
     if not (0 < gpus <= 1 or (gpus > 1 and gpus.is_integer())):
         raise UserError(f"--gpus is {gpus:g}: expected a share above 0 and below 1, or a whole number from 1")
@@ -164,15 +164,15 @@ def _connect(ray: Any, address: str, threads: int, limit: int) -> None:  # noqa:
             try:
                 ray.init(address=address, **options)
                 return
-            except Exception as error:  # Ray raises whatever it likes, plain exceptions among it
+            except Exception as error:  # Ray raises many kinds, plain exceptions among them
                 ray.shutdown()
                 if trial == 0:
                     reason = _first_line(error)
                     if "AuthToken" in str(error.__cause__):
-                        reason += "; it asks for a token: set RAY_AUTH_MODE and RAY_AUTH_TOKEN as there"
-                    raise UserError(f"--ray {address}: no Ray to work with there: {reason}") from None
+                        reason += "; it requires a token: set RAY_AUTH_MODE and RAY_AUTH_TOKEN as there"
+                    raise UserError(f"--ray {address}: no usable Ray there: {reason}") from None
     finally:
-        signal.signal(signal.SIGTERM, before)  # Ray takes it for itself
+        signal.signal(signal.SIGTERM, before)  # Ray sets its own handler
 
 
 def _resolve(name: str) -> Stage | None:

@@ -88,7 +88,7 @@ def keep_record(
 
 
 def evaluated_seeds(project: Path | str, dataset: str, method: str) -> list[int]:
-    """List the seeds that the results of one method on one data set rest on, in their order.
+    """List the seeds that the results of one method on one data set are based on, in their order.
 
     Raises:
         UserError: there are no such results, or they are no table of result rows.
@@ -101,7 +101,7 @@ def _seeds(rows: pd.DataFrame) -> list[int]:
 
 
 def _evaluated_runs(table: Path, runs: Path) -> list[Path]:
-    """List the folders of the runs that results rest on; others that lie beside them were not evaluated.
+    """List the folders of the runs that results are based on; others next to them were not evaluated.
 
     Args:
         table: the results' rows.csv.
@@ -153,7 +153,7 @@ def _run(folder: Path, root: Path, dataset: str, method: str) -> dict[str, Any]:
 
 
 def _peak(paces: list[dict[str, float]]) -> dict[str, float]:
-    """Find the highest memory of a run's epochs, where the system told."""
+    """Find the highest memory of a run's epochs, where the system reported it."""
     known = [pace["memory_mb"] for pace in paces if "memory_mb" in pace]
     return {"memory_mb": max(known)} if known else {}
 

@@ -1,7 +1,7 @@
 """Train all arms of one method on one data set with one seed: fit, predict, explain, record.
 
 It needs neither papermill nor DVC. DVC deletes a stage's outputs before it runs again, so what a killed run
-has finished waits below ``ckpt`` until every arm is done; with ``keep_state`` until the caller is done, too.
+has finished is kept below ``ckpt`` until every arm is done; with ``keep_state`` until the caller is done.
 """
 
 import hashlib
@@ -158,7 +158,7 @@ def _train(arm: Arm, stamp: str, timing: Path) -> None:
 
 
 def _finished_folder(arm: Arm) -> AbstractContextManager[Path]:
-    """Give the folder of an arm's files; of several processes, which all make them, the first one's stay."""
+    """Give the folder of an arm's files; of several processes that make them, the first one's are kept."""
     if arm.fabric.is_global_zero:
         return atomic_folder(arm.state / "finished", force=True)
     return _thrown_away()

@@ -1,4 +1,4 @@
-"""What a worker of a cluster does for a stage: run its commands, and say how that went.
+"""What a worker of a cluster does for a stage: run its commands, and report the result.
 
 It uses the standard library alone and travels to the worker by value, so a worker needs no more than what the
 stage's own commands need.
@@ -24,10 +24,10 @@ _COMPOUND = re.compile(r"[|&;<>()`\n]")
 def run_commands(
     name: str, commands: Sequence[str], folder: str, outs: Sequence[str]
 ) -> tuple[int, str, str, float]:
-    """Run a stage's commands as DVC would, but without DVC: nothing that an earlier run wrote stays.
+    """Run a stage's commands as DVC would, but without DVC: outputs of an earlier run are deleted first.
 
-    What they print goes on to this process's output. They end when this process is killed, so that none works
-    beside its own repetition.
+    What they print goes on to this process's output. They end when this process is killed, so that none runs
+    next to its own repetition.
 
     Args:
         name: of the stage.
@@ -40,7 +40,8 @@ def run_commands(
     """
     machine, begin = socket.gethostname(), time.monotonic()
     if not Path(folder).is_dir():
-        return 2, f"{folder} is not there on {machine}: the machines of a cluster must share it", machine, 0.0
+        missing = f"{folder} does not exist on {machine}: the machines of a cluster must share it"
+        return 2, missing, machine, 0.0
     _delete(outs)
     environment = _environment(name, folder)
     tail: deque[str] = deque(maxlen=LINES)

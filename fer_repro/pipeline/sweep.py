@@ -59,7 +59,7 @@ def check_runs(params_file: Path) -> RunConfig:
 
 
 def worker_count(runtime: RuntimeConfig, asked: int = 0) -> int:
-    """How many workers the machine holds: its cores over the threads that one run uses.
+    """How many workers fit on the machine: its cores divided by the threads that one run uses.
 
     Args:
         runtime: of the runs.
@@ -118,7 +118,7 @@ def sweep(
 
 
 def _find_programs() -> None:
-    """Let DVC and the stages find the programs beside this Python, be its environment active or not."""
+    """Let DVC and the stages find the programs next to this Python, even if its environment is not active."""
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     if not shutil.which("dvc"):
         raise UserError("a sweep needs DVC, which is not installed: pip install 'fer-repro[pipeline]'")
@@ -128,7 +128,7 @@ def _sweep_here(workers: int, params: Params) -> int:
     with ExitStack() as stack:
         if workers > 1:
             inputs: dict[str, list[str]] = {name: [] for name in changed_stages(*INPUTS)}
-            if not run_stages(inputs, workers):  # or the serial end says why it failed
+            if not run_stages(inputs, workers):  # or the serial end prints why it failed
                 stages = _stages_to_run(params)
                 if stages and not os.environ.get(ADDRESS):
                     stack.enter_context(preloaded())
@@ -188,7 +188,7 @@ def _main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         return sweep(chosen.params, chosen.workers, chosen.pull, chosen.ray, chosen.gpus)
-    except (UserError, OSError) as error:  # an OSError: no permission, no room
+    except (UserError, OSError) as error:  # an OSError: no permission, disk full
         print_error(error)
         return 2
 
@@ -197,7 +197,7 @@ if __name__ == "__main__":
     sys.exit(_main())
 
 
-# what DVC says of every stage and nobody reads
+# what DVC prints for every stage and nobody needs
 _NOISE = re.compile(
     r"^(Updating lock file|Generating lock file|Use `dvc push`|To track the changes|\s*git add|$)"
 )
@@ -211,7 +211,7 @@ def run_stages(stages: Mapping[str, Sequence[str]], workers: int) -> set[str]:
 
     Args:
         stages: names such as ``train-faces@synthetic-rmn-0``, each with those among them whose outputs it
-            reads; these stand before it.
+            reads; these are listed before it.
         workers: from 1.
 
     Returns:
@@ -250,7 +250,7 @@ def _run_stage(stage: str) -> bool:
         if run.returncode == 0:
             print(f"{stage}: done in {time.monotonic() - begin:.0f} s", flush=True)
             return True
-        # DVC's lock is met at once and sometimes without a word; a stage that fails says why
+        # a DVC lock ends it at once, sometimes without a message; a stage that fails prints why
         if run.returncode < 0 or not (found_locked(said) or not said.strip()):
             break
         pause(attempt)

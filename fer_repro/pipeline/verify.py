@@ -1,7 +1,7 @@
 """Are the results in git those of this code, and do fresh ones agree with them?
 
-``python -m fer_repro.pipeline.verify`` asks DVC whether every stage's inputs and results are as dvc.lock says
-and compares each measured row here with the same row in git. ``... verify summary`` prints what became of
+``python -m fer_repro.pipeline.verify`` asks DVC whether every stage's inputs and results are as in dvc.lock
+and compares each measured row here with the same row in git. ``... verify summary`` prints the verdict of
 every claim.
 """
 
@@ -27,7 +27,7 @@ RESULTS, RUNS = Path("results"), Path("runs")
 LEDGER = Path("comparison/ledger.csv")
 REPORT = Path("reports/index.html")
 PIPELINE, LOCK, RAW = Path("dvc.yaml"), Path("dvc.lock"), Path("data.dvc")
-WIDTH = 100  # of the terminal that the summary is set for
+WIDTH = 100  # of the terminal that the summary is formatted for
 _NUMBERS = ("value", "deviation")
 _KEY = (
     "method",
@@ -51,7 +51,7 @@ class Difference:
     row: str
     here: float | None  # None: the row is missing
     committed: float | None
-    allowed: float  # the deviation over seeds that stands in git; 0 where there is none
+    allowed: float  # the deviation over seeds in git; 0 where there is none
 
     @property
     def is_within(self) -> bool:
@@ -76,7 +76,7 @@ class Difference:
 def compare_rows(here: str, committed: str) -> list[Difference]:
     """Compare two result tables, given as CSV text, row by row.
 
-    Rows of a single seed are allowed the deviation of the mean they belong to, as it stands in git.
+    Rows of a single seed are allowed the deviation of the mean they belong to, as it is in git.
     """
     fresh, known = _by_key(here), _by_key(committed)
     spread = {_group(row): _number(row, "deviation") for row in known.values() if not row.get("seed")}
@@ -109,7 +109,7 @@ def _number(row: Mapping[str, str], name: str) -> float:
 
 
 def outdated_stages() -> list[str]:
-    """Find the stages whose code, parameters, data or results are not as dvc.lock says.
+    """Find the stages whose code, parameters, data or results are not as in dvc.lock.
 
     Absent products do not count. After a part of the pipeline was run, a stage behind it counts as absent too
     until all that it reads is here: what was made anew is judged where it is made.
@@ -118,7 +118,7 @@ def outdated_stages() -> list[str]:
         For each its name and what has changed.
 
     Raises:
-        UserError: DVC cannot tell.
+        UserError: DVC cannot determine them.
     """
     if not PIPELINE.is_file():
         raise UserError(f"{PIPELINE}: no such file; start in the project's top folder")
@@ -152,7 +152,7 @@ def _touches(one: str, other: str) -> bool:
     return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
-def _changes(entry: Any, products: Sequence[str]) -> list[str]:  # noqa: ANN401 - what DVC says of a stage
+def _changes(entry: Any, products: Sequence[str]) -> list[str]:  # noqa: ANN401 - what DVC reports of a stage
     """Spell out one entry of ``dvc status --json``; nothing where it is about what may be absent.
 
     Args:
@@ -165,7 +165,7 @@ def _changes(entry: Any, products: Sequence[str]) -> list[str]:  # noqa: ANN401 
     for kind, paths in entry.items():
         for path, state in paths.items():
             absent = state in ("deleted", "not in cache") and kind == "changed outs"
-            # what `inputs` wrote says what code and parameters are: where it differs, they have changed
+            # what `inputs` wrote states what code and parameters are: where it differs, they have changed
             says_code = _touches(path, INPUTS.name) and state == "modified"
             made = not says_code and any(_touches(path, one) for one in products)
             judged_elsewhere = kind == "changed deps" and made
@@ -195,12 +195,12 @@ def verify() -> int:
         there was nothing to compare.
 
     Raises:
-        UserError: there is no commit, or DVC cannot tell.
+        UserError: there is no commit, or DVC cannot check.
     """
     failures = 0
     stages = outdated_stages()
     for stage in stages:
-        print(f"not as dvc.lock says: stage {stage}")
+        print(f"not as recorded in dvc.lock: stage {stage}")
     failures += len(stages)
     committed = _committed_tables()
     tables = sorted(committed | set(RESULTS.glob("*/*/rows.csv")))
@@ -240,10 +240,10 @@ def _verify_table(path: Path) -> int:
 
 
 def summary(ledger: Path = LEDGER, report: Path = REPORT) -> str:
-    """Say what became of every claim, verdict first, and where the page is.
+    """Print the verdict of every claim, and where the page is.
 
     Args:
-        ledger: what the compare stage wrote; without it the summary says so.
+        ledger: what the compare stage wrote; without it the summary states this.
         report: the page.
 
     Raises:

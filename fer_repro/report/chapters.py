@@ -12,7 +12,7 @@ from fer_repro.figures.deviations import deviation_table, read_deviations
 from fer_repro.figures.tables import as_html
 from fer_repro.report.glance import Paper
 from fer_repro.report.records import Record
-from fer_repro.report.story import Story, make_safe
+from fer_repro.report.story_html import Story, make_safe
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Chapter:
 
     Attributes:
         method: its name here.
-        title: short, as its story has it; else the paper's.
+        title: the short title of its story; else the paper's.
         anchor: id of the heading.
         paper: reference and claims; None where the ledger has none.
         stories: one per data set, first the one of the headline.
@@ -47,7 +47,7 @@ def make_chapters(
     records: Sequence[Record],
     root: Path,
 ) -> list[Chapter]:
-    """Gather the pages of all papers of which anything is known, in the order of the ledger.
+    """Gather the pages of all known papers, in the order of the ledger.
 
     Args:
         methods: names; those that ``papers`` does not know come last.
@@ -92,7 +92,7 @@ def _chapter(
 
 
 def _read_tables(file: Path) -> str:
-    """Read tables that the compare stage wrote as HTML, without anything that could run."""
+    """Read tables that the compare stage wrote as HTML, without scripts."""
     if not file.is_file():
         return ""
     soup = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
@@ -101,7 +101,7 @@ def _read_tables(file: Path) -> str:
 
 
 def _with_data(story: Story, method: str) -> Story:
-    """Say in the title of one of several stories which data set it is about."""
+    """Add the data set to the title of one of several stories."""
     dataset = story.name.removeprefix(f"{method}-").replace("_", " ")
     return replace(story, title=f"{story.title}: {dataset}")
 
@@ -111,6 +111,8 @@ def _sheets(file: Path) -> dict[str, Any]:
         return {}
     found = {}
     for method in read_deviations(file):
-        caption = f"What the paper of {method} leaves open or its code does otherwise, and what is done here."
+        caption = (
+            f"What the paper of {method} does not specify or its code does differently, and the choices here."
+        )
         found[method] = as_html(deviation_table(method, file), SHEET, caption)
     return found

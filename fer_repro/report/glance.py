@@ -1,4 +1,4 @@
-"""The ledger at a glance: what the opening view of the page says of every claim, and where it leads."""
+"""The ledger at a glance: what the first view of the page shows of every claim, with links."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Paper:
         title: of the paper.
         rest: authors, venue, arXiv identifier.
         link: to the paper.
-        tested: claims with a verdict, in the words of ``_claim``.
+        tested: claims with a verdict, as ``_claim`` gives them.
         missing: claims not attempted.
         counts: verdicts that occur, with how often.
     """
@@ -55,7 +55,7 @@ def glance(
         papers: what published/papers.yaml holds.
         tasks: data set and method -> task of the pipeline, as stages are called.
         records: data set and method -> name of the record that holds their runs.
-        own: data set, method and arm of the pipeline's runs; claims on other arms rest on a record.
+        own: data set, method and arm of the pipeline's runs; claims on other arms use a record.
     """
     words = in_words(ledger)
     return [
@@ -66,7 +66,7 @@ def glance(
 
 @dataclass(frozen=True)
 class _Places:
-    """Where the numbers of a claim lie, and what made them."""
+    """Where the numbers of a claim are, and which command made them."""
 
     tasks: Mapping[tuple[str, str], str]
     records: Mapping[tuple[str, str], str]

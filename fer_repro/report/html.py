@@ -1,6 +1,6 @@
 """Write the report: ``python -m fer_repro.report.html [--out reports/index.html]``.
 
-One file that asks nothing of any network: styles, script and images stand inside. It reads well without the
+One file that needs no network access: it contains styles, script and images. It is readable without the
 script, too.
 """
 
@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from fer_repro.errors import UserError, print_error
 from fer_repro.files import atomic_write
 from fer_repro.report.page import Page, gather
-from fer_repro.report.story import box_tables, number_captions, shrink_images
+from fer_repro.report.story_html import box_tables, number_captions, shrink_images
 from fer_repro.terminal import doing
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -28,7 +28,7 @@ SOURCES = (
     "inputs/params.json",
 )  # fmt: skip
 """Folders that the page is made of: what the stage `report` depends on."""
-_MAILED = 15_000_000  # bytes that common mail servers let pass as an attachment
+_MAILED = 15_000_000  # bytes that common mail servers accept as an attachment
 
 
 def render_page(page: Page) -> str:
@@ -50,7 +50,7 @@ def render_page(page: Page) -> str:
 def _allow_only_own_script(soup: BeautifulSoup) -> None:
     """Let browsers run the page's own script, known by its hash, and load nothing else.
 
-    A second wall, should a text from elsewhere ever get through the escaping.
+    A second protection, in case text from elsewhere is not escaped.
     """
     (script,), (charset,) = soup.select("script"), soup.select("meta[charset]")
     digest = hashlib.sha256(script.text.encode("utf-8")).digest()
@@ -67,7 +67,7 @@ def _allow_only_own_script(soup: BeautifulSoup) -> None:
 
 
 def write_report(root: Path, out: Path) -> int:
-    """Gather the project below ``root`` and write the page to ``out``, whole or not at all.
+    """Gather the project below ``root`` and write the page to ``out``, atomically.
 
     Returns:
         The size of the page in bytes.
@@ -88,8 +88,8 @@ def write_report(root: Path, out: Path) -> int:
 def write_sources(root: Path, out: Path) -> None:
     """Write the SHA-256 of each folder and file that the page is made of, byte-stable.
 
-    The page itself names commit, machine and times, so it is another one each time; for DVC this file stands
-    in for it.
+    The page itself names commit, machine and times, so it differs each time; for DVC this file
+    replaces it.
     """
     found = {}
     for name in SOURCES:
@@ -104,7 +104,7 @@ def write_sources(root: Path, out: Path) -> None:
 
 
 def report_main(arguments: Sequence[str] | None = None) -> int:
-    """Read the command line, write the page, say where it is."""
+    """Read the command line, write the page, print its path."""
     parser = argparse.ArgumentParser(prog="python -m fer_repro.report.html", description="Write the report.")
     parser.add_argument("--out", type=Path, default=Path("reports/index.html"), help="the page to write")
     parser.add_argument("--root", type=Path, default=Path(), help="the project's folder")
@@ -114,14 +114,14 @@ def report_main(arguments: Sequence[str] | None = None) -> int:
         size = write_report(options.root, options.out)
         if options.sources:
             write_sources(options.root, options.sources)
-    except (UserError, OSError) as error:  # an OSError: no permission, no room
+    except (UserError, OSError) as error:  # an OSError: no permission, disk full
         print_error(error)
         return 2
     print(f"{options.out} ({size / 1e6:.1f} MB)")
     if size > _MAILED:
         print(
-            f"note: {options.out} is larger than {_MAILED / 1e6:.0f} MB: many mail servers will not take it; "
-            "each data set and method adds to it",
+            f"note: {options.out} is larger than {_MAILED / 1e6:.0f} MB: many mail servers reject it; "
+            "each data set and method makes it larger",
             file=sys.stderr,
         )
     return 0

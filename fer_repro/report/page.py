@@ -45,17 +45,17 @@ from fer_repro.report.run_costs import (
     summarise_timing,
     training_times,
 )
-from fer_repro.report.story import Story, read_story
+from fer_repro.report.story_html import Story, read_story
 
 
 @dataclass
 class Page:
-    """Everything the template prints; HTML where the name of a piece does not say otherwise."""
+    """Everything the template prints; HTML unless the name of a field states otherwise."""
 
     root: Path
     datasets: list[str]
     methods: list[str]
-    trained: dict[tuple[str, str], str]  # data set and method -> task, as stages are called
+    trained: dict[tuple[str, str], str]  # data set and method -> task, as in stage names
     seeds: list[int]
     arms: dict[str, list[str]]
     confidence: float
@@ -85,7 +85,7 @@ class Page:
     published: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=EMPTY_ROWS[:14]))
 
     def has(self, path: Path, how: str) -> bool:
-        """Tell whether a file is there; if not, note the command that makes it."""
+        """Return whether a file exists; if not, note the command that makes it."""
         if not path.is_file():
             self.missing.append((path.relative_to(self.root).as_posix(), how))
         return path.is_file()
@@ -145,9 +145,9 @@ def _add_results(page: Page) -> None:
     table = beside_published(measured, page.published)
     percent = round(100 * page.confidence)
     caption = (
-        f"Measured beside published, in percent; the interval is that of the mean over seeds ({percent} %, "
-        "Student's t), the gap in points. TTA: test-time augmentation. A published number stands only beside "
-        "the same data set, protocol and use of TTA; the budget says how the measured number was made."
+        f"Measured and published values in percent; the interval is of the mean over seeds ({percent} %, "
+        "Student's t), the gap in points. TTA: test-time augmentation. A published number is shown only "
+        "for the same data set, protocol and use of TTA; the budget states how the measured one was made."
     )
     page.results = show_results(table, caption).markup
     accuracies = accuracy_labels(table)
@@ -230,7 +230,7 @@ def _wanted(page: Page, method: str) -> Iterator[tuple[int, str]]:
 
 
 def _where_it_ran(page: Page) -> str:
-    """Say how many networks were trained, how long and on what, where the timings are still there."""
+    """State how many networks were trained, how long and on what, where timings are available."""
     timings = [
         read_timing(page.root / "timings", dataset, method, seed, arm)
         for dataset, method in page.trained
@@ -242,7 +242,7 @@ def _where_it_ran(page: Page) -> str:
         return ""
     machines = "; ".join(dict.fromkeys(spell_machine(timing["environment"]) for timing in known))
     seconds = float(pd.Series([summarise_timing(timing)["train_seconds"] for timing in known]).sum())
-    return f"{len(known)} networks trained in {spell_time(seconds)} of computing, on {machines}."
+    return f"{len(known)} networks trained in {spell_time(seconds)} of computing time, on {machines}."
 
 
 def _add_provenance(page: Page) -> None:
@@ -260,7 +260,7 @@ def _add_provenance(page: Page) -> None:
         stages.append(page.stage("evaluate", dataset, method))
     locked = locked_outputs(root, [*stages, "compare"])
     if len(locked):
-        page.locked = as_html(locked, OUTPUTS, "What stages made, as dvc.lock has it.")
+        page.locked = as_html(locked, OUTPUTS, "What stages made, as recorded in dvc.lock.")
     page.commands = as_html(
-        command_table(page.datasets, page.trained), COMMANDS, "What makes each number again."
+        command_table(page.datasets, page.trained), COMMANDS, "The command that makes each number again."
     )

@@ -27,7 +27,7 @@ _SHOWN = ("torch", "torchvision", "lightning", "numpy", "scipy", "pandas", "matp
 
 
 def facts(root: Path) -> pd.DataFrame:
-    """Say which commit, machine and packages made the page.
+    """Name the commit, machine and packages that made the page.
 
     Args:
         root: the project's folder.
@@ -101,7 +101,7 @@ def file_hashes(root: Path, files: Iterable[Path]) -> pd.DataFrame:
 
 
 def locked_outputs(root: Path, stages: Sequence[str]) -> pd.DataFrame:
-    """List what dvc.lock says that stages made; empty where there is no dvc.lock.
+    """List what stages made according to dvc.lock; empty where there is no dvc.lock.
 
     Args:
         root: the project's folder; its data.dvc comes first.
@@ -175,9 +175,13 @@ def command_table(datasets: Iterable[str], trained: Mapping[tuple[str, str], str
         stage = stage_name(trained, "evaluate", dataset, method)
         rows.append((f"results of {method} on {dataset}", f"dvc repro -f -s {stage}", f"results/{place}/"))
     rows += [
-        ("verdicts, common ground, costs, papers' tables", "dvc repro -f -s compare", "comparison/"),
+        (
+            "verdicts, methods on the same people, costs, papers' tables",
+            "dvc repro -f -s compare",
+            "comparison/",
+        ),
         ("this page", "dvc repro -f -s report", "reports/index.html"),
-        ("all other arms, and all methods on common ground", "make reproduce-full", "records/full-*/"),
-        ("whether all of it is what the repository holds", "make verify", "nothing"),
+        ("all other arms, and all methods on the same people", "make reproduce-full", "records/full-*/"),
+        ("a check of all of it against the repository", "make verify", "nothing"),
     ]
     return pd.DataFrame(rows, columns=["what", "command", "writes"])

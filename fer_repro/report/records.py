@@ -1,4 +1,4 @@
-"""The project's own measured results of other runs, as records/ keeps them, in words and tables."""
+"""The project's own measured results of other runs, as records/ keeps them, as text and tables."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,7 @@ class Record:
         dataset: it was trained on.
         title: method and data set.
         verdicts: of the claims it is evidence for, each once.
-        html: its verdicts in words, its results and how it was made.
+        html: its verdicts as text, its results and how it was made.
     """
 
     name: str
@@ -136,19 +136,19 @@ def _show(folder: Path, published: pd.DataFrame, confidence: float) -> Record:
 
 
 def _made_by(record: dict[str, Any]) -> str:
-    """Say whether the code that trains has changed since: then numbers may differ from those of today."""
+    """State whether the training code has changed since: if so, numbers may differ from those of today."""
     if CODE not in record:
         return "Made by an earlier version of the code; which files have changed since was not recorded."
     now, then = code_digests(TRAINING, record["method"]), record[CODE]
     changed = sorted(name for name in {*now, *then} if now.get(name) != then.get(name))
     if not changed:
-        return "Made by the present code."
+        return "Made by the current code."
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
     return f"Made by an earlier version of the code; changed since: {', '.join(changed[:3])}{more}."
 
 
 def _verdict(row: pd.Series) -> str:
-    """Say a claim, what was found and what is concluded, as the ledger has them."""
+    """Write a claim, its measured result and the conclusion as a sentence, from the ledger."""
     verdict, reason = (str(row[name])[:1].upper() + str(row[name])[1:] for name in ("verdict", "reason"))
     measured = f"Measured {row['now']} ({row['interval']}, {row['seeds']:.0f} seeds)"
     published = f"; published {row['was']}" if pd.notna(row["published"]) else ""
@@ -178,7 +178,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """Read and check a ``record.json``.
 
     Raises:
-        UserError: it is missing, is no JSON, or lacks a key.
+        UserError: it is missing, is no JSON, or has no such key.
     """
     record: dict[str, Any] = read_json(path, "it beside the record's rows.csv")
     for key, kind in _WANTED.items():
@@ -188,7 +188,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def provenance(record: dict[str, Any]) -> list[tuple[str, str]]:
-    """Say how a record was made: recipe, runs, time, machine, commit."""
+    """List how a record was made: recipe, runs, time, machine, commit."""
     runs, machine = record["runs"], record["environment"]
     seconds = sum(float(run.get("train_seconds", 0)) for run in runs)
     seeds = sorted({int(run["seed"]) for run in runs})
@@ -209,7 +209,7 @@ def provenance(record: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def spell_time(seconds: float) -> str:
-    """Print a duration in the two units that matter.
+    """Print a duration in its two largest units, or in seconds.
 
     >>> spell_time(42.4), spell_time(312), spell_time(7500)
     ('42 s', '5 min 12 s', '2 h 5 min')

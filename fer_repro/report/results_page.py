@@ -1,4 +1,4 @@
-"""The results record as Markdown: each claim with its verdict, each record beside its paper, what lacks.
+"""The results record as Markdown: each claim with its verdict, each record beside its paper, what is missing.
 
 Read from ``comparison/``, ``records/`` and ``published/`` alone. The documentation shows the whole page and
 README a short table; ``python -m fer_repro.report.results_page`` brings the latter up to date.
@@ -63,27 +63,27 @@ def results_page(root: Path) -> str:
     folders = [path for path in sorted((root / "records").glob("*")) if path.is_dir()]
     sections = [
         "# Results record",
-        "All that this project has measured, written anew from its files whenever these pages are built. "
+        "All that this project has measured; generated from its files whenever these pages are built. "
         "Each verdict follows [rules](verdicts.md) that were written before the numbers.",
         "## At a glance",
         as_markdown(_counts(ledger), (Column("verdict", "Verdict"), Column("claims", "Claims", "count"))),
-        "## What is lacking",
+        "## What is missing",
         _gaps(ledger, folders),
         "## Claims tested",
-        "Intervals are over seeds and samples. A published size of other data names them.",
+        "Intervals are over seeds and samples. A published size from other data names these data.",
         *_claims(tested.frame, _PLACES),
         "## Claims not attempted",
-        "What is missing is the data, and how to get them is said with each.",
+        "The data are missing; each row states how to get them.",
         *_claims(missing.frame, _MISSING),
         "## Records",
-        "Runs that `make reproduce` does not hold, each kept in `records/` with the commit, the recipe and "
-        "the machine. A published number stands only beside the same data set and protocol; for how "
-        "much smaller a run is than the paper's, see its budget.",
+        "Runs that are not part of `make reproduce`, each kept in `records/` with the commit, the recipe and "
+        "the machine. A published number is shown only for the same data set and protocol; the budget "
+        "states how much smaller a run is than the paper's.",
         *(_record(folder, root) for folder in folders),
-        "## Drawn data",
-        "What `make reproduce` measures on synthetic faces stands in `comparison/table.md`, and with all "
-        "figures in the report. Such numbers say how methods compare where the truth is known. They say "
-        "nothing about how well a network reads people.",
+        "## Synthetic data",
+        "What `make reproduce` measures on synthetic faces is in `comparison/table.md`, and with all "
+        "figures in the report. Such numbers show how methods compare where the ground truth is known. They "
+        "do not show how well a network recognises the expressions of real people.",
     ]
     return "\n\n".join(section.strip() for section in sections) + "\n"
 
@@ -111,16 +111,16 @@ def short_table(root: Path) -> str:
     budgets = dict.fromkeys(rows["method"].map(_spell) + " on " + rows["condition"])
     as_published = int((rows["as_published"].astype(str) == "True").sum())
     message = (
-        f"As published ran {as_published or 'none'} of these {len(rows)}. Budgets: {'; '.join(budgets)}."
+        f"{as_published or 'None'} of these {len(rows)} ran as published. Budgets: {'; '.join(budgets)}."
     )
     return f"{as_markdown(table, _SHORT)}\n{message}\n"
 
 
 def with_table(readme: str, table: str) -> str:
-    """Put the table between its two marks.
+    """Put the table between its two markers.
 
     Raises:
-        UserError: the marks are not there.
+        UserError: the markers are missing.
     """
     marked = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
     if not marked.search(readme):
@@ -152,19 +152,19 @@ def _on_real_data(ledger: pd.DataFrame) -> pd.Series:
 
 
 def _gaps(ledger: pd.DataFrame, folders: list[Path]) -> str:
-    """Say in words and counts what nobody should read into the tables."""
+    """State with counts what the tables do not show."""
     tested = ledger[ledger["verdict"] != "not attempted"]
     as_published = int((tested["as_published"].astype(str) == "True").sum())
     unclear = int((tested["verdict"] == "inconclusive").sum())
     real = int(_on_real_data(tested).sum())
     points = [
         f"{as_published} of the {len(tested)} tested claims ran as published: same data, width, resolution, "
-        "epochs and start weights. All others are smaller or on other data, and their line says how.",
-        f"{real} of the {len(tested)} were tested on real faces, the others on drawn ones.",
-        f"{len(ledger) - len(tested)} claims were not attempted: their data are private, given out on "
-        "request, or too large for the machines at hand.",
-        f"{unclear} are inconclusive: the interval allows both answers. The column *Lacking* says how many "
-        "seeds would decide, if the mean stays.",
+        "epochs and pretrained weights. All others are smaller or on other data; their line states how.",
+        f"{real} of the {len(tested)} were tested on real faces, the others on synthetic ones.",
+        f"{len(ledger) - len(tested)} claims were not attempted: their data are private, available on "
+        "request, or too large for the available machines.",
+        f"{unclear} are inconclusive: the interval allows both answers. The column *Missing* states how many "
+        "more seeds would decide, if the mean does not change.",
     ]
     devices = {read_record(folder / "record.json")["environment"].get("device") for folder in folders}
     if folders and devices <= {"cpu"}:
@@ -195,7 +195,7 @@ def _main() -> int:
         return 0
     with atomic_write(path) as partial:
         partial.write_text(after, encoding="utf-8")
-    print("README.md: the table of results was written anew")
+    print("README.md: the table of results was rewritten")
     return 0
 
 

@@ -1,6 +1,6 @@
 """What runs cost: parameters, operations, seconds, memory, and the table of a method's runs.
 
-Seconds and memory come from the files below timings/ that runs leave beside them. They differ from machine to
+Seconds and memory come from the files below timings/ that runs also write. They differ from machine to
 machine, so no result depends on them, and any of them may be missing.
 """
 
@@ -48,7 +48,7 @@ def cost_part(costs: pd.DataFrame, times: pd.DataFrame | None = None) -> TablePa
             them out.
     """
     table = costs.assign(millions=costs["flops"] / 1e6)
-    caption = "What each network costs: operations, two per multiply-add, for one answer to what it is shown"
+    caption = "What each network costs: operations, two per multiply-add, for one prediction on one input"
     if times is None or times["train_seconds"].isna().all():
         return TablePart(f"{caption}.", table, _COUNTED)
     table = table.merge(times, on=_KEY, how="left")

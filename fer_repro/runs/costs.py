@@ -38,8 +38,8 @@ def measure_costs(
         prepared_root: where prepared data sets live.
 
     Returns:
-        ``COLUMNS``: ``item`` is what the network is shown to answer once, such as ``6 regions``; ``flops``
-        what the answer takes, two per multiply-add.
+        ``COLUMNS``: ``item`` is the input of one prediction, such as ``6 regions``; ``flops``
+        what the prediction takes, two per multiply-add.
     """
     seed = read_params(Path(params_file)).seeds[0]
     return pd.DataFrame(
@@ -55,7 +55,7 @@ def measure_costs(
 
 
 def _cost(folder: Path, store: Store) -> dict[str, Any]:
-    """Build the network of a run and show it one item; weights change neither number."""
+    """Build the network of a run and run it on one item; weights change neither number."""
     config = read_run_config(folder)
     method, where = load_method(config["method"]), f"{folder / 'config.json'}: recipe.model"
     options = read_section(method.options, config["recipe"]["model"], where)

@@ -19,7 +19,7 @@ from fer_repro.params import read_params
 from fer_repro.runs.predictions import PAIR_SCORES, SPLIT, Predictions, read_pair_scores, read_predictions
 from fer_repro.sections import read_section
 
-WHOLE = 1e-6  # by so much the sum of probabilities in a file, nine digits each, may miss 1
+WHOLE = 1e-6  # by so much the sum of probabilities in a file, nine digits each, may differ from 1
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class TrainedRuns:
     Attributes:
         method: that was trained.
         dataset: its name.
-        task: what for.
+        task: what it was trained for.
         store: the data set.
         classified: runs that predict classes; empty under verification.
         pairs: runs that verify; else empty.
@@ -111,7 +111,7 @@ def read_runs(
         method: that was trained.
         seeds: which.
         arms: which.
-        store: the data set as it is now; None looks at the runs alone.
+        store: the data set as it is now; None checks the runs alone.
 
     Raises:
         UserError: a file is missing or damaged, a run saw other samples, data or another recipe than the
@@ -165,7 +165,7 @@ def read_pair_runs(
 def check_data(folder: Path, config: Mapping[str, Any], store: Store) -> None:
     """Refuse a run that was trained on other data than a store holds; both may have one name.
 
-    Runs of versions that kept no digest of their data cannot be judged: a line on stderr says so.
+    Runs of versions that kept no digest of their data cannot be judged: a line on stderr reports it.
 
     Args:
         folder: of the run.
@@ -178,8 +178,8 @@ def check_data(folder: Path, config: Mapping[str, Any], store: Store) -> None:
     known = config.get(DATA_DIGESTS)
     if known is None:
         print(
-            f"note: {folder}: keeps no digest of its data, so nobody can check that it was trained on those "
-            f"of {store.folder}; train it again to be sure",
+            f"note: {folder}: keeps no digest of its data, so it is unknown whether it was trained on "
+            f"those of {store.folder}; train it again to be certain",
             file=sys.stderr,
             flush=True,
         )
@@ -244,13 +244,13 @@ def run_task(config: Mapping[str, Any], folder: Path) -> Task:
         folder: of the run, for messages.
 
     Raises:
-        UserError: it does not say so, as runs of earlier versions do not.
+        UserError: it is not recorded, as in runs of earlier versions.
     """
     tasks, task = get_args(Task), config.get(TASK)
     if task not in tasks:
         raise UserError(
             f"{folder / 'config.json'}: {TASK} is {task!r}: expected {', '.join(tasks)}; a run of an earlier "
-            f'version does not say it: add a line such as "{TASK}": "{tasks[0]}"'
+            f'version does not record it: add a line such as "{TASK}": "{tasks[0]}"'
         )
     return cast(Task, task)
 
@@ -340,7 +340,7 @@ def _check_terms(runs: Sequence[_AnyRun], folder: Path, store: Store | None) -> 
         if run.config.get(key) != first.config.get(key):
             raise UserError(
                 f"{folder / 'config.json'}: {words} than {first.arm}, seed {first.seed}; "
-                "arms and seeds are compared on equal terms only, train them again"
+                "arms and seeds are compared with equal settings only, train them again"
             )
     ours, theirs = (each.config.get(DATA_DIGESTS) for each in (run, first))
     if ours is not None and theirs is not None and (differing := _differing(ours, theirs)):

@@ -28,7 +28,7 @@ Compute = Callable[[nn.Module, Tensor], Mapping[str, Tensor] | None]
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A trained network and the table it has learnt from.
+    """A trained network and the table it was trained on.
 
     Attributes:
         method: its method.
@@ -38,7 +38,7 @@ class LoadedRun:
         store: the data set.
         table: the sample table; where pairs are verified the people's, with a held-out face of each as
             ``val``.
-        classes: what the network tells apart, in label order.
+        classes: what the network distinguishes, in label order.
     """
 
     method: Method
@@ -57,7 +57,7 @@ class LoadedRun:
 def load_run(folder: Path | str, store: Store) -> LoadedRun:
     """Rebuild the network of a run and load its weights; of a run in folds those of the first.
 
-    The split of a set with folds is that of its first fold, so nobody of its test part was learnt from.
+    The split of a set with folds is that of its first fold, so nobody of its test part was trained on.
 
     Args:
         folder: of one seed and arm.
@@ -89,7 +89,7 @@ def load_run(folder: Path | str, store: Store) -> LoadedRun:
 
 
 def look(run: LoadedRun, rows: np.ndarray, compute: Compute | None = None) -> dict[str, np.ndarray]:
-    """Show some faces to a network and keep what it computes, without augmentation.
+    """Run a network on some faces and keep what it computes, without augmentation.
 
     Args:
         run: from ``load_run``.
@@ -101,12 +101,12 @@ def look(run: LoadedRun, rows: np.ndarray, compute: Compute | None = None) -> di
         The tensors of all N faces under their names; none where the network explains nothing.
 
     Raises:
-        UserError: the method looks at clips, or cannot explain itself.
+        UserError: the method takes clips, or has no ``explain``.
     """
     compute = compute or run.method.explain
     view = run.method.view(run.options)
     if view.in_clips or compute is None:
-        raise UserError(f"method {run.method.name}: expected one that looks at faces and explains itself")
+        raise UserError(f"method {run.method.name}: expected one that takes faces and has explain")
     images = run.store.samples["image"].to_numpy(np.int64)[rows]
     split = Split(run.store.images, np.asarray(rows, np.int64), images, np.zeros(len(rows), np.int64))
     screen = BatchBuilder(view, split, run.config["recipe"]["image_size"], lambda tensor: tensor)

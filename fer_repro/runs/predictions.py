@@ -1,4 +1,4 @@
-"""What a run says about its test data, as files keep it: classes of samples, and scores of pairs."""
+"""A run's predictions on its test data, as files keep them: classes of samples, and scores of pairs."""
 
 import re
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _LARGEST = 2**31  # of row numbers and folds
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one trained network says about samples.
+    """The predictions of one trained network for samples.
 
     Attributes:
         classes: K names in label order.
@@ -48,7 +48,7 @@ class Predictions:
     probabilities: np.ndarray
 
     def __post_init__(self) -> None:
-        """Refuse answers that are not finite: their largest would be the first class."""
+        """Refuse predictions that are not finite: their largest would be the first class."""
         finite(self.logits, "logits")
         finite(self.probabilities, "probabilities")
 

@@ -1,1 +1,1 @@
-"""The face renderer: identity, expression, pose, light and occlusion are all known because they are drawn."""
+"""The face renderer: identity, expression, pose, light and occlusion are all known: they are its inputs."""

@@ -19,7 +19,7 @@ ROUNDNESS = 2.4  # exponent of the super-ellipse; 2 is an ellipse
 def inner_face(
     person: Identity, actions: Actions, view: Viewpoint, size: int, edge: float, supersample: int = 2
 ) -> Array:
-    """Draw the soft mask of the inner face, from the brows to the chin, as it lies on the turned head.
+    """Render the soft mask of the inner face, from the brows to the chin, as it lies on the turned head.
 
     Args:
         person: whose head it is.

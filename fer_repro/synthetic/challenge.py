@@ -2,8 +2,8 @@
 
 The hard faces mirror the three lists of RAN, Occlusion-, Pose-30- and Pose-45-FERPlus (arXiv:1905.04075): the
 split ``challenge`` with the columns ``LISTS``. The people are not the stills' of any seed; each shows every
-expression twice, once occluded and once turned. Everything else is drawn as for the stills, so that what a
-network loses against their test split, it loses to the occluder or to the pose.
+expression twice, once occluded and once turned. Everything else is sampled as for the stills, so that a
+lower accuracy than on their test split is due to the occluder or to the pose.
 """
 
 from collections.abc import Mapping
@@ -36,28 +36,28 @@ TURN = (30.0, 55.0)  # degrees of |yaw|; the stills' are normal around 0 and end
 LARGE = (0.9, 1.3)  # occluder_size, which is at most 1 in the stills
 HIGH = (0.0, 0.2)  # occluder_size of masks, by which their upper edge hangs down
 NOTE = (
-    "The split challenge holds other people, drawn anew: occlusion marks much covered faces, pose_30 and "
+    "The split challenge holds other people: occlusion marks largely occluded faces, pose_30 and "
     "pose_45 faces turned by 30 and 45 degrees or more."
 )
 _STREAM = 0x6368616C6C  # "chall": with any seed, other people than the stills'
 
 
 def sample_challenge(seed: int, people: int = PEOPLE) -> pd.DataFrame:
-    """Draw the factor table of the hard faces.
+    """Sample the factor table of the hard faces.
 
-    The kinds of occluders go round, so that each covers every expression equally often where the number of
+    The kinds of occluders alternate, so that each occludes every expression equally often where the number of
     people is a multiple of five.
 
     Args:
         seed: from 0; the same seed gives the same table.
-        people: how many; each has one covered and one turned face per class.
+        people: how many; each has one occluded and one turned face per class.
 
     Returns:
         One row per face with ``STILLS_COLUMNS`` and ``LISTS`` (0 or 1), the numbers rounded as the stills'.
         ``pose_30`` marks the turned faces, |yaw| of 30 to 55 degrees, and ``pose_45`` those from 45 on.
 
     Raises:
-        UserError: a negative seed or nobody to draw.
+        UserError: a negative seed or no people.
     """
     if seed < 0 or people < 1:
         raise UserError(
@@ -89,7 +89,7 @@ def sample_challenge(seed: int, people: int = PEOPLE) -> pd.DataFrame:
 
 
 def sample_cover(generator: np.random.Generator, kind: str) -> dict[str, Any]:
-    """Draw a large occluder of a kind: the columns of ``View`` that name it and say where it lies."""
+    """Sample a large occluder of a kind: the columns of ``View`` that name it and give its place."""
     uniform = generator.uniform
     x, y, angle = 0.0, 0.0, 0.0
     if kind == "hand":  # over the mouth or a cheek
@@ -109,7 +109,7 @@ def sample_cover(generator: np.random.Generator, kind: str) -> dict[str, Any]:
 
 
 def draw_challenge(seed: int, people: int = PEOPLE, size: int = SIZE) -> Generated:
-    """Draw the hard faces with their truth, about 14 ms each at 48 pixels.
+    """Render the hard faces with their ground truth, about 14 ms each at 48 pixels.
 
     Args:
         seed: from 0.
@@ -117,7 +117,7 @@ def draw_challenge(seed: int, people: int = PEOPLE, size: int = SIZE) -> Generat
         size: side in pixels.
 
     Returns:
-        Faces (N, size, size) of the split ``challenge``, and the truth of all of them.
+        Faces (N, size, size) of the split ``challenge``, and the ground truth of all of them.
 
     Raises:
         UserError: an argument is out of range.
@@ -128,7 +128,7 @@ def draw_challenge(seed: int, people: int = PEOPLE, size: int = SIZE) -> Generat
 
 
 def still_truth(table: pd.DataFrame, rows: NDArray[np.integer], size: int = SIZE) -> dict[str, NDArray]:
-    """Draw faces anew to learn what is true of their pixels, about 14 ms each at 48 pixels.
+    """Render faces again to get the ground truth of their pixels, about 14 ms each at 48 pixels.
 
     Args:
         table: factor table of stills or hard faces.
@@ -136,19 +136,19 @@ def still_truth(table: pd.DataFrame, rows: NDArray[np.integer], size: int = SIZE
         size: side in pixels.
 
     Returns:
-        ``samples`` (n,) int64, the rows; ``occluded`` (n, size, size) bool, covered at least in part;
+        ``samples`` (n,) int64, the rows; ``occluded`` (n, size, size) bool, occluded at least in part;
         ``expressive`` (n, size, size) bool, other than in the same image with all actions at rest. What
         the occluder hides is not expressive. A neutral face has a few expressive pixels where its actions
         stray.
 
     Raises:
-        UserError: the table lacks a factor, or the size is out of range.
+        UserError: a factor is missing from the table, or the size is out of range.
     """
     return _truth(rows, render(table.iloc[rows], size, regions=True))
 
 
 def extend_stills(images: NDArray[np.uint8], table: pd.DataFrame, seed: int) -> Generated:
-    """Put the hard faces behind the stills, as many as the stills' test split has people and expressions.
+    """Append the hard faces to the stills, as many as the stills' test split has people and expressions.
 
     Args:
         images: (N, H, H) uint8, the stills.
@@ -156,11 +156,11 @@ def extend_stills(images: NDArray[np.uint8], table: pd.DataFrame, seed: int) -> 
         seed: of the hard faces, usually the stills' own.
 
     Returns:
-        The stills, unchanged and 0 in all ``LISTS``, and then the hard faces; the truth of the stills' test
-        split and of all hard faces.
+        The stills, unchanged and 0 in all ``LISTS``, and then the hard faces; the ground truth of the stills'
+        test split and of all hard faces.
 
     Raises:
-        UserError: the test split shows nobody, or the table lacks a factor.
+        UserError: the test split shows nobody, or a factor is missing from the table.
     """
     tested = np.flatnonzero(table["split"] == "test")
     hard = draw_challenge(seed, table["subject"].iloc[tested].nunique(), images.shape[1])
@@ -178,20 +178,20 @@ def _truth(rows: NDArray[np.integer], drawn: Rendered) -> dict[str, NDArray]:
 
 
 NOTE = (
-    "The apex frames of the drawn clips, one of each: the frame of the greatest intensity, the first among "
-    "equals, whatever disturbs it. People, splits and labels are those of the clips."
+    "The apex frames of the synthetic clips, one of each: the frame of the greatest intensity, the first "
+    "among equals, whatever disturbs it. People, splits and labels are those of the clips."
 )
 
 
 def draw(settings: Mapping[str, Any]) -> Generated:
-    """Draw the apex frames of a set of clips; a pure function of its settings.
+    """Render the apex frames of a set of clips; a pure function of its settings.
 
     Args:
         settings: as those of the clips, see ``fer_repro.synthetic.clips.ClipSettings``, with a name and
             the kind ``apex`` of their own.
 
     Returns:
-        Grey faces and their table; ``clip`` is empty, as each face stands for itself, and ``of_clip`` names
+        Grey faces and their table; ``clip`` is empty, as each face is its own sample, and ``of_clip`` names
         the clip.
 
     Raises:

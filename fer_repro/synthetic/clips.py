@@ -1,6 +1,6 @@
 """Clips of synthetic faces: the course of the expression, drift of pose and light, and distractors.
 
-Distractors are what happens besides the expression: blinks, things that pass, speech, turns of the head.
+Distractors are what happens besides the expression: blinks, things that pass, speech, rotations of the head.
 """
 
 from collections.abc import Callable, Mapping
@@ -152,7 +152,7 @@ def _pass(generator: np.random.Generator, clip: list[Frame], span: range) -> Non
 
 
 def _speak(generator: np.random.Generator, clip: list[Frame], span: range) -> None:
-    """Let the mouth form sounds, no one twice in turn."""
+    """Let the mouth form sounds, never the same one twice in a row."""
     sounds = list(VISEMES)
     last = int(generator.integers(len(sounds)))
     for index in span:
@@ -164,7 +164,7 @@ def _speak(generator: np.random.Generator, clip: list[Frame], span: range) -> No
 
 
 def _turn(generator: np.random.Generator, clip: list[Frame], span: range) -> None:
-    """Turn the head to one side; the frames before and after are on the way."""
+    """Rotate the head to one side; the frames before and after are on the way."""
     side = float(generator.choice((-1.0, 1.0)))
     for index in span:
         clip[index]["yaw"] = side * generator.uniform(*TURN)
@@ -194,7 +194,7 @@ CLIP_COLUMNS = (
     *FACTOR_COLUMNS,
 )
 NOTE = (
-    "Drawn clips: the true intensity of every frame is known; blinks, passing things, speech and turned "
+    "Synthetic clips: the true intensity of every frame is known; blinks, passing things, speech and turned "
     "heads happen whatever the class."
 )
 CLEAR = {"occluder": "none"} | dict.fromkeys(
@@ -214,7 +214,7 @@ DRIFT = {  # how far a factor of the view moves at most from where the clip has 
     "jitter_x": 0.012,
     "jitter_y": 0.012,
 }
-LIMITS = {"yaw": 22.0, "gaze_x": 1.0, "gaze_y": 1.0}  # either way, unless the head turns away
+LIMITS = {"yaw": 22.0, "gaze_x": 1.0, "gaze_y": 1.0}  # either way, unless the head is rotated away
 _STREAM = 0x636C697073  # "clips": with any seed, other people than the stills' and the pairs'
 
 
@@ -253,14 +253,14 @@ class ClipSettings:
 
 
 def draw(settings: Mapping[str, Any]) -> Generated:
-    """Draw a set of clips; a pure function of its settings.
+    """Render a set of clips; a pure function of its settings.
 
     Args:
         settings: the manifest, see ``ClipSettings``.
 
     Returns:
         Grey frames, their table with ``CLIP_COLUMNS``, and for the frames of the test split the masks of what
-        passing things cover.
+        passing things occlude.
 
     Raises:
         UserError: a setting is missing, unknown or out of range.
@@ -288,19 +288,19 @@ def read_settings(settings: Mapping[str, Any]) -> ClipSettings:
     if sum(vars(checked.distractors).values()) > 1.0:
         raise UserError(f"{where}: distractors are {vars(checked.distractors)}: expected a sum of 1 at most")
     if not any(vars(checked.people).values()):
-        raise UserError(f"{where}: people is 0 in every split: expected somebody to draw")
+        raise UserError(f"{where}: people is 0 in every split: expected at least one person")
     return checked
 
 
 def sample_clips(settings: ClipSettings) -> pd.DataFrame:
-    """Draw the factor table of a set of clips.
+    """Sample the factor table of a set of clips.
 
-    The classes go round over people and clips: with a multiple of seven clips in a split, each class has as
+    The classes alternate over people and clips: with a multiple of seven clips in a split, each class has as
     many.
 
     Returns:
         One row per frame with ``CLIP_COLUMNS``, frames of a clip in their order in time; numbers rounded, so
-        that a table read back from CSV draws the same images.
+        that a table read back from CSV gives the same images.
     """
     generator = np.random.default_rng([_STREAM, settings.seed])
     splits = [split for split, people in vars(settings.people).items() for _ in range(people)]
@@ -323,9 +323,9 @@ def sample_clips(settings: ClipSettings) -> pd.DataFrame:
 def sample_clip(
     generator: np.random.Generator, label: int, person: Mapping[Any, Any], settings: ClipSettings
 ) -> list[Frame]:
-    """Draw one clip of one person.
+    """Sample one clip of one person.
 
-    What is drawn besides the expression never depends on the class, down to the numbers of ``generator``.
+    What is sampled besides the expression never depends on the class, down to the numbers of ``generator``.
 
     Args:
         generator: source of chance.

@@ -13,7 +13,7 @@ _HALF, _MINUS_TWO, _THREE = (np.array(value, np.float32) for value in (0.5, -2.0
 
 
 def limit(values: Array, low: float, high: float) -> Array:
-    """Values held between two bounds; as numpy.clip, which takes longer on short arrays."""
+    """Values limited to two bounds; as numpy.clip, which takes longer on short arrays."""
     return values.clip(low, high)
 
 

@@ -1,4 +1,4 @@
-"""What expressions do: facial actions per class, with the freedom that real faces have."""
+"""What expressions do: facial actions per class, with the variation that real faces have."""
 
 import numpy as np
 
@@ -89,17 +89,17 @@ WAYS: dict[str, tuple[dict[str, float], ...]] = {
 }
 
 REACH = (0.85, 1.0)  # each action of a way is scaled by a factor drawn from here
-STRAY = 0.08  # every action may show this much without being asked, even in a neutral face
+STRAY = 0.08  # every action may show this much without being part of the class, even in a neutral face
 STRAY_SHARE = 0.25  # share of actions that stray
 
 
 def sample_actions(generator: np.random.Generator, label: int, intensity: float) -> dict[str, float]:
-    """Draw the actions of one face.
+    """Sample the actions of one face.
 
     Args:
         generator: source of chance.
         label: index in ``CLASSES``.
-        intensity: 0 to 1; scales what the class asks for, not the stray actions.
+        intensity: 0 to 1; scales the actions of the class, not the stray actions.
 
     Returns:
         Strength in [0, 1] per column of ``Actions``.

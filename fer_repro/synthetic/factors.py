@@ -28,7 +28,7 @@ IRISES = ("dark", "brown", "hazel", "green", "blue", "grey")
 class Identity:
     """What stays the same in every image of one person."""
 
-    femininity: float  # 0 to 1; steers the sampling of the others, is not drawn itself
+    femininity: float  # 0 to 1; controls the sampling of the others, is not visible itself
     age: float  # years; lines and sagging follow from it
     head_width: float  # half width at the cheekbones
     head_top: float  # height of the crown above y = 0
@@ -46,7 +46,7 @@ class Identity:
     lashes: float  # darkness and thickness of the upper lash line, 0 to 1
     nose_length: float  # from the root to the tip
     nose_width: float  # half width across the wings
-    nose_height: float  # how far the tip stands out
+    nose_height: float  # how far the tip protrudes
     nose_bridge: float  # half width of the ridge
     mouth_level: float  # height of the mouth line, negative
     mouth_width: float  # half width
@@ -60,7 +60,7 @@ class Identity:
     brow_length: float
     brow_density: float  # opacity, 0 to 1
     ear_size: float
-    ear_out: float  # how far the ears stand off
+    ear_out: float  # how far the ears protrude
     skin_tone: float  # 0 fair to 1 dark
     skin_warmth: float  # -1 pink to 1 golden
     freckles: float  # 0 to 1
@@ -104,7 +104,7 @@ class Actions:
 class Viewpoint:
     """Pose, light, occlusion and camera of one image."""
 
-    yaw: float  # degrees; positive turns the nose to the right of the image
+    yaw: float  # degrees; positive rotates the nose to the right of the image
     pitch: float  # degrees; positive lifts the nose
     roll: float  # degrees; positive leans the crown to the right of the image
     gaze_x: float  # -1 to 1, to the right of the image
@@ -187,8 +187,8 @@ class Generated:
         samples: the sample table, with the true factors as further columns; see ``check_samples``.
         classes: names in label order.
         note: what a reader of the results must know.
-        truth: ``samples`` (n,) rows of the table, and for each of them what is true of its pixels, (n, H, W)
-            bool, under the names ``occluded``, ``expressive`` or ``manipulated``; empty where all is unknown.
+        truth: ``samples`` (n,) rows of the table, and for each of them the ground truth of its pixels,
+            (n, H, W) bool, named ``occluded``, ``expressive`` or ``manipulated``; empty where all is unknown.
         pairs: the lists of pairs to verify, with the columns of ``pairs.csv``; None where there are none.
     """
 
@@ -209,10 +209,10 @@ def write_truth(folder: Path, truth: Mapping[str, NDArray]) -> str:
 
 
 def read_truth(folder: Path | str) -> dict[str, NDArray]:
-    """Read what is true of the pixels of a prepared set; see ``Generated``.
+    """Read the ground truth of the pixels of a prepared set; see ``Generated``.
 
     Raises:
-        UserError: nothing is known of this set.
+        UserError: this set has none.
     """
     path = Path(folder) / TRUTH
     if not path.is_file():

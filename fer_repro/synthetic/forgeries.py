@@ -73,7 +73,7 @@ KEPT = (  # what a swap leaves of the original person: outline, ears, hair and b
 CANDIDATES = 6  # people among whom a swap's source is the nearest in sex and skin
 MANIPULATED = 0.05  # share of the forged face from which on a pixel counts as manipulated
 NOTE = (
-    "Drawn by fer_repro.synthetic.forgeries; no real person is shown. The manipulations stand in for "
+    "Rendered by fer_repro.synthetic.forgeries; no real person is shown. The manipulations represent "
     "swapped, re-expressed and regenerated faces; where they lie is known to the pixel."
 )
 _STREAM = 0x666F726765  # "forge": with any seed, other people than those of the other generators
@@ -90,19 +90,19 @@ class Videos:
 
 @dataclass(frozen=True, config=STRICT)
 class ForgerySettings:
-    """What stands in the manifest of a set of forgeries."""
+    """What is in the manifest of a set of forgeries."""
 
     name: str
     kind: Literal["forgeries"]
     seed: Count
     size: Annotated[int, Field(ge=16, le=render.MAX_SIZE)]  # pixels
     frames: PositiveInt  # of each video
-    real: Videos  # each of a person of its own
+    real: Videos  # each of another person
     manipulated: Videos
 
 
 def draw(settings: Mapping[str, Any]) -> Generated:
-    """Draw a set of forgeries: a pure function of its settings.
+    """Render a set of forgeries: a pure function of its settings.
 
     Args:
         settings: the fields of ``ForgerySettings``.
@@ -142,7 +142,7 @@ def _render_frame(row: Mapping[Any, Any], view: Viewpoint, size: int) -> tuple[A
 
 
 def _forge(row: Mapping[Any, Any], original: Array, mask: Array, people: Mapping[str, Identity]) -> Array:
-    """Draw the whole forged face (H, W, 3) that the mask is cut from."""
+    """Render the whole forged face (H, W, 3) that the mask is cut from."""
     view, forged = take_part(Viewpoint, row), original
     if row["forgery"] != "resample":
         person = people[row["subject"]]
@@ -162,7 +162,7 @@ def _forge(row: Mapping[Any, Any], original: Array, mask: Array, people: Mapping
 
 
 def sample_forgeries(settings: ForgerySettings) -> pd.DataFrame:
-    """Draw the factors of real videos and of the manipulated ones made from them.
+    """Sample the factors of real videos and of the manipulated ones made from them.
 
     A manipulated row has its original's person, pose, light and camera; ``expression``, ``intensity`` and the
     actions are what the forged inner face shows. No person is shown or is a source in two splits.
@@ -203,7 +203,7 @@ def sample_forgeries(settings: ForgerySettings) -> pd.DataFrame:
 def _manipulate(
     generator: np.random.Generator, original: pd.DataFrame, kind: str, people: list[pd.Series]
 ) -> list[dict[str, Any]]:
-    """Draw the rows of one manipulated video from its original's."""
+    """Sample the rows of one manipulated video from its original's."""
     frames = [{str(name): value for name, value in row.items()} for row in original.to_dict("records")]
     traces = {name: float(generator.uniform(*reach)) for name, reach in TRACES[kind].items()}
     for name in ("level", "warmth"):
@@ -263,7 +263,7 @@ GLASSES = 0.10  # share of people who wear some
 
 
 def sample_videos(generator: np.random.Generator, people: Mapping[str, int], frames: int) -> pd.DataFrame:
-    """Draw the factors of videos, one of each person.
+    """Sample the factors of videos, one of each person.
 
     Args:
         generator: source of chance.
@@ -292,7 +292,7 @@ def sample_videos(generator: np.random.Generator, people: Mapping[str, int], fra
 
 
 def sample_intensities(generator: np.random.Generator, expression: str, frames: int) -> list[float]:
-    """Draw how strong an expression is in each frame: it comes or goes evenly; 0 for neutral."""
+    """Sample how strong an expression is in each frame: it comes or goes evenly; 0 for neutral."""
     weak, strong = float(generator.uniform(*WEAK)), float(generator.uniform(*STRONG))
     start, end = (weak, strong) if generator.random() < 0.5 else (strong, weak)
     if expression == "neutral":
@@ -303,7 +303,7 @@ def sample_intensities(generator: np.random.Generator, expression: str, frames: 
 def sample_expression(
     generator: np.random.Generator, expression: str, intensities: list[float]
 ) -> list[dict[str, float]]:
-    """Draw one way to show an expression and scale it: the columns of ``Actions`` of each frame."""
+    """Sample one way to show an expression and scale it: the columns of ``Actions`` of each frame."""
     full = sample_actions(generator, CLASSES.index(expression), 1.0)
     if expression == "neutral":  # what strays into a neutral face stays
         return [full] * len(intensities)

@@ -13,8 +13,8 @@ import numpy as np
 from fer_repro.synthetic.drawing import Array, blend, hue, limit, soft
 from fer_repro.synthetic.factors import Actions, Identity, Viewpoint
 
-NEWTON_STEPS = 3  # the solid is convex along a ray, so a few steps from outside settle
-NOSE_STEPS = 7  # each covers NOSE_SHARE of what is left to the surface
+NEWTON_STEPS = 3  # the solid is convex along a ray, so a few steps from outside converge
+NOSE_STEPS = 7  # each goes NOSE_SHARE of the remaining way to the surface
 NOSE_SHARE = 0.55  # below 1 / (1 + slope of the nose's side times tan(yaw)), so that no step passes the nose
 SLOPE_STEP = 0.012  # face units
 JAW_DROP = 0.16  # how far a dropped jaw takes the chin, face units
@@ -241,7 +241,7 @@ def neck_and_shirt(
     view: Viewpoint,
     turn: np.ndarray,
 ) -> None:
-    """Paint neck and shirt over ``canvas`` (3, P); they stay upright while the head turns.
+    """Paint neck and shirt over ``canvas`` (3, P); they stay upright while the head rotates.
 
     The points come in rows from top to bottom, so those that lie low are the last.
     """

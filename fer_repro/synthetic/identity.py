@@ -1,4 +1,4 @@
-"""Who the people are: identities drawn so that the features of one person go together."""
+"""Who the people are: identities sampled so that the features of one person fit together."""
 
 import numpy as np
 import pandas as pd
@@ -64,7 +64,7 @@ FRECKLED = 0.3  # share of the fair-skinned with freckles
 
 
 def sample_identities(generator: np.random.Generator, count: int) -> pd.DataFrame:
-    """Draw people, women and men in turn, of all ages and skin tones.
+    """Sample people, women and men alternately, of all ages and skin tones.
 
     Args:
         generator: source of chance.

@@ -13,7 +13,7 @@ from fer_repro.synthetic.head import Nose
 
 WRAP = 0.28  # how far the lamp reaches around the edge: skin scatters, and the lamp is broad
 SHEEN = 0.30  # brightness of the highlight where gloss is 1
-SHADOW_STEPS = (0.07, 0.14, 0.22)  # where along the way to the lamp the nose is asked for
+SHADOW_STEPS = (0.07, 0.14, 0.22)  # where along the way to the lamp the nose is tested for
 
 
 def lamp(view: Viewpoint) -> tuple[float, float, float]:
@@ -27,7 +27,7 @@ def lamp(view: Viewpoint) -> tuple[float, float, float]:
 
 
 def to_image(normals: tuple[Array, Array, Array], turn: np.ndarray) -> tuple[Array, Array, Array]:
-    """Turn normals from head to image coordinates and give them length 1."""
+    """Rotate normals from head to image coordinates and give them length 1."""
     nx, ny, nz = normals
     inverse = 1.0 / np.sqrt(nx * nx + ny * ny + nz * nz + 1e-9)
     rows = turn.tolist()
@@ -92,7 +92,7 @@ GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow converts
 
 
 def photograph(image: Array, view: Viewpoint, colour: bool) -> NDArray[np.uint8]:
-    """Take an image of the drawing.
+    """Apply the camera to a rendered face.
 
     Args:
         image: (H, W, 3) in [0, 1].

@@ -1,4 +1,4 @@
-"""Things in front of the face, each with the mask of what it covers."""
+"""Things in front of the face, each with the mask of what it occludes."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from fer_repro.synthetic.skin import EYE_LEVEL, hair_colour, skin_colour
 
 @dataclass(frozen=True)
 class Scene:
-    """What an occluder needs to know; P points of the image."""
+    """What an occluder needs; P points of the image."""
 
     x: Array  # image coordinates, face units
     y: Array

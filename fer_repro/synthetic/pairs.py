@@ -1,4 +1,4 @@
-"""Pairs of drawn faces to verify: people of their own, in every expression, pose and light."""
+"""Pairs of synthetic faces to verify: separate people, in every expression, pose and light."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -29,7 +29,7 @@ IMAGES = 14  # of each person: two of each expression
 FOLDS = 10
 PER_FOLD = 60  # same pairs, and as many different ones
 NOTE = (
-    "Drawn by fer_repro.synthetic.pairs; no real person is shown. Labels are expressions; the people of "
+    "Rendered by fer_repro.synthetic.pairs; no real person is shown. Labels are expressions; the people of "
     "train are there to learn identities, those of val and test to be verified in pairs."
 )
 GAPS = ("same_expression", "lookalike", "yaw_gap", "light_gap")
@@ -59,7 +59,7 @@ class SyntheticPairs(NamedTuple):
 
     Attributes:
         samples: one row per face with the columns of the stills; ``label`` is the expression, ``subject`` the
-            person. No person stands in two splits.
+            person. No person is in two splits.
         pairs: the lists ``val`` (without folds) and ``test`` (in folds without shared people), with the
             columns of ``pairs.csv`` and ``GAPS``: whether both show one expression, whether they are two
             lookalikes, and how many degrees lie between their yaws and the azimuths of their lights.
@@ -80,7 +80,7 @@ class People:
 
 @dataclass(frozen=True, config=STRICT)
 class PairsSettings:
-    """What stands in ``manifest.json`` of a drawn set of pairs; see ``sample_pairs``."""
+    """What is in ``manifest.json`` of a synthetic set of pairs; see ``sample_pairs``."""
 
     name: str
     kind: Literal["pairs"]
@@ -92,7 +92,7 @@ class PairsSettings:
 
 
 def draw(settings: Mapping[str, Any]) -> Generated:
-    """Draw the faces and pairs that a manifest asks for, about 7 ms a face.
+    """Render the faces and sample the pairs that a manifest sets, about 7 ms a face.
 
     Args:
         settings: what ``PairsSettings`` names.
@@ -118,23 +118,23 @@ def sample_pairs(
     folds: int = FOLDS,
     per_fold: int = PER_FOLD,
 ) -> SyntheticPairs:
-    """Draw the factors of people to learn and to verify, and the pairs.
+    """Sample the factors of people to train on and to verify, and the pairs.
 
-    Heads turn and lights move as far as they do in the stills, but evenly rather than mostly mildly, so that
-    two images of a person may differ more than those of two people. People come in couples of lookalikes,
-    of one sex, age, skin and hair, because these alone would tell nearly all people apart. Otherwise both
-    kinds of pairs are drawn alike: a pair's expressions, poses and lights tell nothing about its kind. The
-    people are not the stills' of any seed: their numbers come from another stream.
+    Heads rotate and lights move as far as they do in the stills, but evenly rather than mostly mildly, so
+    that two images of a person may differ more than those of two people. People come in couples of
+    lookalikes, of one sex, age, skin and hair, because these alone would distinguish nearly all people.
+    Otherwise both kinds of pairs are sampled alike: a pair's expressions, poses and lights do not reveal its
+    kind. The people are not the stills' of any seed: their numbers come from another stream.
 
     Args:
         seed: from 0; the same seed gives the same tables.
         people: how many per split; ``PEOPLE`` if left out. Those of train come with no pairs.
-        images: of each person, the expressions in turn.
+        images: of each person, the expressions one after the other.
         folds: of the test pairs; each has its own people.
         per_fold: same pairs of a fold, and of val; and as many different ones.
 
     Returns:
-        Tables whose numbers are rounded, so that one read back from CSV draws the same images.
+        Tables whose numbers are rounded, so that one read back from CSV gives the same images.
 
     Raises:
         UserError: an argument is out of range, or there are too few people or images for so many pairs.
@@ -185,8 +185,8 @@ def _sample_faces(generator: np.random.Generator, people: Mapping[str, int], ima
 
 
 def _sample_couples(generator: np.random.Generator, count: int) -> list[dict[str, Any]]:
-    """Draw people of one split; each second one shares the looks of the one before."""
-    drawn = sample_identities(generator, -(-count // 4) * 4).to_dict("records")  # woman and man in turn
+    """Sample people of one split; each second one shares the looks of the one before."""
+    drawn = sample_identities(generator, -(-count // 4) * 4).to_dict("records")  # woman and man alternately
     people = [{str(name): value for name, value in person.items()} for person in drawn]
     people = [people[first + place] for first in range(0, len(people), 4) for place in (0, 2, 1, 3)]
     for first, second in zip(people[::2], people[1::2], strict=True):
@@ -201,14 +201,14 @@ def _sample_list(
     parts: list[np.ndarray],
     per_fold: int,
 ) -> list[tuple[str, int, int, int, int]]:
-    """Draw the pairs of each part of the people: two images of one, or one of each of two."""
+    """Sample the pairs of each part of the people: two images of one, or one of each of two."""
     rows: list[tuple[str, int, int, int, int]] = []
     before = 0  # people of the folds before
     for fold, names in enumerate(parts, 1):
         own = [np.flatnonzero(samples["subject"] == person) for person in names]
         images, people = len(own[0]) if own else 0, len(own)
         same = people * images * (images - 1) // 2
-        different = same * (people - 1)  # never two images of one turn, as in no same pair
+        different = same * (people - 1)  # never two images of one round, as in no same pair
         if min(same, different) < per_fold:
             raise UserError(
                 f"pairs: {people} people with {images} images in a fold of '{name}' make {same} same and "
@@ -228,7 +228,7 @@ def _sample_list(
 
 
 def _another(generator: np.random.Generator, one: int, people: int, before: int) -> int:
-    """Choose whom to confront person ``one`` of a fold with; ``before`` people stand in the folds before."""
+    """Choose whom to pair person ``one`` of a fold with; ``before`` people are in the folds before."""
     lookalike = ((before + one) ^ 1) - before
     others = [person for person in range(people) if person not in (one, lookalike)]
     there = 0 <= lookalike < people

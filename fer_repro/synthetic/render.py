@@ -1,4 +1,4 @@
-"""Draw faces from their factors: rays, solids, paint, light, occluders, camera."""
+"""Render faces from their factors: rays, solids, paint, light, occluders, camera."""
 
 import math
 from dataclasses import dataclass
@@ -36,10 +36,10 @@ EXPRESSIVE = 4 / 255  # change of a colour value that counts as moved by the exp
 
 @dataclass(frozen=True)
 class Rendered:
-    """Images and, where asked for, what is where in them."""
+    """Images and, on request, masks of what is where in them."""
 
     images: NDArray[np.uint8]  # (N, H, W) grey or (N, H, W, 3) RGB
-    occluded: NDArray[np.bool_]  # (N, H, W): covered by the occluder, at least in part
+    occluded: NDArray[np.bool_]  # (N, H, W): hidden by the occluder, at least in part
     expressive: NDArray[np.bool_] | None  # (N, H, W): changed by the expression
 
 
@@ -50,7 +50,7 @@ def render(
     regions: bool = False,
     supersample: int = SUPERSAMPLE,
 ) -> Rendered:
-    """Draw one image per row.
+    """Render one image per row.
 
     The image of a row depends on the row alone, never on its neighbours, and is the same for the same
     machine and package versions; another machine's floating-point functions may move a value by a grey level.
@@ -87,7 +87,7 @@ def render(
 def draw_face(
     person: Identity, actions: Actions, view: Viewpoint, size: int, supersample: int
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Draw one face before the camera: colour (H, W, 3) in [0, 1] and the occluder's mask (H, W)."""
+    """Render one face before the camera: colour (H, W, 3) in [0, 1] and the occluder's mask (H, W)."""
     x, y, step = aim(view, size * supersample)
     turn = rotation(view)
     rays = cast(x, y, turn)

@@ -30,7 +30,7 @@ SKIN_TONES: tuple[Colour, ...] = (
     (0.52, 0.34, 0.24),
     (0.37, 0.24, 0.175),
 )
-FAINT = 0.004  # lines weaker than this are not drawn
+FAINT = 0.004  # lines weaker than this are not rendered
 FOLDS = -0.13  # height between the folds of the lower and of the upper face
 EYE_LEVEL = 0.085  # height of the eyes' middle
 
@@ -225,7 +225,7 @@ def _paint_upper_folds(surface: Surface, person: Identity, actions: Actions, _: 
 
 
 def paint_brows(surface: Surface, person: Identity, actions: Actions) -> None:
-    """Brows: raised inside or outside, drawn down and together."""
+    """Brows: raised inside or outside, pulled down and together."""
     level = surface.y - person.brow_level
     near = np.flatnonzero((level > -0.24) & (level < 0.32))
     if near.size:

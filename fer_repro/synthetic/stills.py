@@ -28,7 +28,7 @@ FACES_PER_CLASS = 2  # per subject
 SIZE = 48  # pixels, FER2013's size
 STILLS_COLUMNS = ("image", "label", "subject", "clip", "split", "intensity", *FACTOR_COLUMNS)
 
-INTENSITY = (0.85, 1.0)  # weak expressions are what makes neighbours hard to tell apart
+INTENSITY = (0.85, 1.0)  # weak expressions are what makes neighbours hard to distinguish
 YAW = (6.0, 30.0)  # degrees: standard deviation and limit, as of all angles but the light's elevation
 PITCH = (3.0, 15.0)
 ROLL = (2.5, 10.0)
@@ -55,7 +55,7 @@ DECIMALS = dict.fromkeys(("age", *ANGLES), 1) | {
 def sample_stills(
     seed: int, subjects: Mapping[str, int] | None = None, faces_per_class: int = FACES_PER_CLASS
 ) -> pd.DataFrame:
-    """Draw the factor table of a set of stills.
+    """Sample the factor table of a set of stills.
 
     Every subject shows every class equally often and belongs to one split.
 
@@ -65,11 +65,11 @@ def sample_stills(
         faces_per_class: images of each subject per class.
 
     Returns:
-        One row per face with ``STILLS_COLUMNS``; numbers rounded, so that a table read back from CSV draws
+        One row per face with ``STILLS_COLUMNS``; numbers rounded, so that a table read back from CSV gives
         the same images.
 
     Raises:
-        UserError: a negative seed or nobody to draw.
+        UserError: a negative seed or no people.
     """
     subjects = SUBJECTS if subjects is None else subjects
     if seed < 0 or faces_per_class < 1 or not subjects or min(subjects.values()) < 0:
@@ -102,7 +102,7 @@ def sample_stills(
 
 
 def sample_view(generator: np.random.Generator, skin_tone: float) -> dict[str, Any]:
-    """Draw pose, light, occluder and camera of one image: the columns of ``View``.
+    """Sample pose, light, occluder and camera of one image: the columns of ``View``.
 
     Args:
         generator: source of chance.
@@ -143,7 +143,7 @@ def _angle(generator: np.random.Generator, spread: tuple[float, float]) -> float
 
 
 def sample_occluder(generator: np.random.Generator) -> dict[str, Any]:
-    """Draw what, if anything, hides part of the face, and where it lies."""
+    """Sample what, if anything, occludes part of the face, and where it lies."""
     uniform = generator.uniform
     kinds = ["none", *OCCLUDED]
     kind = kinds[int(generator.choice(len(kinds), p=[1.0 - sum(OCCLUDED.values()), *OCCLUDED.values()]))]
@@ -172,7 +172,7 @@ def write_stills(
     size: int = SIZE,
     force: bool = False,
 ) -> None:
-    """Draw a set of stills and write it whole: strips of faces, ``stills.csv`` and ``manifest.json``.
+    """Render a set of stills and write it atomically: strips of faces, ``stills.csv`` and ``manifest.json``.
 
     Args:
         folder: new folder; with ``force`` it replaces the whole existing one.
@@ -193,7 +193,7 @@ def write_stills(
 
 def stills_main(arguments: list[str] | None = None) -> int:
     """Regenerate the embedded data: ``python -m fer_repro.synthetic.stills FOLDER --seed 0``."""
-    parser = argparse.ArgumentParser(description="Draw the synthetic stills into a folder.")
+    parser = argparse.ArgumentParser(description="Render the synthetic stills into a folder.")
     parser.add_argument("folder", type=Path, help="where to write; data/synthetic is the embedded copy")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--force", action="store_true", help="replace the folder if it exists")
@@ -227,8 +227,8 @@ KEYS = (
     "width",
 )
 NOTE = (
-    "Drawn by fer_repro.synthetic.stills from the factors in stills.csv; no real person is shown. "
-    "These files are the reference: another machine may draw single pixels a grey level apart."
+    "Rendered by fer_repro.synthetic.stills from the factors in stills.csv; no real person is shown. "
+    "These files are the reference: another machine may render single pixels a grey level apart."
 )
 
 
@@ -236,10 +236,10 @@ def write_strips(folder: Path, images: NDArray[np.uint8], table: pd.DataFrame, s
     """Write strips, table and manifest into an existing folder.
 
     Args:
-        folder: usually a temporary folder that is renamed when it is whole.
+        folder: usually a temporary folder that is renamed when it is complete.
         images: uint8 (N, H, W).
         table: N rows with label, split and the factors.
-        seed: what the table was drawn with, for the manifest.
+        seed: what the table was sampled with, for the manifest.
     """
     count, height, width = images.shape
     files = {}
@@ -295,7 +295,7 @@ def read_stills(folder: Path | str) -> tuple[NDArray[np.uint8], pd.DataFrame, di
     strips = [_read_strip(folder / name, manifest) for name in sorted(manifest["files"]) if name != TABLE]
     images = np.concatenate(strips)
     if len(images) != manifest["count"]:
-        raise UserError(f"{folder}: strips hold {len(images)} faces, the manifest says {manifest['count']}")
+        raise UserError(f"{folder}: strips hold {len(images)} faces, the manifest states {manifest['count']}")
     return images, read_factors(folder, len(images)), manifest
 
 
@@ -303,14 +303,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Read ``manifest.json``.
 
     Raises:
-        UserError: it is missing, no JSON, lacks a key or names files outside its folder.
+        UserError: it or a key is missing, it is no JSON, or it names files outside its folder.
     """
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
-            f"{path}: no such file; run `dvc pull data.dvc`, or draw the faces: "
+            f"{path}: no such file; run `dvc pull data.dvc`, or render the faces: "
             f"python -m fer_repro.synthetic.stills {folder}"
         ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -335,7 +335,7 @@ def read_factors(folder: Path, count: int) -> pd.DataFrame:
     """Read ``stills.csv`` and check rows and columns.
 
     Raises:
-        UserError: it has not ``count`` rows, lacks a column, or is no table.
+        UserError: it has not ``count`` rows, a column is missing, or it is no table.
     """
     path = folder / TABLE
     words = {"subject": str, "clip": str, "split": str}

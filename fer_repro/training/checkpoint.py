@@ -31,7 +31,7 @@ def fingerprint(
     Args:
         config: of the run.
         data_digest: ``Store.digest``.
-        code: patterns of files below the package; ``{method}`` stands for the method's name.
+        code: patterns of files below the package; ``{method}`` is the method's name.
         processes: that share the run.
 
     Returns:
@@ -58,15 +58,15 @@ class Checkpoint:
         self.stamp = stamp
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Write the state; whole or not at all."""
+        """Write the state atomically."""
         with atomic_write(self.path) as temporary:
             torch.save({**state, "fingerprint": self.stamp}, temporary)
 
     def load(self) -> dict[str, Any] | None:
         """Read the state, or None where there is none of this very run.
 
-        A file of another configuration, data set, code or PyTorch is never used: a line says so, and the next
-        ``save`` replaces it.
+        A file of another configuration, data set, code or PyTorch is never used: a line reports it, and the
+        next ``save`` replaces it.
         """
         if not self.path.exists():
             return None
@@ -116,7 +116,7 @@ def copy_weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def check_finite(weights: Mapping[str, Tensor], where: str) -> None:
-    """Refuse weights of which a network would answer NaN.
+    """Refuse weights with which a network would return NaN.
 
     Args:
         weights: tensors by name.

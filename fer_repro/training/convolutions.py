@@ -30,7 +30,7 @@ def prepare_convolutions(network: nn.Module) -> nn.Module:
 
 
 class CPUConv2d(nn.Conv2d):
-    """A convolution that goes round oneDNN where its backward pass is wrong or slow."""
+    """A convolution that avoids oneDNN where its backward pass is wrong or slow."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (N, C, h, w)."""
@@ -75,7 +75,7 @@ class _Depthwise(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:  # noqa: ANN401
-        """Turn the gradient of the result (N, C, s, s) into those of maps and weights."""
+        """Convert the gradient of the result (N, C, s, s) into those of maps and weights."""
         maps, weight = ctx.saved_tensors
         (count, channels, side, _), margin = maps.shape, weight.shape[-1] // 2
         of_maps = of_weight = None

@@ -62,7 +62,7 @@ class Fitted:
 
 @dataclass
 class _State:
-    """Where a fit stands: what a checkpoint keeps besides the states of the modules."""
+    """The progress of a fit: what a checkpoint keeps besides the states of the modules."""
 
     epoch: int = 0
     step: int = 0
@@ -76,7 +76,7 @@ class _State:
 
 
 class _Piece(NamedTuple):
-    """A ``Microbatch`` before it is shown."""
+    """A ``Microbatch`` before its inputs are built."""
 
     items: BatchIndex
     weight: float
@@ -140,10 +140,10 @@ def fit(
 
 
 class Fit:
-    """The modules of one fit and where it stands.
+    """The modules and the progress of one fit.
 
     Attributes:
-        state: where it stands.
+        state: how far it is.
         progress: its bar or lines.
         judged: what is validated and kept: the network, or the average of its weights.
     """
@@ -268,7 +268,7 @@ class Fit:
         self._saved = time.monotonic()
 
     def is_due(self) -> bool:
-        """Say whether the last checkpoint is old enough for a new one; all processes agree."""
+        """Return whether the last checkpoint is old enough for a new one; all processes agree."""
         due = time.monotonic() - self._saved >= self.config.runtime.checkpoint_seconds
         if self.fabric.world_size == 1:
             return due
@@ -316,7 +316,7 @@ class Fit:
         )
 
     def _parts(self) -> Iterator[Microbatch]:
-        """Show this process's parts of the epoch's remaining batches; small ones are augmented in rows."""
+        """Build this process's parts of the epoch's remaining batches; small ones are augmented in rows."""
         plan = self._plan()
         for first in plan:
             others = islice(plan, self.screen.row_length(first.items) - 1)
@@ -346,7 +346,7 @@ class Fit:
 
 
 def has_batch_norm(network: nn.Module) -> bool:
-    """Say whether a network in training normalises by what it sees; frozen batch norm does not."""
+    """Return whether a network in training normalises by what it sees; frozen batch norm does not."""
     mode = network.training
     network.train()  # some networks keep their batch norm in evaluation mode
     found = any(isinstance(module, _BatchNorm) and module.training for module in network.modules())

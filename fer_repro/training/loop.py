@@ -34,7 +34,7 @@ def logits_of(output: Any) -> Tensor:  # noqa: ANN401 - a tensor or a method's n
 
 
 def hits_of(output: Any, targets: Tensor) -> Tensor:  # noqa: ANN401 - a tensor or a method's named tuple
-    """Say which items a network got right, (N,) bool: by the largest logit, or by the tuple's ``hits``.
+    """Return which items a network got right, (N,) bool: by the largest logit, or by the tuple's ``hits``.
 
     Of shares (N, K) the largest counts.
     """

@@ -113,7 +113,7 @@ class Schedule:
         return {**kept, "steps_left": self._steps_left, "epochs": self._epochs}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what a checkpoint kept; the rate itself stands in the optimiser's state."""
+        """Restore what a checkpoint kept; the rate itself is in the optimiser's state."""
         inner = self._plateau or self._cycle
         state = dict(state)
         self._steps_left, self._epochs = state.pop("steps_left"), state.pop("epochs")

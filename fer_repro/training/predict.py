@@ -1,4 +1,4 @@
-"""A network's answers: clean, with random test-time augmentation, as embeddings, and for validation."""
+"""A network's predictions: clean, with random test-time augmentation, as embeddings, and for validation."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def predict(
 
     Args:
         network: on ``fabric``'s device; left in evaluation mode.
-        screen: shows the split.
+        screen: builds the split's batches.
         fabric: device and precision.
         batch_size: items per batch.
         augmentation: of the recipe.
@@ -66,7 +66,7 @@ def item_batches(
     """Yield the items that are tested, batch by batch.
 
     Args:
-        screen: shows the split.
+        screen: builds the split's batches.
         batch_size: items per batch.
         fabric: whose processes share each batch: every item comes once among them.
     """
@@ -111,7 +111,7 @@ def validation(
     """Make the ``validate`` of ``fit``: mean loss and accuracy over the clean items of a split.
 
     Args:
-        screen: shows the validation split.
+        screen: builds the validation split's batches.
         fabric: device and precision.
         batch_size: items per batch.
         criterion: mean loss of a network's output and targets.

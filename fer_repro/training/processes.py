@@ -49,7 +49,7 @@ def make_fabric(config: RunConfig) -> "Fabric":
 
 
 def launched() -> tuple[int, int]:
-    """Read how many processes per machine, and machines, torchrun or Slurm started; (1, 1) for a lone one."""
+    """Read how many processes per machine, and machines, torchrun or Slurm started; (1, 1) for one alone."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         per_node = int(os.environ["LOCAL_WORLD_SIZE"])
         return per_node, int(os.environ["WORLD_SIZE"]) // per_node

@@ -26,7 +26,7 @@ class Progress:
         steps: per epoch.
         images: per epoch.
         done: steps that a checkpoint already holds.
-        shown: say anything at all; of several processes one does.
+        shown: print anything at all; of several processes one does.
         faster: what would shorten a training of hours.
     """
 
@@ -52,7 +52,7 @@ class Progress:
         )
 
     def step(self) -> None:
-        """Count one step; say how long the whole takes, and in a log by the minute how far it is."""
+        """Count one step; report how long the whole takes, and in a log every minute how far it is."""
         self._done += 1
         self._bar.update()
         if not self._shown:
@@ -66,7 +66,7 @@ class Progress:
             )
 
     def epoch(self, record: dict[str, Any]) -> None:
-        """Tell of a finished epoch.
+        """Report a finished epoch.
 
         Args:
             record: a row of the history.
@@ -131,7 +131,7 @@ class Pace:
         self._begin = time.perf_counter()
 
     def fed(self, batches: Iterable[T]) -> Iterator[T]:
-        """Hand on batches and count the time that reading and augmenting them took on the host."""
+        """Yield batches and count the time that reading and augmenting them took on the host."""
         source = iter(batches)
         while True:
             begin = time.perf_counter()
@@ -152,7 +152,7 @@ class Pace:
         Returns:
             epoch; seconds; images_per_second (items for clips); data_share, the share of the time in which
             the loop waited for data; memory_mb, the highest so far: of the accelerator, else of the process
-            (absent where the system does not tell).
+            (absent where the system does not report it).
         """
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)

@@ -47,7 +47,7 @@ PARAMETERS = {
     "no seeds": (SEEDS, "seeds: []\n", "seeds is []: list should have at least 1 item"),
     "a method twice": (METHODS, "methods: [rmn, rmn]}", "faces.methods names 'rmn' twice"),
     "a list of lists": (METHODS, "methods: [[rmn]]}", "pipeline.faces.methods.0 is ['rmn']"),
-    "an unknown method": (METHODS, "methods: [rmn, rn]}", "names 'rn', which methods lacks;"),
+    "an unknown method": (METHODS, "methods: [rmn, rn]}", "names 'rn', which methods does not have;"),
     "a set without manifest": (
         "synthetic: data/synthetic/manifest.json", "synthetic:", "pipeline.datasets.synthetic is None"
     ),

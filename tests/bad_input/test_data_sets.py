@@ -167,11 +167,11 @@ BAD = {
     "lfw, a stranger": ("lfw", edit("pairs.txt", "Ann_A\t1\t2", "Ann_B\t1\t2"), "'Ann_B' is unknown; did you mean 'Ann_A'?"),
     "lfw, no such image": ("lfw", edit("pairs.txt", "Ann_A\t1\t2", "Ann_A\t1\t9"), "no image 9: expected one of 1, 2, 3, 4"),
     "lfw, a pair of one": ("lfw", edit("pairs.txt", "Ann_A\t1\t2", "Ann_A\t1\t1"), "expected two different images"),
-    "lfw, cut off": ("lfw", edit("pairs.txt", "Di_D\t2\tEve_E\t2\n", ""), "ends after 7 pairs: line 1 promises 8"),
+    "lfw, cut off": ("lfw", edit("pairs.txt", "Di_D\t2\tEve_E\t2\n", ""), "ends after 7 pairs: line 1 states 8"),
     "lfw, an empty list": ("lfw", put("pairs.txt", "\n"), "the file is empty"),
     "lfw, UTF-16": ("lfw", put("pairs.txt", "Ann".encode("utf-16")), "no UTF-8 text"),
     "lfw, another name": ("lfw", moved("Ann_A/Ann_A_0001.png", "Ann_A/x_0001.png"), "a name such as Ann_A_0001.jpg"),
-    "identities, a pair with the wrong answer": ("identities", edit("pairs.csv", "png,0", "png,1"), "as the folders say"),
+    "identities, a pair with the wrong answer": ("identities", edit("pairs.csv", "png,0", "png,1"), "by their folders"),
     "identities, an unknown image": ("identities", edit("pairs.csv", "Ann_2", "Ann_3"), "'Ann/Ann_3.png' is unknown; did"),
     "identities, a fold that is none": (
         "identities", put("pairs.csv", "first,second,same,fold\nAnn/Ann_1.png,Ann/Ann_2.png,1,x\n"), "fold is 'x'"

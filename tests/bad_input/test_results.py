@@ -23,7 +23,7 @@ from fer_repro.figures.result_files import (
 from fer_repro.inference.faces_in import read_boxes
 from fer_repro.inference.run_models import read_run_facts
 from fer_repro.report.records import read_records
-from fer_repro.report.story import read_story
+from fer_repro.report.story_html import read_story
 from fer_repro.runs.folder import read_runs
 from fer_repro.runs.predictions import read_pair_scores
 

@@ -94,7 +94,7 @@ BAD = {
     "score": (changed("conf", [1.0, 1.0, float("inf")]), "row 2: b.mp4, frame 4: conf is not finite"),
     "frame": (changed("frame", [0, -1, 4]), "row 1: .*: frame is below 0"),
     "rank": (changed("videosubject", [0, 2, 0]), "row 1: .*: videosubject is not below nfaces"),
-    "twice": (changed("videosubject", [0, 0, 0]), "row 1: .*: this face stands there twice"),
+    "twice": (changed("videosubject", [0, 0, 0]), "row 1: .*: this face is there twice"),
 }
 
 

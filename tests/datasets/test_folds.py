@@ -45,7 +45,7 @@ def test_wrong_folds():
         fold_split(samples.drop(columns="fold"), 1)
     with pytest.raises(UserError, match="three or more"):
         fold_split(table([1, 2], ["a", "b"]), 1)
-    with pytest.raises(UserError, match="subject 'a' stands in"):
+    with pytest.raises(UserError, match="subject 'a' is in"):
         fold_split(table([1, 2, 3, 2], ["a", "b", "c", "a"]), 1)
 
 
@@ -66,8 +66,8 @@ BAD_LISTS = {
     "a word": (LIST + "what\n", r"line 7: 'what': expected 'k-fold n"),
     "twice": (LIST + "S002/001 Angry\n", r"line 7: 'S002/001' is given twice"),
     "no head": ("S001/001 Angry\n", "line 1: 'S001/001' has no fold"),
-    "count": (LIST.replace("1-fold 2", "1-fold 3"), "fold 1 has 2 sequences: its head line says 3"),
-    "subject": (LIST + "S001/003 Sad\n", "line 7: subject 'S001' stands in folds 1 and 2"),
+    "count": (LIST.replace("1-fold 2", "1-fold 3"), "fold 1 has 2 sequences: its head line states 3"),
+    "subject": (LIST + "S001/003 Sad\n", "line 7: subject 'S001' is in folds 1 and 2"),
 }
 
 
@@ -139,7 +139,7 @@ def test_the_rule_says_that_nothing_confirms_it(tmp_path):
     labels = {f"S{number:03}/{part}": "anger" for number in range(118) for part in ("001", "002")}
     folds, note = ckplus_folds(labels, tmp_path)
     assert note == (
-        "Folds: subjects sorted and dealt to ten folds; emotion_fan_10fold.txt is not there to confirm it."
+        "Folds: subjects sorted and assigned to ten folds; emotion_fan_10fold.txt is not there to confirm it."
     )
     assert [folds[f"S011/{part}"] for part in ("001", "002")] == [2, 2]
     _, other = ckplus_folds({"S900/001": "anger", **labels}, tmp_path)

@@ -75,7 +75,7 @@ BAD = {
         VIEW2.replace("Eve_E\t1\t2", "Eva_E\t1\t2"),
         "line 7: person 'Eva_E' is unknown; did you mean 'Eve_E'",
     ),
-    "nobody comes near": ("X\t1\t2\n", "line 1: person 'X' is unknown; none of the 8 people comes near"),
+    "nobody comes near": ("X\t1\t2\n", "line 1: person 'X' is unknown; none of the 8 people is similar"),
     "no such image": (
         VIEW2.replace("Bob_B\t1\t3", "Bob_B\t1\t4"),
         "line 3: Bob_B has no image 4: expected one of 1, 2, 3$",
@@ -84,8 +84,8 @@ BAD = {
         VIEW2.replace("Ann_A\t1\t2", "Ann_A\t1\tx"),
         "line 2: image 'x' of Ann_A: expected its num",
     ),
-    "cut off": (VIEW2[: VIEW2.rindex("Di_D")], "line 8: ends after 7 pairs: line 1 promises 8"),
-    "too many": (VIEW2 + "Di_D\t1\t3\n", "line 10: ends after 9 pairs: line 1 promises 8"),
+    "cut off": (VIEW2[: VIEW2.rindex("Di_D")], "line 8: ends after 7 pairs: line 1 states 8"),
+    "too many": (VIEW2 + "Di_D\t1\t3\n", "line 10: ends after 9 pairs: line 1 states 8"),
     "wrong kind": (
         VIEW2.replace("Bob_B\t1\t3", "Bob_B\t1\tCy_C\t1"),
         "line 3: a different pair: expected 2 same, then 2 different pairs in each fold",
@@ -106,7 +106,7 @@ BAD = {
     ),
     "not what the folders say": (
         TABLE + "Ann_A/Ann_A_0001.png,Bob_B/Bob_B_0001.png,1\n",
-        "line 3: same is '1' for images of Ann_A and Bob_B: expected 0, as the folders say",
+        "line 3: same is '1' for images of Ann_A and Bob_B: expected 0, by their folders",
     ),
     "short row": (TABLE + "Ann_A/Ann_A_0001.png\n", "line 3: 1 columns: expected 3"),
     "fold 0": (

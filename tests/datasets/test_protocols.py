@@ -43,7 +43,7 @@ def test_subjects():
     check_subjects(table(subject=["a", "b", "c", "c", "", "d"]), "set")
     check_subjects(table(), "set")
     with pytest.raises(
-        UserError, match="set: subject 'a' stands in train and test: expected every person in one"
+        UserError, match="set: subject 'a' is in train and test: expected every person in one"
     ):
         check_subjects(table(subject=["a", "b", "c", "c", "", "a"]), "set")
 

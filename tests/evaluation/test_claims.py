@@ -197,7 +197,7 @@ MISTAKES = {
     ),
     "reason beside a number": (
         lambda s: s["claims"][0]["where"][0].update(unverified="recalled"),
-        r"where\[0\]: 'unverified' stands beside a delta",
+        r"where\[0\]: 'unverified' and a delta are both given",
     ),
     "unit": (
         lambda s: s["claims"][0]["where"][0]["delta"].update(unit="%"),

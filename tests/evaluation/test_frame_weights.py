@@ -190,8 +190,8 @@ def test_clips_are_wanted_and_faces_elsewhere(project, tmp_path):
     root, store, _ = project
     write_untrained(tmp_path / "runs", "rmn", "synthetic", "masked", 0, 2)
     faces = load_run(run_folder(tmp_path / "runs", "synthetic", "rmn", 0, "masked"), store)
-    with pytest.raises(UserError, match="method rmn: expected one that looks at clips"):
+    with pytest.raises(UserError, match="method rmn: expected one that takes clips"):
         clip_logits(faces, np.arange(14))
     clips = load_run(run_folder(root, "synthetic_clips", "fan", 0, ARM), store)
-    with pytest.raises(UserError, match="method fan: expected one that looks at faces"):
+    with pytest.raises(UserError, match="method fan: expected one that takes faces"):
         look(clips, np.arange(3))

@@ -210,7 +210,7 @@ def test_an_inconclusive_row_says_how_many_seeds_lack():
     (row,) = judge(claims_with(where=(published(3.0),)), [evidence_of(noisy)], 0.95).to_dict("records")
     assert row["verdict"] == "inconclusive"
     assert row["more_seeds"] > 0
-    assert f"{row['more_seeds']} more seeds would do" in row["line"]
+    assert f"{row['more_seeds']} more seeds would decide" in row["line"]
 
 
 def test_a_hundred_seeds_are_no_advice():
@@ -221,7 +221,7 @@ def test_a_hundred_seeds_are_no_advice():
     evidence = evidence_of({"masked": masked, "no_mask": control})
     (row,) = judge(claims_with(where=(published(3.0),)), [evidence], 0.95).to_dict("records")
     assert row["more_seeds"] > 30
-    assert "not to be decided with these data, more than 30 more seeds would be needed" in row["line"]
+    assert "cannot be decided with these data, more than 30 more seeds would be needed" in row["line"]
 
 
 def uneven(points):
@@ -234,7 +234,7 @@ def uneven(points):
     return evidence_of({"masked": masked, "no_mask": control})
 
 
-def test_lacking_seeds_are_those_until_the_interval_leaves_the_rival():
+def test_missing_seeds_are_those_until_the_interval_leaves_the_rival():
     found = uneven(2)
     gap = mean_shares(found.arms["masked"].astype(float) - found.arms["no_mask"])
     several = tuple(replace(CLAIM, id=name, where=(published(3.0),)) for name in ("one", "two"))
@@ -243,11 +243,11 @@ def test_lacking_seeds_are_those_until_the_interval_leaves_the_rival():
         expected = more_seeds(spread(*gap), gap[0].mean(), level)
         assert row["verdict"] == "inconclusive"
         assert row["more_seeds"] == expected > 1
-        assert row["line"].endswith(f"{expected} more seeds would do if the mean stays")
+        assert row["line"].endswith(f"{expected} more seeds would decide if the mean does not change")
 
 
 @pytest.mark.parametrize(("value", "distance"), [(46.0, 5.0), (51.0, 3 * 0.5), (50.5, 3 * 0.5)])
-def test_lacking_seeds_of_a_value_are_those_until_it_is_left_out_or_narrowed_down(value, distance):
+def test_missing_seeds_of_a_value_are_those_until_it_is_left_out_or_narrowed_down(value, distance):
     """A value within the tolerance of 0.5 points is reached once the interval is three of them wide."""
     found = uneven(3)
     claims = claims_with(kind="absolute", against=(), where=(published(value, unit="%"),))
@@ -259,11 +259,12 @@ def test_lacking_seeds_of_a_value_are_those_until_it_is_left_out_or_narrowed_dow
 
 def test_one_seed_and_no_number_of_seeds_are_worded():
     (row,) = judge(claims_with(where=(published(3.0),)), [uneven(0.55)], 0.95).to_dict("records")
-    assert row["line"].endswith(": the sign is not certain; 1 more seed would do if the mean stays")
+    expected = ": the sign is not certain; 1 more seed would decide if the mean does not change"
+    assert row["line"].endswith(expected)
     few = {arm: np.delete(hits, np.s_[20:-600], axis=1) for arm, hits in uneven(2).arms.items()}
     (row,) = judge(claims_with(where=(published(3.0),)), [evidence_of(few)], 0.95).to_dict("records")
     assert pd.isna(row["more_seeds"])
-    assert row["line"].endswith("; no number of seeds would do, more test samples are needed")
+    assert row["line"].endswith("; no number of seeds is enough, more test samples are needed")
 
 
 def test_a_recipe_may_hold_keys_without_words_of_their_own():
@@ -312,8 +313,8 @@ def test_a_value_keeps_its_distance_in_the_spread():
 
 def test_thirty_seeds_are_still_advice():
     (row,) = judge(claims_with(where=(published(3.0),)), [uneven(2.775)], 0.95).to_dict("records")
-    assert row["line"].endswith("; 30 more seeds would do if the mean stays")
-    assert row["reason"] == "the sign is not certain; 30 more seeds would do if the mean stays"
+    assert row["line"].endswith("; 30 more seeds would decide if the mean does not change")
+    assert row["reason"] == "the sign is not certain; 30 more seeds would decide if the mean does not change"
 
 
 def test_augmented_evidence_is_preferred_where_the_paper_augments():

@@ -61,7 +61,7 @@ def test_runs_count_where_they_were_tested(ledger, tmp_path):
     [
         (
             {"claim": "rmn-mask"},
-            r"a/ledger.csv: row 1: claim 'rmn-mask' is not made; did you mean 'rmn-masks'",
+            r"a/ledger.csv: row 1: claim 'rmn-mask' does not exist; did you mean 'rmn-masks'",
         ),
         ({"arm": "no_mask"}, "claim 'rmn-masks' was judged with arm 'no_mask', it has 'masked' now"),
         ({"published": 1.5}, r"judged with published '1.5', it has '1.72\d*' now"),

@@ -75,7 +75,7 @@ def test_agreement_with_cover_is_scipys_and_less_the_mean():
     rest = [each - each.mean(axis=0) for each in weights]
     less = np.mean([spearmanr(w, c).statistic for each in rest for w, c in zip(each, coverage, strict=True)])
     assert table["mean"].tolist() == pytest.approx([expected, less])
-    assert table["weights"].tolist() == ["mu", "mu, less the region's mean"]
+    assert table["weights"].tolist() == ["mu", "mu, minus the region's mean"]
 
 
 def test_agreement_tells_turning_away_from_a_common_liking():

@@ -37,7 +37,7 @@ def alt(shown):
 
 def test_timelines_say_which_frame_is_heaviest_and_what_is_not_known():
     shown = show_timelines(LOOKED, IMAGES, KNOWN, ["angry", "happy"], 2)
-    assert "happy, heaviest frame 1; angry, heaviest frame 2" in alt(shown)
+    assert "happy, largest weight in frame 1; angry, largest weight in frame 2" in alt(shown)
     assert "Grey: the true intensity" in shown.markup
     shown = show_timelines(LOOKED, IMAGES, BARE, ["angry", "happy"], 2)
     assert "The true intensity is not known here" in shown.markup
@@ -66,7 +66,7 @@ def test_what_is_not_known_is_said():
 def test_cover_is_described_by_its_mean():
     coverage = np.array([[0.0, 0.5], [0.2, 0.9], [0.4, 0.7]])
     shown = show_cover(np.full((3, 2), 0.5), coverage, ["top", "bottom"], "A caption")
-    assert alt(shown) == "Scatter plots. Mean cover: top 20%, bottom 70%."
+    assert alt(shown) == "Scatter plots. Mean occluded share: top 20%, bottom 70%."
     assert "A caption" in shown.markup
 
 
@@ -100,7 +100,7 @@ TRUTHS[0, :2, :2] = TRUTHS[1, 2:, 2:] = True  # a quarter each; the third face i
 MAPS = np.zeros((3, 2, 2))
 MAPS[0, 0, 0] = MAPS[1, 0, 0] = 1  # right in the first face, wrong in the second
 KINDS = ["swap", "transfer", "none"]
-UNKNOWN = "Which pixels of these faces were manipulated is not known"
+UNKNOWN = "It is not known which pixels of these faces were manipulated"
 
 
 def test_the_mean_map_is_the_same_for_every_face():

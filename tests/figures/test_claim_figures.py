@@ -131,4 +131,4 @@ def test_numbers_are_told_to_those_who_cannot_see_the_bars():
 def test_sets_without_lists_say_so():
     whole = INTERVALS[INTERVALS["protocol"] == "official"]
     shown = show_subsets(accuracy_by_protocol(whole, ["headline", "control"]), 0.95)
-    assert "no lists of occluded or turned faces" in shown.markup
+    assert "no lists of occluded or rotated faces" in shown.markup

@@ -28,7 +28,7 @@ def test_published_and_measured_in_words(ledger):
     assert words["was_source"].tolist() == ["74.14 over 72.42", "74.14 over 72.42", "Table III"]
     assert words["now"].tolist() == ["", "+1.00 points", "74.24 %"]
     assert words["interval"].tolist() == ["", "−2.73 to +4.73", "73.64 to 74.84"]
-    assert words["lacking"].tolist() == ["", "12 more seeds", ""]
+    assert words["missing"].tolist() == ["", "12 more seeds", ""]
     assert words["tested"].tolist() == [False, True, True]
 
 
@@ -42,7 +42,7 @@ def test_published_and_measured_in_words(ledger):
     ],
 )
 def test_what_lacks(ledger, seeds, said):
-    assert in_words(ledger.assign(more_seeds=seeds))["lacking"][1] == said
+    assert in_words(ledger.assign(more_seeds=seeds))["missing"][1] == said
 
 
 def test_losses_are_in_nats(ledger):
@@ -84,7 +84,7 @@ def test_the_terminal_shows_the_verdict_first_and_never_wraps(ledger, width):
     assert lines[0] == "rmn on synthetic faces, width 1/8; 3 seeds"
     assert lines[1].startswith("  inconclusive          Weighing")
     text = "\n".join(lines)
-    for piece in ("measured: +1.00 points", "−2.73 to +4.73", "lacking: 12 more seeds", "  reproduced  "):
+    for piece in ("measured: +1.00 points", "−2.73 to +4.73", "missing: 12 more seeds", "  reproduced  "):
         assert piece in text
     assert "not attempted, 1 claims, on D, e." in text.replace("\n ", "")
     assert as_text(ledger.head(0)) == ""

@@ -42,7 +42,7 @@ def test_gallery_shows_both_faces_and_what_was_said():
     ]  # fmt: skip
     below = [axes.xaxis.label for axes in figure.axes[:3]]
     assert [label.get_text() for label in below] == [
-        "said different, score −0.25", "said same, score 0.75", "said same, score 0.90",
+        "predicted different, score −0.25", "predicted same, score 0.75", "predicted same, score 0.90",
     ]  # fmt: skip
     assert [to_hex(label.get_color()) == COLOURS[1] for label in below] == [True, True, False]
     assert png_bytes(figure)

@@ -97,9 +97,9 @@ def test_licences_of_code_data_and_weights_stand_apart(rmn, run_of, rmn_card, tm
     header, _ = rmn_card
     assert header["licences"] == {
         "code": "MIT",
-        "data": "drawn by this project; no real person is shown; MIT, as the code",
+        "data": "rendered by this project; no real person is shown; MIT, as the code",
         "weights": "MIT as far as this project can grant it",
-        "start_weights": "none: nothing was pretrained",
+        "pretrained_weights": "none: nothing was pretrained",
     }
     from dataclasses import replace
 
@@ -109,9 +109,9 @@ def test_licences_of_code_data_and_weights_stand_apart(rmn, run_of, rmn_card, tm
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     licences = read(card(fer2013))[0]["licences"]
     assert "do not publish them again" in licences["data"]
-    assert "the terms of the data bind them" in licences["weights"]
-    assert licences["start_weights"]["name"] == "resnet34-b627a593.pth"
-    assert licences["start_weights"]["sha256"].startswith("b627a593")
+    assert "the terms of the data apply" in licences["weights"]
+    assert licences["pretrained_weights"]["name"] == "resnet34-b627a593.pth"
+    assert licences["pretrained_weights"]["sha256"].startswith("b627a593")
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "resnet34-b627a593.pth").write_bytes(b"abc")
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, "abc"

@@ -221,7 +221,7 @@ def test_models_are_exported_and_imported(fer, tmp_path):
     assert (code, message.startswith("fer-repro: which checkpoint?")) == (2, True)
     code, _, message = fer("export", RMN, "--to", tmp_path / "a.onnx", "--push", "me/rmn")
     assert code == 2
-    assert "--push wants a folder" in message
+    assert "--push needs a folder" in message
 
 
 def test_doctor_tells_what_is_there(fer, monkeypatch, tmp_path):
@@ -229,11 +229,11 @@ def test_doctor_tells_what_is_there(fer, monkeypatch, tmp_path):
     found = json.loads(printed)
     assert (code, found["healthy"]) == (0, True)
     states = {(each["part"], each["name"]): each for each in found["findings"]}
-    assert states["data", "prepared"]["told"].startswith("synthetic, synthetic_clips")
-    assert states["models", "verification"]["told"].startswith("2;")
+    assert states["data", "prepared"]["message"].startswith("synthetic, synthetic_clips")
+    assert states["models", "verification"]["message"].startswith("2;")
     assert states["environment", "face detector"]["state"] == "ok"
     assert states["environment", "yunet"]["state"] == "absent"
-    assert "face_detection_yunet_2023mar.onnx" in states["environment", "yunet"]["told"]
+    assert "face_detection_yunet_2023mar.onnx" in states["environment", "yunet"]["message"]
     from fer_repro.inference import doctor
 
     monkeypatch.setattr(doctor, "NEEDED", (*doctor.NEEDED, "no-such-package"))

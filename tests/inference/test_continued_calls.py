@@ -77,7 +77,7 @@ def test_nothing_old_is_kept_of_what_was_replaced(album, tmp_path, monkeypatch, 
     )
     done, before = call(tmp_path, "out.csv"), len(calls)
     assert done.exit_code == 0
-    assert ("begun anew" in done.stderr) == (what != "nothing")
+    assert ("started from the beginning" in done.stderr) == (what != "nothing")
     assert before - 4 == (6 if what != "nothing" else 3)
     assert call(tmp_path, "whole.csv").exit_code == 0
     assert (tmp_path / "out.csv").read_text() == (tmp_path / "whole.csv").read_text()

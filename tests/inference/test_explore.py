@@ -109,7 +109,7 @@ def test_the_masks_are_those_of_the_drawn_face(project, stills):
     row = with_cover(with_expression(people_of(stills.samples, "test")[person], "sad", 0.5), "mask")
     run = load_run(trained_on(stills, project / "runs/synthetic/rmn/0/masked"), stills)
     found = look_at_images(run, draw_like([row], stills).images)
-    assert seen.words.startswith(f"Person {person}, sad at 0.50, turned by 0 degrees, covered by mask.")
+    assert seen.words.startswith(f"Person {person}, sad at 0.50, rotated by 0 degrees, occluder: mask.")
     best = int(found["probabilities"][0].argmax())
     assert seen.words.endswith(f"says {run.classes[best]}, {found['probabilities'][0][best]:.0%}.")
     titles = [axes.get_title(loc="center") for axes in seen.figure.axes]
@@ -128,7 +128,7 @@ def test_the_heaviest_region_is_framed(project, stills):
 def test_a_covered_frame_weighs_as_the_network_says(project, stills):
     explorer = explorer_of(project, stills, "fan")
     free, hidden = explorer.at(apex=2), explorer.at(apex=2, cover="hand", frame="2")
-    assert "nothing in the way" in free.words
+    assert "no occluder" in free.words
     assert "hand in frame 2" in hidden.words
     curves = [seen.figure.axes[8].lines[0].get_ydata() for seen in (free, hidden)]
     assert np.sum(curves[0]) == pytest.approx(8, rel=1e-4)  # shares of sum 1, times 8 frames
@@ -162,7 +162,7 @@ def test_the_rival_is_the_nearest_other_person(project, stills):
     own = degrees[run.classes.index(person)]
     rank = 1 + sum(angle < own for angle in others.values())
     assert (
-        f"{own:.0f} degrees from the own class vector, {others[rival]:.0f} from that of {rival}" in seen.words
+        f"{own:.0f} degrees from its own class vector, {others[rival]:.0f} from that of {rival}" in seen.words
     )
     assert seen.words.endswith(f"number {rank} of {len(run.classes)}.")
 
@@ -212,11 +212,11 @@ def test_nobody_there_gets_an_image_with_words_and_always_the_same(explorer, nob
     shown = show_explorer(explorer, "A line.")
     assert shown.markup == show_explorer(explorer, "A line.").markup
     assert 'alt="red 1"' in shown.markup
-    assert "A line. Open the notebook in JupyterLab to move: size, colour." in shown.markup
+    assert "A line. Open the notebook in JupyterLab to change: size, colour." in shown.markup
 
 
 def test_nothing_to_move_is_said():
-    assert "nothing to move" in show_explorer(None, "A line.").markup
+    assert "none to change here" in show_explorer(None, "A line.").markup
 
 
 def test_somebody_is_there_only_in_a_session_with_widgets(monkeypatch, nobody):

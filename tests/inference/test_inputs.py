@@ -58,7 +58,7 @@ def test_arrays_of_all_shapes():
     [
         (np.zeros((6, 8)), r"array 0 is float64 \(6, 8\): expected uint8, RGB, 0 to 255"),
         (np.zeros((2, 6, 8, 5), np.uint8), r"array 0 has the shape \(2, 6, 8, 5\)"),
-        ([], "nothing to look at"),
+        ([], "no input"),
         ("/nowhere/*.png", "no image or video there"),
     ],
 )

@@ -93,7 +93,7 @@ def test_a_journal_of_another_call_is_not_continued(rmn, album, tmp_path, capsys
     with pytest.raises(KeyboardInterrupt):
         finish(rmn, [out], album, Watched(rmn.backend, 4))
     finish(rmn, [out], album / "video.avi", Watched(rmn.backend))
-    assert "of another model, inputs or options; begun anew" in capsys.readouterr().err
+    assert "of another model, inputs or options; started from the beginning" in capsys.readouterr().err
     assert len(pd.read_csv(out)) == 10
 
 

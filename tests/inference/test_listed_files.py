@@ -78,9 +78,9 @@ def test_broken_links_and_locked_folders_are_reported(linked, model, monkeypatch
         )
         assert done.exit_code == 3
         said = done.stderr
-        assert f"failed: {linked}/gone.png: a link to nowhere.png, which is not there" in said
-        assert f"failed: {linked}/round.png: a link to round.png, which is not there" in said
-        assert f"failed: {linked}/day2: a link to /no/drive, which is not there" in said
+        assert f"failed: {linked}/gone.png: a link to nowhere.png, which does not exist" in said
+        assert f"failed: {linked}/round.png: a link to round.png, which does not exist" in said
+        assert f"failed: {linked}/day2: a link to /no/drive, which does not exist" in said
         assert f"failed: {linked}/locked: this folder may not be read" in said
         assert done.stdout.count('"source"') == 3
 

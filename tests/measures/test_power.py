@@ -59,7 +59,7 @@ def test_the_detectable_difference_has_the_power_it_is_named_for():
     assert detectable(Spread(0.0, 3, 400, 0.0, 0.0, 0.0), 0.95) == 0
 
 
-def test_the_lacking_seeds_by_trying_one_after_the_other():
+def test_the_missing_seeds_by_trying_one_after_the_other():
     found = Spread(0.03, 3, 400, 0.02**2, 0.008**2, 0.015**2)
     tried = next(s for s in range(3, 1000) if half_width(found.with_seeds(s), 0.95) < 0.03)
     assert tried > 3
@@ -67,7 +67,7 @@ def test_the_lacking_seeds_by_trying_one_after_the_other():
     assert more_seeds(found, 0.5, 0.95) == 0
 
 
-def test_the_lacking_seeds_of_the_t_test_by_hand():
+def test_the_missing_seeds_of_the_t_test_by_hand():
     """Deviation 2, mean 1: t(0.975, 17) 2 / sqrt(18) = 0.995 is the first half width below 1."""
     found = only_seeds(3, 2.0, 1.0)
     assert stats.t.ppf(0.975, 17) * 2 / np.sqrt(18) < 1 < stats.t.ppf(0.975, 16) * 2 / np.sqrt(17)

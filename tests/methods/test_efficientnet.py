@@ -330,5 +330,5 @@ def test_absent_imagenet_weights_say_what_to_do(monkeypatch):
 
     monkeypatch.setattr(timm, "create_model", fail)
     options = replace(OPTIONS, width=32, pretraining="imagenet")
-    with pytest.raises(UserError, match=r"tf_efficientnet_b0\.aa_in1k cannot be had \(no connection\)"):
+    with pytest.raises(UserError, match=r"tf_efficientnet_b0\.aa_in1k cannot be obtained \(no connection\)"):
         METHOD.build_model("plain", options, 2)

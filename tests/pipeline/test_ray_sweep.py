@@ -117,7 +117,7 @@ def test_a_failing_stage_is_named_and_tried_once_while_others_finish(prepared, w
     assert _sweep_on(workers) == 1
     said = capsys.readouterr()
     assert "train-faces@synthetic-rmn-1: failed on " in said.err
-    assert "exit code 1; it said last:\nno such face in MaskingBlock\n" in said.err
+    assert "exit code 1; its last output:\nno such face in MaskingBlock\n" in said.err
     assert "failed: train-faces@synthetic-rmn-1; the same command repeats" in said.err
     assert said.out.count(": done in") == 3  # and nothing is evaluated
     assert (prepared.folder / "tries").read_text() == "x"
@@ -218,7 +218,7 @@ def test_a_ray_of_our_own_holds_the_workers_asked_for_or_all_cores(monkeypatch, 
 def test_a_cluster_that_does_not_answer_is_one_sentence(monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setitem(sys.modules, "ray", StandIn(error=ConnectionError("Failed to connect.\nMore.")))
-    expected = r"^--ray 10\.0\.0\.1:6379: no Ray to work with there: Failed to connect\.$"
+    expected = r"^--ray 10\.0\.0\.1:6379: no usable Ray there: Failed to connect\.$"
     with pytest.raises(UserError, match=expected), ray_workers("10.0.0.1:6379", runtime(), 0, 1.0):
         pass
     assert signal.getsignal(signal.SIGTERM) is before
@@ -228,7 +228,7 @@ def test_a_cluster_that_wants_a_token_says_so(monkeypatch):
     error = ConnectionError("Failed to connect")
     error.__cause__ = RuntimeError("AuthenticationError: InvalidAuthToken: it is missing")
     monkeypatch.setitem(sys.modules, "ray", StandIn(error=error))
-    with pytest.raises(UserError, match=r"asks for a token: set RAY_AUTH_MODE and RAY_AUTH_TOKEN as there$"):
+    with pytest.raises(UserError, match=r"requires a token: set RAY_AUTH_MODE and RAY_AUTH_TOKEN as there$"):
         ray_workers("10.0.0.1:6379", runtime(), 0, 1.0).__enter__()
 
 
@@ -237,7 +237,7 @@ def test_a_ray_of_our_own_that_gives_itself_up_is_started_again(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", ray)
     with pytest.raises(
         UserError,
-        match=r"^--ray local: no Ray to work with there: The current node timed out during startup\.$",
+        match=r"^--ray local: no usable Ray there: The current node timed out during startup\.$",
     ):
         ray_workers("local", runtime(), 2, 1.0).__enter__()
     assert ray.options == ["shut down"] * ray_sweep.TRIES

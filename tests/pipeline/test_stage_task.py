@@ -56,7 +56,7 @@ def test_commands_get_what_dvc_gives_and_the_programs_beside_this_python(tmp_pat
 def test_a_machine_without_the_folder_says_so(tmp_path):
     code, said, machine, _ = run_commands("train", ["echo never"], str(tmp_path / "none"), [])
     assert code == 2
-    assert said == f"{tmp_path / 'none'} is not there on {machine}: the machines of a cluster must share it"
+    assert said == f"{tmp_path / 'none'} does not exist on {machine}: the machines of a cluster must share it"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems leave it to the stage")

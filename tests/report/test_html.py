@@ -111,12 +111,12 @@ def test_claims_tell_their_doubt(page):
         "paper: +1.72 points on FER2013",
         "+1.00 points −2.73 to +4.73",
         "3 seeds",
-        "Lacking: 12 more seeds",
+        "Missing: 12 more seeds",
         "On synthetic faces, width 1/8",
         "dvc repro evaluate-faces@synthetic-rmn",
         "seed 2 masked 81.00 80.00 82.00 no mask 80.00 80.50 79.50",
         "74.24 % 73.64 to 74.84",
-        "1 claim on data that is not at hand",
+        "1 claim on data that is not available here",
         "free: somewhere",
     ):
         assert piece in claims, piece
@@ -257,7 +257,7 @@ def test_where_it_ran_is_told_when_all_timings_are_known(project):
     write(project / f"timings/synthetic/rmn/{last[0]}/{last[1]}.json", timing)
     write_report(project, project / "index.html")
     text = (project / "index.html").read_text(encoding="utf-8")
-    assert "6 networks trained in 5 min 2 s of computing, on A processor, 2 cores, no GPU used." in text
+    assert "6 networks trained in 5 min 2 s of computing time, on A processor, 2 cores, no GPU used." in text
 
 
 def test_no_synthetic_number_stands_beside_a_published_one(project):
@@ -280,7 +280,7 @@ def test_missing_pieces_are_named(project, gone):
     shutil.rmtree(project / gone)
     write_report(project, project / "index.html")
     text = BeautifulSoup((project / "index.html").read_text(encoding="utf-8"), "html.parser").get_text()
-    assert "not there yet" in text
+    assert "still missing" in text
     assert f"{gone}/" in text
 
 

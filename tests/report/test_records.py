@@ -71,7 +71,7 @@ def test_seeds_of_a_record_are_never_averaged_with_those_of_another_table(tmp_pa
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        (lambda now: {"code_sha256": now}, "Made by the present code."),
+        (lambda now: {"code_sha256": now}, "Made by the current code."),
         (
             lambda now: {"code_sha256": {**now, "layers/resnet.py": "0", "gone.py": "1"}},
             "Made by an earlier version of the code; changed since: gone.py, layers/resnet.py.",

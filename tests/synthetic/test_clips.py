@@ -281,7 +281,7 @@ def test_seeds_decide():
             {"distractors": {"blink": 0.6, "occluder": 0.6, "speech": 0.0, "turned": 0.0}},
             "a sum of 1 at most",
         ),
-        ({"people": {"train": 0, "val": 0, "test": 0}}, "somebody to draw"),
+        ({"people": {"train": 0, "val": 0, "test": 0}}, "at least one person"),
     ],
 )
 def test_wrong_settings_are_named(change, message):

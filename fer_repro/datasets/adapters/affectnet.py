@@ -86,7 +86,7 @@ def _convert(job: Conversion) -> Converted:
             one size.
 
     Raises:
-        UserError: the folder is not laid out so, a label is missing or no code, or a listed image is missing.
+        UserError: the folder has another layout, a label is missing or no code, or a listed image is missing.
     """
     there = [entry.name for entry in visible(job.path)] if job.path.is_dir() else []
     if set(SETS) <= set(there):
@@ -128,7 +128,7 @@ def _value(notes: ListedFiles, image: Path, kind: str) -> float:
     file = notes.find(f"{image.stem}_{kind}.npy", str(image))
     try:
         return float(np.load(file, allow_pickle=False).item())
-    except Exception as error:  # archives, pickles, and heads that promise more than there is room for
+    except Exception as error:  # archives, pickles, and headers that declare more than fits in memory
         raise UserError(f"{file}: not one number ({' '.join(str(error).split())})") from None
 
 

@@ -6,10 +6,10 @@ arXiv:1909.12962. Read from ``Celeb-real/idA_NNNN.mp4``, ``YouTube-real/NNNNN.mp
 ``videos/`` in it, and ``List_of_testing_videos.txt`` (lines such as ``1 Celeb-real/id0_0000.mp4``; 1 is
 real).
 
-Split: ``test`` is the publisher's list. He has no validation part; as in the authors' code of
+Split: ``test`` is the publisher's list. It has no validation part; as in the authors' code of
 arXiv:2004.07676 600 of 712 other real videos are train, drawn with seed 41, and the rest val; the draw is
 this project's, over sorted names. Fakes follow their original; a fake whose original is tested, but which is
-not on the list itself, is left out. People stand in several splits by the publisher's list: the doctor counts
+not on the list itself, is left out. People are in several splits by the publisher's list: the doctor counts
 them.
 
 Names after a hyphen: ``10fpv``, frames per video.
@@ -53,7 +53,7 @@ def _convert(job: Conversion) -> ConvertedFiles:
             ``variant``: a key of ``VARIANTS``; ``detector``: finds the faces; the cascades if left out.
 
     Raises:
-        UserError: the folder is not laid out so, the list is not as expected, or no face is found.
+        UserError: the folder has another layout, the list is not as expected, or no face is found.
     """
     files = _find_videos(job.path)
     tested, absent = _read_list(job.path / LIST, files)
@@ -151,7 +151,7 @@ def _video(clip: str, file: Path, split: str, original: str) -> Video:
         file,
         clip=clip,
         split=split,
-        subject=people.get("target", clip),  # nobody says who is on YouTube
+        subject=people.get("target", clip),  # who is on YouTube is not published
         forgery=part if part == FAKES else "none",
         original=original,
         factors={"source": people.get("source", "")},

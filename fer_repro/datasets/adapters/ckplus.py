@@ -1,4 +1,4 @@
-"""CK+ as its publisher lays it out: whole sequences from the neutral face to the apex.
+"""CK+ in its publisher's layout: whole sequences from the neutral face to the apex.
 
 Lucey, Cohn, Kanade et al., "The Extended Cohn-Kanade Dataset (CK+)", CVPR workshops 2010:
 593 sequences of 123 subjects, 327 of them, of 118 subjects, with one of seven expressions (no neutral).
@@ -11,8 +11,8 @@ crop the faces before if you need them. Every frame of a labelled sequence carri
 Not verified on the original files: the codes 1 anger, 2 contempt, 3 disgust, 4 fear, 5 happy, 6 sadness,
 7 surprise; that the text file holds one float; that most frames are 640 x 490 grey and some differ.
 
-Folds as in ``ckplus48``: the published list beside the two folders or its rule; ``split`` is fold 1 test,
-fold 2 val, the others train, and ``fold_split`` in ``data/folds.py`` gives the other turns.
+Folds as in ``ckplus48``: the published list next to the two folders, or its rule; ``split`` is fold 1 test,
+fold 2 val, the others train, and ``fold_split`` in ``datasets/folds.py`` gives the other folds.
 """
 
 import re
@@ -27,7 +27,7 @@ from fer_repro.errors import UserError
 
 CLASSES = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")  # codes 1 to 7
 OFFICIAL = Official({}, {"subjects_crossing": 0}, "", {"clip": 327, "subject": 118})
-TERMS = "CK+ is distributed under a user agreement for non-commercial research: hold it, and publish no face."
+TERMS = "CK+ is distributed under a user agreement for non-commercial research: sign it, and publish no face."
 LAYOUT = "cohn-kanade-images/SXXX/YYY/*.png and Emotion/SXXX/YYY/*_emotion.txt"
 _FRAME = re.compile(r"(S\d{3})_(\d{3})_(\d{8})\.png")
 

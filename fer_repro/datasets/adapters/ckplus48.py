@@ -2,12 +2,12 @@
 
 Lucey, Cohn, Kanade et al., "The Extended Cohn-Kanade Dataset (CK+)", CVPR workshops 2010.
 Folders ``<class>/SXXX_YYY_NNNNNNNN.png``: subject, sequence, frame. Seven classes with contempt and WITHOUT
-neutral: no number on it stands beside one on FER2013's seven classes. Three apex frames are not the whole
-sequences of FAN's paper (arXiv:1907.00193): no number on it stands beside 99.69.
+neutral: its numbers are not comparable with those on FER2013's seven classes. Three apex frames are not the
+whole sequences of FAN's paper (arXiv:1907.00193): its numbers are not comparable with 99.69.
 
 Folds: the ten subject-independent ones of Open-Debin/Emotion-FAN, ``emotion_fan_10fold.txt`` in the folder,
-or the same by their rule. The column ``fold`` has 1 ... 10; ``split`` is the first turn, fold 1 test, fold 2
-val, the others train. ``fold_split`` in ``data/folds.py`` gives the other nine turns.
+or the same by their rule. The column ``fold`` has 1 ... 10; ``split`` is that of fold 1: fold 1 test, fold 2
+val, the others train. ``fold_split`` in ``datasets/folds.py`` gives the other nine.
 """
 
 import re
@@ -36,7 +36,7 @@ OFFICIAL = Official(
     sizes={"clip": 327, "subject": 118},
 )
 TERMS = (
-    "CK+ is distributed under a user agreement for non-commercial research: hold it before you use these "
+    "CK+ is distributed under a user agreement for non-commercial research: sign it before you use these "
     "crops for more than tests, and do not publish them."
 )
 LAYOUT = "a folder CK+48 with anger/SXXX_YYY_NNNNNNNN.png, contempt/, ..., surprise/"
@@ -74,7 +74,7 @@ def _check_side(file: Path) -> None:
     try:
         with Image.open(file) as image:
             width, height = image.size
-    except Exception:  # convert_images says what is wrong with it
+    except Exception:  # convert_images reports what is wrong with it
         return
     if (width, height) != (SIDE, SIDE):
         raise UserError(f"{file}: {width} x {height} pixels: expected {SIDE} x {SIDE}")
@@ -101,7 +101,7 @@ def _sequences(root: Path) -> dict[str, tuple[int, list[Path]]]:
                 raise UserError(f"{file}: expected a name like S010_004_00000017.png")
             known, files = sequences.setdefault(f"{match[1]}/{match[2]}", (label, []))
             if known != label:
-                raise UserError(f"{file}: sequence {match[1]}_{match[2]} stands in {CLASSES[known]}/, too")
+                raise UserError(f"{file}: sequence {match[1]}_{match[2]} is in {CLASSES[known]}/, too")
             files.append(file)
     for clip, (label, files) in sequences.items():
         if len(files) != FRAMES:

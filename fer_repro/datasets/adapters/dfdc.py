@@ -2,12 +2,12 @@
 
 Dolhansky et al., "The DeepFake Detection Challenge (DFDC) Dataset", 2020, arXiv:2006.07397; as on Kaggle.
 Read from ``dfdc_train_part_N/metadata.json`` (video -> label REAL or FAKE, and of a fake its original) and
-the videos beside it; N from 0 to 49. Any of the folders will do.
+the videos beside it; N from 0 to 49. Any of the folders is enough.
 
 Split of arXiv:2004.07676: folders 0 to 34 train, 35 to 39 val, 40 to 49 test. A folder without a number, such
 as ``train_sample_videos``, is split by this project: one in eight originals is val, one in eight test, by the
 sha256 of its name, and the fakes follow. Who the people are is not published: ``subject`` is the original
-video, so that one person can stand in two splits all the same. How a fake was made is not published either.
+video, so one person can still be in two splits. How a fake was made is not published either.
 
 Names after a hyphen: ``10fpv``, frames per video.
 """
@@ -46,7 +46,7 @@ def _convert(job: Conversion) -> ConvertedFiles:
             ``variant``: a key of ``VARIANTS``; ``detector``: finds the faces; the cascades if left out.
 
     Raises:
-        UserError: the folder is not laid out so, a list is not as expected, or no face is found.
+        UserError: the folder has another layout, a list is not as expected, or no face is found.
     """
     videos, missing, unlisted = [], [], []
     for folder in _folders(job.path):
@@ -64,7 +64,7 @@ def _convert(job: Conversion) -> ConvertedFiles:
     if missing:
         note += f" {len(missing)} videos of the lists are not there: {listed(missing)}."
     if unlisted:
-        note += f" {len(unlisted)} videos stand in no list and are left out: {listed(unlisted)}."
+        note += f" {len(unlisted)} videos are in no list and are left out: {listed(unlisted)}."
     return ConvertedFiles(converted.samples, converted.source, note, converted.files)
 
 
@@ -89,7 +89,7 @@ def _number(folder: Path) -> int | None:
 def _read_metadata(path: Path) -> dict[str, dict[str, Any]]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested too deeply
         raise UserError(f"{path}: not readable as JSON: {error}") from None
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise UserError(

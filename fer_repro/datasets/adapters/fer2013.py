@@ -2,7 +2,7 @@
 
 Goodfellow et al., "Challenges in Representation Learning: A report on three machine learning contests",
 arXiv:1307.0414. Read from the contest's ``fer2013.csv``, from ``icml_face_data.csv`` (the same rows, other
-columns), or from folders ``train/<class>/`` and ``test/<class>/`` as they go round on Kaggle.
+columns), or from folders ``train/<class>/`` and ``test/<class>/`` as copies on Kaggle have them.
 """
 
 import hashlib
@@ -63,12 +63,12 @@ FOLDERS = {
     "test": "test",
     "privatetest": "test",
 }
-_CHUNK = 1024  # images per piece handed on
+_CHUNK = 1024  # images per chunk passed on
 _SHARE = 8  # without a validation part, one training image in eight: the official ratio, 3589 to 28709
 
 
 def _convert(job: Conversion) -> Converted:
-    """Read FER2013 as its publisher or Kaggle lays it out.
+    """Read FER2013 in its publisher's or Kaggle's layout.
 
     Args:
         job: ``path``: ``fer2013.csv``, ``icml_face_data.csv``, a folder with one of them, or a folder with
@@ -145,7 +145,7 @@ def _convert_folders(
 
 
 def _find_files(path: Path) -> list[tuple[Path, str, int]]:
-    """All image files with the split and label that their folders say, in one fixed order."""
+    """All image files with the split and label that their folders name, in one fixed order."""
     parts = subfolders(path)
     for name in ("train", "test"):
         if name not in {FOLDERS.get(part.name.lower()) for part in parts}:
@@ -185,7 +185,7 @@ def _split(file: Path, split: str, image: np.ndarray, named: bool, share: bool) 
         return USAGES[usage]
     if named:
         raise UserError(
-            f"{file}: the name says no split, though others do; expected it to begin with "
+            f"{file}: the name has no split, though others have; expected it to begin with "
             f"{', '.join(f'{name}_' for name in USAGES)}"
         )
     if share and split == "train" and hashlib.sha256(image.tobytes()).digest()[0] % _SHARE == 0:
@@ -213,7 +213,7 @@ def _note(files: list[tuple[Path, str, int]], named: bool, share: bool) -> str:
     notes = []
     if share:
         notes.append(
-            "The file names do not say which test images are PublicTest and which PrivateTest: all of test/ "
+            "The file names do not show which test images are PublicTest and which PrivateTest: all of test/ "
             f"is test, and one in {_SHARE} of train/ (chosen by the sha256 of its pixels) is val. Results on "
             "this split do not compare with published ones."
         )

@@ -3,19 +3,19 @@
 Barsoum, Zhang, Canton Ferrer, Zhang, "Training Deep Networks for Facial Expression Recognition with
 Crowd-Sourced Label Distribution", arXiv:1608.01041. Votes: microsoft/FERPlus (MIT); pixels: fer2013.csv.
 
-What is easily got wrong:
+Common mistakes:
     1. An image's name is the column "Image name" on ITS LINE of fer2013new.csv, which has one line per row of
-       fer2013.csv. The number in the name is not the row, though FER+'s README says so.
+       fer2013.csv. The number in the name is not the row, though FER+'s README states it.
     2. The votes are those of FER2013Train, FER2013Valid and FER2013Test/label.csv, whose labels the papers
        train on; fer2013new.csv has other votes for 1,601 images.
-    3. Four names stand on two lines. Of the lines whose votes equal label.csv's the last one gives the pixels
+    3. Four names are on two lines. Of the lines whose votes equal label.csv's the last one gives the pixels
        (the official script writes them in order); fer0033120's last line is ten votes for "not a face", its
        label belongs to the one before.
 
-The table keeps the votes of each image (``votes_neutral`` ... ``votes_nf``), from which ``data/votes.py``
-makes distributions. Names after a hyphen keep the images of other rules: see ``VARIANTS``. Those of a soft
-rule (``votes.SOFT_MODES``) have the columns ``target_neutral`` ... ``target_contempt``, which
-``soft_targets`` reads.
+The table keeps the votes of each image (``votes_neutral`` ... ``votes_nf``), from which
+``datasets/votes.py`` makes distributions. Names after a hyphen keep the images of other rules: see
+``VARIANTS``. Those of a soft rule (``votes.SOFT_MODES``) have the columns ``target_neutral`` ...
+``target_contempt``, which ``soft_targets`` reads.
 """
 
 import ast
@@ -92,7 +92,7 @@ LISTS = {
         "0e87e46f443c585ba343f58551026e516604d6ef524bb83695438bfa7f22595e",
     ),
 }
-_CHUNK = 1024  # images per piece handed on
+_CHUNK = 1024  # images per chunk passed on
 
 
 @dataclass(frozen=True)
@@ -243,17 +243,15 @@ def _rows(
             continue
         where = f"{sheet}: line {row + 2}: '{line.name}'"
         if line.name not in votes:
-            raise UserError(
-                f"{where} stands in no label.csv; expected it in FER2013Train, FER2013Valid or Test"
-            )
+            raise UserError(f"{where} is in no label.csv; expected it in FER2013Train, FER2013Valid or Test")
         split, counts = votes[line.name]
         if split != line.split:
-            raise UserError(f"{where} is {line.split}: its label.csv says {split}")
+            raise UserError(f"{where} is {line.split}: its label.csv has {split}")
         if line.name not in rows or line.votes == counts:
             rows[line.name] = row
     missing = next((name for name in votes if name not in rows), None)
     if missing is not None:
-        raise UserError(f"{sheet}: '{missing}' of label.csv stands on no line; expected every image there")
+        raise UserError(f"{sheet}: '{missing}' of label.csv is on no line; expected every image there")
     return dict(sorted(rows.items(), key=lambda item: item[1]))
 
 
@@ -274,7 +272,7 @@ def _pass_on(
             )
         if found[1] != line.split:
             raise UserError(
-                f"{pixels}: row {row} (line {row + 2}) is {found[1]}: the same line of {sheet.name} says "
+                f"{pixels}: row {row} (line {row + 2}) is {found[1]}: the same line of {sheet.name} has "
                 f"{line.split}; expected both files in their original order"
             )
         if row in chosen:

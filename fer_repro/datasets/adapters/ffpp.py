@@ -1,4 +1,4 @@
-"""FaceForensics++: 1000 videos of people and four manipulations of each, as its publisher lays them out.
+"""FaceForensics++: 1000 videos of people and four manipulations of each, in its publisher's layout.
 
 Rössler, Cozzolino, Verdoliva, Riess, Thies, Nießner, "FaceForensics++: Learning to Detect Manipulated Facial
 Images", ICCV 2019, arXiv:1901.08971. Read from ``original_sequences/youtube/<quality>/videos/NNN.mp4`` and
@@ -6,12 +6,12 @@ Images", ICCV 2019, arXiv:1901.08971. Read from ``original_sequences/youtube/<qu
 
 Split: the publisher's ``train.json``, ``val.json`` and ``test.json`` (github.com/ondyari/FaceForensics,
 dataset/splits), in the folder or in ``splits/`` or ``dataset/splits/`` there. They list pairs whose two
-videos changed faces, so that nobody stands in two splits. A list of single videos is read as well.
+videos exchanged faces, so that nobody is in two splits. A list of single videos is read as well.
 
 Names after a hyphen, joined by underscores: ``c40`` or ``raw`` (quality, else c23), ``authors`` (the split
 rule of arXiv:2004.07676), ``10fpv`` (frames per video). The authors' rule permutes the originals in the order
 of a directory listing and gives 720, 140 and 140 to the splits; here they are sorted first, so the split is
-of their kind, but not theirs. It ties only NNN to a split: the faces of MMM cross, and the note counts them.
+of their kind, but not theirs. It assigns only NNN to a split: faces of MMM can cross; the note counts them.
 
 Left out, and named in the note: other methods (FaceShifter, DeepFakeDetection), the actors, and videos that
 no split lists.
@@ -65,7 +65,7 @@ def _convert(job: Conversion) -> ConvertedFiles:
             ``variant``: a key of ``VARIANTS``; ``detector``: finds the faces; the cascades if left out.
 
     Raises:
-        UserError: the folder is not laid out so, a split is missing, or no face is found.
+        UserError: the folder has another layout, a split is missing, or no face is found.
     """
     parts = job.variant.split("_")
     quality = next((part for part in parts if part in QUALITIES), QUALITIES[0])
@@ -149,7 +149,7 @@ def _official_split(path: Path) -> dict[str, str]:
 def _read_list(file: Path) -> list[str]:
     try:
         entries = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested too deeply
         raise UserError(f"{file}: not readable as JSON: {error}") from None
     pairs = entries if isinstance(entries, list) else [entries]
     videos = [video for pair in pairs for video in (pair if isinstance(pair, list) else [pair])]

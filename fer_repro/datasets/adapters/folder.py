@@ -3,9 +3,9 @@
 The folders' names are the classes, in alphabetical order (numbers by value). With ``train/`` and ``test/``
 but no ``val/``, one in eight of train becomes val; without any of them one in eight of all becomes val and
 one in eight test. Both are chosen by the sha256 of the pixels, so that identical images stay together.
-Persons are unknown: nobody can say whether one stands in two splits.
+Persons are unknown: one may be in two splits.
 
-``fer-repro data add folder PATH`` makes the set "folder"; ``folder-NAME`` gives it a name of its own.
+``fer-repro data add folder PATH`` makes the set "folder"; ``folder-NAME`` gives it another name.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from fer_repro.datasets.names import composed, spelling
 from fer_repro.datasets.samples import Converted
 from fer_repro.errors import UserError, nearest
 
-TERMS = "You know where these faces come from: keep to the terms under which you got them."
+TERMS = "Keep to the terms under which you got these faces."
 LAYOUT = "<class>/image, or train/<class>/image, test/<class>/image and, if there is one, val/<class>/image"
 
 
@@ -48,7 +48,7 @@ def _convert(job: Conversion) -> Converted:
             size.
 
     Raises:
-        UserError: the folder is not laid out so, a file in a class folder is no image, or sizes differ.
+        UserError: the folder has another layout, a file in a class folder is no image, or sizes differ.
     """
     classes, parts = _read_classes(job.path), _parts(job.path)
     photos = [
@@ -75,7 +75,7 @@ def _class_names(part: Path) -> set[str]:
 
 
 def _check_spelling(path: Path, found: dict[str, set[str]]) -> None:
-    """Refuse a class that is tested and never learnt because train/ spells it otherwise."""
+    """Refuse a class that is tested and not trained on because train/ spells it otherwise."""
     learnt = {spelling(name): name for name in found.get("train", ())}
     for split, names in found.items():
         for name in sorted(names - found.get("train", names)):

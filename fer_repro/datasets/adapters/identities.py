@@ -1,14 +1,14 @@
-"""Any folder of people, <person>/<image>, with or without a list of pairs: to verify faces of one's own.
+"""Any folder of people, <person>/<image>, with or without a list of pairs: to verify your own faces.
 
 The list is ``pairs.txt`` (as LFW's) or ``pairs.csv`` (first,second,same,fold) in the folder; both forms are
 described in ``fer_repro/datasets/pairs.py``. Without one, folds that share no person are drawn: ten, or as
 many as there are people for; of every second person where these are enough for two folds, so that a network
-can learn from the others, else of all. Beside a list without folds pairs of the other people are drawn as the
+can learn from the others, else of all. For a list without folds pairs of the other people are drawn as the
 list ``val``: a threshold comes from pairs that are not tested.
 
-Several such sets can be kept side by side, as ``identities-orl`` or any other word behind the hyphen.
+Several such sets can be kept side by side, as ``identities-orl`` or any other word after the hyphen.
 
-Split: people whom the pairs show are ``test``, all others ``train``; nobody stands in both.
+Split: people whom the pairs show are ``test``, all others ``train``; nobody is in both.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ from fer_repro.datasets.people import find_folder, find_images, find_people
 from fer_repro.datasets.store import file_sha256
 from fer_repro.errors import UserError
 
-TERMS = "These faces are yours: whether you may keep and show them, you know."
+TERMS = "These are your own faces: check that you may keep and show them."
 
 LISTS = ("pairs.txt", "pairs.csv")
 FOLDS, PER_FOLD, LEAST = 10, 300, 4  # of a drawn protocol, like LFW's; people with two images per fold
@@ -98,7 +98,7 @@ def _draw(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_threshold_pairs(pairs: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
-    """Draw pairs of the people to learn from, too: a list without folds takes its threshold from them."""
+    """Draw pairs of the people to train on, too: a list without folds takes its threshold from them."""
     if (others["subject"].value_counts() > 1).sum() < 2 * 2:  # two people for each of the two folds
         return pairs
     drawn = draw_pairs(others, 2, PER_FOLD).assign(list="val", fold=0)
@@ -120,7 +120,7 @@ def _note(file: Path | None, pairs: pd.DataFrame, samples: pd.DataFrame) -> str:
         )
         several = samples["subject"].value_counts() > 1
         if len(people_in(pairs, samples)) < several.sum():
-            notes.append("Every second person is tested, the others are there to learn from.")
+            notes.append("Every second person is tested, the others are for training.")
         else:
             notes.append("All people with two images are tested: there are too few to learn from others.")
     elif "val" in set(pairs["list"]) and file is not None:
@@ -130,7 +130,7 @@ def _note(file: Path | None, pairs: pd.DataFrame, samples: pd.DataFrame) -> str:
     crossing = crossing_folds(pairs, samples)
     if crossing:
         notes.append(
-            f"{len(crossing)} people stand in more than one fold ({', '.join(crossing[:3])}): the threshold "
+            f"{len(crossing)} people are in more than one fold ({', '.join(crossing[:3])}): the threshold "
             "of a fold is chosen on people it is tested on, unlike in LFW."
         )
     return " ".join(notes)

@@ -1,17 +1,17 @@
 """IJB-B and IJB-C, verification 1:1 of templates: many images and frames of one person against another.
 
 Whitelam et al., "IARPA Janus Benchmark-B Face Dataset", CVPR workshops 2017; Maze et al., "IARPA Janus
-Benchmark - C", ICB 2018. Read from the lists that public evaluators share (of insightface's lineage; here for
+Benchmark - C", ICB 2018. Read from the lists that public evaluators share (derived from insightface; here for
 C, for B ``ijbb_``): ``meta/ijbc_face_tid_mid.txt`` (image template medium), ``meta/ijbc_name_5pts_score.txt``
 (image, five points, score of the face detector), ``meta/ijbc_template_pair_label.txt`` (template template
 same), and ``loose_crop/`` with the images.
 
 Faces are aligned by their five points. The table has one row per line of the face list, with ``template``,
-``medium`` and ``quality`` (the detector's score); the pairs lie beside the images, see
+``medium`` and ``quality`` (the detector's score); the pairs are next to the images, see
 ``fer_repro/datasets/templates.py``. ``template_scores`` of ``fer_repro/measures/identification.py`` merges
 the templates and scores the pairs; ``tar_at_far`` reads the result. All is ``test``; nothing is trained.
 
-``ijb`` takes the benchmark that is there; ``ijb-b`` and ``ijb-c`` name one.
+``ijb`` takes the benchmark that it finds; ``ijb-b`` and ``ijb-c`` name one.
 
 Not verified on the original files: the layout, which is tested on a generated miniature.
 """
@@ -39,7 +39,7 @@ from fer_repro.datasets.templates import (
 )
 from fer_repro.errors import UserError
 
-CLASSES = ("face",)  # labels say nothing here: who somebody is, is not part of the lists
+CLASSES = ("face",)  # labels carry no information here: the lists do not name people
 VARIANTS: dict[str, Official | None] = {
     "b": Official({}, {}, "", {"template": 12115}),
     "c": Official({}, {}, "", {"template": 23124}),
@@ -119,7 +119,7 @@ def _check_order(faces: pd.DataFrame, points: pd.DataFrame, lists: dict[str, Pat
         line = int(np.argmax(other))
         raise UserError(
             f"{lists['name_5pts_score']}: line {line + 1}: image {points['file'].iloc[line]!r}: "
-            f"{lists['face_tid_mid'].name} says {faces['file'].iloc[line]!r}"
+            f"{lists['face_tid_mid'].name} has {faces['file'].iloc[line]!r}"
         )
 
 

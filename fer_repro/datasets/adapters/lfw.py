@@ -5,9 +5,9 @@ from the folder of people (250 x 250 originals, or crops of one size) with ``pai
 the published number) and ``pairsDevTrain.txt`` and ``pairsDevTest.txt`` (View 1, to develop on) in it or
 beside it.
 
-Split: people of ``pairsDevTrain.txt`` are ``train``, all others ``test``; nobody stands in both. A network
+Split: people of ``pairsDevTrain.txt`` are ``train``, all others ``test``; nobody is in both. A network
 trained on ``train`` is tested on the list ``dev_test``, never on ``view2``: 1,689 of the 2,132 people of
-``train`` stand in ``pairs.txt``. For ``view2`` it is trained for each fold on people outside that fold
+``train`` are in ``pairs.txt``. For ``view2`` it is trained for each fold on people outside that fold
 (``people_outside_fold``), or on another source.
 """
 
@@ -27,7 +27,7 @@ from fer_repro.errors import UserError
 
 LISTS = {"pairs.txt": "view2", "pairsDevTrain.txt": "dev_train", "pairsDevTest.txt": "dev_test"}
 PAIR_FACTS = {
-    "distinct_images": 13231,  # of 13,233; two images stand there twice
+    "distinct_images": 13231,  # of 13,233; two images are there twice
     "people": 5749,
     "people_with_several_images": 1680,
     "view2_pairs": 6000,
@@ -62,7 +62,7 @@ def _read_classes(path: Path) -> tuple[str, ...]:
 
 
 def _convert(job: Conversion) -> ConvertedPairs:
-    """Read LFW as its publisher lays it out.
+    """Read LFW in its publisher's layout.
 
     Args:
         job: ``path``: the folder of people, or the one above it; ``size``: side of the stored images; 0
@@ -102,7 +102,7 @@ def _find_list(name: str, folder: Path, path: Path) -> Path | None:
 
 
 def _provisional(photos: Sequence[ImageFile]) -> pd.DataFrame:
-    """What lists are read against, before any image is."""
+    """The table that lists are checked against, before any image is read."""
     return pd.DataFrame(
         {
             "subject": [photo.subject for photo in photos],
@@ -121,4 +121,4 @@ def _note(lists: dict[str, Path | None]) -> str:
 
 DATASET = Dataset(
     classes=(), terms=TERMS, convert=_convert, resizes=True, read_classes=_read_classes, pair_facts=PAIR_FACTS
-)  # counts per class say nothing here; PAIR_FACTS does
+)  # counts per class carry no information here; PAIR_FACTS does

@@ -1,13 +1,13 @@
-"""MegaFace, identification: photos of FaceScrub's people, looked for among a million distractors.
+"""MegaFace, identification: photos of FaceScrub's people, searched for among a million distractors.
 
 Kemelmacher-Shlizerman, Seitz, Miller, Brossard, "The MegaFace Benchmark: 1 Million Faces for Recognition at
-Scale", CVPR 2016, arXiv:1512.00596. Read from the aligned images and lists that public evaluators share (of
-insightface's lineage): ``facescrub_lst`` (lines ending in person/image) with ``facescrub_images/``,
+Scale", CVPR 2016, arXiv:1512.00596. Read from the aligned images and lists that public evaluators share (
+derived from insightface): ``facescrub_lst`` (lines ending in person/image) with ``facescrub_images/``,
 ``megaface_lst`` (lines ending in folder/folder/image) with ``megaface_images/``, and the lists of wrong
 images, ``facescrub_noises.txt`` (image) and ``megaface_noises.txt`` (folder/folder/image).
 
 ``megaface`` leaves the wrong images out, the "refined" protocol; ``megaface-original`` keeps them. The two
-do not compare: say which one a number is of. Probes have a ``subject``, distractors have none; all is
+are not comparable: state which one a number is of. Probes have a ``subject``, distractors have none; all is
 ``test``. ``distractor_rates`` in ``fer_repro/measures/identification.py`` makes the rates of it.
 
 Not verified on the original files: the layout, which is tested on a generated miniature.

@@ -53,7 +53,7 @@
   window.addEventListener("resize", reach);
   window.addEventListener("load", reach);
 
-  var printed = [];  // paper cannot be unfolded: all but code and parameters is
+  var printed = [];  // a printed page cannot be unfolded, so everything but code and parameters is opened
   window.addEventListener("beforeprint", function () {
     printed = Array.prototype.slice.call(document.querySelectorAll("details:not(.code, .params, [open])"));
     printed.forEach(function (part) { part.open = true; });
@@ -88,7 +88,7 @@
     });
   });
 
-  if ("IntersectionObserver" in window) {  // the contents show where the reader is, and unfold there
+  if ("IntersectionObserver" in window) {  // the table of contents shows where the reader is, and unfolds there
     var links = {};
     document.querySelectorAll(".toc a").forEach(function (link) { links[link.hash.slice(1)] = link; });
     var here = [];

@@ -87,7 +87,7 @@ BAD = {
     "another name": (move("fear", "afraid"), "afraid: unknown class"),
     "file name": (move(FIRST, "anger/face.png"), "face.png: expected a name like S010_004_00000017.png"),
     "two frames": (lambda root: (root / FIRST).unlink(), "sequence S000/001 has 2 frames: expected 3"),
-    "two labels": (move(FIRST, "fear/S000_001_00000009.png"), "S000_001 stands in anger/, too"),
+    "two labels": (move(FIRST, "fear/S000_001_00000009.png"), "S000_001 is in anger/, too"),
     "one other size": (photo(FIRST, 50), "50 x 50 pixels: expected 48 x 48"),
     "text": (lambda root: (root / FIRST).write_text("x"), "not readable as an image"),
     "list": (lambda root: write_list(root, SPREAD, ("S003/001 Fear", "S003/001 Sad")), "'S003/001' is 'Sad'"),

@@ -71,7 +71,7 @@ def test_missing_and_unlisted_videos_are_named(tmp_path, raw):
     write_face_film(raw / "dfdc_train_part_00" / "extra.mp4")
     note = add(raw, tmp_path).manifest.note
     assert "1 videos of the lists are not there: p0fakea.mp4." in note
-    assert "1 videos stand in no list and are left out: extra.mp4." in note
+    assert "1 videos are in no list and are left out: extra.mp4." in note
 
 
 def test_a_folder_without_a_number_is_split_by_its_originals(tmp_path):

@@ -244,7 +244,7 @@ BAD_FOLDERS = {
     ),
     "name without split": (
         save(np.zeros((48, 48), np.uint8), "new.png"),
-        "new.png: the name says no split, though others do; expected it to begin with Training_",
+        "new.png: the name has no split, though others have; expected it to begin with Training_",
     ),
     "no test": (
         lambda root: (root / "test").rename(root.parent / "elsewhere"),

@@ -161,11 +161,11 @@ BAD = {
     "short votes": (change(LABEL, ",10,0", ",10"), "label.csv: line 1: 11 columns: expected name"),
     "negative": (change(LABEL, ",10,0", ",-10,0"), "votes for neutral are '-10'"),
     "twice": (change(LABEL, "fer0000001", "fer0000000"), "label.csv: line 2: 'fer0000000' is given twice"),
-    "unlabelled": (change(SHEET, "fer0000001", "fer0000009"), "'fer0000009' stands in no label.csv"),
-    "unnamed": (change(SHEET, "fer0000001.png", ""), "'fer0000001' of label.csv stands on no line"),
+    "unlabelled": (change(SHEET, "fer0000001", "fer0000009"), "'fer0000009' is in no label.csv"),
+    "unnamed": (change(SHEET, "fer0000001.png", ""), "'fer0000001' of label.csv is on no line"),
     "other split": (
         change(SHEET, "Training,fer0000001", "PublicTest,fer0000001"),
-        "is val: its label.csv says train",
+        "is val: its label.csv has train",
     ),
     "other order": (change(PIXELS, "Training", "PrivateTest"), r"row 0 \(line 2\) is test: the same line of"),
     "more pixels": (
@@ -189,7 +189,7 @@ BAD = {
     ),
     "list labels": (
         lambda root: (root / "ferplus/pose_45_list.txt").write_text("1/fer0000200.jpg\n2/fer0000200.jpg\n"),
-        "line 2: 'fer0000200' is 2: a line before says 1",
+        "line 2: 'fer0000200' is 2: an earlier line has 1",
     ),
 }
 

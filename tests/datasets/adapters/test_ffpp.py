@@ -102,7 +102,7 @@ def test_the_authors_rule_and_the_faces_that_cross(tmp_path, raw):
     pairs = [(f"{n:03}", f"{n + 1 - 2 * (n % 2):03}") for n in range(6)]
     crossing = 2 * sum(split_of[target] != split_of[source] for target, source in pairs)
     assert crossing > 0
-    assert f"{crossing} manipulated clips show the face of a person who stands in another split" in (
+    assert f"{crossing} manipulated clips show the face of a person who is in another split" in (
         store.manifest.note
     )
     assert "split: authors' rule" in store.manifest.note

@@ -81,7 +81,7 @@ def test_a_table_and_people_in_two_folds(tmp_path, people):
         ]
     (people / "pairs.csv").write_text("\n".join(rows))
     store = add(people, tmp_path)
-    assert "2 people stand in more than one fold (Ann_A, Bob_B)" in store.manifest.note
+    assert "2 people are in more than one fold (Ann_A, Bob_B)" in store.manifest.note
     assert list(store.manifest.source)[1:] == ["list pairs.csv", "pairs.csv"]
     (people / "pairs.txt").write_text(VIEW2)
     with pytest.raises(UserError, match="expected one list of pairs"):

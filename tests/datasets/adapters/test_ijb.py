@@ -101,7 +101,7 @@ BAD = {
     "empty": (rewrite("face_tid_mid", ""), "mid.txt: line 1: 0 columns"),
     "other order": (
         rewrite("face_tid_mid", FACES.replace("2.jpg", "9.jpg")),
-        "score.txt: line 2: image '2.jpg': ijbc_face_tid_mid.txt says '9.jpg'",
+        "score.txt: line 2: image '2.jpg': ijbc_face_tid_mid.txt has '9.jpg'",
     ),
     "other count": (rewrite("face_tid_mid", FACES[:11]), "6 lines, and 1 in ijbc_face_tid_mid.txt"),
     "no list": (

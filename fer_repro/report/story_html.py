@@ -1,8 +1,8 @@
 """An executed notebook as a part of the page: headings fitted in, code folded, every figure with alt text.
 
 nbconvert turns cells into HTML; this file makes that HTML safe to join with other notebooks: ids and links
-get a prefix, scripts and outside addresses are taken out, tables scroll inside their own box, and images keep
-their pixels in fewer bytes, so that the page passes as an attachment.
+get a prefix, scripts and outside addresses are removed, tables scroll inside their own box, and images are
+compressed without loss, so that the page is small enough for an attachment.
 """
 
 import base64
@@ -43,12 +43,12 @@ _NOTEBOOK_ONLY = "notebook-only"  # what helps those who run a notebook, not tho
 _HIDDEN = {"parameters", "injected-parameters", "remove_cell"}
 _FORBIDDEN = (
     "script", "style", "link", "iframe", "object", "embed", "base", "meta", "form", "template",
-    # and what a browser reads otherwise than the parser here, or what changes other elements
+    # and what a browser parses differently from the parser here, or what changes other elements
     "svg", "math", "noscript", "noembed", "noframes", "plaintext", "xmp", "textarea", "title",
 )  # fmt: skip
 _ASKING = ("ping", "action", "formaction", "srcdoc")
 _LOADING = ("src", "srcset", "poster", "background", "xlink:href")
-_NO_ALT = "No description has been provided"  # nbconvert's own filler
+_NO_ALT = "No description has been provided"  # nbconvert's own placeholder
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def read_story(path: Path, level: int = 3) -> Story:
 
 
 def make_safe(soup: BeautifulSoup) -> None:
-    """Take out what could run or load: scripts, styles, handlers, outside images, javascript links."""
+    """Remove what could run or load: scripts, styles, handlers, outside images, javascript links."""
     for tag in soup.find_all(_FORBIDDEN):
         tag.decompose()
     for comment in soup.find_all(string=lambda text: isinstance(text, PreformattedString)):
@@ -122,7 +122,7 @@ def make_safe(soup: BeautifulSoup) -> None:
 
 
 def leave_out_use(soup: BeautifulSoup) -> None:
-    """Take out the paragraph that says what a notebook reads and writes: it is for those who run it."""
+    """Remove the paragraph that states what a notebook reads and writes: it is for those who run it."""
     for paragraph in soup.select(".prose p"):
         first = paragraph.find("strong")
         if first and first.get_text() == "Reads" and paragraph.get_text().startswith("Reads"):
@@ -167,7 +167,7 @@ def _fit_headings(
 
 
 def describe_images(soup: BeautifulSoup, title: str) -> None:
-    """Give every image without alt text the heading it stands under."""
+    """Give every image without alt text the heading above it."""
     for image in soup.find_all("img"):
         if not image.get("alt") or str(image["alt"]).startswith(_NO_ALT):
             heading = image.find_previous(re.compile(r"^h[1-6]$"))
@@ -203,9 +203,9 @@ _PNG = "data:image/png;base64,"
 
 
 def shrink_images(soup: BeautifulSoup) -> None:
-    """Write every embedded PNG as lossless WebP where that is smaller, and say its size to the browser.
+    """Write every embedded PNG as lossless WebP where that is smaller, and write its size for the browser.
 
-    The same image gives the same bytes. Width and height let the page keep its place while it loads.
+    The same image gives the same bytes. With width and height the layout does not move while it loads.
     """
     for image in soup.find_all("img"):
         source = str(image.get("src", ""))
@@ -219,7 +219,7 @@ def shrink_images(soup: BeautifulSoup) -> None:
 
 
 def as_webp(image: Image.Image) -> bytes:
-    """Encode without loss; an alpha channel that hides nothing is left out."""
+    """Encode without loss; an alpha channel without transparency is removed."""
     if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
         image = image.convert("RGB")
     buffer = io.BytesIO()
