@@ -143,7 +143,8 @@ def data_list(store: Stores = Path("stores"), params: Params = Path("params.yaml
     Example: fer-repro data list
     """
     from fer_repro.datasets.adding import added_names, open_added
-    from fer_repro.datasets.dataset import dataset_names, is_addable
+    from fer_repro.datasets.dataset import is_addable
+    from fer_repro.params import dataset_names
 
     used = _pipeline_sets(params)
     names = sorted({*dataset_names(), *added_names(store), *used})

@@ -17,7 +17,12 @@ TASKS = ("faces", "clips", "pairs", "forgeries")
 """What the pipeline trains for: each task with data sets and methods of its own."""
 DEFAULT = "default"
 """The entry of ``data`` that holds what the entry of a data set does not set."""
-_ADAPTERS = Path(__file__).parent / "datasets/adapters"
+
+
+def dataset_names() -> tuple[str, ...]:
+    """The data sets that can be added: the files in ``datasets/adapters``."""
+    adapters = Path(__file__).parent / "datasets/adapters"
+    return tuple(sorted(path.stem for path in adapters.glob("*.py") if path.stem != "__init__"))
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -124,7 +129,7 @@ class Params:
         known = self.data.keys() - {DEFAULT}
         base = dataset.partition("-")[0]
         found = next((name for name in (dataset, base) if name in known), DEFAULT)
-        known |= {path.stem for path in _ADAPTERS.glob("[a-z]*.py")}
+        known |= set(dataset_names())
         known |= self.pipeline.datasets.keys() | self.full.datasets.keys()
         if dataset not in known and base not in known:
             raise UserError(f"{where}: data has no '{dataset}'; {nearest(dataset, known)}")

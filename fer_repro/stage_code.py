@@ -45,6 +45,7 @@ STAGES = {
         "evaluation/*.py",
         *_REPORT,
         "runs/*.py",
+        "story.py",
         "training/loop.py",
     ),
     "compare": ("evaluation/*.py", "layers/*.py", "methods/*.py", *_REPORT, "runs/*.py"),

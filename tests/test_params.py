@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fer_repro.datasets.dataset import dataset_names
 from fer_repro.datasets.prepare import SYNTHETIC
 from fer_repro.errors import UserError
-from fer_repro.params import enable_dataset, read_params
+from fer_repro.params import dataset_names, enable_dataset, read_params
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 

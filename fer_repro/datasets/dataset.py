@@ -12,6 +12,7 @@ from fer_repro.datasets.audit import Official
 from fer_repro.datasets.faces import Detector
 from fer_repro.datasets.samples import Converted
 from fer_repro.errors import UserError, nearest
+from fer_repro.params import dataset_names
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,6 @@ class Dataset:
     finds_faces: bool = False
     read_classes: Callable[[Path], tuple[str, ...]] | None = None
     pair_facts: Mapping[str, int] = field(default_factory=dict)
-
-
-def dataset_names() -> tuple[str, ...]:
-    """The data sets that can be added: the files in ``datasets/adapters``."""
-    folder = Path(__file__).parent / "adapters"
-    return tuple(sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__"))
 
 
 def is_addable(name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from fer_repro.datasets.adding import examine, open_manifest
 from fer_repro.datasets.audit import audit, mark_overlap, pixel_digests
-from fer_repro.datasets.dataset import dataset_names, is_addable
+from fer_repro.datasets.dataset import is_addable
 from fer_repro.datasets.folds import identification_table
 from fer_repro.datasets.pairs import PAIRS, has_pairs, open_pairs, people_in, write_pairs
 from fer_repro.datasets.protocols import check_subjects
@@ -16,6 +16,7 @@ from fer_repro.datasets.samples import SPLITS
 from fer_repro.datasets.store import Store, file_sha256, open_store, store_writer, view_writer
 from fer_repro.datasets.video_faces import CLASSES as REAL_OR_MANIPULATED
 from fer_repro.errors import UserError, nearest
+from fer_repro.params import dataset_names
 from fer_repro.synthetic.factors import TRUTH, Generated, write_truth
 
 AUDIT = "audit.json"

@@ -11,7 +11,7 @@ from miniature_sets import LAYOUTS, write_noise
 from miniature_videos import write_face_film
 
 from fer_repro.datasets.adding import add_dataset
-from fer_repro.datasets.dataset import dataset_names
+from fer_repro.params import dataset_names
 
 VIDEOS = ("ffpp", "dfdc", "celebdf")
 YOUTUBE = "original_sequences/youtube/c23/videos"

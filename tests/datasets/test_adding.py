@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 
 from fer_repro.datasets.adding import add_dataset, added_names, official_of
-from fer_repro.datasets.dataset import dataset_names, is_addable, load_dataset
+from fer_repro.datasets.dataset import is_addable, load_dataset
 from fer_repro.datasets.samples import SPLITS
 from fer_repro.datasets.store import write_store
 from fer_repro.errors import UserError
+from fer_repro.params import dataset_names
 
 
 @pytest.mark.parametrize("name", dataset_names())

@@ -3,7 +3,7 @@
 import pytest
 
 from fer_repro.cli import data_add
-from fer_repro.datasets.dataset import dataset_names
+from fer_repro.params import dataset_names
 
 
 @pytest.mark.parametrize("name", dataset_names())

@@ -8,13 +8,12 @@ import pytest
 from miniature_sets import LAYOUTS
 
 from fer_repro.datasets.adding import add_dataset, open_added
-from fer_repro.datasets.dataset import dataset_names
 from fer_repro.datasets.prepare import fitting_tasks, prepare_dataset, read_audit, untrainable
 from fer_repro.datasets.protocols import protocol_rows
 from fer_repro.datasets.store import open_store, write_store
 from fer_repro.errors import UserError
 from fer_repro.methods.method import load_method
-from fer_repro.params import TASKS
+from fer_repro.params import TASKS, dataset_names
 from fer_repro.pipeline.arm import task_of
 from fer_repro.synthetic.factors import read_truth
 from fer_repro.synthetic.stills import write_stills
