@@ -25,7 +25,7 @@ export DVC_NO_ANALYTICS := 1
 unexport PYTHONPATH
 unexport PYTHONHOME
 
-.PHONY: help install reproduce reproduce-full test test-slow mutants verify lab docs bench audit lint lock data clean
+.PHONY: help install reproduce reproduce-full test test-slow mutants check-results verify lab docs bench audit lint lock data clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -44,7 +44,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 reproduce: $(STAMP) ## train and evaluate everything from the raw data, write reports/index.html
 	@python -m fer_repro.pipeline.sweep --pull data.dvc
-	@python -m fer_repro.pipeline.verify summary
+	@python -m fer_repro.pipeline.check_results summary
 
 reproduce-full: reproduce ## also all other arms, and all methods on common ground: up to three hours, continues where it was
 	@python -m fer_repro.pipeline.full
@@ -61,8 +61,12 @@ mutants: $(STAMP) ## change evaluation, protocols and losses line by line: do th
 	@python tests/mutants/try_mutants.py --share $(SHARE)
 	@python tests/mutants/mutant_record.py mutants/record.json
 
-verify: $(STAMP) ## check the results in git against dvc.lock, and fresh ones against those in git
-	@python -m fer_repro.pipeline.verify
+check-results: $(STAMP) ## check the results in git against dvc.lock, and fresh ones against those in git
+	@python -m fer_repro.pipeline.check_results
+
+verify: # the earlier name of check-results, for one release
+	@echo "note: 'make verify' is now 'make check-results'; the old name is for this release"
+	@$(MAKE) --no-print-directory check-results
 
 lab: $(STAMP) ## open JupyterLab on the notebooks (this machine only, with a token)
 	@jupyter lab --ServerApp.ip=127.0.0.1 $$([ "$$(id -u)" = 0 ] && echo --allow-root) --LabApp.default_url=/lab/tree/notebooks --ContentsManager.pre_save_hook=fer_repro.pipeline.inputs.strip_at_save

@@ -1,7 +1,7 @@
 """Pages that are made while the documentation is built, so that none of them can be out of date.
 
 ``index.md`` is README, ``contributing.md`` and ``changelog.md`` are the files of these names, ``commands.md``
-is the help of ``fer-repro``, and ``results.md`` comes from records/, comparison/ and published/.
+is the help of ``fer-repro``, and ``results.md`` comes from the tables in results/.
 """
 
 import re

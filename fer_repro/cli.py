@@ -35,7 +35,9 @@ Stores = Annotated[
 ]
 Project = Annotated[
     Path,
-    typer.Option("--project", help="Folder of runs/, prepared/, results/; `fer-repro train` fills scratch/."),
+    typer.Option(
+        "--project", help="Folder of runs/, prepared/, results/measured/; `fer-repro train` fills scratch/."
+    ),
 ]
 Params = Annotated[Path, typer.Option("--params", help="The project's params.yaml.")]
 TrainedOn = Annotated[
@@ -59,18 +61,10 @@ def data_add(
     store: Stores = Path("stores"),
     force: Annotated[bool, typer.Option("--force", help="Replace the set if it is there.")] = False,
     size: Annotated[
-        int,
-        typer.Option(
-            "--size", help="Side of the stored images, N x N; images are cut to their middle square.", min=0
-        ),
+        int, typer.Option("--size", help="Side of the stored images, which are cut to a square.", min=0)
     ] = 0,
     detector: Annotated[
-        str,
-        typer.Option(
-            "--detector",
-            help="Of videos: cascade, or yunet:FILE (yunet: FER_REPRO_YUNET names the file); the cascades if "
-            "left out.",
-        ),
+        str, typer.Option("--detector", help="Of videos: cascade, or yunet:FILE (FER_REPRO_YUNET names it).")
     ] = "",
     enable: Annotated[
         bool, typer.Option("--enable", help="Put the set into params.yaml, for dvc repro and make reproduce.")
@@ -221,9 +215,9 @@ def evaluate(
         bool, typer.Option("--force", help="Write over results of runs that are no longer there.")
     ] = False,
 ) -> None:
-    """Compare the arms of trained runs over seeds and test samples; writes results/DATASET/METHOD.
+    """Compare the arms of trained runs over seeds and test samples; writes results/measured/DATASET/METHOD.
 
-    Prints means over seeds and their standard deviations (sd); results/ has intervals and all other measures.
+    Prints means over seeds and their standard deviations (sd); the files have intervals and all measures.
 
     Example: fer-repro evaluate rmn synthetic --seed 0 --seed 1 --seed 2
     """
@@ -232,7 +226,7 @@ def evaluate(
     from fer_repro.terminal import print_table
 
     found = evaluate_runs(params, method, dataset, project / "runs", project / "prepared", seeds or ())
-    folder = project / "results" / dataset / method
+    folder = project / "results/measured" / dataset / method
     keep_results(folder, found.rows, force)
     write_results(folder, found)
     table = main_rows(found)
@@ -278,7 +272,7 @@ def record(
     project: Project = Path(),
     params: Params = Path("params.yaml"),
 ) -> None:
-    """Keep the measured rows of results/ in records/NAME, with commit, recipe, machine and time.
+    """Copy measured rows to results/records/NAME, with commit, recipe, machine and time.
 
     Example: fer-repro record fer2013-rmn-cpu fer2013 rmn
     """
@@ -288,23 +282,30 @@ def record(
 
     seeds = evaluated_seeds(project, dataset, method)
     ledger = judge_runs(params, method, dataset, (), project / "runs", project / "prepared", seeds)
-    folder = keep_record(name, dataset, method, note, force, project, project / "records", ledger)
+    folder = keep_record(name, dataset, method, note, force, project, project / "results/records", ledger)
     typer.echo(f"written: {folder}")
     if reason := read_record(folder / "record.json").get("no_commit"):
         typer.echo(f"note: the record names no commit: {reason}", err=True)
 
 
-@app.command("verify", rich_help_panel=RUNS)
-def verify() -> None:
+@app.command("check-results", rich_help_panel=RUNS)
+def check_results() -> None:
     """Check results in git against dvc.lock, and fresh ones against those in git; exit code 1 if they differ.
 
     Nothing is trained. Rows that differ are printed, and whether by more than seeds do.
 
-    Example: fer-repro verify
+    Example: fer-repro check-results
     """
-    from fer_repro.pipeline.verify import main as check
+    from fer_repro.pipeline.check_results import main as check
 
     raise typer.Exit(check([]))
+
+
+@app.command("verify", hidden=True)
+def verify() -> None:
+    """Check results: the earlier name of `check-results`, for one release."""
+    typer.echo("note: `fer-repro verify` is now `fer-repro check-results`", err=True)
+    check_results()
 
 
 @app.command("report", rich_help_panel=RUNS)

@@ -170,7 +170,7 @@ class Story:
         resamples: of bootstraps.
         store: the prepared data set.
         evaluation: the results of all arms and seeds.
-        published: rows of ``published/results.csv``.
+        published: rows of ``results/published/results.csv``.
     """
 
     method: Method
@@ -302,5 +302,6 @@ def open_story(method: str, dataset: str, params_file: str, runs: str, prepared:
         load_method(method), dataset, params_file, runs, prepared,
         method_arms(Path(params_file), method), tuple(params.seeds), params.evaluation.confidence,
         params.evaluation.bootstrap, open_store(Path(prepared) / dataset),
-        evaluate_runs(params_file, method, dataset, runs, prepared), read_rows(Path("published/results.csv")),
+        evaluate_runs(params_file, method, dataset, runs, prepared),
+        read_rows(Path("results/published/results.csv")),
     )  # fmt: skip

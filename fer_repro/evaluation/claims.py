@@ -1,4 +1,4 @@
-"""What the papers claim, in a form that can be tested: published/claims.yaml, read strictly.
+"""What the papers claim, in a form that can be tested: results/published/claims.yaml, read strictly.
 
 A claim is a comparison of arms, or a number to reach, at the places where the paper reports it; with the
 data sets on which it can be tested instead. What the rules make of it: ``verdicts``.
@@ -144,7 +144,7 @@ class Claims:
         return self.data_sets.get(name, DataSet(name, f"collected: fer-repro data add {name} PATH"))
 
 
-def read_claims(path: Path | str = "published/claims.yaml") -> Claims:
+def read_claims(path: Path | str = "results/published/claims.yaml") -> Claims:
     """Read and check ``claims.yaml``.
 
     Raises:
@@ -180,7 +180,7 @@ def read_claims(path: Path | str = "published/claims.yaml") -> Claims:
     return Claims(tuple(found.values()), conditions, data_sets)
 
 
-def published_table(path: Path | str = "published/results.csv") -> pd.DataFrame:
+def published_table(path: Path | str = "results/published/results.csv") -> pd.DataFrame:
     """Read the published numbers: text unchanged, ``value`` as a number.
 
     Raises:

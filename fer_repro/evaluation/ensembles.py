@@ -37,7 +37,7 @@ def papers_ensembles(method: str, arms: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def ensemble_name(members: Sequence[str]) -> str:
-    """Name an ensemble after its members, as results and published/results.csv do: ``plain+attention``."""
+    """Name an ensemble after its members, as published and measured rows do: ``plain+attention``."""
     return "+".join(members)
 
 

@@ -31,6 +31,7 @@ from fer_repro.measures.intervals import (
 from fer_repro.measures.verification import (
     auc,
     equal_error_rate,
+    far_name,
     fold_accuracy,
     roc,
     tar_at_far,
@@ -72,12 +73,6 @@ class PairResult:
         """``ten_fold`` for ten folds, as in published rows; ``official`` for a list without folds."""
         count = len(np.unique(self.folds))
         return "official" if not _has_folds(self.folds) else "ten_fold" if count == 10 else f"{count}_folds"
-
-
-def far_name(far: float) -> str:
-    """Name the metric of a FAR: 0.01 is ``tar_at_far_1e_2``."""
-    digits, exponent = f"{far:.0e}".split("e")
-    return f"tar_at_far_{digits}e_{abs(int(exponent))}"
 
 
 def score_pairs(table: pd.DataFrame) -> PairResult:

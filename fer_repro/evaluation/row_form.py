@@ -1,4 +1,4 @@
-"""The form of a measured row: the columns of published/results.csv, with seed, deviation, runs, interval."""
+"""The form of a measured row: the columns of a published one, with seed, deviation, runs, interval."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""From the predictions of all seeds and arms to result rows, in the columns of published/results.csv."""
+"""From the predictions of all seeds and arms to result rows, in the columns of published rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -150,7 +150,7 @@ def write_results(folder: Path | str, evaluation: Evaluation) -> tuple[Path, ...
     confusion template wants them; under verification ``scores.csv`` lists the points of each run's ROC.
 
     Args:
-        folder: usually ``results/<data set>/<method>``.
+        folder: usually ``results/measured/<data set>/<method>``.
         evaluation: from ``evaluate_runs``.
 
     Returns:

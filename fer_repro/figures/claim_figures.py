@@ -65,7 +65,7 @@ def claim_table(
 
     Args:
         measured: result rows; those of ``headline - control`` count.
-        published: rows of published/results.csv.
+        published: rows of results/published/results.csv.
         method: whose arms.
         headline: the arm the paper is about.
         control: the arm it is compared with.

@@ -12,7 +12,7 @@ from fer_repro.figures.tables import Column
 from fer_repro.files import read_yaml
 from fer_repro.sections import STRICT, read_section
 
-FILE = Path("published/deviations.yaml")
+FILE = Path("results/published/deviations.yaml")
 NOT_MEASURED = "not measured"
 COLUMNS = (
     Column("about", "About"),

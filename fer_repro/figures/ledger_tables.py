@@ -219,7 +219,8 @@ def as_text(ledger: pd.DataFrame, width: int = 100) -> str:
     missing = words[~words["tested"]]
     if len(missing):
         data = "; ".join(dict.fromkeys(missing["data"]))
-        text = f"not attempted, {len(missing)} claims, on {data}. How to get the data: comparison/ledger.md"
+        text = f"not attempted, {len(missing)} claims, on {data}. "
+        text += "How to get the data: results/comparison/ledger.md"
         lines += ["", *textwrap.wrap(text, width, subsequent_indent="  ")]
     return "\n".join(lines).lstrip("\n")
 

@@ -39,7 +39,7 @@ def paper_table(measured: pd.DataFrame, published: pd.DataFrame, method: str) ->
 
     Args:
         measured: result rows of any methods.
-        published: rows of published/results.csv.
+        published: rows of results/published/results.csv.
         method: whose paper.
 
     Returns:

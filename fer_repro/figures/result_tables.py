@@ -58,7 +58,7 @@ def published_grid(published: pd.DataFrame, method: str, table: str) -> pd.DataF
     """Lay out one published table as one row per arm and one column per data set.
 
     Args:
-        published: rows of published/results.csv.
+        published: rows of results/published/results.csv.
         method: its name there.
         table: its name there.
 
@@ -88,7 +88,7 @@ def published_accuracies(published: pd.DataFrame, method: str, arms: Sequence[st
     """Lay out the published accuracies of a method's arms, one row per data set, protocol and split.
 
     Args:
-        published: rows of published/results.csv.
+        published: rows of results/published/results.csv.
         method: whose.
         arms: which, in order; those without any number are left out.
 
@@ -125,7 +125,7 @@ def published_ensembles(
     """Lay out the published rows of one data set as the paper's table does.
 
     Args:
-        published: rows of published/results.csv, where ``plain+attention`` names an ensemble of two.
+        published: rows of results/published/results.csv, where ``plain+attention`` names an ensemble of two.
         method: whose rows.
         dataset: as named there.
         networks: in the order of the paper's table.

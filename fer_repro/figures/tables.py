@@ -161,7 +161,7 @@ def beside_published(measured: pd.DataFrame, published: pd.DataFrame) -> pd.Data
 
     Args:
         measured: result rows of any number of seeds.
-        published: rows of published/results.csv.
+        published: rows of results/published/results.csv.
 
     Returns:
         ``mean_rows`` of the measured ones with ``published``, ``gap`` (percentage points, nats of log
@@ -245,7 +245,7 @@ def stand_together(measured: Mapping[Hashable, Any], published: Mapping[Hashable
 
     Args:
         measured: a row of the same method, arm, data set and metric as
-        published: a row of published/results.csv.
+        published: a row of results/published/results.csv.
     """
     protocols = {_text(measured["protocol"]), _text(published["protocol"])} - {""}
     augmented = _text(published["tta"])

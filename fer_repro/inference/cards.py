@@ -171,7 +171,9 @@ def _facts(spec: ModelSpec, run: Path | None, root: Path) -> dict[str, Any]:
         },
         "training": _training(spec, run),
         "metrics": measured.chosen_metrics(measured.run_metrics(run)) if run else {},
-        "intervals": measured.intervals(run, root / "results" / spec.dataset / spec.method) if run else [],
+        "intervals": measured.intervals(run, root / "results/measured" / spec.dataset / spec.method)
+        if run
+        else [],
         "calibration": measured.calibration(run) if run else {},
         "groups": measured.groups(run, root / "prepared" / spec.dataset / "samples.csv") if run else [],
         "licences": {

@@ -216,7 +216,7 @@ def compare_faces(
     detector: Detector = "cascade",
     as_json: Json = False,
 ) -> None:
-    """Check whether two images show one person (`fer-repro verify` is for results).
+    """Check whether two images show one person (`fer-repro check-results` is for results).
 
     The model is one of adacos or p2sgrad; its threshold was chosen on the run's validation pairs.
 

@@ -39,8 +39,8 @@ def intervals(run: Path, folder: Path) -> list[dict[str, Any]]:
 
     Args:
         run: its folder.
-        folder: usually ``results/<data set>/<method>``; results of other runs of that name are left out, and
-            a line on stderr reports it.
+        folder: usually ``results/measured/<data set>/<method>``; results of other runs of that name are left
+            out, and a line on stderr reports it.
 
     Returns:
         metric, tta, unit, value, low, high, confidence, kind, runs; without ``low`` and ``high`` where one

@@ -44,7 +44,7 @@ def plain_trunk(name: PlainTrunkName, classes: int, width: int = 64, imagenet: b
     """Build a network from images (N, 3, H, W) in [0, 1] to logits (N, K).
 
     Args:
-        name: as in published/results.csv.
+        name: as in results/published/results.csv.
         classes: K.
         width: 64 at full size; DenseNet needs an even one, GoogLeNet and Inception a multiple of 4.
         imagenet: start from the library's ImageNet weights, except for the classifier; full size only.
@@ -246,7 +246,7 @@ def plain_resnet(
     """Build a network by name.
 
     Args:
-        name: as in published/results.csv.
+        name: as in results/published/results.csv.
         classes: K.
         width: channels of the stem.
         imagenet: start stem and stages from torchvision's ImageNet weights; attention starts randomly.

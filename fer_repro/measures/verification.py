@@ -274,6 +274,12 @@ def equal_error_rate(curve: Roc) -> float:
     return float(curve.far[after - 1] + share * (curve.far[after] - curve.far[after - 1]))
 
 
+def far_name(far: float) -> str:
+    """Name the metric of a FAR: 0.01 is ``tar_at_far_1e_2``."""
+    digits, exponent = f"{far:.0e}".split("e")
+    return f"tar_at_far_{digits}e_{abs(int(exponent))}"
+
+
 def tar_at_far(curve: Roc, far: float, reading: str = "not_above") -> TarAtFar:
     """Read the TAR at a FAR.
 
@@ -321,13 +327,13 @@ def verification_metrics(
         fars: where to read the TAR; one that cannot be measured gives a remark instead of a number.
 
     Returns:
-        ``auc``, ``equal_error_rate``, ``tar_at_far_<far>`` and, with folds, ``pair_accuracy`` and
+        ``auc``, ``equal_error_rate``, ``tar_at_far_1e_1`` ... and, with folds, ``pair_accuracy`` and
         ``pair_accuracy_standard_error``, all in [0, 1]; and the remarks.
     """
     curve = roc(scores, same)
     numbers = {"auc": auc(curve), "equal_error_rate": equal_error_rate(curve)}
     read = [tar_at_far(curve, far) for far in fars]
-    numbers |= {f"tar_at_far_{found.far:g}": found.tar for found in read if found.measurable}
+    numbers |= {far_name(found.far): found.tar for found in read if found.measurable}
     if folds is not None:
         accuracy = fold_accuracy(scores, same, folds)
         numbers["pair_accuracy"] = accuracy.mean

@@ -1,4 +1,4 @@
-"""The full reproduction: every arm of every method, and all methods on the same people; rows go to records/.
+"""The full reproduction: every arm of every method, and all methods on the same people; kept as records.
 
 ``python -m fer_repro.pipeline.full`` trains what params.yaml names under ``more_arms`` and ``full`` into
 full/, each run in a process of its own, as many at a time as the cores allow. Arms that the pipeline has
@@ -96,7 +96,7 @@ def record_results(params_file: Path, dataset: str, method: str, records: Path) 
     """Evaluate all arms and seeds of one method on one data set and keep the rows; returns the record."""
     arms = arms_of(params_file, dataset, method)
     found = evaluate_runs(params_file, method, dataset, FULL / "runs", FULL / "prepared", arms=arms)
-    write_results(FULL / "results" / dataset / method, found)
+    write_results(FULL / "results/measured" / dataset / method, found)
     note = _NOTE.format(arms=", ".join(arms))
     ledger = judge_runs(params_file, method, dataset, arms, FULL / "runs", FULL / "prepared")
     return keep_record(f"full-{dataset}-{method}", dataset, method, note, True, FULL, records, ledger)
@@ -126,7 +126,10 @@ def reproduce(params_file: Path, workers: int) -> int:
     for dataset, method in dict.fromkeys((job.dataset, job.method) for job in jobs):
         ours = [is_good for job, is_good in zip(jobs, good, strict=True) if job[:2] == (dataset, method)]
         if all(ours):
-            print(f"written: {record_results(params_file, dataset, method, Path('records'))}", flush=True)
+            print(
+                f"written: {record_results(params_file, dataset, method, Path('results/records'))}",
+                flush=True,
+            )
         else:
             print(f"{dataset}/{method}: a run failed, no record", file=sys.stderr, flush=True)
     return int(not all(good))

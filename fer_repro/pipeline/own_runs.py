@@ -134,7 +134,7 @@ def keep_results(folder: Path, rows: pd.DataFrame, force: bool = False) -> None:
     """Refuse results without runs that the existing ones have: those could not be computed again.
 
     Args:
-        folder: ``results/<data set>/<method>``.
+        folder: ``results/measured/<data set>/<method>``.
         rows: of the new evaluation.
         force: the user wants to lose them.
 

@@ -1,8 +1,8 @@
 """Keep measured rows in git, with all that is needed to judge them: commit, recipe, machine, time.
 
-A record is a folder below records/: ``rows.csv`` and ``intervals.csv`` as the evaluation wrote them, verdicts
-of the claims they are evidence for in ``ledger.csv``, and ``record.json``. Predictions, weights and images
-stay where they are.
+A record is a folder in results/records/: ``rows.csv`` and ``intervals.csv`` as the evaluation wrote them, the
+verdicts of the claims they are evidence for in ``ledger.csv``, and ``record.json``. Predictions, weights and
+images stay where they are.
 """
 
 import json
@@ -33,7 +33,7 @@ def keep_record(
     note: str = "",
     force: bool = False,
     project: Path | str = ".",
-    records: Path | str = "records",
+    records: Path | str = "results/records",
     ledger: pd.DataFrame | None = None,
 ) -> Path:
     """Record the results of one method on one data set.
@@ -44,7 +44,7 @@ def keep_record(
         method: a key of ``methods``.
         note: what a reader should know besides the recipe's own note.
         force: replace a record of that name.
-        project: where results/, runs/ and timings/ lie, and whose commit is recorded.
+        project: where results/measured/, runs/ and timings/ lie, and whose commit is recorded.
         records: where records live.
         ledger: verdicts of the claims that these results are evidence for, from ``judge_runs``; they enter
             the project's ledger.
@@ -129,7 +129,7 @@ def _evaluated_runs(table: Path, runs: Path) -> list[Path]:
 
 
 def _results(root: Path, dataset: str, method: str) -> Path:
-    folder = root / "results" / dataset / method
+    folder = root / "results/measured" / dataset / method
     for table in TABLES:
         if not (folder / table).is_file():
             raise UserError(

@@ -54,13 +54,13 @@ def make_chapters(
         papers: the ledger at a glance.
         stories: method -> its executed stories.
         records: of all methods.
-        root: the project's folder, with comparison/tables/ and published/deviations.yaml.
+        root: the project's folder, with results/comparison/tables/ and results/published/deviations.yaml.
 
     Raises:
         UserError: the deviation sheets are wrong.
     """
     known = {paper.method: paper for paper in papers}
-    sheets = _sheets(root / "published" / "deviations.yaml")
+    sheets = _sheets(root / "results/published" / "deviations.yaml")
     names = dict.fromkeys([*known, *methods, *stories])
     return [
         _chapter(name, known.get(name), stories.get(name, ()), records, sheets.get(name, ""), root)
@@ -76,7 +76,7 @@ def _chapter(
     sheet: str,
     root: Path,
 ) -> Chapter:
-    file = root / "comparison" / "tables" / f"{method}.html"
+    file = root / "results/comparison" / "tables" / f"{method}.html"
     named = [_with_data(story, method) for story in stories] if len(stories) > 1 else list(stories)
     title = stories[0].title if stories else paper.title if paper else method
     return Chapter(

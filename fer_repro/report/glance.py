@@ -52,7 +52,7 @@ def glance(
     Args:
         ledger: from ``read_ledger``.
         rows: measured result rows, with the values of single seeds.
-        papers: what published/papers.yaml holds.
+        papers: what results/published/papers.yaml holds.
         tasks: data set and method -> task of the pipeline, as stages are called.
         records: data set and method -> name of the record that holds their runs.
         own: data set, method and arm of the pipeline's runs; claims on other arms use a record.
@@ -78,11 +78,11 @@ class _Places:
         trained = all((dataset, method, each) in self.own for each in arm.split("+"))
         compared = not against or any((dataset, method, each) in self.own for each in against)
         if record and not (trained and compared):
-            folder = f"records/{record}"
+            folder = f"results/records/{record}"
             return {"runs": folder, "rows": f"{folder}/rows.csv", "command": "", "record": record}
         task = self.tasks.get((dataset, method), "")
         command = f"dvc repro evaluate-{task}@{dataset}-{method}" if task else ""
-        rows = f"results/{place}/rows.csv"
+        rows = f"results/measured/{place}/rows.csv"
         return {"runs": f"runs/{place}", "rows": rows, "command": command, "record": ""}
 
 

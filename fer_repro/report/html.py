@@ -24,8 +24,8 @@ from fer_repro.terminal import doing
 
 _TEMPLATES = Path(__file__).parent / "templates"
 SOURCES = (
-    "comparison", "executed", "results", "published", "records", "runs", "inputs/code/report.json",
-    "inputs/params.json",
+    "results/comparison", "executed", "results/measured", "results/published", "results/records", "runs",
+    "inputs/code/report.json", "inputs/params.json",
 )  # fmt: skip
 """Folders that the page is made of: what the stage `report` depends on."""
 _MAILED = 15_000_000  # bytes that common mail servers accept as an attachment

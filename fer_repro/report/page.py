@@ -99,7 +99,7 @@ def gather(root: Path, home: str = ".") -> Page:
     """Read the project below ``root``.
 
     Args:
-        root: the folder that holds params.yaml, results/, executed/, runs/ and so on.
+        root: the folder that holds params.yaml, results/measured/, executed/, runs/ and so on.
         home: that folder as seen from the page's, for links.
 
     Raises:
@@ -120,7 +120,7 @@ def gather(root: Path, home: str = ".") -> Page:
         params=params_file.read_text(encoding="utf-8"),
     )
     _add_results(page)
-    page.records = read_records(root / "records", page.published, page.confidence)
+    page.records = read_records(root / "results/records", page.published, page.confidence)
     _add_ledger(page)
     _add_stories(page)
     page.chapters = make_chapters(page.methods, page.papers, page.stories, page.records, root)
@@ -133,15 +133,15 @@ def gather(root: Path, home: str = ".") -> Page:
 
 def _add_results(page: Page) -> None:
     for dataset, method in page.trained:
-        file = page.root / "results" / dataset / method / "rows.csv"
+        file = page.root / "results/measured" / dataset / method / "rows.csv"
         page.has(file, f"dvc repro {page.stage('evaluate', dataset, method)}")
-    measured = read_all_rows(page.root / "results", list(page.trained))
-    published_file = page.root / "published" / "results.csv"
-    if page.has(published_file, "part of the repository: git checkout published/"):
+    measured = read_all_rows(page.root / "results/measured", list(page.trained))
+    published_file = page.root / "results/published" / "results.csv"
+    if page.has(published_file, "part of the repository: git checkout results/published/"):
         page.published = read_rows(published_file)
     if measured.empty:
         return
-    page.rows = in_percent(rows_with_records(measured, page.root / "records"))
+    page.rows = in_percent(rows_with_records(measured, page.root / "results/records"))
     table = beside_published(measured, page.published)
     percent = round(100 * page.confidence)
     caption = (
@@ -164,11 +164,11 @@ def _add_results(page: Page) -> None:
 
 
 def _add_ledger(page: Page) -> None:
-    file = page.root / "comparison" / "ledger.csv"
+    file = page.root / "results/comparison" / "ledger.csv"
     if not page.has(file, "dvc repro compare"):
         return
     ledger = read_ledger(file)
-    papers = page.root / "published" / "papers.yaml"
+    papers = page.root / "results/published" / "papers.yaml"
     known = read_yaml(papers) if papers.is_file() else {}
     page.counts = count_verdicts(ledger)
     records = {(record.dataset, record.method): record.name for record in page.records}
@@ -178,7 +178,10 @@ def _add_ledger(page: Page) -> None:
 
 def _add_stories(page: Page) -> None:
     executed = page.root / "executed"
-    page.has(page.root / "published" / "deviations.yaml", "part of the repository: git checkout published/")
+    page.has(
+        page.root / "results/published" / "deviations.yaml",
+        "part of the repository: git checkout results/published/",
+    )
     for dataset, method in page.trained:
         path = executed / f"{method}-{dataset}.ipynb"
         if page.has(path, f"dvc repro {page.stage('evaluate', dataset, method)}"):
@@ -197,7 +200,7 @@ def _add_stories(page: Page) -> None:
 
 
 def _add_costs(page: Page) -> None:
-    file = page.root / "comparison" / "cost.csv"
+    file = page.root / "results/comparison" / "cost.csv"
     if not page.has(file, "dvc repro compare"):
         return
     times = training_times(page.root / "params.yaml", list(page.trained), page.root / "timings")
@@ -247,9 +250,13 @@ def _where_it_ran(page: Page) -> str:
 
 def _add_provenance(page: Page) -> None:
     root = page.root
-    inputs = [root / "params.yaml", root / "published" / "results.csv", root / "comparison" / "ledger.csv"]
+    inputs = [
+        root / "params.yaml",
+        root / "results/published" / "results.csv",
+        root / "results/comparison" / "ledger.csv",
+    ]
     inputs += [root / "prepared" / dataset / "manifest.json" for dataset in page.datasets]
-    inputs += [root / "results" / dataset / method / "rows.csv" for dataset, method in page.trained]
+    inputs += [root / "results/measured" / dataset / method / "rows.csv" for dataset, method in page.trained]
     page.commit = dict(commit_facts(root))["commit"]
     page.provenance = as_html(facts(root), FACTS, "Where and with what this page was made.")
     page.packages = packages()

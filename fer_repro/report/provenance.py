@@ -173,15 +173,21 @@ def command_table(datasets: Iterable[str], trained: Mapping[tuple[str, str], str
         again = f"dvc repro -f -s --glob '{stage}'"
         rows.append((f"networks of {method} on {dataset}, all seeds", again, f"runs/{place}/"))
         stage = stage_name(trained, "evaluate", dataset, method)
-        rows.append((f"results of {method} on {dataset}", f"dvc repro -f -s {stage}", f"results/{place}/"))
+        rows.append(
+            (f"results of {method} on {dataset}", f"dvc repro -f -s {stage}", f"results/measured/{place}/")
+        )
     rows += [
         (
             "verdicts, methods on the same people, costs, papers' tables",
             "dvc repro -f -s compare",
-            "comparison/",
+            "results/comparison/",
         ),
         ("this page", "dvc repro -f -s report", "reports/index.html"),
-        ("all other arms, and all methods on the same people", "make reproduce-full", "records/full-*/"),
-        ("a check of all of it against the repository", "make verify", "nothing"),
+        (
+            "all other arms, and all methods on the same people",
+            "make reproduce-full",
+            "results/records/full-*/",
+        ),
+        ("a check of all of it against the repository", "make check-results", "nothing"),
     ]
     return pd.DataFrame(rows, columns=["what", "command", "writes"])

@@ -1,4 +1,4 @@
-"""The project's own measured results of other runs, as records/ keeps them, as text and tables."""
+"""The project's own measured results of other runs, as results/records/ keeps them, as text and tables."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +79,7 @@ def read_records(records: Path, published: pd.DataFrame, confidence: float) -> l
 
     Args:
         records: folder of records, each with rows.csv and record.json; it may be missing.
-        published: rows of published/results.csv.
+        published: rows of results/published/results.csv.
         confidence: of the intervals over seeds.
 
     Raises:

@@ -1,7 +1,7 @@
 """The results record as Markdown: each claim with its verdict, each record beside its paper, what is missing.
 
-Read from ``comparison/``, ``records/`` and ``published/`` alone. The documentation shows the whole page and
-README a short table; ``python -m fer_repro.report.results_page`` brings the latter up to date.
+Read from the files in ``results/`` alone. The documentation shows the whole page and README a short table;
+``python -m fer_repro.report.results_page`` updates the latter.
 """
 
 import re
@@ -58,9 +58,9 @@ def results_page(root: Path) -> str:
     Raises:
         UserError: the ledger, a record or the published rows cannot be read.
     """
-    ledger = read_ledger(root / "comparison/ledger.csv")
+    ledger = read_ledger(root / "results/comparison/ledger.csv")
     tested, missing = ledger_parts(ledger)
-    folders = [path for path in sorted((root / "records").glob("*")) if path.is_dir()]
+    folders = [path for path in sorted((root / "results/records").glob("*")) if path.is_dir()]
     sections = [
         "# Results record",
         "All that this project has measured; generated from its files whenever these pages are built. "
@@ -76,12 +76,12 @@ def results_page(root: Path) -> str:
         "The data are missing; each row states how to get them.",
         *_claims(missing.frame, _MISSING),
         "## Records",
-        "Runs that are not part of `make reproduce`, each kept in `records/` with the commit, the recipe and "
-        "the machine. A published number is shown only for the same data set and protocol; the budget "
-        "states how much smaller a run is than the paper's.",
+        "Runs that are not part of `make reproduce`, each kept in `results/records/` with the commit, the "
+        "recipe and the machine. A published number is shown only for the same data set and protocol; the "
+        "budget states how much smaller a run is than the paper's.",
         *(_record(folder, root) for folder in folders),
         "## Synthetic data",
-        "What `make reproduce` measures on synthetic faces is in `comparison/table.md`, and with all "
+        "What `make reproduce` measures on synthetic faces is in `results/comparison/table.md`, and with all "
         "figures in the report. Such numbers show how methods compare where the ground truth is known. They "
         "do not show how well a network recognises the expressions of real people.",
     ]
@@ -94,7 +94,7 @@ def short_table(root: Path) -> str:
     Raises:
         UserError: a record's ledger cannot be read.
     """
-    files = sorted((root / "records").glob("*/ledger.csv"))
+    files = sorted((root / "results/records").glob("*/ledger.csv"))
     rows = pd.concat([in_words(read_ledger(file)) for file in files], ignore_index=True)
     rows = rows[rows["tested"] & _on_real_data(rows)].drop_duplicates(
         ["claim", "dataset", "condition", "augmented"]
@@ -175,7 +175,7 @@ def _gaps(ledger: pd.DataFrame, folders: list[Path]) -> str:
 def _record(folder: Path, root: Path) -> str:
     record, rows = read_record(folder / "record.json"), read_rows(folder / "rows.csv")
     rows = rows[rows["metric"].isin(_SHOWN) & (rows["unit"] != "points")]
-    published = read_rows(root / "published/results.csv")
+    published = read_rows(root / "results/published/results.csv")
     table = for_people(beside_published(without_repeats(rows), published))
     columns = [
         column for column in result_columns(table) if column.name not in ("method", "note", "class_mean")

@@ -43,7 +43,7 @@ def cost_part(costs: pd.DataFrame, times: pd.DataFrame | None = None) -> TablePa
     """Lay out what networks cost.
 
     Args:
-        costs: from ``fer_repro.runs.costs.measure_costs``, or comparison/cost.csv.
+        costs: from ``fer_repro.runs.costs.measure_costs``, or results/comparison/cost.csv.
         times: from ``fer_repro.report.run_costs.training_times``; they differ by machine, so that files leave
             them out.
     """

@@ -161,7 +161,7 @@ def test_a_model_card_shows_names_and_runs_nothing(name):
 @pytest.mark.parametrize("name", ["../mine", "/tmp/mine", "a/b", "", ".", "..", ".git", "a\nb", "a b"])
 def test_the_name_of_a_record_is_no_path(name, tmp_path):
     with pytest.raises(UserError, match=r"name of a record is .*: expected letters, digits"):
-        keep_record(name, "synthetic", "rmn", project=tmp_path, records=tmp_path / "records")
+        keep_record(name, "synthetic", "rmn", project=tmp_path, records=tmp_path / "results/records")
     assert not any(tmp_path.iterdir())
 
 

@@ -57,7 +57,7 @@ TABLES = {
     "published": ("results.csv", published_table),
     "rows": ("rows.csv", read_rows),
     "results": (
-        "results/synthetic/rmn/rows.csv",
+        "results/measured/synthetic/rmn/rows.csv",
         lambda path: read_all_rows(path.parents[2], [("synthetic", "rmn")]),
     ),
     "claims": ("claims.yaml", read_claims),
@@ -66,7 +66,7 @@ TABLES = {
     "history": (f"{RUN}/history.csv", lambda path: read_history(path.parents[4], "synthetic", "rmn")),
     "explained": ("run/explained.npz", lambda path: read_explained(path.parent)),
     "record": (
-        "records/mine/record.json",
+        "results/records/mine/record.json",
         lambda path: read_records(path.parents[1], read_rows(PUBLISHED / "results.csv"), 0.95),
     ),
     "json": ("audit.json", json_or_nothing),

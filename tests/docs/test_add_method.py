@@ -82,7 +82,7 @@ assert abs(found - expected) < 1e-12, (found, expected)
 
 
 def test_the_published_row_has_all_columns(project):
-    with (project / "published/results.csv").open(newline="") as file:
+    with (project / "results/published/results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows[-1]["value"] == "52.52"
     assert None not in rows[-1]

@@ -49,7 +49,7 @@ def clone(tmp_path_factory):
     names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in names.splitlines():
         if (ROOT / name).is_file() and not name.startswith(
-            ("dvcstore/", "tests/", "results/", "comparison/")
+            ("dvcstore/", "tests/", "results/measured/", "results/comparison/")
         ):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
@@ -101,7 +101,7 @@ def faces(folder):
 def check_results(project, dataset, method, recipe=""):
     """Rows and story of every arm, from the recipe that the method states for real faces."""
     arms = read_params(project / "params.yaml").methods[method].arms
-    rows = pd.read_csv(project / f"results/{dataset}/{method}/rows.csv")
+    rows = pd.read_csv(project / f"results/measured/{dataset}/{method}/rows.csv")
     assert set(arms) <= set(rows["arm"])
     for arm in arms:
         config = json.loads((project / f"runs/{dataset}/{method}/0/{arm}/config.json").read_text())

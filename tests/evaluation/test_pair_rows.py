@@ -7,11 +7,12 @@ import pytest
 from sklearn import metrics as sk
 
 from fer_repro.errors import UserError
-from fer_repro.evaluation.pair_rows import far_name, pair_rows, roc_points, score_pairs
+from fer_repro.evaluation.pair_rows import pair_rows, roc_points, score_pairs
 from fer_repro.evaluation.row_form import COLUMNS, INTERVAL_COLUMNS, Subject
 from fer_repro.measures.detection import auc_shares
 from fer_repro.measures.intervals import paired_difference, sample_interval, seed_interval, spread_interval
 from fer_repro.measures.variance_components import spread
+from fer_repro.measures.verification import far_name
 from fer_repro.runs.folder import PairRun
 
 GOLDENS = Path(__file__).parent.parent / "goldens"

@@ -23,14 +23,14 @@ def evaluate(folder, params, method, **choices):
 def check_files(folder, params, method, third):
     """Written twice the files are the same bytes; returns the evaluation and the files' bytes."""
     evaluation = evaluate(folder, params, method)
-    files = write_results(folder / "results", evaluation)
+    files = write_results(folder / "results/measured", evaluation)
     assert [path.name for path in files] == [*ALWAYS, third, "headline.json", "metrics.json"]
     before = {path.name: path.read_bytes() for path in files}
-    write_results(folder / "results", evaluate(folder, params, method))
+    write_results(folder / "results/measured", evaluate(folder, params, method))
     assert before == {path.name: path.read_bytes() for path in files}
-    rows = pd.read_csv(folder / "results" / "rows.csv", keep_default_na=False)
+    rows = pd.read_csv(folder / "results/measured" / "rows.csv", keep_default_na=False)
     assert list(rows) == list(COLUMNS)
-    assert list(pd.read_csv(folder / "results" / "intervals.csv")) == list(INTERVAL_COLUMNS)
+    assert list(pd.read_csv(folder / "results/measured" / "intervals.csv")) == list(INTERVAL_COLUMNS)
     assert np.isfinite(rows["value"]).all()
     assert evaluation.rows.index.tolist() == list(range(len(evaluation.rows)))
     assert evaluation.intervals.index.tolist() == list(range(len(evaluation.intervals)))

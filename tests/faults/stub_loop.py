@@ -27,7 +27,7 @@ def main(root):
         for name in ("history.csv", "predictions.csv", "metrics.json"):
             time.sleep(0.01)
             (folder / name).write_text(name + "\n".join(map(str, numbers)) * 300)
-    with atomic_write(root / "results/rows.csv") as temporary:
+    with atomic_write(root / "results/measured/rows.csv") as temporary:
         temporary.write_text("\n".join(map(str, numbers)) * 300)
     state.unlink(missing_ok=True)
 

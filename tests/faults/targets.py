@@ -35,7 +35,7 @@ def loop(place):
     """The stub loop, in a bare Python."""
     place.mkdir()
     command = [PYTHON, str(HERE / "stub_loop.py"), "."]
-    return Target("loop", command, place, ("runs/**/*", "results/*"), QUIET, ("runs/stub",))
+    return Target("loop", command, place, ("runs/**/*", "results/measured/*"), QUIET, ("runs/stub",))
 
 
 def runner(place):
@@ -47,7 +47,7 @@ def runner(place):
     notebook = nbformat.v4.new_notebook(cells=[cell])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, place / "notebooks/stub.ipynb")
-    products = ("runs/**/*", "results/*", "executed/*")
+    products = ("runs/**/*", "results/measured/*", "executed/*")
     return Target("runner", [*NOTEBOOKS, "stub"], place, products, QUIET, ("runs/stub",))
 
 
@@ -66,7 +66,14 @@ def sweep(place):
     (place / "clone/params.yaml").write_text(yaml.dump(params))
     command = [PYTHON, "-c", SWEEP.format(root=str(ROOT)), "--workers", "2", "--pull", "data.dvc"]
     environment = {"PATH": made.environment["PATH"], "DVC_SITE_CACHE_DIR": "{here}/../site"}
-    products = ("runs/**/*", "results/**/*", "prepared/**/*", "executed/*", "comparison/*", "reports/*")
+    products = (
+        "runs/**/*",
+        "results/measured/**/*",
+        "prepared/**/*",
+        "executed/*",
+        "results/comparison/*",
+        "reports/*",
+    )
     return Target("sweep", command, place / "clone", products, environment)
 
 
@@ -102,10 +109,10 @@ STAGES = {  # at smoke size: the command, what it leaves, and what of it is repl
         ("runs/**/*", "executed/train*"),
         ("runs/synthetic/rmn/0/masked", "runs/synthetic/rmn/0/no_mask"),
     ),
-    "evaluate": (notebook("rmn", out="results"), ("results/**/*", "executed/rmn*"), ()),
+    "evaluate": (notebook("rmn", out="results"), ("results/measured/**/*", "executed/rmn*"), ()),
     "compare": (
         (*NOTEBOOKS, "comparison", "-p", "out=comparison"),
-        ("comparison/**/*", "executed/comparison*"),
+        ("results/comparison/**/*", "executed/comparison*"),
         (),
     ),
     "report": (

@@ -1,6 +1,6 @@
 """One hundred strikes at random moments: all in a long run, twelve drawn anew in each quick one.
 
-FER_REPRO_STRIKES repeats the moments of a run that failed. ``FER_REPRO_FIGURES=records/faults.json make
+FER_REPRO_STRIKES repeats the moments of a run that failed. ``FER_REPRO_FIGURES=tests/faults/faults.json make
 test-slow`` keeps what the long run has seen.
 """
 

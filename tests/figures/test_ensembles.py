@@ -11,7 +11,7 @@ NETWORKS = ("plain", "plain_siamese", "attention", "attention_siamese")
 
 @pytest.fixture(scope="module")
 def published():
-    return read_rows(Path("published/results.csv"))
+    return read_rows(Path("results/published/results.csv"))
 
 
 def table(published, dataset):

@@ -114,9 +114,9 @@ def test_each_claim_leads_to_its_seeds_runs_and_command(ledger):
     ("arms", "lies"),
     [
         (("masked", "no_mask"), "runs/synthetic/rmn"),
-        (("masked",), "records/full-rmn"),  # its rival was not trained here
-        (("no_mask",), "records/full-rmn"),
-        ((), "records/full-rmn"),
+        (("masked",), "results/records/full-rmn"),  # its rival was not trained here
+        (("no_mask",), "results/records/full-rmn"),
+        ((), "results/records/full-rmn"),
     ],
 )
 def test_a_claim_on_arms_that_the_pipeline_did_not_train_leads_to_their_record(ledger, arms, lies):

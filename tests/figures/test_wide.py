@@ -37,7 +37,7 @@ def test_the_budget_is_said_once():
 
 
 def test_a_published_table_as_its_readme_prints_it():
-    published = read_rows(Path("published/results.csv"))
+    published = read_rows(Path("results/published/results.csv"))
     grid = published_grid(published, "adacos", "README FaceX-Zoo").set_index("arm")
     assert grid.loc["dynamic"].tolist() == ["99.65", "83.27", "92.63", "95.38", "82.95"]
     assert list(grid) == ["lfw", "cplfw", "calfw", "agedb", "megaface"]

@@ -72,7 +72,7 @@ def test_groups_need_five_samples_and_two_values(tmp_path):
 
 
 def test_intervals_are_taken_from_the_results(rmn, run_of, tmp_path):
-    folder = tmp_path / "results" / "synthetic" / "rmn"
+    folder = tmp_path / "results/measured" / "synthetic" / "rmn"
     folder.mkdir(parents=True)
     head = "method,arm,dataset,protocol,split,metric,tta,unit,value,low,high,confidence,kind,runs"
     rows = [

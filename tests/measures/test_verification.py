@@ -145,7 +145,7 @@ def test_too_few_different_pairs_are_said_aloud_and_not_interpolated():
         assert "cannot be measured with 60 different pairs, only from 0.017 on" in found.note
     assert tar_at_far(curve, 1 / 60).measurable
     numbers, notes = verification_metrics(scores, same, fars=(0.1, 0.01))
-    assert set(numbers) == {"auc", "equal_error_rate", "tar_at_far_0.1"}
+    assert set(numbers) == {"auc", "equal_error_rate", "tar_at_far_1e_1"}
     assert len(notes) == 1
 
 
@@ -181,13 +181,13 @@ def test_metrics_with_folds():
     assert numbers == {
         "auc": auc(roc(*draw(1)[:2])),
         "equal_error_rate": equal_error_rate(roc(*draw(1)[:2])),
-        "tar_at_far_0.1": tar_at_far(roc(*draw(1)[:2]), 0.1).tar,
+        "tar_at_far_1e_1": tar_at_far(roc(*draw(1)[:2]), 0.1).tar,
         "pair_accuracy": accuracy.mean,
         "pair_accuracy_standard_error": accuracy.standard_error,
     }
     assert notes == ()
     usual, _ = verification_metrics(*draw(1, count=4000))
-    assert {"tar_at_far_0.1", "tar_at_far_0.01", "tar_at_far_0.001"} < set(usual)
+    assert {"tar_at_far_1e_1", "tar_at_far_1e_2", "tar_at_far_1e_3"} < set(usual)
 
 
 def test_youdens_threshold_is_that_of_a_plain_loop():

@@ -1,6 +1,6 @@
 """Says how many mutants the tests kill, and what is thought of each that survives.
 
-``python tests/mutants/mutant_record.py records/mutants.json`` from the repository's root, after
+``python tests/mutants/mutant_record.py tests/mutants/mutants.json`` from the repository's root, after
 ``try_mutants.py``.
 """
 

@@ -117,10 +117,10 @@ SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in TRAINED if name !
 def test_the_story_of_a_collected_set(home, name, tell):
     method = add(home, name, tell)
     folder = home[0]
-    given = {"dataset": name, "out": str(folder / "results"), **places(folder, "runs", "prepared")}
+    given = {"dataset": name, "out": str(folder / "results/measured"), **places(folder, "runs", "prepared")}
     text = message(tell(method, given, folder / f"executed/{method}-{name}.ipynb"))
     assert not OF_RENDERED_FACES.search(text)
-    rows = pd.read_csv(folder / "results" / name / method / "rows.csv")
+    rows = pd.read_csv(folder / "results/measured" / name / method / "rows.csv")
     config = json.loads(next((folder / "runs" / name / method).glob("0/*/config.json")).read_text())
     assert config["recipe_name"] == "real_faces"
     measured = rows[rows["seed"] >= 0]
@@ -135,8 +135,12 @@ def test_what_was_added_is_compared_and_reported(home, tell):
     folder, params = home
     assert not OF_RENDERED_FACES.search(message(folder / "executed/data-folder-mine.ipynb"))
     given = places(folder, "runs", "prepared", "results")
-    tell("comparison", given | {"out": str(folder / "comparison")}, folder / "executed/comparison.ipynb")
-    ledger = pd.read_csv(folder / "comparison/ledger.csv")
+    tell(
+        "comparison",
+        given | {"out": str(folder / "results/comparison")},
+        folder / "executed/comparison.ipynb",
+    )
+    ledger = pd.read_csv(folder / "results/comparison/ledger.csv")
     write_report(folder, folder / "reports/index.html")
     page = (folder / "reports/index.html").read_text(encoding="utf-8")
     for name in params["pipeline"]["datasets"]:

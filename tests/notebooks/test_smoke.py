@@ -25,7 +25,7 @@ def finished(tmp_path_factory, tell):
     patch.chdir(ROOT)
     home = tmp_path_factory.mktemp("project")
     write_stills(home / "data/synthetic", subjects={"train": 4, "val": 1, "test": 1}, faces_per_class=1)
-    shutil.copytree(ROOT / "published", home / "published")
+    shutil.copytree(ROOT / "results/published", home / "results/published")
     params = read_yaml(ROOT / "params.yaml")
     params["pipeline"] = pipeline_of("faces", ["rmn"], synthetic="data/synthetic/manifest.json")
     params["seeds"] = list(SEEDS)
@@ -65,29 +65,29 @@ def test_every_stage_leaves_its_files(finished):
     for name in ("samples.csv", "manifest.json", "audit.json"):
         assert (finished / "prepared/synthetic" / name).is_file()
     for name in ("rows.csv", "metrics.json", "curves.csv", "confusion.csv"):
-        assert (finished / "results/synthetic/rmn" / name).is_file()
-    names = {path.name for path in (finished / "comparison").iterdir()}
+        assert (finished / "results/measured/synthetic/rmn" / name).is_file()
+    names = {path.name for path in (finished / "results/comparison").iterdir()}
     tables = {f"{name}.{kind}" for name in ("ledger", "table", "cost", "common_ground") for kind in FORMATS}
     assert tables | {"claims.png", "claims.svg", "accuracies.svg", "same_subjects.svg"} <= names
-    assert {path.name for path in (finished / "comparison/tables").iterdir()} == {
+    assert {path.name for path in (finished / "results/comparison/tables").iterdir()} == {
         f"{method}.{kind}" for method in method_names() for kind in FORMATS
     }
 
 
 def test_the_ledger_compares_as_many_seeds_as_were_trained(finished):
-    ledger = pd.read_csv(finished / "comparison/ledger.csv")
+    ledger = pd.read_csv(finished / "results/comparison/ledger.csv")
     (claim,) = ledger[(ledger["claim"] == "rmn-masks") & (ledger["dataset"] == "synthetic")].to_dict(
         "records"
     )
     assert (claim["seeds"], claim["verdict"]) == (len(SEEDS), "inconclusive")
     assert "a smoke run" in claim["condition"]
-    rows = pd.read_csv(finished / "results/synthetic/rmn/rows.csv").query(
+    rows = pd.read_csv(finished / "results/measured/synthetic/rmn/rows.csv").query(
         "metric == 'accuracy' and tta != 'none' and protocol == 'official' and seed >= 0"
     )
     means = rows.groupby("arm")["value"].mean()
     assert claim["difference"] == pytest.approx(means["masked"] - means["no_mask"], abs=1e-5)
     others = ledger[(ledger["method"] != "rmn") & (ledger["verdict"] != "not attempted")]
-    kept = pd.concat(map(pd.read_csv, (ROOT / "records").glob("*/ledger.csv")))
+    kept = pd.concat(map(pd.read_csv, (ROOT / "results/records").glob("*/ledger.csv")))
     place = ["claim", "dataset", "protocol", "verdict"]
     assert len(others) == len(others[place].merge(kept[place]))  # without runs only records know them
 

@@ -30,7 +30,7 @@ def _root(monkeypatch):
 def story(trained, tell):
     """Tells a method's story into a folder of the project."""
     places = {part: str(trained / part) for part in ("runs", "prepared")}
-    given = {"params_file": str(trained / "params.yaml"), "out": str(trained / "results"), **places}
+    given = {"params_file": str(trained / "params.yaml"), "out": str(trained / "results/measured"), **places}
     return lambda name, out="executed": tell(name, given, trained / f"{out}/{name}.ipynb")
 
 
@@ -44,7 +44,7 @@ def shown(executed):
 def test_a_story_is_told_to_its_end(trained, story, name):
     dataset, figures = FIGURES[name]
     assert shown(story(name)).count("<figure class=") == figures
-    assert {path.name for path in (trained / "results" / dataset / name).iterdir()} > WRITTEN
+    assert {path.name for path in (trained / "results/measured" / dataset / name).iterdir()} > WRITTEN
 
 
 def test_a_story_is_the_same_when_it_is_told_again(story):

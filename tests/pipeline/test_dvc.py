@@ -9,7 +9,7 @@ import pytest
 from stub_project import REPORT, ROOT, STAGES, Project, save_as_an_editor
 
 from fer_repro.params import TASKS, enable_dataset, read_params
-from fer_repro.pipeline import verify
+from fer_repro.pipeline import check_results
 from fer_repro.stage_code import STAGES as CODE
 from fer_repro.stage_code import code_digests
 
@@ -246,37 +246,37 @@ def test_a_part_of_the_pipeline_is_verified_as_the_whole(restored, tmp_path, mon
     for name in ("DVC_SITE_CACHE_DIR", "PATH"):
         monkeypatch.setenv(name, clone.environment[name])
     monkeypatch.chdir(clone.folder)
-    assert verify.outdated_stages() == []
+    assert check_results.outdated_stages() == []
     clone.dvc("pull", "data.dvc")
     clone.dvc("repro", "prepare@synthetic")
-    assert verify.outdated_stages() == []
+    assert check_results.outdated_stages() == []
     clone.dvc("repro", "train-faces@synthetic-rmn-0")
-    assert verify.outdated_stages() == []
+    assert check_results.outdated_stages() == []
     clone.dvc("repro", "train-faces")
-    assert verify.outdated_stages() == []
+    assert check_results.outdated_stages() == []
     clone.change("params.yaml", "lr: 0.1", "lr: 0.2")
     clone.dvc("repro", "train-faces")  # other numbers, which were not evaluated
-    stale = [said.partition(":")[0] for said in verify.outdated_stages()]
+    stale = [said.partition(":")[0] for said in check_results.outdated_stages()]
     assert "evaluate-faces@synthetic-rmn" in stale
     clone.call("git", "checkout", "-q", "params.yaml")
     clone.dvc("repro", "train-faces")
-    assert verify.outdated_stages() == []
+    assert check_results.outdated_stages() == []
     run = clone.folder / "runs/synthetic/rmn/0/main/metrics.json"
     text = run.read_text()
     run.unlink()
     run.write_text("[]")
-    assert "train-faces@synthetic-rmn-0: runs/synthetic/rmn/0 modified" in verify.outdated_stages()
+    assert "train-faces@synthetic-rmn-0: runs/synthetic/rmn/0 modified" in check_results.outdated_stages()
     run.write_text(text)
     clone.change("fer_repro/methods/twin.py", "", "# another network")
-    assert verify.outdated_stages() == ["inputs: fer_repro/methods modified"]
+    assert check_results.outdated_stages() == ["inputs: fer_repro/methods modified"]
     clone.dvc("repro", "inputs")
-    stale = {said.partition(":")[0] for said in verify.outdated_stages()}
+    stale = {said.partition(":")[0] for said in check_results.outdated_stages()}
     assert stale >= {"train-faces@synthetic-twin-0", "evaluate-faces@synthetic-twin", "compare"}
     (clone.folder / "fer_repro/methods/twin.py").write_text("")
     clone.dvc("repro", "inputs")
-    assert verify.outdated_stages() == []
+    assert check_results.outdated_stages() == []
     clone.change("params.yaml", "seeds:\n- 0", "seeds:\n- 7")
-    assert "train-faces@synthetic-rmn-7" in " ".join(verify.outdated_stages())
+    assert "train-faces@synthetic-rmn-7" in " ".join(check_results.outdated_stages())
 
 
 def test_text_has_one_form_on_every_system(project, tmp_path):
@@ -291,8 +291,8 @@ def test_text_has_one_form_on_every_system(project, tmp_path):
 def test_metrics_plots_graph_and_experiments_work(restored):
     shown = json.loads(restored.dvc("metrics", "show", "--json"))
     (files,) = [entry["data"] for entry in shown.values()]
-    assert files["results/synthetic/rmn/headline.json"]["data"] == {"difference": 1.5}
-    assert set(files) == {f"results/synthetic/{method}/headline.json" for method in ("rmn", "twin")}
+    assert files["results/measured/synthetic/rmn/headline.json"]["data"] == {"difference": 1.5}
+    assert set(files) == {f"results/measured/synthetic/{method}/headline.json" for method in ("rmn", "twin")}
     restored.dvc("plots", "show", "-o", "dvc_plots")
     page = (restored.folder / "dvc_plots/index.html").read_text()
     assert '"val_accuracy"' in page

@@ -86,11 +86,11 @@ def test_what_dvc_records_itself_is_the_same(finished):
 def test_outputs_that_git_keeps_stay_out_of_the_run_cache(finished):
     """As with ``dvc repro``: an evaluation is never taken from the cache."""
     (finished.folder / "dvc.lock").unlink()
-    shutil.rmtree(finished.folder / "results/synthetic/rmn")
+    shutil.rmtree(finished.folder / "results/measured/synthetic/rmn")
     stage = stage_to_run(EVALUATE)
     run(stage)
     assert record(stage)
-    shutil.rmtree(finished.folder / "results/synthetic/rmn")
+    shutil.rmtree(finished.folder / "results/measured/synthetic/rmn")
     assert stage_to_run(EVALUATE) is not None
 
 

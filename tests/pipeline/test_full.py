@@ -39,7 +39,7 @@ def project(tmp_path, monkeypatch):
     rmn["recipes"]["synthetic"].update(epochs=1, tta_copies=0, batch_size=8)
     rmn["recipes"]["synthetic"]["model"]["width"] = 4
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(params))))
-    shutil.copytree(ROOT / "published", tmp_path / "published")
+    shutil.copytree(ROOT / "results/published", tmp_path / "results/published")
     monkeypatch.chdir(tmp_path)
     prepare_dataset("synthetic", "data/synthetic/manifest.json", "full/prepared/synthetic")
     return tmp_path / "params.yaml"
@@ -84,7 +84,7 @@ def test_an_arm_trained_on_other_data_is_not_taken_over(project, monkeypatch):
 def test_a_record_holds_the_rows_of_all_arms(project):
     train_job(Path("params.yaml"), JOB)
     folder = record_results(Path("params.yaml"), "synthetic", "rmn", Path("records"))
-    assert folder == Path("records/full-synthetic-rmn")
+    assert folder == Path("results/records/full-synthetic-rmn")
     record = json.loads((folder / "record.json").read_text())
     assert [run["arm"] for run in record["runs"]] == ["masked", "no_mask", "sigmoid_mask"]
     assert "sigmoid_mask - no_mask" in (folder / "rows.csv").read_text()

@@ -23,7 +23,7 @@ ROWS = "".join(
 
 @pytest.fixture
 def project(tmp_path):
-    results = tmp_path / "results/fer2013/rmn"
+    results = tmp_path / "results/measured/fer2013/rmn"
     results.mkdir(parents=True)
     (results / "rows.csv").write_text(ROWS)
     (results / "intervals.csv").write_text("method,low,high\nrmn,49,53\n")
@@ -41,7 +41,9 @@ def project(tmp_path):
 
 
 def test_a_record_holds_rows_recipe_machine_and_time(project):
-    folder = keep_record("r", "fer2013", "rmn", "a note", project=project, records=project / "records")
+    folder = keep_record(
+        "r", "fer2013", "rmn", "a note", project=project, records=project / "results/records"
+    )
     assert (folder / "rows.csv").read_text() == ROWS
     record = json.loads((folder / "record.json").read_text())
     assert [(run["seed"], run["train_seconds"], run["parameters"]) for run in record["runs"]] == [
@@ -55,7 +57,7 @@ def test_a_record_holds_rows_recipe_machine_and_time(project):
 
 
 def test_a_record_is_not_overwritten_without_force(project):
-    place = {"project": project, "records": project / "records"}
+    place = {"project": project, "records": project / "results/records"}
     keep_record("r", "fer2013", "rmn", **place)
     with pytest.raises(UserError, match="exists already"):
         keep_record("r", "fer2013", "rmn", **place)
@@ -67,38 +69,38 @@ def test_results_of_another_training_are_not_recorded(project):
     run = project / "runs/fer2013/rmn/1/masked/metrics.json"
     numbers = json.loads(run.read_text())
     run.write_text(json.dumps(numbers | {"test": {"accuracy": 0.52}}))
-    place = {"project": project, "records": project / "records"}
+    place = {"project": project, "records": project / "results/records"}
     keep_record("r", "fer2013", "rmn", **place)
     run.write_text(json.dumps(numbers | {"test": {"accuracy": 0.53}}))
     with pytest.raises(UserError, match=r"rows of arm 'masked', seed 1, are not those of .*rmn/1/masked"):
         keep_record("s", "fer2013", "rmn", **place)
-    assert not (project / "records/s").exists()
+    assert not (project / "results/records/s").exists()
 
 
 def test_runs_that_were_not_evaluated_are_no_part_of_a_record(project):
     """An arm that lies beside the evaluated ones, or that params.yaml no longer names."""
     shutil.copytree(project / "runs/fer2013/rmn/0/masked", project / "runs/fer2013/rmn/0/no_mask")
-    folder = keep_record("r", "fer2013", "rmn", project=project, records=project / "records")
+    folder = keep_record("r", "fer2013", "rmn", project=project, records=project / "results/records")
     record = json.loads((folder / "record.json").read_text())
     assert {run["arm"] for run in record["runs"]} == {"masked"}
 
 
 def test_a_record_without_a_commit_says_why(project):
-    folder = keep_record("r", "fer2013", "rmn", project=project, records=project / "records")
+    folder = keep_record("r", "fer2013", "rmn", project=project, records=project / "results/records")
     record = json.loads((folder / "record.json").read_text())
     assert (record["commit"], record["changed"]) == ("", [])
     assert "not a git repository" in record["no_commit"]
     subprocess.run(["git", "init", "-q", str(project)], check=True)
-    folder = keep_record("s", "fer2013", "rmn", project=project, records=project / "records")
+    folder = keep_record("s", "fer2013", "rmn", project=project, records=project / "results/records")
     assert "no commit yet" in json.loads((folder / "record.json").read_text())["no_commit"]
 
 
 def test_rows_that_are_no_table_are_told(project):
-    (project / "results/fer2013/rmn/rows.csv").write_text("seed,value\n0,50\n")
+    (project / "results/measured/fer2013/rmn/rows.csv").write_text("seed,value\n0,50\n")
     with pytest.raises(UserError, match=r"rows\.csv: column 'method' is missing"):
-        keep_record("r", "fer2013", "rmn", project=project, records=project / "records")
+        keep_record("r", "fer2013", "rmn", project=project, records=project / "results/records")
 
 
 def test_missing_results_are_named(project):
     with pytest.raises(UserError, match=r"rows\.csv: no such file"):
-        keep_record("r", "synthetic", "rmn", project=project, records=project / "records")
+        keep_record("r", "synthetic", "rmn", project=project, records=project / "results/records")

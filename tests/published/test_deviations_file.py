@@ -10,7 +10,7 @@ from fer_repro.figures.deviations import NOT_MEASURED, read_deviations
 from fer_repro.methods.method import method_names
 
 ROOT = Path(__file__).parents[2]
-SHEETS = read_deviations(ROOT / "published/deviations.yaml")
+SHEETS = read_deviations(ROOT / "results/published/deviations.yaml")
 
 
 def test_every_method_has_a_sheet():

@@ -11,7 +11,7 @@ from fer_repro.files import read_yaml
 from fer_repro.measures.metrics import find_metric
 from fer_repro.methods.method import load_method, method_names
 
-FOLDER = Path(__file__).parent.parent.parent / "published"
+FOLDER = Path(__file__).parent.parent.parent / "results/published"
 COLUMNS = [
     "method", "arm", "paper", "table", "dataset", "protocol", "split", "metric", "unit", "value",
     "pretraining", "tta", "source", "note",

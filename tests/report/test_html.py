@@ -125,8 +125,8 @@ def test_claims_tell_their_doubt(page):
 def test_claims_lead_to_runs_rows_and_sources(page):
     links = [link["href"] for link in page.find(id="claims").find_all("a")]
     for place in (
-        "runs/synthetic/rmn/", "results/synthetic/rmn/rows.csv", "published/results.csv",
-        "records/one/", "records/one/rows.csv",
+        "runs/synthetic/rmn/", "results/measured/synthetic/rmn/rows.csv", "results/published/results.csv",
+        "results/records/one/", "results/records/one/rows.csv",
     ):  # fmt: skip
         assert f"../{place}" in links
     assert "#record-one" in links
@@ -143,9 +143,9 @@ def test_each_paper_has_story_tables_records_and_deviations(page):
 
 
 def test_a_paper_without_a_run_has_its_page(project):
-    ledger = pd.read_csv(project / "comparison/ledger.csv", keep_default_na=False)
+    ledger = pd.read_csv(project / "results/comparison/ledger.csv", keep_default_na=False)
     other = ledger.iloc[:1].assign(method="p2sgrad", claim="p2sgrad-x")
-    pd.concat([ledger, other]).to_csv(project / "comparison/ledger.csv", index=False)
+    pd.concat([ledger, other]).to_csv(project / "results/comparison/ledger.csv", index=False)
     write_report(project, project / "index.html")
     page = BeautifulSoup((project / "index.html").read_text(encoding="utf-8"), "html.parser")
     message = page.find(id="paper-p2sgrad").find_parent("section").get_text()
@@ -310,7 +310,7 @@ def test_a_large_page_is_written_and_said(project, capsys, monkeypatch):
 
 
 def test_results_without_a_column_are_one_clear_error(project):
-    write(project / "results/synthetic/rmn/rows.csv", "method,arm\nrmn,masked\n")
+    write(project / "results/measured/synthetic/rmn/rows.csv", "method,arm\nrmn,masked\n")
     with pytest.raises(UserError, match=r"rows\.csv: column '.*' is missing"):
         write_report(project, project / "index.html")
 

@@ -26,14 +26,14 @@ def page():
 def test_readme_has_the_table_of_the_records():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert with_table(readme, short_table(ROOT)) == readme, (
-        "README.md is older than records/: run python -m fer_repro.report.results_page"
+        "README.md is older than results/records/: run python -m fer_repro.report.results_page"
     )
 
 
 def test_the_short_table_has_the_numbers_of_the_ledgers():
     table = short_table(ROOT).replace("−", "-")
     message = 0
-    for file in (ROOT / "records").glob("*/ledger.csv"):
+    for file in (ROOT / "results/records").glob("*/ledger.csv"):
         for row in read(file):
             if row["verdict"] == "not attempted" or row["kind"] == "absolute":
                 continue
@@ -47,18 +47,20 @@ def test_the_short_table_has_the_numbers_of_the_ledgers():
 
 
 def test_the_page_counts_the_verdicts(page):
-    verdicts = [row["verdict"] for row in read(ROOT / "comparison/ledger.csv")]
+    verdicts = [row["verdict"] for row in read(ROOT / "results/comparison/ledger.csv")]
     for verdict in set(verdicts):
         assert f"| {verdict} | {verdicts.count(verdict)} |" in page
-    tested = [row for row in read(ROOT / "comparison/ledger.csv") if row["verdict"] != "not attempted"]
+    tested = [
+        row for row in read(ROOT / "results/comparison/ledger.csv") if row["verdict"] != "not attempted"
+    ]
     as_published = sum(row["as_published"] == "True" for row in tested)
     assert f"- {as_published} of the {len(tested)} tested claims ran as published" in page
 
 
 def test_the_page_holds_every_claim_and_every_record(page):
-    for row in read(ROOT / "comparison/ledger.csv"):
+    for row in read(ROOT / "results/comparison/ledger.csv"):
         assert f"**{row['statement']}**" in page
-    for folder in (ROOT / "records").iterdir():
+    for folder in (ROOT / "results/records").iterdir():
         if folder.is_dir():
             record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
             assert record["commit"] in page
@@ -68,7 +70,7 @@ def test_the_page_holds_every_claim_and_every_record(page):
 def test_means_of_records_stand_in_the_page(page):
     means = [
         row
-        for file in (ROOT / "records").glob("*/rows.csv")
+        for file in (ROOT / "results/records").glob("*/rows.csv")
         for row in read(file)
         if row["metric"] in ("accuracy", "pair_accuracy") and row["unit"] == "%" and row["seed"] == ""
     ]
@@ -81,7 +83,7 @@ def test_means_of_records_stand_in_the_page(page):
 def test_a_gpu_record_is_not_said_to_be_a_cpu_s(page):
     assert ("Every record was made on a CPU" in page) == all(
         json.loads(file.read_text())["environment"]["device"] == "cpu"
-        for file in (ROOT / "records").glob("*/record.json")
+        for file in (ROOT / "results/records").glob("*/record.json")
     )
 
 
@@ -89,7 +91,7 @@ def test_the_questions_quote_the_record_of_fer2013():
     faq = (ROOT / "docs/faq.md").read_text(encoding="utf-8")
     rows = {
         (row["metric"], row["tta"] != "none"): float(row["value"])
-        for row in read(ROOT / "records/fer2013-rmn-cpu/rows.csv")
+        for row in read(ROOT / "results/records/fer2013-rmn-cpu/rows.csv")
         if row["arm"] == "masked" and row["protocol"] == "official" and row["seed"] == ""
     }
     assert f"reaches {rows['accuracy', True]:.1f} % where 74.14 % is published" in " ".join(faq.split())

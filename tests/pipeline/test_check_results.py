@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_repro.pipeline import verify
+from fer_repro.pipeline import check_results
 
 HEADER = "method,arm,dataset,protocol,split,metric,unit,value,pretraining,tta,seed,deviation,runs\n"
 SEEDS = "".join(
@@ -17,12 +17,12 @@ TABLE = HEADER + SEEDS + "rmn,masked,synthetic,official,test,accuracy,%,72.0,non
 
 def test_the_same_rows_in_another_order_are_the_same():
     lines = TABLE.splitlines(keepends=True)
-    assert verify.compare_rows(lines[0] + "".join(reversed(lines[1:])), TABLE) == []
+    assert check_results.compare_rows(lines[0] + "".join(reversed(lines[1:])), TABLE) == []
 
 
 def test_a_seed_may_differ_by_the_deviation_between_seeds():
-    (near,) = verify.compare_rows(TABLE.replace("74.0", "75.5"), TABLE)
-    (far,) = verify.compare_rows(TABLE.replace("74.0", "76.5"), TABLE)
+    (near,) = check_results.compare_rows(TABLE.replace("74.0", "75.5"), TABLE)
+    (far,) = check_results.compare_rows(TABLE.replace("74.0", "76.5"), TABLE)
     assert near.is_within
     assert not far.is_within
     assert "76.5 here, 74 in git: +2.5, MORE than the deviation 2" in str(far)
@@ -30,8 +30,8 @@ def test_a_seed_may_differ_by_the_deviation_between_seeds():
 
 def test_a_row_that_came_or_went_is_named():
     first = SEEDS.splitlines(keepends=True)[0]
-    (gone,) = verify.compare_rows(TABLE.replace(first, ""), TABLE)
-    (new,) = verify.compare_rows(TABLE, TABLE.replace(first, ""))
+    (gone,) = check_results.compare_rows(TABLE.replace(first, ""), TABLE)
+    (new,) = check_results.compare_rows(TABLE, TABLE.replace(first, ""))
     assert "in git, not here" in str(gone)
     assert "here, not in git" in str(new)
     assert not gone.is_within
@@ -41,8 +41,8 @@ def test_a_row_that_came_or_went_is_named():
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(verify, "outdated_stages", list)
-    path = Path("results/synthetic/rmn/rows.csv")
+    monkeypatch.setattr(check_results, "outdated_stages", list)
+    path = Path("results/measured/synthetic/rmn/rows.csv")
     path.parent.mkdir(parents=True)
     path.write_text(TABLE)
     identity = ("-c", "user.name=a", "-c", "user.email=a@b")
@@ -52,20 +52,20 @@ def project(tmp_path, monkeypatch):
 
 
 def test_committed_results_verify(project, capsys):
-    assert verify.main([]) == 0
+    assert check_results.main([]) == 0
     assert "4 rows, 0 differ" in capsys.readouterr().out
 
 
 def test_a_result_that_moved_too_far_fails(project, capsys):
     project.write_text(TABLE.replace("72.0,none,none,,", "75.0,none,none,,"))
-    assert verify.main([]) == 1
+    assert check_results.main([]) == 1
     assert "75 here, 72 in git: +3" in capsys.readouterr().out
 
 
 def test_a_missing_table_and_an_outdated_stage_fail(project, capsys, monkeypatch):
     project.unlink()
-    monkeypatch.setattr(verify, "outdated_stages", lambda: ["compare"])
-    assert verify.main([]) == 1
+    monkeypatch.setattr(check_results, "outdated_stages", lambda: ["compare"])
+    assert check_results.main([]) == 1
     shown = capsys.readouterr().out
     assert "missing here" in shown
     assert "stage compare" in shown
@@ -73,17 +73,17 @@ def test_a_missing_table_and_an_outdated_stage_fail(project, capsys, monkeypatch
 
 def test_without_a_commit_nothing_is_verified(project, capsys, monkeypatch):
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # as on a shared drive or in a container
-    assert verify.main([]) == 2
+    assert check_results.main([]) == 2
     said = capsys.readouterr()
     assert "verified" not in said.out
     assert "nothing is verified" in said.err
     assert "dubious ownership" in said.err
     monkeypatch.delenv("GIT_TEST_ASSUME_DIFFERENT_OWNER")
     subprocess.run(["rm", "-rf", ".git"], check=True)
-    assert verify.main([]) == 2
+    assert check_results.main([]) == 2
     assert "not a git repository" in capsys.readouterr().err
     subprocess.run(["git", "init", "-q"], check=True)
-    assert verify.main([]) == 2
+    assert check_results.main([]) == 2
     assert "no commit yet" in capsys.readouterr().err
 
 
@@ -91,7 +91,7 @@ def test_tables_that_git_does_not_know_verify_nothing(project, capsys):
     identity = ("-c", "user.name=a", "-c", "user.email=a@b")
     for command in (("rm", "-rq", "--cached", "results"), (*identity, "commit", "-qm", "y")):
         subprocess.run(["git", *command], check=True)
-    assert verify.main([]) == 1
+    assert check_results.main([]) == 1
     assert capsys.readouterr().out.splitlines()[-1].startswith("NOT verified: nothing was compared")
 
 
@@ -105,10 +105,10 @@ def test_the_summary_is_the_ledger_and_says_where_the_report_is(project, capsys)
         "confidence": "0.95", "seeds": "3", "more_seeds": "", "verdict": "direction reproduced", "rule": "7",
         "reason": "the sign is certain", "access": "make reproduce",
     }  # fmt: skip
-    ledger = Path("comparison/ledger.csv")
+    ledger = Path("results/comparison/ledger.csv")
     ledger.parent.mkdir()
     ledger.write_text(",".join(row) + "\n" + ",".join(f'"{cell}"' for cell in row.values()) + "\n")
-    assert verify.main(["summary"]) == 0
+    assert check_results.main(["summary"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "rmn on synthetic faces, width 1/8; 3 seeds"
     assert lines[1].startswith("  direction reproduced  Masks help.  ")
@@ -116,8 +116,8 @@ def test_the_summary_is_the_ledger_and_says_where_the_report_is(project, capsys)
     assert "claims: 1 direction reproduced" in lines
     assert lines[-1] == "no report: reports/index.html is missing"
     ledger.unlink()
-    assert verify.main(["summary"]) == 0
-    assert "no claim has been judged: comparison/ledger.csv is missing" in capsys.readouterr().out
+    assert check_results.main(["summary"]) == 0
+    assert "no claim has been judged: results/comparison/ledger.csv is missing" in capsys.readouterr().out
     ledger.write_text("claim\n")
-    assert verify.main(["summary"]) == 2
+    assert check_results.main(["summary"]) == 2
     assert "column 'method' is missing" in capsys.readouterr().err

@@ -1,7 +1,7 @@
 """Are the results in git those of this code, and do fresh ones agree with them?
 
-``python -m fer_repro.pipeline.verify`` asks DVC whether every stage's inputs and results are as in dvc.lock
-and compares each measured row here with the same row in git. ``... verify summary`` prints the verdict of
+``python -m fer_repro.pipeline.check_results`` asks DVC whether every stage's inputs and results are as in
+dvc.lock and compares each measured row here with the same row in git. ``... summary`` prints the verdict of
 every claim.
 """
 
@@ -23,8 +23,8 @@ from fer_repro.git import ask_git, head_commit
 from fer_repro.pipeline.dvc_stages import advice
 from fer_repro.pipeline.inputs import INPUTS
 
-RESULTS, RUNS = Path("results"), Path("runs")
-LEDGER = Path("comparison/ledger.csv")
+RESULTS, RUNS = Path("results/measured"), Path("runs")
+LEDGER = Path("results/comparison/ledger.csv")
 REPORT = Path("reports/index.html")
 PIPELINE, LOCK, RAW = Path("dvc.yaml"), Path("dvc.lock"), Path("data.dvc")
 WIDTH = 100  # of the terminal that the summary is formatted for
@@ -187,7 +187,7 @@ def _committed_tables() -> set[Path]:
     return {Path(line) for line in lines if line.endswith("/rows.csv")}
 
 
-def verify() -> int:
+def check_all() -> int:
     """Print what was checked and every difference.
 
     Returns:
@@ -263,13 +263,13 @@ def summary(ledger: Path = LEDGER, report: Path = REPORT) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; the exit code is 2 when nothing could be checked."""
     parser = argparse.ArgumentParser(
-        prog="python -m fer_repro.pipeline.verify", description="Check the results."
+        prog="python -m fer_repro.pipeline.check_results", description="Check the results."
     )
     parser.add_argument("what", nargs="?", choices=("check", "summary"), default="check")
     chosen = parser.parse_args(arguments)
     try:
         if chosen.what == "check":
-            return verify()
+            return check_all()
         print(summary())
     except UserError as error:
         print_error(error)
