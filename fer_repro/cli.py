@@ -99,8 +99,7 @@ def data_add(
 
     if enable:
         _params(params)  # a mistake there is reported before anything is converted
-    finder = detector or _finder(name, params)
-    added = add_dataset(name, path, store, force, size, finder)
+    added = add_dataset(name, path, store, force, size, detector or _finder(name, params))
     typer.echo(examine(added).text())
     if added.manifest.note:
         typer.echo(f"\nNote: {added.manifest.note}")

@@ -149,3 +149,19 @@ def test_nothing_bars_the_way_of_screen_readers_and_keyboards(browser, address, 
                 found.add(f"{name}: {violation['id']}: {violation['nodes'][0]['html'][:120]}")
     view.close()
     assert not found
+
+
+def test_files_that_pages_name_exist():
+    pages = [*(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md", ROOT / "README.md"]
+    named = {
+        (page.name, path)
+        for page in pages
+        for path in re.findall(
+            r"`((?:fer_repro|tests|docs|results|notebooks)/[\w./-]+?)/?`", page.read_text(encoding="utf-8")
+        )
+    }
+    assert len(named) > 40
+    written = re.compile("NAME|island|jaffe")  # by the reader, and by the worked pages themselves
+    assert not [
+        each for each in sorted(named) if not written.search(each[1]) and not (ROOT / each[1]).exists()
+    ]
