@@ -76,14 +76,16 @@ def reading_html(*paragraphs: str) -> str:
 
 def figure_html(figure: Figure, caption: str, alt: str) -> str:
     """Write a figure with its caption and a text for those who cannot see it, all inside the HTML."""
-    return _figure_html(png_bytes(figure), caption, alt)
+    return _figure_html(figure, png_bytes(figure), caption, alt)
 
 
-def _figure_html(png: bytes, caption: str, alt: str) -> str:
+def _figure_html(figure: Figure, png: bytes, caption: str, alt: str) -> str:
+    """Write the HTML; figures without an image in them are marked, so that a dark page can invert them."""
+    kind = "plot" if any(axes.images for axes in figure.axes) else "plot lines"
     data = base64.b64encode(png).decode("ascii")
     image = f'<img alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{data}">'
     words = f"<figcaption>{html.escape(caption)}</figcaption>"
-    return f'<figure class="plot"><div class="paper">{image}</div>{words}</figure>\n'
+    return f'<figure class="{kind}"><div class="paper">{image}</div>{words}</figure>\n'
 
 
 def show_figure(figure: Figure, caption: str, alt: str, path: Path | str | None = None) -> Shown:
@@ -98,7 +100,7 @@ def show_figure(figure: Figure, caption: str, alt: str, path: Path | str | None 
     if path is None:
         return Shown(figure_html(figure, caption, alt))
     png, *_ = save_figure(figure, path)  # shown as saved: rendering takes long
-    return Shown(_figure_html(png.read_bytes(), caption, alt))
+    return Shown(_figure_html(figure, png.read_bytes(), caption, alt))
 
 
 def show_table(

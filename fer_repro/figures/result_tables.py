@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from fer_repro.figures.display import Shown, show_table
 from fer_repro.figures.exports import TablePart
-from fer_repro.figures.style import INK, QUIET, arm_colours, arm_markers, new_figure, plain
+from fer_repro.figures.style import COLOURS, INK, QUIET, arm_colours, arm_markers, new_figure, plain
 from fer_repro.figures.tables import (
     Column,
     in_percent,
@@ -303,3 +303,66 @@ def _draw_row(axes: Axes, y: int, row: pd.Series, colour: str, marker: str) -> N
     axes.annotate(
         f"{row['value']:.1f}", (end, y), (10, 0), textcoords="offset points", va="center", fontsize=8.5
     )
+
+
+_ONE_COLUMN = 16  # rows of gaps
+
+
+def gap_plot(results: pd.DataFrame) -> Figure:
+    """Draw each measured accuracy with its interval beside the published one, where one may be compared.
+
+    Many rows are drawn in two columns, so that the figure fits a screen.
+
+    Args:
+        results: columns ``label``, ``measured``, ``low``, ``high``, ``published`` in percent; ``published``
+            is missing where the paper has no number for the same data set.
+    """
+    columns = 1 if len(results) <= _ONE_COLUMN else 2
+    parts = [results.iloc[part] for part in np.array_split(np.arange(len(results)), columns)]
+    figure = new_figure(7.6, (0.46 if columns == 1 else 0.2) * len(parts[0]) + 1.15)
+    panels = figure.subplots(1, columns, squeeze=False, sharex=True)[0]
+    everything = results[["measured", "low", "high", "published"]].to_numpy(dtype=float).clip(0, 100)
+    compared = bool(np.isfinite(everything[:, 3]).any())
+    low_end, high_end = np.nanmin(everything), np.nanmax(everything)
+    margin = max(high_end - low_end, 2.0)
+    for axes, part in zip(panels, parts, strict=True):
+        _draw_gaps(axes, part, small=columns > 1)
+        axes.set_xlim(max(low_end - 0.08 * margin, -2), high_end + (0.28 if compared else 0.1) * margin)
+        ticks = np.asarray(MaxNLocator(nbins=7 if columns == 1 else 5).tick_values(*axes.get_xlim()))
+        inside = (ticks >= max(axes.get_xlim()[0], 0)) & (ticks <= min(axes.get_xlim()[1], 100))
+        axes.set_xticks(ticks[inside])
+        axes.set_xlabel("accuracy (%)")
+    panels[0].plot([], [], "o", color=COLOURS[0], label="measured, with interval")
+    if compared:
+        panels[0].plot([], [], "D", color=COLOURS[1], label="published")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def _draw_gaps(axes: Axes, results: pd.DataFrame, small: bool) -> None:
+    positions, size = np.arange(len(results)), 0.62 if small else 1.0
+    values = results[["measured", "low", "high", "published"]].to_numpy(dtype=float)
+    values = values.clip(0, 100)  # an interval of a mean may exceed the range of an accuracy
+    for y, (measured, low, high, published) in zip(positions, values, strict=True):
+        axes.plot(
+            [low, high], [y, y], color=COLOURS[0], linewidth=5 * size, alpha=0.28, solid_capstyle="round"
+        )
+        axes.plot([measured], [y], "o", color=COLOURS[0], markersize=7 * size)
+        text = f"{measured:.1f}"
+        if np.isfinite(published):
+            axes.plot(
+                [measured, published], [y, y], color=QUIET, linewidth=0.9, linestyle=(0, (2, 2)), zorder=0
+            )
+            axes.plot([published], [y], "D", color=COLOURS[1], markersize=6.5 * size)
+            text += f"  (gap {measured - published:+.1f})"
+        end = np.nanmax([measured, high, published])
+        axes.annotate(
+            text, (end, y), (9 * size, 0), textcoords="offset points", va="center",
+            fontsize=6.5 if small else 8.5,
+        )  # fmt: skip
+    names = [plain(label) for label in results["label"]]
+    axes.set_yticks(positions, names, fontsize=6.5 if small else None)
+    axes.set_ylim(len(results) - 0.4, -0.6)
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)

@@ -248,52 +248,6 @@ def recall_bars(recalls: pd.DataFrame, title: str = "Recall per class") -> Figur
     return figure
 
 
-def gap_plot(results: pd.DataFrame) -> Figure:
-    """Draw each measured accuracy with its interval beside the published one, where one may be compared.
-
-    Args:
-        results: columns ``label``, ``measured``, ``low``, ``high``, ``published`` in percent; ``published``
-            is missing where the paper has no number for the same data set.
-    """
-    figure = new_figure(7.6, 0.46 * len(results) + 1.15)
-    axes = figure.subplots()
-    positions = np.arange(len(results))
-    values = results[["measured", "low", "high", "published"]].to_numpy(dtype=float)
-    values = values.clip(0, 100)  # an interval of a mean may exceed the range of an accuracy
-    for y, (measured, low, high, published) in zip(positions, values, strict=True):
-        axes.plot([low, high], [y, y], color=COLOURS[0], linewidth=5, alpha=0.28, solid_capstyle="round")
-        axes.plot([measured], [y], "o", color=COLOURS[0], markersize=7)
-        text = f"{measured:.1f}"
-        if np.isfinite(published):
-            axes.plot(
-                [measured, published], [y, y], color=QUIET, linewidth=0.9, linestyle=(0, (2, 2)), zorder=0
-            )
-            axes.plot([published], [y], "D", color=COLOURS[1], markersize=6.5)
-            text += f"  (gap {measured - published:+.1f})"
-        end = np.nanmax([measured, high, published])
-        axes.annotate(text, (end, y), (9, 0), textcoords="offset points", va="center", fontsize=8.5)
-    axes.set_yticks(positions, [plain(label) for label in results["label"]])
-    axes.set_ylim(len(results) - 0.4, -0.6)
-    low_end, high_end = np.nanmin(values), np.nanmax(values)
-    margin = max(high_end - low_end, 2.0)
-    axes.set_xlim(
-        max(low_end - 0.08 * margin, -2),
-        high_end + (0.28 if np.isfinite(values[:, 3]).any() else 0.1) * margin,
-    )
-    ticks = np.asarray(MaxNLocator(nbins=7).tick_values(*axes.get_xlim()))
-    inside = (ticks >= max(axes.get_xlim()[0], 0)) & (ticks <= min(axes.get_xlim()[1], 100))
-    axes.set_xticks(ticks[inside])
-    axes.set_xlabel("accuracy (%)")
-    axes.grid(axis="x")
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.plot([], [], "o", color=COLOURS[0], label="measured, with interval")
-    if np.isfinite(values[:, 3]).any():
-        axes.plot([], [], "D", color=COLOURS[1], label="published")
-    figure.legend(loc="outside lower center", ncols=2)
-    return figure
-
-
 def paired_seeds(
     values: pd.DataFrame,
     headline: str,

@@ -12,7 +12,7 @@ from fer_repro.figures.deviations import deviation_table, read_deviations
 from fer_repro.figures.tables import as_html
 from fer_repro.report.glance import Paper
 from fer_repro.report.records import Record
-from fer_repro.report.story_html import Story, make_safe
+from fer_repro.report.story_html import StoryHtml, make_safe
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Chapter:
     title: str
     anchor: str
     paper: Paper | None
-    stories: tuple[Story, ...]
+    stories: tuple[StoryHtml, ...]
     tables: str
     sheet: str
     records: tuple[Record, ...]
@@ -43,7 +43,7 @@ class Chapter:
 def make_chapters(
     methods: Sequence[str],
     papers: Sequence[Paper],
-    stories: Mapping[str, Sequence[Story]],
+    stories: Mapping[str, Sequence[StoryHtml]],
     records: Sequence[Record],
     root: Path,
 ) -> list[Chapter]:
@@ -71,7 +71,7 @@ def make_chapters(
 def _chapter(
     method: str,
     paper: Paper | None,
-    stories: Sequence[Story],
+    stories: Sequence[StoryHtml],
     records: Sequence[Record],
     sheet: str,
     root: Path,
@@ -100,7 +100,7 @@ def _read_tables(file: Path) -> str:
     return str(soup)
 
 
-def _with_data(story: Story, method: str) -> Story:
+def _with_data(story: StoryHtml, method: str) -> StoryHtml:
     """Add the data set to the title of one of several stories."""
     dataset = story.name.removeprefix(f"{method}-").replace("_", " ")
     return replace(story, title=f"{story.title}: {dataset}")

@@ -139,15 +139,19 @@ def _against(row: pd.Series) -> list[str]:
     return [arm for arm in str(row["against"]).split(" | ") if arm]
 
 
+REACH = {"points": 15.0, "nats": 0.3}
+"""Where the small bars of claims end, on both sides of zero: one scale for all bars of a unit."""
+
+
 def gauge(row: pd.Series) -> dict[str, float]:
-    """Place difference, interval and published difference on a line from 0 to 100, zero at 50."""
-    values = [float(row[name]) for name in ("difference", "low", "high", "published")]
-    known = [value for value in values if np.isfinite(value)]
-    least = 0.005 if row["unit"] == "nats" else 0.5
-    reach = 1.15 * max([abs(value) for value in known] + [least])
-    places = {
-        name: 50 + 50 * value / reach
-        for name, value in zip(("difference", "low", "high", "published"), values, strict=True)
+    """Place difference, interval and published difference on a line from 0 to 100, zero at 50.
+
+    Values beyond ``REACH`` are at the end of the line.
+    """
+    reach = REACH["nats" if row["unit"] == "nats" else "points"]
+    values = {name: float(row[name]) for name in ("difference", "low", "high", "published")}
+    return {
+        name: 50 + 50 * float(np.clip(value / reach, -1, 1))
+        for name, value in values.items()
         if np.isfinite(value)
     }
-    return {**places, "reach": reach}

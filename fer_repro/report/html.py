@@ -8,7 +8,6 @@ import argparse
 import base64
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from fer_repro.terminal import doing
 _TEMPLATES = Path(__file__).parent / "templates"
 SOURCES = (
     "results/comparison", "executed", "results/measured", "results/published", "results/records", "runs",
-    "inputs/code/report.json", "inputs/params.json",
+    "docs/verdicts.md", "inputs/code/report.json", "inputs/params.json",
 )  # fmt: skip
 """Folders that the page is made of: what the stage `report` depends on."""
 _MAILED = 15_000_000  # bytes that common mail servers accept as an attachment
@@ -75,9 +74,8 @@ def write_report(root: Path, out: Path) -> int:
     Raises:
         UserError: params.yaml or a found file is not readable.
     """
-    home = Path(os.path.relpath(root, out.parent)).as_posix()
     with doing("gathering results, figures and stories"):
-        page = gather(root, home)
+        page = gather(root)
     with doing("laying out the page"):
         text = render_page(page).encode("utf-8")
     with atomic_write(out) as temporary:

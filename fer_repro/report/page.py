@@ -17,7 +17,8 @@ from fer_repro.figures.result_files import (
     read_rows,
     run_folders,
 )
-from fer_repro.figures.results import gap_plot, learning_curves
+from fer_repro.figures.result_tables import gap_plot
+from fer_repro.figures.results import learning_curves
 from fer_repro.figures.tables import accuracy_labels, as_html, beside_published, in_percent
 from fer_repro.files import read_yaml
 from fer_repro.params import read_params
@@ -45,7 +46,7 @@ from fer_repro.report.run_costs import (
     summarise_timing,
     training_times,
 )
-from fer_repro.report.story_html import Story, read_story
+from fer_repro.report.story_html import StoryHtml, markdown_section, read_story
 
 
 @dataclass
@@ -59,15 +60,15 @@ class Page:
     seeds: list[int]
     arms: dict[str, list[str]]
     confidence: float
-    home: str = "."  # the project's folder as seen from the page's
+    rules: str = ""
     papers: list[Paper] = field(default_factory=list)
     counts: list[tuple[str, int]] = field(default_factory=list)
     chapters: list[Chapter] = field(default_factory=list)
     results: str = ""
     gap_figure: str = ""
-    stories: dict[str, list[Story]] = field(default_factory=dict)
-    comparison: Story | None = None
-    data: list[tuple[str, Story]] = field(default_factory=list)
+    stories: dict[str, list[StoryHtml]] = field(default_factory=dict)
+    comparison: StoryHtml | None = None
+    data: list[tuple[str, StoryHtml]] = field(default_factory=list)
     audits: list[tuple[str, str]] = field(default_factory=list)
     costs: str = ""
     training: list[tuple[str, str]] = field(default_factory=list)
@@ -95,12 +96,11 @@ class Page:
         return stage_name(self.trained, step, dataset, method, *seed)
 
 
-def gather(root: Path, home: str = ".") -> Page:
+def gather(root: Path) -> Page:
     """Read the project below ``root``.
 
     Args:
         root: the folder that holds params.yaml, results/measured/, executed/, runs/ and so on.
-        home: that folder as seen from the page's, for links.
 
     Raises:
         UserError: params.yaml is missing or wrong, or a file that is there is not readable.
@@ -116,7 +116,6 @@ def gather(root: Path, home: str = ".") -> Page:
         seeds=params.seeds,
         arms={name: list(method_arms(params_file, name)) for name in methods},
         confidence=params.evaluation.confidence,
-        home=home,
         params=params_file.read_text(encoding="utf-8"),
     )
     _add_results(page)
@@ -171,6 +170,7 @@ def _add_ledger(page: Page) -> None:
     papers = page.root / "results/published" / "papers.yaml"
     known = read_yaml(papers) if papers.is_file() else {}
     page.counts = count_verdicts(ledger)
+    page.rules = markdown_section(page.root / "docs/verdicts.md", "Rules")
     records = {(record.dataset, record.method): record.name for record in page.records}
     own = {(dataset, method, arm) for dataset, method in page.trained for arm in page.arms[method]}
     page.papers = glance(ledger, page.rows, known, page.trained, records, own)

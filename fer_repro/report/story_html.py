@@ -15,6 +15,7 @@ import nbformat
 from bs4 import BeautifulSoup
 from bs4.element import PreformattedString, Tag
 from nbconvert import HTMLExporter
+from nbconvert.filters import markdown2html
 from PIL import Image
 from traitlets.config import Config
 
@@ -52,7 +53,7 @@ _NO_ALT = "No description has been provided"  # nbconvert's own placeholder
 
 
 @dataclass(frozen=True)
-class Story:
+class StoryHtml:
     """One executed notebook as a piece of the page."""
 
     name: str
@@ -71,7 +72,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "part"
 
 
-def read_story(path: Path, level: int = 3) -> Story:
+def read_story(path: Path, level: int = 3) -> StoryHtml:
     """Turn an executed notebook into HTML whose title is a heading of ``level``.
 
     Args:
@@ -99,7 +100,21 @@ def read_story(path: Path, level: int = 3) -> Story:
     title, contents = _fit_headings(soup, anchor, level, path.stem)
     describe_images(soup, title)
     box_tables(soup)
-    return Story(path.stem, anchor, title, str(soup), contents)
+    return StoryHtml(path.stem, anchor, title, str(soup), contents)
+
+
+def markdown_section(path: Path, heading: str) -> str:
+    """Turn one section of a Markdown file into HTML, without its heading; empty where it does not exist.
+
+    Args:
+        path: a .md file, which may be missing.
+        heading: text of a second-level heading.
+    """
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    soup = BeautifulSoup(markdown2html(found[1]) if found else "", "html.parser")
+    make_safe(soup)
+    return str(soup)
 
 
 def make_safe(soup: BeautifulSoup) -> None:

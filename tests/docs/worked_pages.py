@@ -88,7 +88,7 @@ def place(block, project):
 def copy_project(project):
     """Copy what a reader of a page works on; data/ is only pointed to."""
     ignored = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
-    for name in ("fer_repro", "notebooks", "published", "tests/methods"):
+    for name in ("fer_repro", "notebooks", "results/published", "tests/methods"):
         shutil.copytree(ROOT / name, project / name, ignore=ignored)
     for name in ("params.yaml", "dvc.yaml", "pyproject.toml", "tests/goldens/fill.py", "docs/face.png"):
         (project / name).parent.mkdir(parents=True, exist_ok=True)

@@ -111,7 +111,7 @@ STAGES = {  # at smoke size: the command, what it leaves, and what of it is repl
     ),
     "evaluate": (notebook("rmn", out="results"), ("results/measured/**/*", "executed/rmn*"), ()),
     "compare": (
-        (*NOTEBOOKS, "comparison", "-p", "out=comparison"),
+        (*NOTEBOOKS, "comparison", "-p", "out=results/comparison"),
         ("results/comparison/**/*", "executed/comparison*"),
         (),
     ),
@@ -127,7 +127,7 @@ def small_project(home):
     """Write what the stages begin with: forty-two faces and the parameters of one method."""
     from fer_repro.synthetic.stills import write_stills
 
-    for name in ("notebooks", "published", "records"):
+    for name in ("notebooks", "results/published", "results/records"):
         shutil.copytree(ROOT / name, home / name)
     subjects = {"train": 4, "val": 1, "test": 1}
     write_stills(home / "data/synthetic", subjects=subjects, faces_per_class=1)

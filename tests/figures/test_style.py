@@ -10,6 +10,7 @@ from fer_repro.errors import UserError
 from fer_repro.figures import explained
 from fer_repro.figures import results as figures
 from fer_repro.figures.display import show_figure
+from fer_repro.figures.result_tables import gap_plot
 from fer_repro.figures.style import DPI, png_bytes, save_figure
 
 CLASSES = ["angry", "$\\frac$", "<b>"]
@@ -55,7 +56,8 @@ def draw_all():
     yield figures.learning_curves(history)
     yield figures.confusion_matrices({"a$": np.eye(3) * 4, "b": np.zeros((3, 3))}, CLASSES)
     yield figures.recall_bars(recalls)
-    yield figures.gap_plot(results)
+    yield gap_plot(results)
+    yield gap_plot(pd.concat([results] * 9, ignore_index=True))
     yield figures.paired_seeds(pairs, "h$", "c")
     yield figures.error_gallery(faces, errors, columns=3)
     yield explained.mask_overlay(faces, masks, [*CLASSES, "d"])

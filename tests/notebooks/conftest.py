@@ -62,7 +62,7 @@ def drawn(tmp_path_factory):
     params = read_yaml(ROOT / "params.yaml")
     params["seeds"], params["evaluation"]["bootstrap"] = SEEDS, 50
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    for name in ("published", "records"):
+    for name in ("results/published", "results/records"):
         shutil.copytree(ROOT / name, folder / name)
     return folder
 

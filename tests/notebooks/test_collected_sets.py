@@ -67,7 +67,7 @@ def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
-        for name in ("published", "records"):
+        for name in ("results/published", "results/records"):
             shutil.copytree(ROOT / name, folder / name)
         params = read_yaml(ROOT / "params.yaml")
         params["seeds"], params["evaluation"]["bootstrap"] = SEEDS, 50

@@ -154,7 +154,7 @@ def make_project(folder):
             path = folder / text.replace("${item.method}", method)
             if path.suffix == ".ipynb":
                 write_notebook(path, f"print({path.stem!r})")
-            elif text.startswith(("fer_repro", "published", "records")):
+            elif text.startswith(("fer_repro", "results/published", "results/records")):
                 (path if not path.suffix else path.parent).mkdir(parents=True, exist_ok=True)
                 (path if path.suffix else path / "part.py").touch()
     (folder / "fer_repro/pipeline/notebooks.py").write_text(STUB)

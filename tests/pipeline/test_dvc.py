@@ -312,4 +312,4 @@ def test_a_fresh_clone_is_verified_without_running_and_reproduced_with_pulled_da
     clone.dvc("pull", "data.dvc")
     ran = clone.dvc("repro")
     assert ran.count("Running stage 'train-faces@") == 4
-    assert clone.call("git", "status", "--porcelain", "--", "results", "comparison", "dvc.lock") == ""
+    assert clone.call("git", "status", "--porcelain", "--", "results", "dvc.lock") == ""

@@ -187,7 +187,10 @@ def make_project(tmp_path):
     write(tmp_path / "results/comparison/cost.csv", COSTS)
     write(tmp_path / "results/comparison/tables/rmn.html", PAPER_TABLE)
     write(tmp_path / "dvc.lock", LOCK)
-    write(tmp_path / "docs/verdicts.md", "Rules.")
+    write(
+        tmp_path / "docs/verdicts.md",
+        "# Verdicts\n\n## Rules\n\nRule one, [explained](faq.md).\n\n## Power\n\nMore.\n",
+    )
     make_record(tmp_path / "results/records")
     for seed in range(3):
         for arm in ACCURACIES:

@@ -324,3 +324,20 @@ def test_axe_finds_no_serious_violation(opened, address, scheme, width):
         if one["impact"] in ("serious", "critical")
     ]
     assert not grave, json.dumps(grave, indent=1)
+
+
+def test_search_leads_to_the_place_in_a_folded_chapter(opened):
+    page = opened().page
+    page.click("#fold-toggle")
+    assert page.evaluate("document.querySelectorAll('details.chapter[open]').length") == 0
+    page.keyboard.press("/")
+    page.keyboard.type("deviation sheet")
+    page.click("#found a")
+    assert page.evaluate("document.querySelectorAll('details.chapter[open]').length") == 1
+    assert not page.is_visible("#found")
+
+
+def test_search_reports_that_nothing_was_found(opened):
+    page = opened().page
+    page.fill("#search", "no such words anywhere")
+    assert page.inner_text("#found") == "Nothing found"

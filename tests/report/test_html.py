@@ -20,6 +20,7 @@ from PIL import Image
 from fer_repro.errors import UserError
 from fer_repro.files import read_yaml
 from fer_repro.params import read_params
+from fer_repro.report.glance import gauge
 from fer_repro.report.html import SOURCES, report_main, write_report, write_sources
 from fer_repro.report.provenance import command_table
 
@@ -123,14 +124,33 @@ def test_claims_tell_their_doubt(page):
 
 
 def test_claims_lead_to_runs_rows_and_sources(page):
-    links = [link["href"] for link in page.find(id="claims").find_all("a")]
+    claims = page.find(id="claims")
+    files = {code.get_text() for code in claims.find_all("code")}
     for place in (
         "runs/synthetic/rmn/", "results/measured/synthetic/rmn/rows.csv", "results/published/results.csv",
         "results/records/one/", "results/records/one/rows.csv",
     ):  # fmt: skip
-        assert f"../{place}" in links
-    assert "#record-one" in links
+        assert place in files
+    links = [link["href"] for link in claims.find_all("a", href=True)]
+    assert {"#record-one", "#rules"} <= set(links)
     assert "https://arxiv.org/abs/2603.05937" in links
+
+
+def test_the_page_holds_the_rules_of_its_verdicts(page):
+    rules = page.find(id="rules").get_text(" ", strip=True)
+    assert "Rule one, explained" in rules
+    assert "More" not in rules
+
+
+def test_a_mailed_page_has_no_dead_link(page):
+    for link in page.find_all("a", href=True):
+        assert link["href"].startswith(("#", "https://", "http://", "mailto:")), link["href"]
+
+
+def test_small_bars_of_a_unit_have_one_scale():
+    row = {"unit": "points", "difference": 7.5, "low": -30.0, "high": 15.0, "published": np.nan}
+    assert gauge(pd.Series(row)) == {"difference": 75.0, "low": 0.0, "high": 100.0}
+    assert gauge(pd.Series(row | {"difference": -1.5}))["difference"] == pytest.approx(45.0)
 
 
 def test_each_paper_has_story_tables_records_and_deviations(page):
@@ -275,7 +295,9 @@ def test_the_same_inputs_give_the_same_bytes(project):
     assert (project / "one.html").read_bytes() == (project / "two.html").read_bytes()
 
 
-@pytest.mark.parametrize("gone", ["results", "comparison", "executed", "runs", "published"])
+@pytest.mark.parametrize(
+    "gone", ["results/measured", "results/comparison", "executed", "runs", "results/published"]
+)
 def test_missing_pieces_are_named(project, gone):
     shutil.rmtree(project / gone)
     write_report(project, project / "index.html")

@@ -33,6 +33,70 @@
     code.textContent = show ? "Hide code" : "Show code";
   });
 
+  var chapters = Array.prototype.slice.call(document.querySelectorAll("details.chapter"));
+  var folding = document.getElementById("fold-toggle");
+  folding.hidden = chapters.length === 0;
+  folding.addEventListener("click", function () {
+    var open = !chapters.some(function (part) { return part.open; });
+    chapters.forEach(function (part) { part.open = open; });
+    folding.textContent = open ? "Collapse all" : "Expand all";
+  });
+  function unfold(target) {  // what a link leads to may be inside folded parts
+    for (var part = target && target.closest("details"); part; part = part.parentNode.closest("details")) {
+      part.open = true;
+    }
+    if (target) { target.scrollIntoView(); }
+  }
+  window.addEventListener("hashchange", function () {
+    unfold(document.getElementById(decodeURIComponent(location.hash.slice(1))));
+  });
+
+  var search = document.getElementById("search");
+  var found = document.getElementById("found");
+  var entries = null;
+  function anchorOf(part) {  // the nearest id at or above an element, else one that it is given
+    if (!part.id) { part.id = "s" + Math.random().toString(36).slice(2, 9); }
+    return part.id;
+  }
+  function collect() {  // headings, claims, captions and paragraphs, in the order of the page
+    var parts = document.querySelectorAll("main :is(h2, h3, h4, h5, .claim > summary .what, figcaption, caption, .prose p, .said, .prose li)");
+    var heading = "";
+    return Array.prototype.map.call(parts, function (part) {
+      if (/^H[2-5]$/.test(part.tagName)) { heading = part.textContent; }
+      return { part: part, text: part.textContent.replace(/\s+/g, " ").trim(), under: heading };
+    });
+  }
+  search.hidden = false;
+  search.addEventListener("input", function () {
+    var wanted = search.value.trim().toLowerCase();
+    found.textContent = "";
+    found.hidden = wanted.length < 2;
+    if (found.hidden) { return; }
+    entries = entries || collect();
+    var hits = entries.filter(function (entry) { return entry.text.toLowerCase().indexOf(wanted) >= 0; });
+    hits.slice(0, 30).forEach(function (entry) {
+      var place = Math.max(entry.text.toLowerCase().indexOf(wanted) - 40, 0);
+      var link = document.createElement("a");
+      link.href = "#" + anchorOf(entry.part);
+      link.textContent = (place ? "… " : "") + entry.text.slice(place, place + 110);
+      var under = document.createElement("small");
+      under.textContent = entry.under;
+      link.appendChild(under);
+      link.addEventListener("click", function () { found.hidden = true; unfold(entry.part); });
+      found.appendChild(document.createElement("li")).appendChild(link);
+    });
+    var line = document.createElement("span");
+    line.textContent = hits.length > 30 ? "30 of " + hits.length + " places" : hits.length ? "" : "Nothing found";
+    if (line.textContent) { found.appendChild(document.createElement("li")).appendChild(line); }
+  });
+  document.addEventListener("keydown", function (event) {
+    if (event.key === "Escape") { found.hidden = true; }
+    if (event.key === "/" && !/^(INPUT|TEXTAREA)$/.test(document.activeElement.tagName)) { event.preventDefault(); search.focus(); }
+  });
+  document.addEventListener("click", function (event) {
+    if (!event.target.closest(".search")) { found.hidden = true; }
+  });
+
   var contents = document.querySelector(".toc details");
   var wide = window.matchMedia("(min-width: 1100px)");
   function fold() { contents.open = wide.matches; }
