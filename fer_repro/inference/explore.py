@@ -24,14 +24,14 @@ from fer_repro.figures.display import figure_html, reading_html, say, show_figur
 from fer_repro.figures.explored import frames_explored, masks_explored, regions_explored
 from fer_repro.figures.region_figures import occluded_shares
 from fer_repro.inference.moved_faces import (
-    COVERS,
+    OCCLUDERS,
     Row,
     course,
     draw_like,
     is_synthetic,
     look_at_images,
-    with_cover,
     with_expression,
+    with_occluder,
     with_yaw,
 )
 from fer_repro.runs.loaded_run import load_run
@@ -109,24 +109,24 @@ class Pose(NamedTuple):
         expression: a class.
         intensity: 0 to 1.
         yaw: degrees from the front.
-        cover: a key of ``COVERS``.
+        occluder: a key of ``OCCLUDERS``.
     """
 
     expression: str
     intensity: float
     yaw: float
-    cover: str
+    occluder: str
 
     def of(self, row: Row) -> Row:
         """Apply this pose to the person of a row."""
         shown = with_expression(row, self.expression, self.intensity)
-        return with_cover(with_yaw(shown, self.yaw), self.cover)
+        return with_occluder(with_yaw(shown, self.yaw), self.occluder)
 
     @property
     def words(self) -> str:
         """Describe it as text."""
         face = f"{self.expression} at {self.intensity:.2f}"
-        return f"{face}, rotated by {self.yaw:g} degrees, occluder: {self.cover}"
+        return f"{face}, rotated by {self.yaw:g} degrees, occluder: {self.occluder}"
 
 
 def _check(control: Control, value: float | str) -> None:
@@ -151,8 +151,8 @@ def explore_masks(folder: Path | str, store: Store) -> Explorer | None:
         return None
     run, people = load_run(folder, store), people_of(store.samples, "test")
 
-    def look(person: str, expression: str, intensity: float, yaw: float, cover: str) -> SeenFace:
-        pose = Pose(expression, intensity, yaw, cover)
+    def look(person: str, expression: str, intensity: float, yaw: float, occluder: str) -> SeenFace:
+        pose = Pose(expression, intensity, yaw, occluder)
         image = draw_like([pose.of(people[person])], store).images
         found = look_at_images(run, image)
         masks = [found[f"mask{stage}"][0] for stage in range(1, 5) if f"mask{stage}" in found]
@@ -178,8 +178,8 @@ def explore_regions(folder: Path | str, store: Store) -> Explorer | None:
     run, people = load_run(folder, store), people_of(store.samples, "test")
     boxes = common_boxes(run.config["recipe"]["model"]["crops"])
 
-    def look(person: str, expression: str, intensity: float, yaw: float, cover: str) -> SeenFace:
-        pose = Pose(expression, intensity, yaw, cover)
+    def look(person: str, expression: str, intensity: float, yaw: float, occluder: str) -> SeenFace:
+        pose = Pose(expression, intensity, yaw, occluder)
         drawn = draw_like([pose.of(people[person])], store)
         found = look_at_images(run, drawn.images)
         weights, likely = found["weights"][0], found["probabilities"][0]
@@ -206,12 +206,12 @@ def explore_frames(folder: Path | str, store: Store) -> Explorer | None:
         return None
     run, people = load_run(folder, store), people_of(store.samples, "test")
 
-    def look(person: str, expression: str, apex: float, cover: str, frame: str) -> SeenFace:
+    def look(person: str, expression: str, apex: float, occluder: str, frame: str) -> SeenFace:
         levels = course(FRAMES, int(apex))
         rows = [with_expression(people[person], expression, level) for level in levels.tolist()]
         hidden = [] if frame == NOWHERE else [int(frame)]
         for place in hidden:
-            rows[place] = with_cover(rows[place], cover)
+            rows[place] = with_occluder(rows[place], occluder)
         images = draw_like(rows, store).images
         found = look_at_images(run, images)
         weights, likely = found["weights"][0], found["probabilities"][0]
@@ -220,7 +220,7 @@ def explore_frames(folder: Path | str, store: Store) -> Explorer | None:
         )
         words = (
             f"Person {person}, {expression}, apex at frame {int(apex)}, "
-            f"{f'{cover} in frame {frame}' if hidden else 'no occluder'}. "
+            f"{f'{occluder} in frame {frame}' if hidden else 'no occluder'}. "
             f"Heaviest frame: {int(weights.argmax())}. {_said(run.classes, likely)}"
         )
         return SeenFace(figure, words)
@@ -230,7 +230,7 @@ def explore_frames(folder: Path | str, store: Store) -> Explorer | None:
         Choice("person", "Person", tuple(people), next(iter(people))),
         Choice("expression", "Expression", CLASSES, "surprise"),
         Slider("apex", "Apex at frame", 0, FRAMES - 1, 1, 4),
-        Choice("cover", "Occluder", ("hand", "block", "hair", "mask"), "hand"),
+        Choice("occluder", "Occluder", ("hand", "block", "hair", "mask"), "hand"),
         Choice("frame", "In frame", (NOWHERE, *numbers), NOWHERE),
     )
     return Explorer(controls, look)
@@ -268,7 +268,7 @@ def face_controls(people: Mapping[str, Row], expression: str) -> tuple[Control, 
         Choice("expression", "Expression", CLASSES, expression),
         Slider("intensity", "Intensity", 0.0, 1.0, 0.05, 0.9),
         Slider("yaw", "Rotation (degrees)", -60.0, 60.0, 5.0, 0.0),
-        Choice("cover", "Occluder", tuple(COVERS), "none"),
+        Choice("occluder", "Occluder", tuple(OCCLUDERS), "none"),
     )
 
 

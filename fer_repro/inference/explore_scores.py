@@ -34,8 +34,8 @@ def explore_angles(folder: Path | str, store: Store) -> Explorer | None:
     names = list(run.classes)
     first = store.samples.drop_duplicates("subject").set_index("subject")["image"]
 
-    def look(person: str, expression: str, intensity: float, yaw: float, cover: str) -> SeenFace:
-        pose = Pose(expression, intensity, yaw, cover)
+    def look(person: str, expression: str, intensity: float, yaw: float, occluder: str) -> SeenFace:
+        pose = Pose(expression, intensity, yaw, occluder)
         image = draw_like([pose.of(people[person])], store).images
         found = look_at_images(run, image)
         angles = np.degrees(found["angles"][0].astype(np.float64))

@@ -22,7 +22,7 @@ from fer_repro.synthetic.render import Rendered, render
 from fer_repro.training.loop import logits_of
 
 Row = dict[str, Any]
-COVERS: dict[str, dict[str, float]] = {  # place of each occluder; kinds are those of the synthetic sets
+OCCLUDERS: dict[str, dict[str, float]] = {  # place of each occluder; kinds are those of the synthetic sets
     "none": {"occluder_x": 0.0, "occluder_y": 0.0, "occluder_angle": 0.0, "occluder_size": 0.0},
     "glasses": {"occluder_x": 0.0, "occluder_y": 0.0, "occluder_angle": 0.0, "occluder_size": 0.5},
     "sunglasses": {"occluder_x": 0.0, "occluder_y": 0.0, "occluder_angle": 0.0, "occluder_size": 0.5},
@@ -52,19 +52,19 @@ def with_expression(row: Mapping[str, Any], expression: str, intensity: float) -
     return {**row, **prototype(expression, intensity)}
 
 
-def with_cover(row: Mapping[str, Any], cover: str) -> Row:
+def with_occluder(row: Mapping[str, Any], occluder: str) -> Row:
     """Add an occluder to a face, or remove it.
 
     Args:
         row: factors of the face.
-        cover: a key of ``COVERS``.
+        occluder: a key of ``OCCLUDERS``.
 
     Raises:
         UserError: there is no such occluder.
     """
-    if cover not in COVERS:
-        raise UserError(f"cover is '{cover}'; {nearest(cover, COVERS)}")
-    return {**row, "occluder": cover, "occluder_tone": 0.4, **COVERS[cover]}
+    if occluder not in OCCLUDERS:
+        raise UserError(f"occluder is '{occluder}'; {nearest(occluder, OCCLUDERS)}")
+    return {**row, "occluder": occluder, "occluder_tone": 0.4, **OCCLUDERS[occluder]}
 
 
 def with_yaw(row: Mapping[str, Any], yaw: float) -> Row:

@@ -31,7 +31,7 @@ from fer_repro.synthetic.stills import (
 SPLIT = "challenge"
 LISTS = ("occlusion", "pose_30", "pose_45")
 PEOPLE = 30  # as many as in the stills' test split, with as many faces
-COVERS = ("hand", "mask", "block", "sunglasses", "hair")
+HARD_OCCLUDERS = ("hand", "mask", "block", "sunglasses", "hair")
 TURN = (30.0, 55.0)  # degrees of |yaw|; the stills' are normal around 0 and end at 30
 LARGE = (0.9, 1.3)  # occluder_size, which is at most 1 in the stills
 HIGH = (0.0, 0.2)  # occluder_size of masks, by which their upper edge hangs down
@@ -78,7 +78,7 @@ def sample_challenge(seed: int, people: int = PEOPLE) -> pd.DataFrame:
                 if turned:
                     row["yaw"] = float(generator.choice((-1.0, 1.0)) * generator.uniform(*TURN))
                 else:
-                    row |= sample_cover(generator, COVERS[(number + label) % len(COVERS)])
+                    row |= sample_occluder(generator, HARD_OCCLUDERS[(number + label) % len(HARD_OCCLUDERS)])
                 rows.append(row)
     table = pd.DataFrame(rows).round(
         {name: DECIMALS.get(name, 3 if name in IDENTITY_COLUMNS else 2) for name in STILLS_COLUMNS}
@@ -88,7 +88,7 @@ def sample_challenge(seed: int, people: int = PEOPLE) -> pd.DataFrame:
     return table[[*STILLS_COLUMNS, *LISTS]]
 
 
-def sample_cover(generator: np.random.Generator, kind: str) -> dict[str, Any]:
+def sample_occluder(generator: np.random.Generator, kind: str) -> dict[str, Any]:
     """Sample a large occluder of a kind: the columns of ``View`` that name it and give its place."""
     uniform = generator.uniform
     x, y, angle = 0.0, 0.0, 0.0

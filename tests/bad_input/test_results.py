@@ -27,7 +27,7 @@ from fer_repro.report.story_html import read_story
 from fer_repro.runs.folder import read_runs
 from fer_repro.runs.predictions import read_pair_scores
 
-PUBLISHED = Path(__file__).parents[2] / "published"
+PUBLISHED = Path(__file__).parents[2] / "results/published"
 RESULTS = (PUBLISHED / "results.csv").read_text(encoding="utf-8")
 HEAD = RESULTS.splitlines()[0]
 DEEP = "[" * 100_000

@@ -25,16 +25,8 @@ from fer_repro.inference.explore import (
     people_of,
     show_explorer,
 )
-from fer_repro.inference.explore_scores import (
-    STRENGTHS,
-    draw_like,
-    ensemble,
-    explore_angles,
-    explore_forgeries,
-    look_at_images,
-    with_cover,
-    with_expression,
-)
+from fer_repro.inference.explore_scores import STRENGTHS, ensemble, explore_angles, explore_forgeries
+from fer_repro.inference.moved_faces import draw_like, look_at_images, with_expression, with_occluder
 from fer_repro.runs.loaded_run import load_run, look
 from fer_repro.synthetic.clips import PASSING
 from fer_repro.training.loop import logits_of
@@ -104,9 +96,9 @@ def test_people_are_shown_from_the_front_with_nothing_before_them(stills):
 
 
 def test_the_masks_are_those_of_the_drawn_face(project, stills):
-    seen = explorer_of(project, stills, "rmn").at(expression="sad", intensity=0.5, cover="mask")
+    seen = explorer_of(project, stills, "rmn").at(expression="sad", intensity=0.5, occluder="mask")
     person = next(iter(people_of(stills.samples, "test")))
-    row = with_cover(with_expression(people_of(stills.samples, "test")[person], "sad", 0.5), "mask")
+    row = with_occluder(with_expression(people_of(stills.samples, "test")[person], "sad", 0.5), "mask")
     run = load_run(trained_on(stills, project / "runs/synthetic/rmn/0/masked"), stills)
     found = look_at_images(run, draw_like([row], stills).images)
     assert seen.words.startswith(f"Person {person}, sad at 0.50, rotated by 0 degrees, occluder: mask.")
@@ -119,7 +111,7 @@ def test_the_masks_are_those_of_the_drawn_face(project, stills):
 
 
 def test_the_heaviest_region_is_framed(project, stills):
-    seen = explorer_of(project, stills, "ran").at(cover="hand")
+    seen = explorer_of(project, stills, "ran").at(occluder="hand")
     widths = [axes.patches[0].get_linewidth() for axes in seen.figure.axes[:6]]
     names = [axes.get_title(loc="center") for axes in seen.figure.axes[:6]]
     assert f"Heaviest region: {names[int(np.argmax(widths))]}," in seen.words
@@ -127,13 +119,13 @@ def test_the_heaviest_region_is_framed(project, stills):
 
 def test_a_covered_frame_weighs_as_the_network_says(project, stills):
     explorer = explorer_of(project, stills, "fan")
-    free, hidden = explorer.at(apex=2), explorer.at(apex=2, cover="hand", frame="2")
+    free, hidden = explorer.at(apex=2), explorer.at(apex=2, occluder="hand", frame="2")
     assert "no occluder" in free.words
     assert "hand in frame 2" in hidden.words
     curves = [seen.figure.axes[8].lines[0].get_ydata() for seen in (free, hidden)]
     assert np.sum(curves[0]) == pytest.approx(8, rel=1e-4)  # shares of sum 1, times 8 frames
     assert not np.allclose(*curves)
-    assert set(PASSING) < set(next(c for c in explorer.controls if c.name == "cover").options)
+    assert set(PASSING) < set(next(c for c in explorer.controls if c.name == "occluder").options)
     assert next(c for c in explorer.controls if c.name == "frame").options[0] == NOWHERE
 
 

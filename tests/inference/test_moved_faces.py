@@ -5,14 +5,14 @@ import pytest
 
 from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError
-from fer_repro.inference.explore_scores import (
-    COVERS,
+from fer_repro.inference.moved_faces import (
+    OCCLUDERS,
     course,
     draw_like,
     is_synthetic,
     look_at_images,
-    with_cover,
     with_expression,
+    with_occluder,
     with_yaw,
 )
 from fer_repro.measures.classification import softmax
@@ -43,19 +43,19 @@ def test_an_expression_changes_actions_and_nothing_else(stills):
     assert not any(with_expression(row, "happy", 0)[name] for name in ACTION_COLUMNS)
 
 
-@pytest.mark.parametrize("cover", list(COVERS))
-def test_a_cover_hides_pixels_and_none_hides_nothing(stills, cover):
-    drawn = draw_like([with_cover(rows_of(stills, [0])[0], cover)], stills)
-    assert drawn.occluded.any() == (cover != "none")
+@pytest.mark.parametrize("occluder", list(OCCLUDERS))
+def test_a_cover_hides_pixels_and_none_hides_nothing(stills, occluder):
+    drawn = draw_like([with_occluder(rows_of(stills, [0])[0], occluder)], stills)
+    assert drawn.occluded.any() == (occluder != "none")
 
 
 def test_an_unknown_cover_is_refused(stills):
-    with pytest.raises(UserError, match=r"cover is 'hands'.*'hand'"):
-        with_cover(rows_of(stills, [0])[0], "hands")
+    with pytest.raises(UserError, match=r"occluder is 'hands'.*'hand'"):
+        with_occluder(rows_of(stills, [0])[0], "hands")
 
 
 def test_a_turned_head_looks_the_other_way(stills):
-    row = with_cover(with_expression(rows_of(stills, [0])[0], "neutral", 0), "none")
+    row = with_occluder(with_expression(rows_of(stills, [0])[0], "neutral", 0), "none")
     left, right = draw_like([with_yaw(row, -40), with_yaw(row, 40)], stills).images.astype(float)
     assert np.abs(left - right).mean() > 5
     assert np.abs(left - right[:, ::-1]).mean() < np.abs(left - right).mean()  # nearly mirrored

@@ -233,7 +233,7 @@ def test_steps_come_in_the_papers_order_with_its_ranges(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [({"jpegs": 0.5}, "unknown key 'jpegs'.*jpeg"), ({"linear_scale": [0.0, 0.9]}, "linear_scale")],
 )
 def test_wrong_settings_are_told(change, message):

@@ -267,7 +267,7 @@ def test_seeds_decide():
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"sizes": 48}, "unknown key 'sizes'; did you mean 'size'?"),
         ({"people": {"train": 1, "val": 1, "tests": 1}}, "unknown key 'people.tests'; did you mean 'test'?"),

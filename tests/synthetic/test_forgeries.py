@@ -215,7 +215,7 @@ def test_a_resampled_face_has_less_detail(without_jpeg):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"frame": 4}, "unknown key 'frame'.*frames"),
         ({"size": 8}, "size is 8"),
