@@ -22,7 +22,7 @@ def test_imports_go_one_way():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("place", ["config.py", "measures", "report", "runs", "pipeline/notebooks.py"])
+@pytest.mark.parametrize("place", ["config.py", "measures", "figures", "report", "pipeline/notebooks.py"])
 def test_what_needs_no_torch_loads_none(place):
     path = ROOT / "fer_repro" / place
     files = sorted(path.rglob("*.py")) if path.is_dir() else [path]

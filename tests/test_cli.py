@@ -360,7 +360,7 @@ def test_runs_on_other_data_of_one_name_are_never_taken_together(fer, project):
             in err
         )
         assert "other samples" in err
-    assert not (project / "scratch/results").exists()
+    assert not (project / "scratch/results/measured").exists()
     assert fer("evaluate", "rmn", "fer2013", "--seed", "1")[0] == 0
 
 
@@ -391,11 +391,14 @@ def test_one_seed_gives_a_card_without_interval(fer, project):
     assert "none: one seed gives no interval" in text
     assert "nan" not in text
 
-    rows = project / "scratch/results/fer2013/rmn/rows.csv"
+    rows = project / "scratch/results/measured/fer2013/rmn/rows.csv"
     rows.write_text(rows.read_text().replace("accuracy,%,", "accuracy,%,9"))  # as of another run of that name
     code, _, err = fer("export", run, "--to", "other.safetensors")
     assert code == 0
-    assert "scratch/results/fer2013/rmn: holds results of another run than scratch/runs/fer2013/rmn/0" in err
+    assert (
+        "scratch/results/measured/fer2013/rmn: holds results of another run than scratch/runs/fer2013/rmn/0"
+        in err
+    )
     assert "No intervals" in (project / "other.md").read_text()
 
 

@@ -10,17 +10,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from fer_repro.config import RunConfig, load_config, method_arms, run_folder
-from fer_repro.datasets.store import MANIFEST, open_store
 from fer_repro.errors import UserError
-from fer_repro.figures.result_files import read_rows
 from fer_repro.files import one_writer
 from fer_repro.params import dataset_manifest, read_params
-from fer_repro.pipeline.run import train_run
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from fer_repro.pipeline.run import RunReport
 
 
@@ -65,7 +62,6 @@ def train_own(
 
         choose_device(configs[0].runtime)
     from fer_repro.datasets.prepare import prepare_dataset
-    from fer_repro.pipeline.own_runs import keep_folder, keep_run
     from fer_repro.pipeline.run import train_run
     from fer_repro.training.processes import make_fabric
 
@@ -123,6 +119,8 @@ def keep_folder(prepared: Path) -> None:
     Raises:
         UserError: the folder holds something else.
     """
+    from fer_repro.datasets.store import MANIFEST
+
     if prepared.exists() and not (prepared / MANIFEST).is_file():
         raise UserError(
             f"{prepared} exists already and holds no prepared data set; nothing was changed "
@@ -130,7 +128,7 @@ def keep_folder(prepared: Path) -> None:
         )
 
 
-def keep_results(folder: Path, rows: pd.DataFrame, force: bool = False) -> None:
+def keep_results(folder: Path, rows: "pd.DataFrame", force: bool = False) -> None:
     """Refuse results without runs that the existing ones have: those could not be computed again.
 
     Args:
@@ -141,6 +139,8 @@ def keep_results(folder: Path, rows: pd.DataFrame, force: bool = False) -> None:
     Raises:
         UserError: naming the first run that would be lost, or the file where it is not a table of rows.
     """
+    from fer_repro.figures.result_files import read_rows
+
     file = folder / "rows.csv"
     if force or not file.exists():
         return
@@ -151,7 +151,7 @@ def keep_results(folder: Path, rows: pd.DataFrame, force: bool = False) -> None:
         )
 
 
-def _runs_of(rows: pd.DataFrame) -> set[tuple[str, str]]:
+def _runs_of(rows: "pd.DataFrame") -> set[tuple[str, str]]:
     own = rows[rows["seed"].fillna("") != ""]  # the others are means over seeds
     return set(zip(own["arm"].astype(str), own["seed"].astype(str), strict=True))
 
@@ -186,6 +186,9 @@ def runs_or_train(
     Raises:
         UserError: parameters or data set are wrong, or training diverged.
     """
+    from fer_repro.datasets.store import open_store
+    from fer_repro.pipeline.run import train_run
+
     seeds = read_params(Path(params_file)).seeds
     arms = method_arms(Path(params_file), method)
     folders = [run_folder(runs, dataset, method, seed, arm) for seed in seeds for arm in arms]

@@ -52,7 +52,7 @@ def test_the_story_writes_rows_of_both_arms_and_all_seeds(project):
     for seed in range(5):
         check_runs(project, seed)
     assert "island" in read_yaml(project / "params.yaml")["pipeline"]["faces"]["methods"]
-    rows = pd.read_csv(project / "scratch/results/synthetic/island/rows.csv")
+    rows = pd.read_csv(project / "scratch/results/measured/synthetic/island/rows.csv")
     accuracies = rows[(rows["metric"] == "accuracy") & rows["seed"].notna()]
     assert {"island", "softmax"} <= set(accuracies["arm"])
     assert set(accuracies.loc[accuracies["arm"] == "island", "seed"]) == set(range(5))

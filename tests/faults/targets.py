@@ -22,7 +22,7 @@ NOTEBOOKS = (PYTHON, "-m", "fer_repro.pipeline.notebooks", "run")
 SWEEP = """
 import sys
 sys.path.insert(0, {root!r})  # before the working folder, whose package is a stub
-from fer_repro.pipeline.sweep import main
+from fer_repro.pipeline.sweep import _main as main
 sys.exit(main())
 """
 OUTPUT = "Path(path).write_text(text)"

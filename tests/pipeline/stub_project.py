@@ -63,7 +63,7 @@ for name in [name for name in sys.modules if name.partition(".")[0] == "fer_repr
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from fer_repro import stage_code
-from fer_repro.pipeline.inputs import main
+from fer_repro.pipeline.inputs import _main as main
 stage_code.PACKAGE = Path("fer_repro").absolute()
 sys.exit(main([]))
 """
@@ -154,7 +154,7 @@ def make_project(folder):
             path = folder / text.replace("${item.method}", method)
             if path.suffix == ".ipynb":
                 write_notebook(path, f"print({path.stem!r})")
-            elif text.startswith(("fer_repro", "results/published", "results/records")):
+            elif text.startswith(("docs/", "fer_repro", "results/published", "results/records")):
                 (path if not path.suffix else path.parent).mkdir(parents=True, exist_ok=True)
                 (path if path.suffix else path / "part.py").touch()
     (folder / "fer_repro/pipeline/notebooks.py").write_text(STUB)

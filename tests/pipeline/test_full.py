@@ -83,7 +83,7 @@ def test_an_arm_trained_on_other_data_is_not_taken_over(project, monkeypatch):
 
 def test_a_record_holds_the_rows_of_all_arms(project):
     train_job(Path("params.yaml"), JOB)
-    folder = record_results(Path("params.yaml"), "synthetic", "rmn", Path("records"))
+    folder = record_results(Path("params.yaml"), "synthetic", "rmn", Path("results/records"))
     assert folder == Path("results/records/full-synthetic-rmn")
     record = json.loads((folder / "record.json").read_text())
     assert [run["arm"] for run in record["runs"]] == ["masked", "no_mask", "sigmoid_mask"]

@@ -74,14 +74,14 @@ def test_data_training_evaluation_record_and_prediction(call, faces, tmp_path):
         said = call("train", "rmn", "folder", "--recipe", "synthetic", "--smoke", "--seed", seed)
     assert said.count("test accuracy") == 2
     said = call("evaluate", "rmn", "folder", "--seed", 0, "--seed", 1)
-    rows = pd.read_csv(tmp_path / "scratch/results/folder/rmn/rows.csv", dtype={"seed": str})
+    rows = pd.read_csv(tmp_path / "scratch/results/measured/folder/rmn/rows.csv", dtype={"seed": str})
     mean = rows[rows["seed"].isna() & (rows["arm"] == "masked") & (rows["metric"] == "accuracy")]
     assert f"{mean['value'].iloc[0]:.2f}" in said
-    kept = (tmp_path / "scratch/results/folder/rmn/rows.csv").read_bytes()
+    kept = (tmp_path / "scratch/results/measured/folder/rmn/rows.csv").read_bytes()
     (tmp_path / "scratch/runs/folder/rmn/1").rename(tmp_path / "elsewhere")
     said = call("evaluate", "rmn", "folder", "--seed", 0, code=2)
     assert "has results of arm 'masked', seed 1, which is not among the runs now" in said
-    assert (tmp_path / "scratch/results/folder/rmn/rows.csv").read_bytes() == kept
+    assert (tmp_path / "scratch/results/measured/folder/rmn/rows.csv").read_bytes() == kept
     (tmp_path / "elsewhere").rename(tmp_path / "scratch/runs/folder/rmn/1")
     call("record", "mine", "folder", "rmn", "--project", "scratch")
     record = json.loads((tmp_path / "scratch/records/mine/record.json").read_text())

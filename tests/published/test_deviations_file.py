@@ -31,5 +31,5 @@ def test_sources_inside_the_project_exist(method):
     """Notebooks are named with their section after a comma."""
     for entry in SHEETS[method]:
         assert (entry.effect == NOT_MEASURED) == (entry.source == "")
-        for place in re.findall(r"(?:tests|notebooks|published)/[\w/]+\.\w+", entry.source):
+        for place in re.findall(r"(?:tests|notebooks|results/published)/[\w/]+\.\w+", entry.source):
             assert (ROOT / place).is_file(), place
