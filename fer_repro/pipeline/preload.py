@@ -183,10 +183,6 @@ def _end_with(line: socket.socket) -> None:
     os._exit(1)
 
 
-if __name__ == "__main__":
-    _serve(sys.argv[1])
-
-
 _waiting: "list[ForkedKernel]" = []
 
 
@@ -297,3 +293,7 @@ def _become_kernel(asked: int) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1])

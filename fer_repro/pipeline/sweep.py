@@ -193,10 +193,6 @@ def _main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-if __name__ == "__main__":
-    sys.exit(_main())
-
-
 # what DVC prints for every stage and nobody needs
 _NOISE = re.compile(
     r"^(Updating lock file|Generating lock file|Use `dvc push`|To track the changes|\s*git add|$)"
@@ -262,3 +258,7 @@ def _echo(line: str) -> str:
     if not _NOISE.match(line):
         print(line, end="", flush=True)
     return line
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

@@ -206,10 +206,6 @@ def stills_main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(stills_main())
-
-
 PER_STRIP = 100
 TABLE = "stills.csv"
 MANIFEST = "manifest.json"
@@ -367,3 +363,7 @@ def _read_strip(path: Path, manifest: dict[str, Any]) -> NDArray[np.uint8]:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(stills_main())
