@@ -42,6 +42,14 @@ def test_packages_hold_a_docstring_and_nothing_else():
         assert isinstance(body[0], ast.Expr), path
 
 
+def test_the_main_block_ends_its_module():
+    """What is defined below it does not exist yet when the module runs as a program."""
+    for path in (ROOT / "fer_repro").rglob("*.py"):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        mains = [node for node in body if isinstance(node, ast.If) and "__main__" in ast.unparse(node.test)]
+        assert not mains or mains[-1] is body[-1], path
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 class TestNotebook:
     def test_is_stored_without_outputs(self, path):
