@@ -170,6 +170,7 @@ def headline_claim(claims: pd.DataFrame) -> pd.Series | None:
     return claims.loc[order.sort_values(["unofficial", "other"], kind="stable").index[0]]
 
 
+_FEW = 12  # claims whose names have two lines
 _UNITS = {"points": "difference (percentage points)", "nats": "difference (nats; right is a lower loss)"}
 _HUES = {
     "reproduced": COLOURS[2],
@@ -189,11 +190,12 @@ def claim_plot(ledger: pd.DataFrame) -> Figure:
     rows = words[words["tested"] & (words["kind"] != "absolute")]
     units = [unit for unit in _UNITS if (rows["unit"] == unit).any()]
     counts = [int((rows["unit"] == unit).sum()) for unit in units]
-    figure = new_figure(7.6, 0.46 * max(sum(counts), 1) + 0.75 * max(len(units), 1) + 0.6)
+    many = sum(counts) > _FEW
+    figure = new_figure(7.6, (0.27 if many else 0.46) * max(sum(counts), 1) + 0.75 * max(len(units), 1) + 0.6)
     sizes = first_sizes(ledger)
     panels = figure.subplots(max(len(units), 1), 1, squeeze=False, height_ratios=counts or [1])[:, 0]
     for axes, unit in zip(panels, units, strict=False):
-        _draw(axes, rows[rows["unit"] == unit], sizes, unit)
+        _draw(axes, rows[rows["unit"] == unit], sizes, unit, many)
     for verdict in dict.fromkeys(rows["verdict"]):
         panels[-1].plot([], [], "o", color=_HUES[verdict], label=verdict)
     panels[-1].plot([], [], "D", color=QUIET, fillstyle="none", label="published, on the paper's data")
@@ -201,7 +203,7 @@ def claim_plot(ledger: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, rows: pd.DataFrame, sizes: dict[str, pd.Series], unit: str) -> None:
+def _draw(axes: Axes, rows: pd.DataFrame, sizes: dict[str, pd.Series], unit: str, many: bool) -> None:
     axes.axvline(0, color=INK, linewidth=1)
     for y, (_, row) in enumerate(rows.iterrows()):
         hue = _HUES[row["verdict"]]
@@ -212,8 +214,9 @@ def _draw(axes: Axes, rows: pd.DataFrame, sizes: dict[str, pd.Series], unit: str
             size = sizes[str(row["claim"])]["published"]
         if size is not None:
             axes.plot([size], [y], "D", color=QUIET, markersize=6, fillstyle="none")
-    names = [plain(f"{row['claim'].replace('-', ' ')}\n{row['data']}") for _, row in rows.iterrows()]
-    axes.set_yticks(range(len(names)), names, fontsize=8.5)
+    gap = ", " if many else "\n"
+    names = [plain(f"{row['claim'].replace('-', ' ')}{gap}{row['data']}") for _, row in rows.iterrows()]
+    axes.set_yticks(range(len(names)), names, fontsize=7.5 if many else 8.5)
     axes.set_ylim(max(len(rows), 1) - 0.4, -0.6)
     axes.set_xlabel(_UNITS[unit])
     axes.grid(axis="x")

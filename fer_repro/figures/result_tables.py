@@ -319,7 +319,7 @@ def gap_plot(results: pd.DataFrame) -> Figure:
     """
     columns = 1 if len(results) <= _ONE_COLUMN else 2
     parts = [results.iloc[part] for part in np.array_split(np.arange(len(results)), columns)]
-    figure = new_figure(7.6, (0.46 if columns == 1 else 0.2) * len(parts[0]) + 1.15)
+    figure = new_figure(7.6, (0.46 if columns == 1 else 0.155) * len(parts[0]) + 1.15)
     panels = figure.subplots(1, columns, squeeze=False, sharex=True)[0]
     everything = results[["measured", "low", "high", "published"]].to_numpy(dtype=float).clip(0, 100)
     compared = bool(np.isfinite(everything[:, 3]).any())
@@ -358,10 +358,10 @@ def _draw_gaps(axes: Axes, results: pd.DataFrame, small: bool) -> None:
         end = np.nanmax([measured, high, published])
         axes.annotate(
             text, (end, y), (9 * size, 0), textcoords="offset points", va="center",
-            fontsize=6.5 if small else 8.5,
+            fontsize=6 if small else 8.5,
         )  # fmt: skip
     names = [plain(label) for label in results["label"]]
-    axes.set_yticks(positions, names, fontsize=6.5 if small else None)
+    axes.set_yticks(positions, names, fontsize=6 if small else None)
     axes.set_ylim(len(results) - 0.4, -0.6)
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)

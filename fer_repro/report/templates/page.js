@@ -59,7 +59,7 @@
     return part.id;
   }
   function collect() {  // headings, claims, captions and paragraphs, in the order of the page
-    var parts = document.querySelectorAll("main :is(h2, h3, h4, h5, .claim > summary .what, figcaption, caption, .prose p, .said, .prose li)");
+    var parts = document.querySelectorAll("main :is(h2, h3, h4, h5, .claim > summary .what, figcaption, caption, .prose p, .said, .prose li, tbody tr)");
     var heading = "";
     return Array.prototype.map.call(parts, function (part) {
       if (/^H[2-5]$/.test(part.tagName)) { heading = part.textContent; }
