@@ -46,7 +46,7 @@ reproduce: $(STAMP) ## train and evaluate everything from the raw data, write re
 	@python -m fer_repro.pipeline.sweep --pull data.dvc
 	@python -m fer_repro.pipeline.check_results summary
 
-reproduce-full: reproduce ## also all other arms, and all methods on common ground: up to three hours, continues where it was
+reproduce-full: reproduce ## also all other arms, and all methods on the same people: up to three hours, continues where it was
 	@python -m fer_repro.pipeline.full
 
 test: $(STAMP) ## run the tests

@@ -1,17 +1,17 @@
 """The full reproduction: every arm of every method, and all methods on the same people; kept as records.
 
-``python -m fer_repro.pipeline.full`` trains what params.yaml names under ``more_arms`` and ``full`` into
-full/, each run in a process of its own, as many at a time as the cores allow. Arms that the pipeline has
-trained with the same configuration are copied, so bring it up to date first, as ``make reproduce-full``
-does. Finished runs are kept: the same command continues.
+``python -m fer_repro.pipeline.full`` brings the stages of full/dvc.yaml up to date, as many at a time as the
+cores allow, and copies the records to results/records/. Arms of the default reproduction that have the
+same configuration are copied: bring it up to date first, as ``make reproduce-full`` does. Finished runs are
+kept: the same command continues. The stages call ``... full prepare``, ``train`` and ``record``.
 """
 
 import argparse
+import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import chdir
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,13 +21,15 @@ from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError, print_error
 from fer_repro.evaluation.finished import judge_runs
 from fer_repro.evaluation.summary import evaluate_runs, write_results
-from fer_repro.files import atomic_folder, atomic_write, one_writer
+from fer_repro.files import atomic_folder, atomic_write
 from fer_repro.methods.method import load_method
-from fer_repro.params import dataset_manifest, read_params
-from fer_repro.pipeline.project_lock import end_with_parent, stop_with_children
+from fer_repro.params import dataset_manifest
+from fer_repro.pipeline.dvc_stages import call_dvc
+from fer_repro.pipeline.inputs import INPUTS
+from fer_repro.pipeline.project_lock import alone, stop_with_children
 from fer_repro.pipeline.record import keep_record
 from fer_repro.pipeline.run import run_stamp, train_run
-from fer_repro.pipeline.sweep import worker_count
+from fer_repro.pipeline.sweep import check_runs, find_programs, run_stages, stages_to_run, worker_count
 
 FULL = Path("full")
 COMMON = "synthetic_apex"
@@ -102,62 +104,55 @@ def record_results(params_file: Path, dataset: str, method: str, records: Path) 
     return keep_record(f"full-{dataset}-{method}", dataset, method, note, True, FULL, records, ledger)
 
 
-def _jobs(params_file: Path) -> list[Job]:
-    params = read_params(params_file)
-    pairs = {**params.pipeline.runs, **params.full.runs}
-    return [Job(*pair, seed) for pair in pairs for seed in params.seeds]
-
-
-def _run(params_file: Path, job: Job) -> bool:
-    words = ["--params", str(params_file), "--only", f"{job.dataset}/{job.method}/{job.seed}"]
-    command = [sys.executable, "-m", "fer_repro.pipeline.full", *words]
-    return subprocess.run(command, check=False, preexec_fn=end_with_parent).returncode == 0
-
-
 def reproduce(params_file: Path, workers: int) -> int:
-    """Train, evaluate and record everything; returns 1 where a run failed, and 0."""
-    params = read_params(params_file)
-    for dataset in {**params.pipeline.datasets, **params.full.datasets}:
-        prepare_dataset(dataset, dataset_manifest(params_file, dataset), FULL / "prepared" / dataset)
-    jobs = _jobs(params_file)
-    print(f"{len(jobs)} runs, {workers} at a time", flush=True)
-    with ThreadPoolExecutor(workers) as pool:
-        good = list(pool.map(lambda job: _run(params_file, job), jobs))
-    for dataset, method in dict.fromkeys((job.dataset, job.method) for job in jobs):
-        ours = [is_good for job, is_good in zip(jobs, good, strict=True) if job[:2] == (dataset, method)]
-        if all(ours):
-            print(
-                f"written: {record_results(params_file, dataset, method, Path('results/records'))}",
-                flush=True,
-            )
-        else:
-            print(f"{dataset}/{method}: a run failed, no record", file=sys.stderr, flush=True)
-    return int(not all(good))
+    """Bring full/dvc.yaml up to date and copy its records; returns 0, or the exit code of DVC."""
+    plan = json.loads((INPUTS / "full.json").read_text(encoding="utf-8"))
+    needs: dict[str, list[str]] = {f"prepare@{name}": [] for name in plan["datasets"]}
+    needs |= {f"train@{name}": [f"prepare@{run['dataset']}"] for name, run in plan["runs"].items()}
+    for name in plan["records"]:
+        needs[f"record@{name}"] = [each for each in needs if each.rpartition("-")[0] == f"train@{name}"]
+    with chdir(FULL), alone():
+        if workers > 1:
+            run_stages(stages_to_run(needs), workers)
+        code = call_dvc("repro")
+    for folder in sorted((FULL / "records").glob("full-*")):
+        with atomic_folder(Path("results/records") / folder.name, force=True) as temporary:
+            shutil.copytree(folder, temporary, dirs_exist_ok=True)
+    return code
 
 
 def full_main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit code, 2 for a user's mistake."""
     parser = argparse.ArgumentParser(prog="python -m fer_repro.pipeline.full", description=__doc__)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--workers", type=int, default=0, help="runs at once; 0 decides by cores and threads")
-    parser.add_argument("--only", metavar="DATASET/METHOD/SEED", default="", help="train this run alone")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="stages at once; 0 decides by cores and threads"
+    )
+    parser.add_argument(
+        "stage", nargs="*", metavar="STAGE", help="prepare SET, train SET METHOD SEED, record SET METHOD"
+    )
     chosen = parser.parse_args(arguments)
     try:
-        jobs = {f"{job.dataset}/{job.method}/{job.seed}": job for job in _jobs(chosen.params)}
-        if chosen.only:
-            if chosen.only not in jobs:
-                raise UserError(f"--only is '{chosen.only}': expected one of {', '.join(jobs)}")
-            train_job(chosen.params, jobs[chosen.only])
-            return 0
-        first = next(iter(jobs.values()))
-        arm = arms_of(chosen.params, first.dataset, first.method)[0]
-        runtime = load_config(chosen.params, first.method, first.dataset, arm, first.seed).runtime
-        stop_with_children()
-        with one_writer(FULL):
-            return reproduce(chosen.params, worker_count(runtime, chosen.workers))
-    except (UserError, OSError) as error:  # an OSError: no permission, disk full
+        match chosen.stage:
+            case []:
+                find_programs()
+                count = worker_count(check_runs(chosen.params).runtime, chosen.workers)
+                stop_with_children()
+                return reproduce(chosen.params, count)
+            case ["prepare", dataset]:
+                manifest = dataset_manifest(chosen.params, dataset)
+                prepare_dataset(dataset, manifest, FULL / "prepared" / dataset)
+            case ["train", dataset, method, seed] if seed.isdecimal():
+                train_job(chosen.params, Job(dataset, method, int(seed)))
+            case ["record", dataset, method]:
+                record_results(chosen.params, dataset, method, FULL / "records")
+            case words:
+                expected = "prepare SET, train SET METHOD SEED or record SET METHOD"
+                raise UserError(f"unknown stage '{' '.join(words)}': expected {expected}")
+    except (UserError, OSError) as error:  # an OSError: no permission, no room
         print_error(error)
         return 2
+    return 0
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from fer_repro.config import load_config, method_arms
 from fer_repro.errors import UserError, print_error
 from fer_repro.files import atomic_folder
 from fer_repro.git import ask_git
-from fer_repro.params import read_params
+from fer_repro.params import Params, read_params
 from fer_repro.stage_code import STAGES, code_digests
 
 INPUTS = Path("inputs")
@@ -37,7 +37,9 @@ _METADATA = {
 
 
 def write_inputs(params_file: Path, notebooks: Path, out: Path) -> None:
-    """Write notebooks/NAME.ipynb, recipes/DATASET/METHOD.json, code/STAGE.json and params.json, atomically.
+    """Write notebooks/NAME.ipynb, recipes/DATASET/METHOD.json, code/STAGE.json, params.json and full.json.
+
+    All files are replaced in one step.
 
     Args:
         params_file: usually ``params.yaml``.
@@ -50,16 +52,35 @@ def write_inputs(params_file: Path, notebooks: Path, out: Path) -> None:
     sources = {path.name: stripped(read_notebook(path)) for path in sorted(notebooks.glob("*.ipynb"))}
     params = read_params(params_file)
     recipes = {run: _resolved(params_file, *run) for run in params.pipeline.runs}
+    methods = sorted({method for _, method in (*params.pipeline.runs, *params.full.runs)})
     with atomic_folder(out, force=True) as folder:
         for name, notebook in sources.items():
             _write_json(folder / "notebooks" / name, notebook)
         for (dataset, method), values in recipes.items():
             _write_json(folder / "recipes" / dataset / f"{method}.json", values)
         for stage, patterns in STAGES.items():
-            for method in sorted({method for _, method in recipes}) if "{method}" in stage else [""]:
+            for method in methods if "{method}" in stage else [""]:
                 digests = code_digests(patterns, method)
                 _write_json(folder / "code" / f"{stage.format(method=method)}.json", digests)
         _write_json(folder / "params.json", {key: asdict(params)[key] for key in COMPARED})
+        _write_json(folder / "full.json", full_plan(params))
+
+
+def full_plan(params: Params) -> dict[str, dict[str, Any]]:
+    """Name what the full reproduction prepares, trains and records, as full/dvc.yaml takes it."""
+    pairs = [
+        {"dataset": dataset, "method": method}
+        for dataset, method in {**params.pipeline.runs, **params.full.runs}
+    ]
+    return {
+        "datasets": {**params.pipeline.datasets, **params.full.datasets},
+        "runs": {
+            f"{pair['dataset']}-{pair['method']}-{seed}": {**pair, "seed": seed}
+            for pair in pairs
+            for seed in params.seeds
+        },
+        "records": {f"{pair['dataset']}-{pair['method']}": pair for pair in pairs},
+    }
 
 
 def check_code(notebooks: Path, name: str, method: str) -> None:

@@ -99,7 +99,7 @@ def sweep(
     Raises:
         UserError: a mistake in the parameters or the options, or a program that is missing.
     """
-    _find_programs()
+    find_programs()
     runtime = check_runs(params_file).runtime
     count = worker_count(runtime, workers)
     if ray:
@@ -117,7 +117,7 @@ def sweep(
         return code or call_dvc("repro")
 
 
-def _find_programs() -> None:
+def find_programs() -> None:
     """Let DVC and the stages find the programs next to this Python, even if its environment is not active."""
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     if not shutil.which("dvc"):
@@ -129,18 +129,22 @@ def _sweep_here(workers: int, params: Params) -> int:
         if workers > 1:
             inputs: dict[str, list[str]] = {name: [] for name in changed_stages(*INPUTS)}
             if not run_stages(inputs, workers):  # or the serial end prints why it failed
-                stages = _stages_to_run(params)
+                stages = stages_to_run(_needs(params))
                 if stages and not os.environ.get(ADDRESS):
                     stack.enter_context(preloaded())
                 run_stages(stages, workers)
         return call_dvc("repro")
 
 
-def _stages_to_run(params: Params) -> dict[str, list[str]]:
-    """Find the stages that have changed and those that read their outputs, each with what it waits for."""
-    changed = set(changed_stages(*(name for groups in GROUPS[1:] for name in groups)))
+def stages_to_run(needs: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Find the stages that have changed and those that read their outputs, each with what it waits for.
+
+    Args:
+        needs: stages, each with those among them whose outputs it reads; these come before it.
+    """
+    changed = set(changed_stages(*dict.fromkeys(stage.partition("@")[0] for stage in needs)))
     found: dict[str, list[str]] = {}
-    for stage, needed in _needs(params).items():
+    for stage, needed in needs.items():
         waits = [each for each in needed if each in found]
         if waits or stage in changed:
             found[stage] = waits

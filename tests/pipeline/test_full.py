@@ -19,6 +19,7 @@ from fer_repro.errors import UserError
 from fer_repro.files import read_yaml
 from fer_repro.pipeline import full
 from fer_repro.pipeline.full import Job, full_main, record_results, train_job
+from fer_repro.pipeline.inputs import INPUTS, write_inputs
 from fer_repro.pipeline.run import train_run
 from fer_repro.synthetic.stills import write_stills
 
@@ -90,9 +91,10 @@ def test_a_record_holds_the_rows_of_all_arms(project):
     assert "sigmoid_mask - no_mask" in (folder / "rows.csv").read_text()
 
 
-def test_an_unknown_run_is_named(project, capsys):
-    assert full_main(["--only", "synthetic/rmn/7"]) == 2
-    assert "expected one of synthetic/rmn/0" in capsys.readouterr().err
+@pytest.mark.parametrize("words", [["train", "synthetic", "rmn", "x"], ["train", "synthetic"], ["paint"]])
+def test_an_unknown_stage_is_named(project, capsys, words):
+    assert full_main(words) == 2
+    assert "expected prepare SET, train SET METHOD SEED or record SET METHOD" in capsys.readouterr().err
 
 
 def test_all_arms_are_known_and_common_ground_has_the_headlines_alone():
@@ -103,20 +105,45 @@ def test_all_arms_are_known_and_common_ground_has_the_headlines_alone():
         full.arms_of(params, "synthetic", "rnm")
 
 
+@pytest.fixture
+def whole(project):
+    """The project with git, DVC, the inputs and the stages of the full reproduction, and nothing prepared."""
+    shutil.rmtree("full")
+    for name in ("full/dvc.yaml", "full/.dvcignore", "full/.dvc/config", ".gitignore", ".dvcignore"):
+        target = project.parent / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, target)
+    shutil.copytree(ROOT / "notebooks", project.parent / "notebooks")
+    subprocess.run(["git", "init", "-q"], check=True)
+    subprocess.run([Path(sys.executable).with_name("dvc"), "init", "-q"], check=True)
+    write_inputs(project, Path("notebooks"), INPUTS)
+    return project
+
+
+@pytest.mark.slow
+def test_the_stages_train_and_record_and_run_once(whole, capfd):
+    assert full_main(["--workers", "2"]) == 0
+    record = json.loads(Path("results/records/full-synthetic-rmn/record.json").read_text())
+    assert [run["arm"] for run in record["runs"]] == ["masked", "no_mask", "sigmoid_mask"]
+    capfd.readouterr()
+    assert full_main(["--workers", "2"]) == 0
+    assert "Running stage" not in capfd.readouterr().out
+    dvc = Path(sys.executable).with_name("dvc")
+    status = subprocess.run([dvc, "status"], capture_output=True, text=True, check=True)
+    assert "full" not in status.stdout  # a project of its own
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals and locks")
-def test_one_goes_at_a_time_and_takes_its_runs_with_it(project):
-    command = [sys.executable, "-m", "fer_repro.pipeline.full"]
+def test_it_takes_its_runs_with_it_when_stopped(whole):
+    command = [sys.executable, "-m", "fer_repro.pipeline.full", "--workers", "2"]
     first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     limit = time.monotonic() + 120
     while not (runs := psutil.Process(first.pid).children(recursive=True)):
         assert first.poll() is None, first.stdout.read()
         assert time.monotonic() < limit
         time.sleep(0.05)
-    second = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert second.returncode == 2
-    assert second.stderr == "fer-repro: full is being written by another process; nothing was changed\n"
     first.send_signal(signal.SIGTERM)
-    said = first.communicate(timeout=60)[0]
+    shown = first.communicate(timeout=60)[0]
     assert first.returncode == 128 + signal.SIGTERM
-    assert said.endswith("stopped; the same command continues\n")
+    assert shown.endswith("stopped; the same command continues\n")
     assert psutil.wait_procs(runs, timeout=10)[1] == []
