@@ -17,7 +17,7 @@ import pandas as pd
 
 from fer_repro.datasets.video import map_frames
 from fer_repro.datasets.yunet import named_detector
-from fer_repro.inference.inputs import list_inputs, read_still
+from fer_repro.inference.sources import list_inputs, read_still
 
 MOST, FRAMES = 300, 9
 

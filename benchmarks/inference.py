@@ -19,10 +19,10 @@ import torch
 
 from fer_repro.inference.export import export_onnx
 from fer_repro.inference.faces_in import FaceFinder, KnownBox, choose_detector
-from fer_repro.inference.inputs import video_frames
 from fer_repro.inference.loading import load, open_weights
 from fer_repro.inference.networks import load_state
-from fer_repro.inference.predictions import predict_rows
+from fer_repro.inference.prediction_rows import predict_rows
+from fer_repro.inference.sources import video_frames
 from fer_repro.loading.augmentation import clean_images
 
 ROUNDS, FRAMES = 15, 64
@@ -74,7 +74,7 @@ def rates(model, path):
             yield at, image
 
     def look(found):
-        from fer_repro.inference.inputs import Seen
+        from fer_repro.inference.sources import Seen
 
         for at, image in first():
             yield Seen(str(path), at, str(path), found.find(image, str(path), at))

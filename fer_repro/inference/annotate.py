@@ -13,8 +13,8 @@ from fer_repro.datasets.video import VIDEO_SUFFIXES
 from fer_repro.errors import UserError
 from fer_repro.files import atomic_write, check_name, keep_existing
 from fer_repro.inference.catalogue import caption_of
-from fer_repro.inference.inputs import Still, read_still, video_frames
-from fer_repro.inference.predictions import NOT_FINITE
+from fer_repro.inference.prediction_rows import NOT_FINITE
+from fer_repro.inference.sources import Still, read_still, video_frames
 
 COLOUR = (255, 196, 0)
 DARK = (20, 20, 20)

@@ -104,8 +104,8 @@ def predict_command(
     """
     from fer_repro.files import keep_existing
     from fer_repro.inference.annotate import annotate, copies_of
-    from fer_repro.inference.inputs import list_inputs
     from fer_repro.inference.model import Looking
+    from fer_repro.inference.sources import list_inputs
 
     outs = _outs(csv, json, parquet)
     inputs = list_inputs(list(paths))
@@ -147,7 +147,7 @@ def _predicted(
     """Predict into files or memory; the table is empty where it is not needed."""
     from fer_repro.inference.journal import predict_to
     from fer_repro.inference.model import as_table
-    from fer_repro.inference.predictions import note_missing_faces
+    from fer_repro.inference.prediction_rows import note_missing_faces
 
     chunks = predict_to(outs, model, inputs, looking, resume) if outs else model.stream(inputs, looking)
     rows: list[dict[str, Any]] = []

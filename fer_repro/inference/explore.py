@@ -26,9 +26,9 @@ from fer_repro.figures.region_figures import occluded_shares
 from fer_repro.inference.moved_faces import (
     OCCLUDERS,
     Row,
+    can_render_again,
     course,
     draw_like,
-    is_synthetic,
     look_at_images,
     with_expression,
     with_occluder,
@@ -147,7 +147,7 @@ def explore_masks(folder: Path | str, store: Store) -> Explorer | None:
     Returns:
         None where faces are not rendered, and so cannot be rendered again.
     """
-    if not is_synthetic(store):
+    if not can_render_again(store):
         return None
     run, people = load_run(folder, store), people_of(store.samples, "test")
 
@@ -173,7 +173,7 @@ def explore_regions(folder: Path | str, store: Store) -> Explorer | None:
     Returns:
         None where faces are not rendered, and so cannot be rendered again.
     """
-    if not is_synthetic(store):
+    if not can_render_again(store):
         return None
     run, people = load_run(folder, store), people_of(store.samples, "test")
     boxes = common_boxes(run.config["recipe"]["model"]["crops"])
@@ -202,7 +202,7 @@ def explore_frames(folder: Path | str, store: Store) -> Explorer | None:
     Returns:
         None where faces are not rendered, and so cannot be rendered again.
     """
-    if not is_synthetic(store):
+    if not can_render_again(store):
         return None
     run, people = load_run(folder, store), people_of(store.samples, "test")
 

@@ -11,7 +11,7 @@ from fer_repro.datasets.store import Store
 from fer_repro.evaluation.forgery_views import true_masks
 from fer_repro.figures.explored import Met, angles_explored, forgery_explored
 from fer_repro.inference.explore import Choice, Explorer, Pose, SeenFace, Slider, face_controls, people_of
-from fer_repro.inference.moved_faces import draw_like, is_synthetic, look_at_images
+from fer_repro.inference.moved_faces import can_render_again, draw_like, look_at_images
 from fer_repro.runs.loaded_run import load_run
 
 STRENGTHS = np.linspace(0.0, 1.0, 11)
@@ -28,7 +28,7 @@ def explore_angles(folder: Path | str, store: Store) -> Explorer | None:
     Returns:
         None where faces are not rendered, and so cannot be rendered again.
     """
-    if not is_synthetic(store):
+    if not can_render_again(store):
         return None
     run, people = load_run(folder, store), people_of(store.samples, "train")
     names = list(run.classes)

@@ -21,9 +21,9 @@ import pandas as pd
 from fer_repro.errors import UserError, nearest, one_line
 from fer_repro.files import atomic_write, file_state
 from fer_repro.inference.faces_in import TIGHT, choose_detector, read_boxes
-from fer_repro.inference.inputs import Failed, Input
 from fer_repro.inference.model import Looking, Model, as_table
-from fer_repro.inference.predictions import Chunk, Row, output_columns, unanswered
+from fer_repro.inference.prediction_rows import Chunk, Row, output_columns, unanswered
+from fer_repro.inference.sources import Failed, Input
 from fer_repro.inference.spec import ModelSpec
 from fer_repro.spreadsheets import harmless
 from fer_repro.terminal import fit_path

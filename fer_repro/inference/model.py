@@ -12,8 +12,8 @@ from fer_repro.datasets.faces import Detector
 from fer_repro.errors import UserError
 from fer_repro.inference.backends import Backend
 from fer_repro.inference.faces_in import FaceFinder, Which, check_which, choose_detector, read_boxes
-from fer_repro.inference.inputs import Input, list_inputs, look_at
-from fer_repro.inference.predictions import WINDOW, Chunk, output_columns, predict_rows
+from fer_repro.inference.prediction_rows import WINDOW, Chunk, output_columns, predict_rows
+from fer_repro.inference.sources import Input, list_inputs, look_at
 from fer_repro.inference.spec import ModelSpec
 
 
@@ -111,7 +111,7 @@ class Model:
 
         Args:
             inputs: a path, folder, glob, video, array, batch or list, see
-                ``fer_repro.inference.inputs.list_inputs``.
+                ``fer_repro.inference.sources.list_inputs``.
             **looking: fields of ``Looking``.
 
         Returns:

@@ -33,7 +33,7 @@ OCCLUDERS: dict[str, dict[str, float]] = {  # place of each occluder; kinds are 
 }
 
 
-def is_synthetic(store: Store) -> bool:
+def can_render_again(store: Store) -> bool:
     """Whether the faces of a data set are rendered, so that they can be rendered again."""
     return set(FACTOR_COLUMNS) <= set(store.samples.columns)
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from fer_repro.errors import UserError
 from fer_repro.inference.annotate import VideoOutput, annotated
-from fer_repro.inference.inputs import Still
 from fer_repro.inference.model import Looking, Model, as_table
+from fer_repro.inference.sources import Still
 
 RATE = 10.0  # frames per second of the video
 

@@ -78,7 +78,9 @@ def sample_challenge(seed: int, people: int = PEOPLE) -> pd.DataFrame:
                 if turned:
                     row["yaw"] = float(generator.choice((-1.0, 1.0)) * generator.uniform(*TURN))
                 else:
-                    row |= sample_occluder(generator, HARD_OCCLUDERS[(number + label) % len(HARD_OCCLUDERS)])
+                    row |= sample_hard_occluder(
+                        generator, HARD_OCCLUDERS[(number + label) % len(HARD_OCCLUDERS)]
+                    )
                 rows.append(row)
     table = pd.DataFrame(rows).round(
         {name: DECIMALS.get(name, 3 if name in IDENTITY_COLUMNS else 2) for name in STILLS_COLUMNS}
@@ -88,7 +90,7 @@ def sample_challenge(seed: int, people: int = PEOPLE) -> pd.DataFrame:
     return table[[*STILLS_COLUMNS, *LISTS]]
 
 
-def sample_occluder(generator: np.random.Generator, kind: str) -> dict[str, Any]:
+def sample_hard_occluder(generator: np.random.Generator, kind: str) -> dict[str, Any]:
     """Sample a large occluder of a kind: the columns of ``View`` that name it and give its place."""
     uniform = generator.uniform
     x, y, angle = 0.0, 0.0, 0.0

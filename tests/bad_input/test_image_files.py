@@ -10,7 +10,7 @@ from PIL import Image
 from fer_repro.datasets.adding import add_dataset
 from fer_repro.datasets.faces import CascadeDetector
 from fer_repro.errors import UserError
-from fer_repro.inference.inputs import Still, look_at, read_still
+from fer_repro.inference.sources import Still, look_at, read_still
 
 SIDE = 12
 GREY = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE), np.uint8)

@@ -18,7 +18,7 @@ from warm_python import CLI, WarmPython
 from fer_repro import cli
 from fer_repro.errors import UserError
 from fer_repro.inference.annotate import annotate
-from fer_repro.inference.inputs import list_inputs
+from fer_repro.inference.sources import list_inputs
 
 if sys.platform != "linux":
     pytest.skip("names are bytes", allow_module_level=True)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from fer_repro.cli import app
 from fer_repro.datasets.video import frame_positions, map_frames
 from fer_repro.errors import UserError
-from fer_repro.inference.inputs import look_at, video_frames
+from fer_repro.inference.sources import look_at, video_frames
 
 FRAMES = 20
 

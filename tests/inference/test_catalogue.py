@@ -12,9 +12,9 @@ import fer_repro
 from fer_repro.inference.annotate import annotate, annotated
 from fer_repro.inference.cards import card
 from fer_repro.inference.catalogue import trained_on, warning_of
-from fer_repro.inference.inputs import list_inputs
 from fer_repro.inference.journal import predict_to
 from fer_repro.inference.model import Looking
+from fer_repro.inference.sources import list_inputs
 from fer_repro.inference.spec import OfficialNetwork
 
 
@@ -99,7 +99,7 @@ def test_frames_say_it_whether_or_not_a_face_is_found(rmn, faces):
 def test_every_frame_of_a_video_says_it(rmn, tmp_path):
     from videos import write_video
 
-    from fer_repro.inference.inputs import video_frames
+    from fer_repro.inference.sources import video_frames
 
     path = write_video(tmp_path / "video.avi", np.full((5, 240, 320, 3), 90, np.uint8))
     table = rmn.predict(path, every=4, detector="10,10,60,60")

@@ -109,7 +109,7 @@ def test_images_and_videos_are_annotated(fer, album, faces, tmp_path):
     changed = np.abs(before - after).max(axis=2) > 30
     assert changed[39, 15:35].all()  # the lower side of the box
     assert not changed[26:34, 42:].any()
-    from fer_repro.inference.inputs import video_frames
+    from fer_repro.inference.sources import video_frames
 
     frames = [frame.astype(int) for _, frame in video_frames(seen / "video.mp4")]
     assert len(frames) == 4

@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 import fer_repro
 from fer_repro.cli import app
 from fer_repro.inference.export import export_model
-from fer_repro.inference.inputs import list_inputs
 from fer_repro.inference.journal import stamp_of
 from fer_repro.inference.loading import open_weights
 from fer_repro.inference.model import Looking
 from fer_repro.inference.networks import state_digest, write_model
+from fer_repro.inference.sources import list_inputs
 from fer_repro.inference.torch_backend import TorchBackend
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), np.uint8)

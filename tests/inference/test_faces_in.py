@@ -14,8 +14,8 @@ from fer_repro.datasets.faces import Box, CascadeDetector
 from fer_repro.errors import UserError
 from fer_repro.inference import journal
 from fer_repro.inference.faces_in import FaceFinder, FixedBox, WholeImage, choose_detector, read_boxes
-from fer_repro.inference.inputs import list_inputs
 from fer_repro.inference.model import Looking
+from fer_repro.inference.sources import list_inputs
 
 
 @pytest.fixture

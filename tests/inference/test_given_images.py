@@ -8,7 +8,7 @@ from tiny_models import tiny_model
 
 import fer_repro
 from fer_repro.errors import UserError
-from fer_repro.inference.inputs import list_inputs, read_still
+from fer_repro.inference.sources import list_inputs, read_still
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (20, 30), np.uint8)

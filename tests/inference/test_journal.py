@@ -13,9 +13,9 @@ import fer_repro
 from fer_repro.datasets.faces import Box
 from fer_repro.errors import UserError
 from fer_repro.inference.faces_in import read_table
-from fer_repro.inference.inputs import list_inputs
 from fer_repro.inference.journal import predict_to, stamp_of
 from fer_repro.inference.model import Looking
+from fer_repro.inference.sources import list_inputs
 
 
 @pytest.fixture

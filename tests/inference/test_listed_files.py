@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import fer_repro
 from fer_repro.cli import app
-from fer_repro.inference.inputs import list_inputs
+from fer_repro.inference.sources import list_inputs
 
 FRAMES = [f"{number}.png" for number in range(1, 13)]
 

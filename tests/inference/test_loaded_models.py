@@ -14,7 +14,7 @@ from videos import write_video
 import fer_repro
 from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError
-from fer_repro.inference.inputs import video_frames
+from fer_repro.inference.sources import video_frames
 from fer_repro.runs.predictions import read_predictions
 
 

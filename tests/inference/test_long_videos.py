@@ -11,7 +11,7 @@ from videos import write_video
 
 PREDICT = """
 import json, resource, sys
-from fer_repro.inference.inputs import list_inputs
+from fer_repro.inference.sources import list_inputs
 from fer_repro.inference.journal import predict_to
 from fer_repro.inference.loading import load
 from fer_repro.inference.model import Looking

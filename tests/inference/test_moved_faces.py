@@ -7,9 +7,9 @@ from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError
 from fer_repro.inference.moved_faces import (
     OCCLUDERS,
+    can_render_again,
     course,
     draw_like,
-    is_synthetic,
     look_at_images,
     with_expression,
     with_occluder,
@@ -31,8 +31,8 @@ def test_a_row_draws_the_image_of_the_set(stills):
 
 
 def test_sets_that_are_not_drawn_are_told_apart(project, stills):
-    assert is_synthetic(stills)
-    assert not is_synthetic(open_store(project / "prepared/synthetic"))
+    assert can_render_again(stills)
+    assert not can_render_again(open_store(project / "prepared/synthetic"))
 
 
 def test_an_expression_changes_actions_and_nothing_else(stills):

@@ -7,8 +7,8 @@ import pytest
 
 from fer_repro.datasets.faces import Box
 from fer_repro.inference.faces_in import Face
-from fer_repro.inference.inputs import Done, Failed, Seen
-from fer_repro.inference.predictions import PATIENCE, predict_rows
+from fer_repro.inference.prediction_rows import PATIENCE, predict_rows
+from fer_repro.inference.sources import Done, Failed, Seen
 
 
 class Counting:

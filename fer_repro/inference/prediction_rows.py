@@ -12,7 +12,7 @@ from fer_repro.datasets.image_files import listed
 from fer_repro.errors import one_line
 from fer_repro.inference.backends import Backend
 from fer_repro.inference.faces_in import TIGHT, Face
-from fer_repro.inference.inputs import Done, Event, Failed, Seen
+from fer_repro.inference.sources import Done, Event, Failed, Seen
 from fer_repro.inference.spec import ModelSpec
 
 Row = dict[str, Any]

@@ -6,7 +6,7 @@ from PIL import Image
 from videos import write_video
 
 from fer_repro.errors import UserError
-from fer_repro.inference.inputs import (
+from fer_repro.inference.sources import (
     Done,
     Failed,
     Seen,
