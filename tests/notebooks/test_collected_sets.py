@@ -134,7 +134,7 @@ def test_what_was_added_is_compared_and_reported(home, tell):
 
     folder, params = home
     assert not OF_RENDERED_FACES.search(message(folder / "executed/data-folder-mine.ipynb"))
-    given = places(folder, "runs", "prepared", "results")
+    given = places(folder, "runs", "prepared") | {"results": str(folder / "results/measured")}
     tell(
         "comparison",
         given | {"out": str(folder / "results/comparison")},
