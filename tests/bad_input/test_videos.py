@@ -271,4 +271,4 @@ def test_frames_that_cannot_be_given_are_named_and_cost_no_other(video, monkeypa
     monkeypatch.setattr(cv2, "VideoCapture", KeepingBack)
     *seen, last = look_at([video], look=lambda *_: [])
     assert [each.frame for each in seen] == [n for n in range(FRAMES) if n not in (3, 4)]
-    assert "these frames cannot be given: 3, 4" in last.reason
+    assert "these frames cannot be decoded: 3, 4" in last.reason

@@ -10,8 +10,8 @@ from fer_repro.files import read_yaml
 from fer_repro.measures.metrics import METRICS
 from fer_repro.methods.method import load_method, method_names
 
-FOLDER = Path(__file__).parents[2] / "published"
-PARAMS = FOLDER.parent / "params.yaml"
+FOLDER = Path(__file__).parents[2] / "results/published"
+PARAMS = FOLDER.parents[1] / "params.yaml"
 FREE = {"fer2013", "ferplus", "lfw"}
 
 

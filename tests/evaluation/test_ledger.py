@@ -16,7 +16,7 @@ from fer_repro.measures.intervals import mean_shares
 from fer_repro.measures.power import more_seeds
 from fer_repro.measures.variance_components import half_width, spread
 
-PUBLISHED = Path(__file__).parents[2] / "published" / "claims.yaml"
+PUBLISHED = Path(__file__).parents[2] / "results/published" / "claims.yaml"
 SMALL = {"model.width": 8, "image_size": 64, "epochs": 6, "max_train": 0, "max_test": 0, "smoke": False}
 
 

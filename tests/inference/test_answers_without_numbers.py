@@ -95,7 +95,7 @@ def test_the_row_is_empty_and_noted(files, spoiled):
     ]
     assert table["left"].notna().all()
     assert list(table.attrs["failed"].values()) == [
-        "array 0, frame 1: the network's answer is no finite number (NaN or infinity)"
+        "array 0, frame 1: the network's answer is not a finite number (NaN or infinity)"
     ]
 
 
@@ -111,7 +111,7 @@ def test_files_hold_no_class_and_the_exit_code_is_3(files, album, spoiled, tmp_p
     call = ["predict", str(album), "-m", str(files["rmn"]), "--detector", "none", f"--{kind}", str(out)]
     done = CliRunner().invoke(app, [*call, "--annotate", str(tmp_path / "seen")])
     assert done.exit_code == 3
-    assert f"failed: {album}/1.png: the network's answer is no finite number" in done.stderr
+    assert f"failed: {album}/1.png: the network's answer is not a finite number" in done.stderr
     read = {"csv": pd.read_csv, "json": pd.read_json, "parquet": pd.read_parquet}[kind]
     table = read(out)
     assert table["prediction"].isna().tolist() == [False, True, False, False, False]
@@ -155,7 +155,7 @@ def test_embeddings_and_scores_are_refused(files, album, spoiled):
         lambda: fer_repro.detect_manipulation(IMAGES, [detects, detects], detector="none"),
     ):
         with pytest.raises(
-            UserError, match=r"(1.png|array 0, frame 1): the network's answer is no finite number"
+            UserError, match=r"(1.png|array 0, frame 1): the network's answer is not a finite number"
         ):
             call()
     table = people.predict(album, detector="none")

@@ -102,7 +102,7 @@ def test_an_official_checkpoint_becomes_a_model_with_a_card(
     header = yaml.safe_load(done.card.read_text().split("---")[1])
     assert header["licences"]["weights"].startswith("unknown")
     assert header["model"]["weights_sha256"] == model.spec.weights_sha256
-    assert done.message["sha256"] in model.spec.source
+    assert done.facts["sha256"] in model.spec.source
     image = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
     given = {}
     keep = model.backend.network.network.register_forward_pre_hook(

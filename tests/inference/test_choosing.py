@@ -75,7 +75,7 @@ def test_accuracies_of_two_data_sets_are_never_compared(run, tmp_path):
     best = run("fer2013/rmn/1/masked", 0.50)
     paths, reason = chosen(tmp_path)
     assert paths == [best]
-    assert "fer2013 first by name of the data sets fer2013, rafdb, whose numbers do not compare" in reason
+    assert "fer2013 first by name of the data sets fer2013, rafdb, whose numbers cannot be compared" in reason
     assert "best accuracy on the validation part of fer2013, 50.0%" in reason
 
 

@@ -103,7 +103,7 @@ def test_the_masks_are_those_of_the_drawn_face(project, stills):
     found = look_at_images(run, draw_like([row], stills).images)
     assert seen.words.startswith(f"Person {person}, sad at 0.50, rotated by 0 degrees, occluder: mask.")
     best = int(found["probabilities"][0].argmax())
-    assert seen.words.endswith(f"says {run.classes[best]}, {found['probabilities'][0][best]:.0%}.")
+    assert seen.words.endswith(f"predicts {run.classes[best]}, {found['probabilities'][0][best]:.0%}.")
     titles = [axes.get_title(loc="center") for axes in seen.figure.axes]
     assert titles[1:5] == [
         f"stage {stage}, at most {1 + found[f'mask{stage}'].max():.2f}" for stage in range(1, 5)

@@ -128,29 +128,29 @@ def test_a_journal_of_boxes_with_margin_is_not_continued(rmn, image, tmp_path, m
     assert journal.stamp_of(rmn, inputs, now) != stamp
 
 
-def test_networks_for_manipulation_widen_each_box_once(run_of, photo, monkeypatch):
+def test_networks_for_manipulation_widen_each_box_once(run_of, image, monkeypatch):
     """Found, given and earlier boxes mean the same face, so they give the same score."""
     model = fer_repro.load(run_of("efficientnet"))
     monkeypatch.setattr(CascadeDetector, "detect", lambda self, image: [Box(100, 50, 161, 130, 20.0)])
-    found = model.predict(photo)
-    given = model.predict(photo, detector="100,50,161,130")
-    earlier = model.predict(photo, boxes=found)
+    found = model.predict(image)
+    given = model.predict(image, detector="100,50,161,130")
+    earlier = model.predict(image, boxes=found)
     # the box with its margin is 90 x 105 about (130.5, 91.8): a window of 105 from (78, 39)
-    by_hand = model.predict(photo[39:144, 78:183], detector="none")
+    by_hand = model.predict(image[39:144, 78:183], detector="none")
     scores = [table["forgery_logit"].iloc[0] for table in (found, given, earlier, by_hand)]
     assert scores == pytest.approx([scores[0]] * 4)
 
 
-def test_an_image_without_a_face_has_a_row_of_its_own(rmn, photo):
+def test_an_image_without_a_face_has_a_row_of_its_own(rmn, image):
     class Nobody:
         name = "nobody"
 
         def detect(self, image):
             return [] if image[0, 0, 0] == 0 else [Box(10, 10, 90, 90)]
 
-    blank = photo.copy()
-    blank[0, 0, 0], photo[0, 0, 0] = 0, 1
-    table = rmn.predict([photo, blank, photo], detector=Nobody())
+    blank = image.copy()
+    blank[0, 0, 0], image[0, 0, 0] = 0, 1
+    table = rmn.predict([image, blank, image], detector=Nobody())
     assert table["note"].tolist() == ["", "no face", ""]
     assert table["face"].tolist() == [0, -1, 0]
     assert table["prediction"].isna().tolist() == [False, True, False]
@@ -159,11 +159,11 @@ def test_an_image_without_a_face_has_a_row_of_its_own(rmn, photo):
     assert table.loc[0, "confidence"] == pytest.approx(table.loc[2, "confidence"])
 
 
-def test_further_faces_of_the_cascades_must_be_sure(rmn, photo, monkeypatch):
+def test_further_faces_of_the_cascades_must_be_sure(rmn, image, monkeypatch):
     boxes = [Box(0, 0, 40, 40, 5.0), Box(50, 0, 90, 40, 4.0), Box(100, 0, 140, 40, 12.0)]
     detector = CascadeDetector()
     monkeypatch.setattr(detector, "detect", lambda image: boxes)
-    assert rmn.predict(photo, detector=detector)["score"].tolist() == [5.0, 12.0]
+    assert rmn.predict(image, detector=detector)["score"].tolist() == [5.0, 12.0]
 
 
 @pytest.mark.parametrize(

@@ -96,11 +96,10 @@ def test_an_input_without_a_row_fails_and_costs_no_other(models, album):
     assert found.attrs["failed"] == {
         str(
             album / "1.png"
-        ): f"{album}/1.png: no row of the boxes is about it; leave it out, or search without boxes",
+        ): f"{album}/1.png: the boxes have no row for it; leave it out, or search without boxes",
         str(
             album / "video.avi"
-        ): f"{album}/video.avi, frame 2: no row of the boxes is about it; leave it out, or "
-        "search without boxes",
+        ): f"{album}/video.avi, frame 2: the boxes have no row for it; leave it out, or search without boxes",
     }
 
 

@@ -93,7 +93,7 @@ def test_nothing_is_drawn_into_the_originals(fer, album, tmp_path, out, force):
     before = contents(album)
     code, message = fer("predict", album, *PREDICT[2:], "--annotate", tmp_path / out, *force)
     assert code == 2
-    assert message.endswith("0.png: would be drawn into itself; --annotate wants another folder\n")
+    assert message.endswith("0.png: would overwrite its own source; --annotate needs another folder\n")
     assert contents(album) == before
 
 
@@ -111,7 +111,9 @@ def test_a_video_has_its_name_only_when_it_is_whole(tmp_path, monkeypatch):
     temporary = next(tmp_path.glob(".cut*"))
     cut._writer.release()
     temporary.write_bytes(whole[: len(whole) // 2])  # as a full disk leaves it
-    with pytest.raises(OSError, match=r"cut\.mp4: the video could not be written whole; is the disk full"):
+    with pytest.raises(
+        OSError, match=r"cut\.mp4: the video could not be written completely; is the disk full"
+    ):
         cut.keep()
     assert [item.name for item in tmp_path.iterdir()] == ["seen.mp4"]
 
@@ -126,7 +128,7 @@ def test_a_video_that_breaks_off_leaves_no_half_copy(fer, faces, tmp_path, monke
         yield 0, images[0]
         raise RuntimeError("the decoder stopped")
 
-    monkeypatch.setattr(annotate, "video", break_off)
+    monkeypatch.setattr(annotate, "video_frames", break_off)
     with pytest.raises(RuntimeError, match="stopped"):
         fer("predict", tmp_path / "video.avi", *PREDICT[2:], "--annotate", tmp_path / "seen")
     assert list((tmp_path / "seen").iterdir()) == []

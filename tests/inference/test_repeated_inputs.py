@@ -96,6 +96,6 @@ def test_a_killed_call_with_repetitions_ends_with_the_same_file(
 def test_the_command_notes_repetitions_and_annotates_once(files, album, tmp_path):
     done = call(album, tmp_path / "a.csv", files["rmn"], "--annotate", str(tmp_path / "seen"))
     assert done.exit_code == 0
-    assert "note: 6 of 10 inputs are named again and get rows again" in done.stderr
+    assert "note: 6 of 10 inputs are repeated and get rows again" in done.stderr
     assert done.stderr.count("annotated: ") == 4
     assert len(pd.read_csv(tmp_path / "a.csv")) == 2 * 8 + 1 + 5

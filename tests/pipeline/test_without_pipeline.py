@@ -64,6 +64,7 @@ def faces(tmp_path):
 
 
 def test_data_training_evaluation_record_and_prediction(call, faces, tmp_path):
+    (tmp_path / "results").mkdir()
     (tmp_path / "results/published").symlink_to(ROOT / "results/published")
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["pipeline"]["datasets"]["folder"] = "stores/folder/manifest.json"

@@ -80,13 +80,13 @@ def test_colours_move_part_of_the_way(images, share):
 
 
 @pytest.mark.parametrize("scale", [0.4, 0.75, 1.0])
-def test_coarsening_is_torchs(photos, scale):
-    photo = photos[0][0]
+def test_coarsening_is_torchs(images, scale):
+    image = images[0][0]
     small = round(24 * scale)
-    images = torch.from_numpy(photo).permute(2, 0, 1)[None]
-    reduced = F.interpolate(images, size=(small, small), mode="bilinear", antialias=True)
+    tensor = torch.from_numpy(image).permute(2, 0, 1)[None]
+    reduced = F.interpolate(tensor, size=(small, small), mode="bilinear", antialias=True)
     expected = F.interpolate(reduced, size=(24, 24), mode="bicubic", antialias=True)
-    assert np.allclose(coarsen(photo, scale), expected[0].permute(1, 2, 0).numpy(), atol=1e-5)
+    assert np.allclose(coarsen(image, scale), expected[0].permute(1, 2, 0).numpy(), atol=1e-5)
 
 
 def test_bending_is_scipys(images):

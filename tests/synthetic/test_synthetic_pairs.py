@@ -99,7 +99,7 @@ def test_a_manifest_is_drawn_whole():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"pictrues": 4}, "settings of data set 'few': unknown key 'pictrues'; .*'images'"),
+        ({"pictrues": 4}, "settings of data set 'few': unknown key 'pictrues'; .*'pictures'"),
         ({"people": {"train": 3, "val": 3}}, "key 'people.test' is missing"),
         ({"folds": 2.5}, "settings of data set 'few': folds is 2.5"),
         ({"kind": "clips"}, "kind is 'clips'"),

@@ -246,7 +246,7 @@ def test_an_index_without_digests_is_taken_and_named(tmp_path, raw):
     pq.write_table(table.drop_columns(["sha256"]), raw / "faces.parquet")
     again = add(raw, tmp_path, size=32, force=True)
     assert again.samples.equals(first.samples)
-    assert "that its faces are of these files was not checked" in again.manifest.note
+    assert "whether its faces are of these files was not checked" in again.manifest.note
 
 
 def test_another_quality(tmp_path, raw):

@@ -16,7 +16,7 @@ def raw(tmp_path):
     rng = np.random.default_rng(10)
     root = tmp_path / "raw"
     images = [
-        ("Train", f"Video{number}_00{shot}_0001.png", number % 7) for number in range(30) for shot in (1, 2)
+        ("Train", f"Movie{number}_00{shot}_0001.png", number % 7) for number in range(30) for shot in (1, 2)
     ]
     images += [("Val", f"Other_{number:04}.png", number) for number in range(7)]
     for part, name, label in images:
