@@ -85,7 +85,7 @@ def test_data_training_evaluation_record_and_prediction(call, faces, tmp_path):
     assert (tmp_path / "scratch/results/measured/folder/rmn/rows.csv").read_bytes() == kept
     (tmp_path / "elsewhere").rename(tmp_path / "scratch/runs/folder/rmn/1")
     call("record", "mine", "folder", "rmn", "--project", "scratch")
-    record = json.loads((tmp_path / "scratch/records/mine/record.json").read_text())
+    record = json.loads((tmp_path / "scratch/results/records/mine/record.json").read_text())
     assert {run["arm"] for run in record["runs"]} == {"masked", "no_mask"}
     assert all(run["memory_mb"] > 50 and run["epochs"] == 1 for run in record["runs"])
     model = tmp_path / "scratch/runs/folder/rmn/0/masked"
