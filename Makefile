@@ -100,6 +100,9 @@ data: $(STAMP) ## maintainers: after data/ has changed, track it and put it into
 docs/face.png: ## maintainers: render the synthetic face of the examples
 	@python -c "from PIL import Image; from fer_repro.synthetic.render import render; from fer_repro.synthetic.stills import sample_stills; faces = render(sample_stills(3, {'train': 1}, 1).iloc[3:4], 224, colour=True); Image.fromarray(faces.images[0]).save('$@')"
 
+docs/report.png: reports/index.html ## maintainers: photograph the opening of the report (needs Chromium)
+	@python -c "import shutil; from pathlib import Path; from playwright.sync_api import sync_playwright as start; p = start().start(); browser = p.chromium.launch(executable_path=shutil.which('chromium') or shutil.which('google-chrome'), args=['--no-sandbox']); page = browser.new_page(viewport={'width': 1280, 'height': 1000}); page.goto(Path('$<').resolve().as_uri()); page.screenshot(path='$@'); browser.close(); p.stop(); from PIL import Image; Image.open('$@').convert('RGB').quantize(160).save('$@', optimize=True)"
+
 clean: ## delete what stages made and caches; keeps .venv, stores/, ckpt/, data/ and what git knows
 	@rm -rf inputs runs executed reports prepared dvc_plots .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find fer_repro tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
