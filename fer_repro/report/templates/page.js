@@ -63,7 +63,10 @@
     var heading = "";
     return Array.prototype.map.call(parts, function (part) {
       if (/^H[2-5]$/.test(part.tagName)) { heading = part.textContent; }
-      return { part: part, text: part.textContent.replace(/\s+/g, " ").trim(), under: heading };
+      var text = part.cells
+        ? Array.prototype.map.call(part.cells, function (cell) { return cell.textContent; }).join(" · ")
+        : part.textContent;
+      return { part: part, text: text.replace(/\s+/g, " ").trim(), under: heading };
     });
   }
   search.hidden = false;
