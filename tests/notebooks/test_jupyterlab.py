@@ -146,6 +146,11 @@ def has_outputs(code):
     return any(cell["outputs"] for cell in code)
 
 
+def is_whole(code):
+    """Whether all cells had run when they were saved."""
+    return has_outputs(code[-1:]) and all(cell["execution_count"] for cell in code)
+
+
 def texts(code):
     return [
         output["text"] for cell in code for output in cell["outputs"] if output["output_type"] == "stream"
@@ -168,10 +173,10 @@ def autosaved(request, browser, drawn, tmp_path_factory):
         page.wait_for_function(f"() => {images}.every(one => one.complete)")
         figures = page.evaluate(f"{images}.map(one => one.naturalWidth > 0)")
         until = time.monotonic() + LOADING
-        while file.stat().st_mtime_ns == written or not (options or has_outputs(saved_code(file)[-1:])):
+        while file.stat().st_mtime_ns == written or not (options or is_whole(saved_code(file))):
             assert time.monotonic() < until, "JupyterLab has not saved by itself"
-            page.wait_for_timeout(5000)
             page.keyboard.press("Control+Enter")  # what arrives during a save is saved after the next change
+            page.wait_for_timeout(5000)  # until that cell has run: a save in between has no count of it
         page.wait_for_timeout(3000)  # further autosaves
         page.close()
     return project, file, before, options, figures
