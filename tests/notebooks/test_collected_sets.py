@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 SEEDS = [0, 1]
 TRAINED = {"folder-mine": "rmn", "afew": "fan", "identities-mine": "adacos", "ffpp-2fpv": "efficientnet"}
 OF_RENDERED_FACES = re.compile(
-    r"(drawn|rendered) (face|clip|data)|On the synthetic|0\.85 and 1|In these clips|truth: how strong"
+    r"drawn (face|clip|data)|On the synthetic|0\.85 and 1|In these clips|truth: how strong"
     r"|outline is the true|different, lookalikes"
 )
 
