@@ -24,7 +24,7 @@ FIRST_FILES = {  # of each layout, one that its adapter reads
     "rafdb": "basic/Image/aligned/train_00001_aligned.jpg",
     "affectnet": "train_set/images/0.png",
     "affectnet_lists": "Manually_Annotated_Images/0/t0.png",
-    "sfew": "Train/Happy/Movie3_001_0001.png",
+    "sfew": "Train/Happy/Film3_001_0001.png",
     "afew": "Train_AFEW/Happy/000000003/0000001.jpg",
     "folder": "happy/0.png",
     "lfw": "Ann_A/Ann_A_0001.png",
@@ -120,7 +120,7 @@ def affectnet_lists(root):
 def sfew(root):
     for part in ("Train", "Val"):
         for number, name in enumerate(FILMED):
-            write_noise(root / part / name / f"Movie{number}_001_0001.png", seed=number)
+            write_noise(root / part / name / f"Film{number}_001_0001.png", seed=number)
 
 
 def afew(root):
