@@ -21,7 +21,7 @@ from benchmarks.page import table_text, write_page
 from benchmarks.tables import ROOT, Settings, Table, machine
 
 PARTS = ("data_path", "training", "allocator", "networks", "latency", "stages", "start_up", "memory")
-LONG = ("budgets", "time_to_accuracy", "rival")  # a quarter of an hour to three hours of one core
+LONG = ("budgets", "time_to_accuracy", "rates", "rival")  # a quarter of an hour to three hours of one core
 ON_CUDA = ("data_path", "training", "networks", "latency")
 
 

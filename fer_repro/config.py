@@ -84,9 +84,9 @@ class DistortionConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class OptimiserConfig:
-    """The optimiser: RAdam, AdamW or SGD, each with decoupled weight decay where it has one."""
+    """The optimiser: RAdam and AdamW, with decoupled weight decay, or SGD, also with Nesterov momentum."""
 
-    name: Literal["radam", "adamw", "sgd"]
+    name: Literal["radam", "adamw", "sgd", "nesterov"]
     lr: Positive
     weight_decay: NonNegative
     momentum: Fraction  # SGD's momentum, or beta1 of the others
@@ -169,6 +169,7 @@ class RecipeConfig:
     sampling: SamplingConfig
     optimiser: OptimiserConfig
     schedule: ScheduleConfig
+    decayed: Literal["all", "weights"]  # weights: no decay of biases and of the scales of norms
     clip_norm: NonNegative  # largest norm of the gradient; 0 does not clip
     ema: Annotated[float, Field(ge=0, lt=1)]  # what each step keeps of the averaged weights; 0: no average
     selection: Literal["accuracy", "loss"]  # which validation result chooses the epoch and moves a plateau

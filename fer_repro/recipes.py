@@ -11,7 +11,14 @@ PAPER = "paper"
 """The recipe that others are like: their own lines are in what they depart from it."""
 _LIKE = "like"
 _MODEL = {"trunk": "trunk {}", "width": "width {}", "stem": "{} stem", "dimensions": "{}-d"}
-_NAMES = {"none": "", "imagenet": "ImageNet", "adamw": "AdamW", "radam": "RAdam", "sgd": "SGD"}
+_NAMES = {
+    "none": "",
+    "imagenet": "ImageNet",
+    "adamw": "AdamW",
+    "radam": "RAdam",
+    "sgd": "SGD",
+    "nesterov": "Nesterov SGD",
+}
 
 
 def is_synthetic(dataset: str) -> bool:

@@ -174,7 +174,8 @@ class Fit:
         fabric.to_device(network).to(memory_format=self.layout)
         self.average = average_of(network, recipe.ema) if recipe.ema else None
         self.judged: nn.Module = self.average.module if self.average else network
-        self.raw_optimiser = make_optimiser([*network.parameters(), *loss.parameters()], recipe.optimiser)
+        parameters = [*network.parameters(), *loss.parameters()]
+        self.raw_optimiser = make_optimiser(parameters, recipe.optimiser, recipe.decayed)
         compiled: Any = torch.compile(network) if runtime.compile else network
         self.forward, self.optimiser = fabric.setup(compiled, self.raw_optimiser)
         if has_weights and fabric.world_size > 1:

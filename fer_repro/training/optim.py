@@ -16,7 +16,9 @@ from fer_repro.config import (
 )
 
 
-def make_optimiser(parameters: Iterable[nn.Parameter], config: OptimiserConfig) -> Optimizer:
+def make_optimiser(
+    parameters: Iterable[nn.Parameter], config: OptimiserConfig, decayed: str = "all"
+) -> Optimizer:
     """Build the optimiser.
 
     The RAdam of the RMN code is PyTorch's with decoupled weight decay (max difference 3e-6 after 60 steps).
@@ -24,16 +26,24 @@ def make_optimiser(parameters: Iterable[nn.Parameter], config: OptimiserConfig) 
     Args:
         parameters: of the network and of the loss; those without gradient are left out.
         config: name, rate, weight decay, momentum (beta1 of RAdam and AdamW).
+        decayed: ``all`` parameters, or ``weights``: those of convolutions and linear layers, not biases and
+            the scales of norms, which have one dimension.
     """
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     # one pass over each weight instead of ten; on accelerators PyTorch's own choice stays
     fused = True if all(parameter.device.type == "cpu" for parameter in trained) else None
     lr, decay, betas = config.lr, config.weight_decay, (config.momentum, 0.999)
+    groups: list[Any] = trained
+    if decayed == "weights":
+        flat = [parameter for parameter in trained if parameter.ndim <= 1]
+        groups = [{"params": [parameter for parameter in trained if parameter.ndim > 1]}]
+        groups += [{"params": flat, "weight_decay": 0.0}] if flat else []
     if config.name == "radam":
-        return RAdam(trained, lr=lr, betas=betas, weight_decay=decay, decoupled_weight_decay=True)
+        return RAdam(groups, lr=lr, betas=betas, weight_decay=decay, decoupled_weight_decay=True)
     if config.name == "adamw":
-        return AdamW(trained, lr=lr, betas=betas, weight_decay=decay, fused=fused)
-    return SGD(trained, lr=lr, momentum=config.momentum, weight_decay=decay, fused=fused)
+        return AdamW(groups, lr=lr, betas=betas, weight_decay=decay, fused=fused)
+    nesterov = config.name == "nesterov"
+    return SGD(groups, lr=lr, momentum=config.momentum, weight_decay=decay, nesterov=nesterov, fused=fused)
 
 
 class Schedule:

@@ -96,6 +96,13 @@ def test_seconds_run_to_the_first_epoch_that_is_good(part):
     assert done[0].validation_accuracy == 65.0
 
 
+def test_the_grid_of_rates_grows_at_its_edge(part):
+    rates = part("rates")
+    assert rates._beyond({1 / 3: 60.0, 1.0: 62.0, 3.0: 61.0}) == []
+    assert rates._beyond({1 / 3: 60.0, 1.0: 62.0, 3.0: 63.0}) == [9.0]
+    assert rates._beyond({1 / 3: 64.0, 1.0: 62.0, 3.0: 63.0}) == [pytest.approx(1 / 9)]
+
+
 @pytest.mark.slow
 def test_every_part_runs():
     done = subprocess.run(

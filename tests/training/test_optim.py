@@ -48,6 +48,34 @@ def test_frozen_parameters_are_left_out():
     assert len(optimiser.param_groups[0]["params"]) == 1
 
 
+def test_nesterov_steps_match_the_formula():
+    """Sutskever et al., ICML 2013, as PyTorch states it: v <- m v + g; p <- p - lr (g + m v)."""
+    lr, decay, momentum = 0.1, 0.01, 0.9
+    tensor = parameter()
+    optimiser = make_optimiser([tensor], OptimiserConfig("nesterov", lr, decay, momentum))
+    values, speed = [1.0, -2.0], [0.0, 0.0]
+    for step in range(1, 10):
+        tensor.grad = gradients(step)
+        optimiser.step()
+        for i, gradient in enumerate(gradients(step).tolist()):
+            whole = gradient + decay * values[i]
+            speed[i] = momentum * speed[i] + whole
+            values[i] -= lr * (whole + momentum * speed[i])
+        assert tensor.tolist() == pytest.approx(values, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["nesterov", "sgd", "adamw", "radam"])
+def test_decay_of_weights_alone_spares_biases_and_norms(name):
+    layers = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    before = [parameter.clone() for parameter in layers.parameters()]
+    optimiser = make_optimiser(layers.parameters(), OptimiserConfig(name, 0.1, 0.5, 0.9), "weights")
+    for value in layers.parameters():
+        value.grad = torch.zeros_like(value)
+    optimiser.step()
+    moved = [not torch.equal(old, new) for old, new in zip(before, layers.parameters(), strict=True)]
+    assert moved == [True, False, False, False]
+
+
 def schedule(name, epochs=6, steps=4, **values):
     config = replace(make_config(name).recipe.schedule, **values)
     optimiser = make_optimiser([parameter()], OptimiserConfig("sgd", 0.1, 0.0, 0.0))
