@@ -89,8 +89,14 @@ def train_one_epoch(
             after_step()
 
 
+_Tensors = tuple[Tensor, ...] | list[Tensor]
+
+
 def average_of(network: nn.Module, decay: float) -> "torch.optim.swa_utils.AveragedModel":
     """Start the exponential moving average of a network's weights and float buffers.
+
+    Early on less is kept than ``decay``, min(decay, (1 + n) / (10 + n)) after n steps, so that short
+    trainings do not end with weights from their beginning.
 
     Args:
         network: whose weights it follows.
@@ -98,4 +104,8 @@ def average_of(network: nn.Module, decay: float) -> "torch.optim.swa_utils.Avera
     """
     from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    def average(averages: _Tensors, weights: _Tensors, steps: Tensor | int) -> None:
+        count = float(steps)
+        get_ema_multi_avg_fn(min(decay, (1 + count) / (10 + count)))(averages, weights, steps)
+
+    return AveragedModel(network, multi_avg_fn=average, use_buffers=True)

@@ -283,12 +283,13 @@ def test_the_average_of_weights_is_judged_and_kept(tmp_path):
         seen.append(network.head.weight.detach().clone())
         return 1.0, float(len(seen))
 
-    config = make_config(epochs=2, ema=0.8)
+    config = make_config(epochs=2, ema=0.4)
     fitted = run(config, Spy(tmp_path / "s", "x"), validate)
     steps = [states[i] for i in (*range(6), *range(7, 13))]  # one save a step and one an epoch
     average = steps[0]["head.weight"]
-    for state in steps[1:]:
-        average = 0.8 * average + 0.2 * state["head.weight"]
+    for count, state in enumerate(steps[1:], 1):
+        kept = min(0.4, (1 + count) / (10 + count))  # 0.18, 0.25, ... 0.4 from the fifth on
+        average = kept * average + (1 - kept) * state["head.weight"]
     assert torch.allclose(fitted.weights["head.weight"], average, atol=1e-6)
     assert torch.equal(fitted.weights["head.weight"], seen[-1])
     assert not torch.allclose(fitted.weights["head.weight"], steps[-1]["head.weight"], atol=1e-4)
