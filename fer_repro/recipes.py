@@ -11,7 +11,7 @@ PAPER = "paper"
 """The recipe that others are like: their own lines are in what they depart from it."""
 _LIKE = "like"
 _MODEL = {"trunk": "trunk {}", "width": "width {}", "stem": "{} stem", "dimensions": "{}-d"}
-_NAMES = {
+NAMES = {
     "none": "",
     "imagenet": "ImageNet",
     "adamw": "AdamW",
@@ -109,8 +109,8 @@ def _facts(recipe: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     model, optimiser, epochs = recipe["model"], recipe["optimiser"], recipe["epochs"]
     count = recipe["sampling"]["per_epoch"]
     of = f" of {count}" if count else ""
-    start = _NAMES.get(model.get("pretraining", "none"), model.get("pretraining"))
-    name = _NAMES[optimiser["name"]]
+    start = NAMES.get(model.get("pretraining", "none"), model.get("pretraining"))
+    name = NAMES[optimiser["name"]]
     return {
         "epochs": (f"{epochs}{of}", f"{epochs} {'epoch' if epochs == 1 else 'epochs'}{of}"),
         **{

@@ -40,6 +40,9 @@ class Size:
     unit: Literal["%", "points", "nats"]
     tolerance: Annotated[float, Field(gt=0)]  # values this far off still count as the same; same unit
     source: str
+    error: Annotated[float, Field(gt=0)] | None = (
+        None  # standard error of a difference over the paper's test samples
+    )
 
 
 @checked(frozen=True, config=STRICT)
@@ -82,6 +85,9 @@ class DataSet:
 
     words: str
     access: str
+    control: float | None = (
+        None  # % that a control must reach before a small difference speaks against a size
+    )
 
 
 @checked(frozen=True, config=STRICT)

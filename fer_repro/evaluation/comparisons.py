@@ -11,8 +11,10 @@ from typing import Any
 
 from fer_repro.evaluation.claims import Claim, Claims, Conditions, Place
 from fer_repro.evaluation.evidence import Evidence
+from fer_repro.evaluation.verdicts import PART
 from fer_repro.measures.metrics import find_metric
 from fer_repro.measures.variance_components import Spread, half_width, one_sided
+from fer_repro.recipes import NAMES
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,23 @@ def against_value(evidence: Evidence, arm: str, target: float, confidence: float
     return Comparison(gap, gap - half, gap + half, float("nan"), 0.0, replace(found, value=gap))
 
 
+def below_half(found: Comparison, published: float, error: float) -> float:
+    """One-sided p of the hypothesis that the true difference is at least half of the published one.
+
+    Args:
+        found: the measured difference.
+        published: the paper's.
+        error: its standard error; half of it is that of the half.
+    """
+    half = PART * published
+    wider = replace(
+        found.spread,
+        value=found.value,
+        sample_variance=found.spread.sample_variance + (PART * error) ** 2,
+    )
+    return 1 - one_sided(wider, half)
+
+
 _WORDS = {
     "model.trunk": "trunk {}",
     "model.width": "width {}",
@@ -95,8 +114,16 @@ _WORDS = {
     "model.dimensions": "{}-d embeddings",
     "image_size": "{} px",
     "epochs": "{} epochs",
+    "batch_size": "batch {}",
+    "optimiser.name": "{}",
+    "optimiser.lr": "rate {:g}",
+    "select_on": "epoch chosen on {}",
 }
-"""What is compared with the paper's recipe. Numbers: at least as large; text: equal."""
+"""What is compared with the paper's recipe."""
+_EQUAL = ("batch_size", "optimiser.lr")
+"""Numbers that must be equal; the others must be at least as large. Text must be equal."""
+_REQUIRED = ("epochs", "batch_size", "optimiser.name", "optimiser.lr")
+"""What must be known of the paper's recipe before any run is as published."""
 _LIMITS = {"max_train": "at most {} training samples", "max_test": "at most {} test samples"}
 
 
@@ -134,23 +161,26 @@ def _data(claims: Claims, claim: Claim, place: Place) -> tuple[str, ...]:
 def _recipe(claims: Claims, evidence: Evidence) -> tuple[str, ...]:
     paper = {key: evidence.paper[key] for key in _WORDS if key in evidence.paper}
     conditions = {**paper, **_stated(claims, evidence).recipe}
-    if not conditions:
-        return ("no recipe of the paper to compare with",)
-    found = []
-    for key, wanted in conditions.items():
-        value = evidence.recipe.get(key)
-        if _falls_short(value, wanted):
-            found.append(_say(key, value, wanted))
-    return tuple(found)
+    found = [
+        _say(key, evidence.recipe.get(key), wanted)
+        for key, wanted in conditions.items()
+        if _falls_short(key, evidence.recipe.get(key), wanted)
+    ]
+    if other := next((name for name in found if name == evidence.recipe.get("optimiser.name")), ""):
+        found = [name for name in found if not name.startswith("rate ")]  # another one has another rate
+        found[found.index(other)] = NAMES.get(other, other)
+    unknown = [key for key in _REQUIRED if key not in conditions]
+    return (*found, "the paper's recipe is not known") if unknown else tuple(found)
 
 
 def _stated(claims: Claims, evidence: Evidence) -> Conditions:
     return claims.conditions.get(evidence.method, Conditions())
 
 
-def _falls_short(value: Any, wanted: int | float | str) -> bool:  # noqa: ANN401 - untyped configuration
-    """Text must be equal, numbers at least as large; a missing key falls short."""
-    return bool(value != wanted if isinstance(wanted, str) or value is None else value < wanted)
+def _falls_short(key: str, value: Any, wanted: int | float | str) -> bool:  # noqa: ANN401 - untyped configuration
+    """Text and some numbers must be equal, other numbers at least as large; a missing key falls short."""
+    equal = isinstance(wanted, str) or value is None or key in _EQUAL
+    return bool(value != wanted if equal else value < wanted)
 
 
 def _say(key: str, value: object, wanted: object) -> str:

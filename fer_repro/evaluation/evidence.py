@@ -41,8 +41,10 @@ class Evidence:
         chance: accuracy, in ``METRICS``' unit, of answers without an image.
         pretraining: what the networks started from.
         note: of the recipe.
-        recipe: dotted keys of the run's recipe, and ``max_train``, ``max_test``, ``smoke``.
+        recipe: dotted keys of the run's recipe, and ``max_train``, ``max_test``, ``select_on``, ``smoke``.
         paper: those of the paper's recipe; empty where params.yaml has none.
+        validation: arm -> (S,) accuracy of the kept epochs on the validation part, in percent; not of arms
+            that combine others.
     """
 
     method: str
@@ -59,6 +61,12 @@ class Evidence:
     note: str
     recipe: Mapping[str, Any]
     paper: Mapping[str, Any] = field(default_factory=dict)
+    validation: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    def by_seed(self, arm: str) -> dict[int, float]:
+        """An arm's value with each seed, in the metric's unit."""
+        values, _ = self._shares(arm, METRICS[self.metric])
+        return {seed: float(value) for seed, value in zip(self.seeds, values, strict=True)}
 
     def spread(self, arm: str) -> Spread:
         """An arm's value over seeds and samples, in the metric's unit."""
@@ -117,7 +125,7 @@ def read_evidence(
         evidence = forgery_evidence(found.classified, samples, subject)
     else:
         evidence = expression_evidence(found.classified, samples, subject)
-    paper = _flat(paper_recipe(params_file, method) or {})
+    paper = flat(paper_recipe(params_file, method) or {})
     return [replace(each, paper=paper) for each in evidence]
 
 
@@ -241,11 +249,16 @@ def _evidence(
 
 
 def _recipe(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Flatten the recipe, and name what limits the data."""
-    limits = {key: value for key, value in config.get("data", {}).items() if key in ("max_train", "max_test")}
-    return {**_flat(config["recipe"]), **limits, "smoke": config.get("smoke", False)}
+    """Flatten the recipe, and name what limits the data and what chose the epoch."""
+    known = ("max_train", "max_test", "select_on")
+    data = {key: value for key, value in config.get("data", {}).items() if key in known}
+    return {**flat(config["recipe"]), **data, "smoke": config.get("smoke", False)}
 
 
-def _flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    model = {f"model.{key}": value for key, value in recipe.get("model", {}).items()}
-    return {**{key: value for key, value in recipe.items() if key != "model"}, **model}
+def flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Name a recipe's numbers by dotted keys: ``model.width``."""
+    found: dict[str, Any] = {}
+    for key, value in recipe.items():
+        inner = flat(value) if isinstance(value, dict) else None
+        found |= {key: value} if inner is None else {f"{key}.{name}": each for name, each in inner.items()}
+    return found

@@ -1,6 +1,5 @@
 """The ledger: every claim at every place, what was measured there, and its verdict by ``verdicts``."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,30 +10,42 @@ import pandas as pd
 
 from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.claims import Claim, Claims, Place, Published
-from fer_repro.evaluation.comparisons import Comparison, against_best, against_value, departures
+from fer_repro.evaluation.comparisons import (
+    Comparison,
+    against_best,
+    against_value,
+    below_half,
+    departures,
+)
+from fer_repro.evaluation.decisions import decide_rows
 from fer_repro.evaluation.evidence import Evidence
-from fer_repro.evaluation.verdicts import RULES, WIDEST, Case, decide
+from fer_repro.evaluation.shorter import Movement, Shorter, movement
 from fer_repro.files import atomic_write
-from fer_repro.measures.intervals import holm
 from fer_repro.measures.metrics import find_metric
-from fer_repro.measures.power import MANY_SEEDS, detectable, more_seeds, power
+from fer_repro.measures.power import detectable, power
 from fer_repro.recipes import is_synthetic
 
 COLUMNS = (
     "claim", "method", "kind", "statement", "arm", "against", "dataset", "data", "protocol", "metric",
     "augmented", "condition", "as_published", "unit", "published", "tolerance", "published_source",
-    "measured", "difference", "low", "high", "confidence", "p", "p_holm", "seeds", "groups", "power",
-    "detectable", "more_seeds", "verdict", "rule", "reason", "line", "note", "access",
+    "measured", "control", "difference", "low", "high", "confidence", "reference", "p", "p_holm", "tests",
+    "p_half", "p_half_holm", "equal_within", "seed_variance", "sample_variance", "seeds", "groups", "epochs",
+    "shorter_difference", "moved", "rise", "at_chance", "power", "detectable", "more_seeds", "verdict",
+    "rule", "rules_version", "reason", "line", "note", "access",
 )  # fmt: skip
 
 PARTS = ("clean", "occlusion", "pose_30", "pose_45")
 """Protocols that test a part of a test set."""
 NOT_ATTEMPTED = "not attempted"
+_AT_CHANCE = 4  # its rule in version 1
 _PLACE = ("claim", "dataset", "protocol", "metric")
 _NUMBERS = (
-    "published", "tolerance", "measured", "difference", "low", "high", "confidence", "p", "p_holm", "seeds",
-    "groups", "power", "detectable", "more_seeds", "rule",
+    "published", "tolerance", "measured", "control", "difference", "low", "high", "confidence", "reference",
+    "p", "p_holm", "tests", "p_half", "p_half_holm", "equal_within", "seed_variance", "sample_variance",
+    "seeds", "groups", "epochs", "shorter_difference", "moved", "rise", "power", "detectable", "more_seeds",
+    "rule", "rules_version",
 )  # fmt: skip
+_COUNTS = ("tests", "seeds", "groups", "epochs", "more_seeds", "rule", "rules_version")
 
 
 @dataclass(frozen=True)
@@ -43,31 +54,30 @@ class _Tested:
 
     evidence: Evidence
     comparison: Comparison
+    rival: str  # the nearest one; empty for values to reach
     departures: tuple[str, ...]
+    movement: Movement
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """A claim at one place, before its p is corrected."""
+    """A claim at one place."""
 
     claim: Claim
     published: Published
     tested: _Tested | None
 
-    @property
-    def p(self) -> float:
-        return float("nan") if self.tested is None else self.tested.comparison.p
 
-
-def judge(claims: Claims, evidence: Iterable[Evidence], confidence: float) -> pd.DataFrame:
+def judge(
+    claims: Claims, evidence: Iterable[Evidence], confidence: float, shorter: Sequence[Shorter] = ()
+) -> pd.DataFrame:
     """Judge every claim at every place of its paper, and at every stand-in that was tested.
-
-    The claims of one method tested on one data set are corrected for their number, after Holm.
 
     Args:
         claims: from ``read_claims``.
         evidence: from ``read_evidence``, of any methods and data sets.
         confidence: e.g. 0.95.
+        shorter: runs with half the epochs, from ``read_shorter``.
 
     Returns:
         ``COLUMNS``, one row per claim and place, in the file's order. Differences are above 0 where they are
@@ -76,13 +86,17 @@ def judge(claims: Claims, evidence: Iterable[Evidence], confidence: float) -> pd
     """
     gathered = list(evidence)
     entries = [
-        _Entry(claim, published, _test(claims, claim, published, gathered, confidence))
+        _Entry(claim, published, _test(claims, claim, published, gathered, confidence, shorter))
         for claim in claims.claims
         for published in _places(claim, gathered)
     ]
-    rows = [_row(claims, entry, p, confidence) for entry, p in zip(entries, _correct(entries), strict=True)]
-    counts = dict.fromkeys(("seeds", "groups", "more_seeds", "rule"), "Int64")
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(counts)
+    rows = [_row(claims, entry, confidence) for entry in entries]
+    return _typed(decide_rows(pd.DataFrame(rows, columns=list(COLUMNS))))
+
+
+def _typed(ledger: pd.DataFrame) -> pd.DataFrame:
+    numbers = dict.fromkeys(_NUMBERS, "float64") | dict.fromkeys(_COUNTS, "Int64")
+    return ledger.astype(numbers)
 
 
 def write_ledger(ledger: pd.DataFrame, folder: Path | str) -> Path:
@@ -102,7 +116,8 @@ def with_records(ledger: pd.DataFrame, records: Path | str) -> pd.DataFrame:
     """Use records where there is no run: their tested rows replace the rows that are not attempted.
 
     Where the ledger has no such place, a record's row is added after the claim's other rows. Where runs
-    were tested at the same place, the runs are used.
+    were tested at the same place, the runs are used. Verdicts are given anew, by the rules of now and with
+    the correction for all tests together.
 
     Args:
         ledger: from ``judge``.
@@ -119,11 +134,12 @@ def with_records(ledger: pd.DataFrame, records: Path | str) -> pd.DataFrame:
             if (same & (rows["verdict"] != NOT_ATTEMPTED)).any():
                 continue
             members = rows.index[rows["claim"] == found["claim"]]
+            found["statement"] = rows.loc[members[0], "statement"]
             place = int(rows.index[same][0]) if same.any() else int(members.max()) + 1
             rest = rows[~same]
             parts = rest[rest.index < place], found.to_frame().T, rest[rest.index >= place]
             rows = pd.concat(parts, ignore_index=True)
-    return rows if rows is ledger else rows.astype({name: ledger.dtypes[name] for name in _NUMBERS})
+    return rows if rows is ledger else _typed(decide_rows(rows))
 
 
 def _check_claim(found: pd.Series, ledger: pd.DataFrame, where: str) -> None:
@@ -146,9 +162,12 @@ def _check_claim(found: pd.Series, ledger: pd.DataFrame, where: str) -> None:
 
 
 def read_tested(path: Path | str) -> pd.DataFrame:
-    """Read the ``ledger.csv`` of a record."""
+    """Read the ``ledger.csv`` of a record; one judged by version 1 of the rules lacks some columns."""
     numbers = [name for name in COLUMNS if name in _NUMBERS]
-    return pd.read_csv(path, keep_default_na=False, na_values=dict.fromkeys(numbers, ""))[list(COLUMNS)]
+    found = pd.read_csv(path, keep_default_na=False, na_values=dict.fromkeys(numbers, ""))
+    if "rules_version" not in found:
+        found["at_chance"] = found["rule"] == _AT_CHANCE
+    return found.reindex(columns=list(COLUMNS))
 
 
 def _places(claim: Claim, evidence: Sequence[Evidence]) -> list[Published]:
@@ -193,34 +212,28 @@ def _find(claim: Claim, place: Place, evidence: Sequence[Evidence]) -> Evidence 
 
 
 def _test(
-    claims: Claims, claim: Claim, published: Published, evidence: Sequence[Evidence], confidence: float
+    claims: Claims,
+    claim: Claim,
+    published: Published,
+    evidence: Sequence[Evidence],
+    confidence: float,
+    shorter: Sequence[Shorter],
 ) -> _Tested | None:
     found = _find(claim, published.place, evidence)
     if found is None:
         return None
+    differing = departures(claims, claim, published.place, found)
     if published.size is not None and claim.kind == "absolute":
-        comparison = against_value(found, claim.arm, published.size.value, confidence)
-    else:
-        rivals = [arm for arm in claim.against if arm in found.arms]
-        comparison = against_best(found, claim.arm, rivals, claim.margin, confidence)
-    return _Tested(found, comparison, departures(claims, claim, published.place, found))
+        reached = against_value(found, claim.arm, published.size.value, confidence)
+        return _Tested(found, reached, "", differing, Movement())
+    rivals = [arm for arm in claim.against if arm in found.arms]
+    comparison = against_best(found, claim.arm, rivals, claim.margin, confidence)
+    rival = min(rivals, key=lambda name: found.gain(claim.arm, name).value)
+    return _Tested(found, comparison, rival, differing, movement(found, claim.arm, rival, shorter))
 
 
-def _correct(entries: Sequence[_Entry]) -> list[float]:
-    families: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for number, entry in enumerate(entries):
-        families[entry.claim.method, entry.published.place.dataset].append(number)
-    corrected = [float("nan")] * len(entries)
-    for members in families.values():
-        for number, value in zip(members, holm([entries[n].p for n in members]), strict=True):
-            corrected[number] = float(value)
-    return corrected
-
-
-def _row(claims: Claims, entry: _Entry, p: float, confidence: float) -> dict[str, Any]:
+def _row(claims: Claims, entry: _Entry, confidence: float) -> dict[str, Any]:
     claim, place, size = entry.claim, entry.published.place, entry.published.size
-    rule = decide(_case(entry, p, confidence))
-    verdict, reason = RULES[rule]
     data = claims.data_set(place.dataset)
     row: dict[str, Any] = {
         "claim": claim.id, "method": claim.method, "kind": claim.kind, "statement": claim.statement,
@@ -229,19 +242,15 @@ def _row(claims: Claims, entry: _Entry, p: float, confidence: float) -> dict[str
         "unit": _unit(claim, place), "published": size.value if size else np.nan,
         "tolerance": size.tolerance if size else np.nan,
         "published_source": size.source if size else entry.published.unverified,
-        "confidence": confidence, "p_holm": p, "verdict": verdict, "rule": rule, "reason": reason,
-        "access": data.access,
+        "confidence": confidence, "reference": 0.0 - claim.margin, "access": data.access,
     }  # fmt: skip
     if entry.tested is None:
-        return {**row, "line": f"{verdict} on {data.words}: {data.access}"}
-    condition = _condition(entry.tested.departures, data.words)
-    missing = _missing_seeds(entry, entry.tested, p, confidence) if rule in (9, 13) else None
-    said = f"{reason}; {_say_missing(missing)}" if rule in (9, 13) else reason
+        return row
     return {
-        **row, **_numbers(entry, entry.tested, confidence), "condition": condition,
+        **row, **_numbers(claims, entry, entry.tested, confidence),
+        "condition": _condition(entry.tested.departures, data.words),
         "as_published": not entry.tested.departures, "augmented": entry.tested.evidence.augmented,
-        "more_seeds": missing, "reason": said, "line": f"{verdict} on {condition}: {said}",
-        "note": entry.tested.evidence.note,
+        "at_chance": entry.tested.evidence.is_at_chance(claim.arm), "note": entry.tested.evidence.note,
     }  # fmt: skip
 
 
@@ -257,29 +266,35 @@ def _unit(claim: Claim, place: Place) -> str:
     return metric.unit if claim.kind == "absolute" else metric.gap_unit
 
 
-def _case(entry: _Entry, p: float, confidence: float) -> Case:
-    tested = entry.tested
-    return Case(
-        entry.claim.kind,
-        entry.published.size,
-        tested is not None and not tested.departures,
-        None if tested is None else tested.comparison,
-        p,
-        tested is not None and tested.evidence.is_at_chance(entry.claim.arm),
-        1 - confidence,
-    )
-
-
-def _numbers(entry: _Entry, tested: _Tested, confidence: float) -> dict[str, Any]:
+def _numbers(claims: Claims, entry: _Entry, tested: _Tested, confidence: float) -> dict[str, Any]:
     found, effect = tested.comparison, _effect(entry)
     compares = entry.claim.kind != "absolute"
     return {
         "measured": tested.evidence.spread(entry.claim.arm).value,
+        "control": tested.evidence.spread(tested.rival).value if tested.rival else np.nan,
         "difference": found.value, "low": found.low, "high": found.high, "p": found.p,
-        "seeds": found.spread.seeds, "groups": found.spread.groups,
+        "p_half": _p_half(claims, entry, tested), "seed_variance": found.spread.seed_variance,
+        "sample_variance": found.spread.sample_variance, "epochs": tested.evidence.recipe.get("epochs"),
+        "shorter_difference": tested.movement.shorter, "moved": tested.movement.moved,
+        "rise": tested.movement.rise, "seeds": found.spread.seeds, "groups": found.spread.groups,
         "power": power(found.spread, effect, confidence) if compares and effect > 0 else np.nan,
         "detectable": detectable(found.spread, confidence) if compares else np.nan,
     }  # fmt: skip
+
+
+def _p_half(claims: Claims, entry: _Entry, tested: _Tested) -> float:
+    """The p of "at least half of the published difference", where it may speak against the paper's size.
+
+    That is on the paper's own data, where its standard error is known; and with other recipes than the
+    paper's only if the control is as good as the data set's entry demands.
+    """
+    size, wanted = entry.published.size, claims.data_set(entry.published.place.dataset).control
+    if entry.claim.kind in ("absolute", "non_inferiority") or size is None or size.value <= 0:
+        return float("nan")
+    strong = wanted is not None and tested.evidence.spread(tested.rival).value >= wanted
+    if size.error is None or (tested.departures and not strong):
+        return float("nan")
+    return below_half(tested.comparison, size.value, size.error)
 
 
 def _effect(entry: _Entry) -> float:
@@ -291,21 +306,3 @@ def _effect(entry: _Entry) -> float:
         return entry.claim.margin
     sizes = [entry.published.size, *(one.size for one in entry.claim.where)]
     return next((size.value for size in sizes if size is not None), float("nan"))
-
-
-def _missing_seeds(entry: _Entry, tested: _Tested, p: float, confidence: float) -> int | None:
-    """Seeds that are missing at the level that Holm's correction leaves to this claim."""
-    found, size = tested.comparison, entry.published.size
-    if entry.claim.kind == "absolute" and size is not None:
-        near = abs(found.value) <= size.tolerance
-        return more_seeds(found.spread, WIDEST * size.tolerance if near else abs(found.value), confidence)
-    share = found.p / p if p > 0 else 1.0
-    return more_seeds(found.spread, abs(found.spread.value - found.reference), 1 - (1 - confidence) * share)
-
-
-def _say_missing(missing: int | None) -> str:
-    if missing is None:
-        return "no number of seeds is enough, more test samples are needed"
-    if missing > MANY_SEEDS:
-        return f"cannot be decided with these data, more than {MANY_SEEDS} more seeds would be needed"
-    return f"{missing} more {'seed' if missing == 1 else 'seeds'} would decide if the mean does not change"

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from judged import CLAIM, CLAIMS, DRAWN, PLACE, RECIPE, evidence_of, published
+from judged import CLAIM, CLAIMS, DRAWN, PAPER, PLACE, RECIPE, evidence_of, published, shorter_of
 from paired_classifiers import draw_hits
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
@@ -17,7 +17,7 @@ from fer_repro.measures.power import more_seeds
 from fer_repro.measures.variance_components import half_width, spread
 
 PUBLISHED = Path(__file__).parents[2] / "results/published" / "claims.yaml"
-SMALL = {"model.width": 8, "image_size": 64, "epochs": 6, "max_train": 0, "max_test": 0, "smoke": False}
+SMALL = {**RECIPE, "model.width": 8, "image_size": 64, "epochs": 6}
 
 
 def two_arms(gain=0.05, seeds=3, samples=2000, seed=0):
@@ -55,7 +55,8 @@ def test_a_row_holds_what_was_measured():
 
 def test_a_row_says_what_is_claimed_and_where():
     two = replace(CLAIM, against=("no_mask", "sigmoid_mask"), where=(published(5.0),))
-    (row,) = judge(replace(CLAIMS, claims=(two,)), [evidence_of(two_arms())], 0.9).to_dict("records")
+    found = evidence_of(two_arms())
+    (row,) = judge(replace(CLAIMS, claims=(two,)), [found], 0.9, [shorter_of(found)]).to_dict("records")
     said = {
         "claim": "masks", "method": "rmn", "kind": "difference", "statement": "Masks help.", "arm": "masked",
         "against": "no_mask | sigmoid_mask", "dataset": "fer2013", "data": "FER2013", "protocol": "official",
@@ -83,7 +84,7 @@ def test_units_are_those_of_the_metric_and_the_kind_of_claim():
 
 def test_other_data_and_a_small_recipe_are_named_and_cap_the_verdict():
     found = evidence_of(two_arms(), dataset="synthetic", pretraining="none", recipe=SMALL)
-    ledger = judge(claims_with(where=(published(5.0),)), [found], 0.95)
+    ledger = judge(claims_with(where=(published(5.0),)), [found], 0.95, [shorter_of(found)])
     paper, drawn = ledger.to_dict("records")
     assert paper["verdict"] == "not attempted"
     assert paper["line"] == "not attempted on FER2013: free: Kaggle"
@@ -158,7 +159,7 @@ def test_no_worse_is_measured_from_the_margin():
     worse = two_arms(0.05)
     swapped = {"masked": worse["no_mask"], "no_mask": worse["masked"]}
     (row,) = judge(claims_with(**claim), [evidence_of(swapped)], 0.95).to_dict("records")
-    assert (row["verdict"], row["rule"]) == ("not reproduced", 5)
+    assert (row["verdict"], row["rule"]) == ("not reproduced", 8)
 
 
 def test_a_value_to_reach():
@@ -268,25 +269,115 @@ def test_one_seed_and_no_number_of_seeds_are_worded():
 
 
 def test_a_recipe_may_hold_keys_without_words_of_their_own():
-    wanted = {"rmn": replace(CLAIMS.conditions["rmn"], recipe={"momentum": 0.9})}
+    wanted = {"rmn": replace(CLAIMS.conditions["rmn"], recipe={**PAPER, "momentum": 0.9})}
     found = evidence_of(two_arms(samples=50), recipe={**RECIPE, "momentum": 0.5})
     assert departures(replace(CLAIMS, conditions=wanted), CLAIM, PLACE, found) == ("momentum 0.5",)
 
 
 def test_what_claims_do_not_state_is_the_papers_recipe():
-    paper = {"epochs": 50, "image_size": 224, "model.width": 64, "model.pretraining": "imagenet", "ema": 0.9}
+    paper = {**PAPER, "model.pretraining": "imagenet", "ema": 0.9}
     claims = replace(CLAIMS, conditions={})
-    found = evidence_of(two_arms(samples=50), recipe={"epochs": 50, "image_size": 64, "model.width": 8})
+    found = evidence_of(two_arms(samples=50), recipe={**PAPER, "image_size": 64, "model.width": 8})
     assert departures(claims, CLAIM, PLACE, replace(found, paper=paper)) == ("width 1/8", "64 px")
     stated = replace(claims, conditions={"rmn": Conditions(pretraining="faces", recipe={"epochs": 60})})
     said = departures(stated, CLAIM, PLACE, replace(found, paper=paper))
     assert said[2:] == ("50 epochs", "pretraining imagenet instead of faces")
-    assert departures(claims, CLAIM, PLACE, found) == ("no recipe of the paper to compare with",)
+    assert departures(claims, CLAIM, PLACE, found) == ("the paper's recipe is not known",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"batch_size": 96}, ("batch 96",)),  # neither more nor less
+        ({"optimiser.lr": 9.0}, ("rate 9",)),
+        ({"optimiser.name": "sgd", "optimiser.lr": 0.1}, ("SGD",)),  # whose rate compares with nothing
+        ({"select_on": "test"}, ("epoch chosen on test",)),
+    ],
+)
+def test_training_is_as_published_in_every_known_number(changes, said):
+    stated = Conditions(pretraining="imagenet", recipe={**PAPER, "select_on": "val"})
+    found = evidence_of(two_arms(samples=50), recipe={**RECIPE, "select_on": "val", **changes})
+    assert departures(replace(CLAIMS, conditions={"rmn": stated}), CLAIM, PLACE, found) == said
+
+
+def test_one_unknown_number_is_not_as_published():
+    for name in ("epochs", "batch_size", "optimiser.name", "optimiser.lr"):
+        known = {key: value for key, value in PAPER.items() if key != name}
+        stated = replace(CLAIMS, conditions={"rmn": Conditions(pretraining="imagenet", recipe=known)})
+        said = departures(stated, CLAIM, PLACE, evidence_of(two_arms(samples=50)))
+        assert said == ("the paper's recipe is not known",)
+
+
+def small_row(gain, size=5.0, error=None, control=None, shorter=True, place=PLACE, **changes):
+    """The row of a small recipe on the paper's own data, or on other data."""
+    where = published(size)
+    claims = claims_with(where=(replace(where, size=replace(where.size, error=error)),))
+    words = {**CLAIMS.data_sets, "fer2013": replace(CLAIMS.data_sets["fer2013"], control=control)}
+    found = evidence_of(two_arms(gain, samples=4000), recipe=SMALL, dataset=place.dataset)
+    record = [shorter_of(found, **changes)] if shorter else []
+    return judge(replace(claims, data_sets=words), [found], 0.95, record).iloc[-1]
+
+
+def test_small_recipes_are_judged_by_two_lengths():
+    assert small_row(0.05)["verdict"] == "direction reproduced"
+    assert small_row(0.05, shorter=False)["line"].endswith(
+        "no run with half the epochs to compare with: 3 instead of 6"
+    )
+    assert small_row(0.05, seeds=(0, 1))["verdict"] == "one budget only"  # headline and control need three
+    learning = small_row(0.05, rise=3.5)
+    assert learning["verdict"] == "still learning"
+    assert (
+        "from 3 to 6 the difference moved by +0.00 points, and the validation of an arm by +3.5 points"
+        in learning["line"]
+    )
+    moving = small_row(0.05, changes={"no_mask": 4.0})
+    assert (moving["verdict"], moving["moved"]) == ("still learning", pytest.approx(4.0))
+    assert moving["shorter_difference"] == pytest.approx(moving["difference"] - 4.0)
+    assert small_row(0.0)["verdict"] == "inconclusive"
+
+
+def test_a_record_of_another_recipe_is_no_shorter_run():
+    found = evidence_of(two_arms(), recipe=SMALL)
+    for change in ({"epochs": 2}, {"image_size": 48}):
+        record = shorter_of(found)
+        record = replace(record, recipe={**record.recipe, **change})
+        (row,) = judge(claims_with(where=(published(5.0),)), [found], 0.95, [record]).to_dict("records")
+        assert row["verdict"] == "one budget only"
+
+
+def test_less_than_half_is_said_where_the_control_is_good():
+    weak, strong = (small_row(0.002, size=20.0, error=1.0, control=control) for control in (65.0, 55.0))
+    assert weak["verdict"] == "inconclusive"
+    assert np.isnan(weak["p_half"])
+    assert (strong["verdict"], strong["rule"]) == ("smaller at this budget", 13)
+    certain = small_row(0.05, size=20.0, error=1.0, control=55.0)
+    assert certain["verdict"] == "direction reproduced"
+    assert certain["line"].endswith("but the difference is less than half of the published one")
+    assert np.isnan(small_row(0.002, size=20.0, control=55.0)["p_half"])  # its error is not known
+
+
+def test_no_difference_is_named_with_its_limit():
+    row = small_row(0.002, size=3.0, place=DRAWN)
+    assert (row["verdict"], row["equal_within"]) == ("no difference here", 1.5)
+    assert row["line"].endswith("no difference beyond 1.5 points here; on other data than the paper's")
+    assert small_row(0.002, size=8.0, place=DRAWN)["equal_within"] == 2.0
+    assert np.isnan(small_row(0.002, size=8.0)["equal_within"])
+
+
+def test_what_only_holms_correction_leaves_open_is_named():
+    gains = (0.0095, 0.001, 0.001)
+    arms = {name: two_arms(gain, samples=3000)["masked"] for name, gain in zip("abc", gains, strict=True)}
+    arms["no_mask"] = two_arms(samples=3000)["no_mask"]
+    several = tuple(replace(CLAIM, id=name, arm=name, where=(published(90.0),)) for name in "abc")
+    rows = judge(replace(CLAIMS, claims=several), [evidence_of(arms)], 0.95)
+    first = rows.iloc[0]
+    assert first["p"] < 0.05 <= first["p_holm"]
+    assert "the interval excludes 0, but not after Holm's correction for 3 tests" in first["line"]
 
 
 def test_words_of_a_recipe_must_be_the_same():
     for word, said in (("sgd", ()), ("adam", ("optimizer adam",)), (None, ("optimizer None",))):
-        wanted = {"rmn": replace(CLAIMS.conditions["rmn"], recipe={"optimizer": "sgd"})}
+        wanted = {"rmn": replace(CLAIMS.conditions["rmn"], recipe={**PAPER, "optimizer": "sgd"})}
         recipe = {**RECIPE, **({} if word is None else {"optimizer": word})}
         found = evidence_of(two_arms(samples=50), recipe=recipe)
         assert departures(replace(CLAIMS, conditions=wanted), CLAIM, PLACE, found) == said
@@ -323,7 +414,8 @@ def test_augmented_evidence_is_preferred_where_the_paper_augments():
     (row,) = judge(claims_with(where=(published(5.0, place=place),)), [plain, shown], 0.95).to_dict("records")
     assert row["augmented"]
     assert row["as_published"]
-    (row,) = judge(claims_with(where=(published(5.0, place=place),)), [plain], 0.95).to_dict("records")
+    short = [shorter_of(plain)]
+    (row,) = judge(claims_with(where=(published(5.0, place=place),)), [plain], 0.95, short).to_dict("records")
     assert row["condition"] == "FER2013, without test-time augmentation"
     assert row["verdict"] == "direction reproduced"
 
