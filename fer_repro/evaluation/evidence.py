@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from fer_repro.evaluation.rows import TESTED, tested_samples
 from fer_repro.measures.metrics import METRICS, Metric
 from fer_repro.measures.variance_components import Floats, Spread, spread
 from fer_repro.methods.method import load_method
-from fer_repro.runs.folder import PairRun, Run, by_arm, open_runs
+from fer_repro.runs.folder import AnyRun, PairRun, Run, TrainedRuns, by_arm
 from fer_repro.runs.predictions import SPLIT
 
 
@@ -93,23 +92,8 @@ class Evidence:
         return metric.scale * values, metric.scale * shares
 
 
-def read_evidence(
-    params_file: Path | str,
-    method: str,
-    dataset: str,
-    runs_root: Path | str = "runs",
-    prepared_root: Path | str = "prepared",
-    seeds: Sequence[int] = (),
-    arms: Sequence[str] = (),
-) -> list[Evidence]:
-    """Read the runs of a method on a data set, whatever they were tested on.
-
-    Arguments as of ``open_runs``.
-
-    Raises:
-        UserError: a run is missing, does not fit the others, or was trained on other data.
-    """
-    found = open_runs(params_file, method, dataset, runs_root, prepared_root, seeds, arms)
+def read_evidence(found: TrainedRuns) -> list[Evidence]:
+    """Gather what runs from ``open_runs`` show, whatever they were tested on."""
     subject, samples = subject_of(found), found.store.samples
     if found.task == "verification":
         evidence = [pair_evidence(found.pairs, subject)]
@@ -117,7 +101,7 @@ def read_evidence(
         evidence = forgery_evidence(found.classified, samples, subject)
     else:
         evidence = expression_evidence(found.classified, samples, subject)
-    paper = _flat(paper_recipe(params_file, method) or {})
+    paper = _flat(paper_recipe(found.params_file, found.method.name) or {})
     return [replace(each, paper=paper) for each in evidence]
 
 
@@ -223,7 +207,7 @@ def _stack(runs: Iterable[Any], kept: Callable[[Any], NDArray]) -> dict[str, NDA
 
 
 def _evidence(
-    runs: Sequence[Run] | Sequence[PairRun],
+    runs: Sequence[AnyRun],
     subject: Subject,
     protocol: str,
     metric: str,

@@ -30,10 +30,12 @@ from fer_repro.pipeline.project_lock import alone, stop_with_children
 from fer_repro.pipeline.record import keep_record
 from fer_repro.pipeline.run import run_stamp, train_run
 from fer_repro.pipeline.sweep import check_runs, find_programs, run_stages, stages_to_run, worker_count
+from fer_repro.runs.folder import open_runs
 
 FULL = Path("full")
 COMMON = "synthetic_apex"
 _NOTE = "part of make reproduce-full: {arms}"
+_STAGES = "prepare SET, train SET METHOD SEED or record SET METHOD"
 
 
 class Job(NamedTuple):
@@ -97,11 +99,10 @@ def take_over(config: RunConfig, data_digests: Mapping[str, str], project: Path,
 def record_results(params_file: Path, dataset: str, method: str, records: Path) -> Path:
     """Evaluate all arms and seeds of one method on one data set and keep the rows; returns the record."""
     arms = arms_of(params_file, dataset, method)
-    found = evaluate_runs(params_file, method, dataset, FULL / "runs", FULL / "prepared", arms=arms)
-    write_results(FULL / "results/measured" / dataset / method, found)
-    note = _NOTE.format(arms=", ".join(arms))
-    ledger = judge_runs(params_file, method, dataset, arms, FULL / "runs", FULL / "prepared")
-    return keep_record(f"full-{dataset}-{method}", dataset, method, note, True, FULL, records, ledger)
+    runs = open_runs(params_file, method, dataset, FULL / "runs", FULL / "prepared", arms=arms)
+    write_results(FULL / "results/measured" / dataset / method, evaluate_runs(runs))
+    note, name = _NOTE.format(arms=", ".join(arms)), f"full-{dataset}-{method}"
+    return keep_record(name, dataset, method, note, True, FULL, records, judge_runs(runs))
 
 
 def reproduce(params_file: Path, workers: int) -> int:
@@ -128,9 +129,7 @@ def full_main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--workers", type=int, default=0, help="stages at once; 0 decides by cores and threads"
     )
-    parser.add_argument(
-        "stage", nargs="*", metavar="STAGE", help="prepare SET, train SET METHOD SEED, record SET METHOD"
-    )
+    parser.add_argument("stage", nargs="*", metavar="STAGE", help=_STAGES)
     chosen = parser.parse_args(arguments)
     try:
         match chosen.stage:
@@ -147,8 +146,7 @@ def full_main(arguments: Sequence[str] | None = None) -> int:
             case ["record", dataset, method]:
                 record_results(chosen.params, dataset, method, FULL / "records")
             case words:
-                expected = "prepare SET, train SET METHOD SEED or record SET METHOD"
-                raise UserError(f"unknown stage '{' '.join(words)}': expected {expected}")
+                raise UserError(f"unknown stage '{' '.join(words)}': expected {_STAGES}")
     except (UserError, OSError) as error:  # an OSError: no permission, no room
         print_error(error)
         return 2
