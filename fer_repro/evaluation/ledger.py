@@ -56,6 +56,7 @@ class _Entry:
 
     @property
     def p(self) -> float:
+        """The p-value in [0, 1] of what our runs show; NaN where none tested the claim."""
         return float("nan") if self.tested is None else self.tested.comparison.p
 
 
