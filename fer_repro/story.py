@@ -193,11 +193,15 @@ class Story:
         """The prepared data set."""
         return self.trained.store
 
+    def folders(self, arm: str = "") -> dict[int, Path]:
+        """Seed -> run folder of an arm, the headline if left out."""
+        place = (self.trained.root, self.dataset, self.method.name)
+        return {seed: run_folder(*place, seed, arm or self.method.headline) for seed in self.seeds}
+
     @property
     def folder(self) -> Path:
         """The run folder of the headline arm and the first seed."""
-        place = (self.dataset, self.method.name, self.seeds[0], self.method.headline)
-        return run_folder(self.trained.root, *place)
+        return self.folders()[self.seeds[0]]
 
     @cached_property
     def main_metric(self) -> str:
