@@ -139,7 +139,7 @@ def data_list(store: Stores = Path("stores"), params: Params = Path("params.yaml
     from fer_repro.datasets.dataset import is_addable
     from fer_repro.params import dataset_names
 
-    used = _pipeline_sets(params)
+    used = _params(params).pipeline.datasets
     names = sorted({*dataset_names(), *added_names(store), *used})
     width = max(map(len, names)) + 1
     for name in names:
@@ -222,9 +222,11 @@ def evaluate(
     """
     from fer_repro.evaluation.summary import evaluate_runs, main_rows, write_results
     from fer_repro.pipeline.own_runs import keep_results
+    from fer_repro.runs.folder import open_runs
     from fer_repro.terminal import print_table
 
-    found = evaluate_runs(params, method, dataset, project / "runs", project / "prepared", seeds or ())
+    trained = open_runs(params, method, dataset, project / "runs", project / "prepared", seeds or ())
+    found = evaluate_runs(trained)
     folder = project / "results/measured" / dataset / method
     keep_results(folder, found.rows, force)
     write_results(folder, found)
@@ -267,6 +269,9 @@ def record(
     dataset: Annotated[str, typer.Argument(help="The data set, e.g. fer2013.", metavar="DATASET")],
     method: Annotated[str, typer.Argument(help="The method, e.g. rmn.", metavar="METHOD")],
     note: Annotated[str, typer.Option("--note", help="What a reader should know about this run.")] = "",
+    half: Annotated[
+        bool, typer.Option("--half", help="The runs have half a recipe's epochs: to see what more change.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the record if it is there.")] = False,
     project: Project = Path(),
     params: Params = Path("params.yaml"),
@@ -278,10 +283,13 @@ def record(
     from fer_repro.evaluation.finished import judge_runs
     from fer_repro.pipeline.record import evaluated_seeds, keep_record
     from fer_repro.report.records import read_record
+    from fer_repro.runs.folder import open_runs
 
     seeds = evaluated_seeds(project, dataset, method)
-    ledger = judge_runs(params, method, dataset, (), project / "runs", project / "prepared", seeds)
-    folder = keep_record(name, dataset, method, note, force, project, project / "results/records", ledger)
+    runs = open_runs(params, method, dataset, project / "runs", project / "prepared", seeds)
+    records = project / "results/records"
+    ledger = None if half else judge_runs(runs, records)
+    folder = keep_record(name, dataset, method, note, force, project, records, ledger, half)
     typer.echo(f"written: {folder}")
     if reason := read_record(folder / "record.json").get("no_commit"):
         typer.echo(f"note: the record names no commit: {reason}", err=True)
@@ -335,10 +343,6 @@ def options(
     ] = False,
 ) -> None:
     """Reproduce papers on facial expression recognition, and believe the result."""
-
-
-def _pipeline_sets(params: Path) -> dict[str, str]:
-    return _params(params).pipeline.datasets
 
 
 def _finder(name: str, params: Path) -> str:

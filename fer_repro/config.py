@@ -22,6 +22,8 @@ TASK = "task"
 """The key of ``config.json`` that names what a run was trained for."""
 DATA_DIGESTS = "data_sha256"
 """The key of ``config.json`` that holds the digests of the data a run was trained on."""
+HALF = "half_epochs"
+"""The key of a ``record.json`` that marks runs with half the epochs of others: they judge no claim."""
 Scale = Annotated[float, Field(gt=0, le=1)]
 Quality = Annotated[int, Field(ge=1, le=100)]
 

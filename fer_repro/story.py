@@ -17,7 +17,7 @@ import pandas as pd
 
 from fer_repro.config import method_arms, run_folder
 from fer_repro.datasets.protocols import protocol_rows
-from fer_repro.datasets.store import Store, open_store
+from fer_repro.datasets.store import Store
 from fer_repro.evaluation.agreement import mask_agreement, moving_areas
 from fer_repro.evaluation.answers import accuracy_by_factor, worst_errors
 from fer_repro.evaluation.claims import read_claims
@@ -59,6 +59,7 @@ from fer_repro.evaluation.region_weights import (
     occlusion_agreement,
     region_weights,
 )
+from fer_repro.evaluation.shorter import read_shorter
 from fer_repro.evaluation.summary import Evaluation, evaluate_runs, write_results
 from fer_repro.figures.angles import (
     angle_histograms,
@@ -140,8 +141,10 @@ from fer_repro.figures.true_areas import show_agreement_of_masks, show_moving
 from fer_repro.inference.explore import explore_frames, explore_masks, explore_regions, show_explorer
 from fer_repro.inference.explore_scores import explore_angles, explore_forgeries
 from fer_repro.layers.cost import stage_costs
-from fer_repro.methods.method import Method, load_method
+from fer_repro.measures.metrics import ACCURACIES, own_metric
+from fer_repro.methods.method import Method
 from fer_repro.params import read_params
+from fer_repro.runs.folder import TrainedRuns, open_runs
 from fer_repro.runs.predictions import read_predictions
 
 _FILES = {
@@ -159,42 +162,52 @@ class Story:
     """The runs of one method on one data set, evaluated.
 
     Attributes:
-        method: the paper's ``METHOD``.
-        dataset: a key of ``data``.
-        params_file: usually ``params.yaml``.
-        runs: folder of the runs.
-        prepared: folder of the prepared data sets.
+        trained: all arms and seeds.
         arms: that were trained, the headline first.
         seeds: that were trained.
         confidence: of all intervals, such as 0.95.
         resamples: of bootstraps.
-        store: the prepared data set.
         evaluation: the results of all arms and seeds.
         published: rows of ``results/published/results.csv``.
     """
 
-    method: Method
-    dataset: str
-    params_file: str
-    runs: str
-    prepared: str
+    trained: TrainedRuns
     arms: tuple[str, ...]
     seeds: tuple[int, ...]
     confidence: float
     resamples: int
-    store: Store
     evaluation: Evaluation
     published: pd.DataFrame
 
     @property
+    def method(self) -> Method:
+        """The paper's ``METHOD``."""
+        return self.trained.method
+
+    @property
+    def dataset(self) -> str:
+        """A key of ``data``."""
+        return self.trained.dataset
+
+    @property
+    def store(self) -> Store:
+        """The prepared data set."""
+        return self.trained.store
+
+    def folders(self, arm: str = "") -> dict[int, Path]:
+        """Seed -> run folder of an arm, the headline if left out."""
+        place = (self.trained.root, self.dataset, self.method.name)
+        return {seed: run_folder(*place, seed, arm or self.method.headline) for seed in self.seeds}
+
+    @property
     def folder(self) -> Path:
         """The run folder of the headline arm and the first seed."""
-        return run_folder(self.runs, self.dataset, self.method.name, self.seeds[0], self.method.headline)
+        return self.folders()[self.seeds[0]]
 
     @cached_property
     def main_metric(self) -> str:
         """The metric of the claim: pair accuracy for verification, else accuracy."""
-        return "pair_accuracy" if self.evaluation.task == "verification" else "accuracy"
+        return own_metric({*ACCURACIES} & {*self.evaluation.rows["metric"]})
 
     @cached_property
     def claims(self) -> pd.DataFrame:
@@ -244,8 +257,9 @@ class Story:
 
     def show_verdicts(self) -> Shown:
         """Judge the paper's claims by these runs and show the ledger's rows."""
-        evidence = read_evidence(self.params_file, self.method.name, self.dataset, self.runs, self.prepared)
-        return show_verdicts(judge(read_claims(), evidence, self.confidence), self.method.name, self.dataset)
+        evidence, shorter = read_evidence(self.trained), read_shorter("results/records")
+        ledger = judge(read_claims(), evidence, self.confidence, shorter)
+        return show_verdicts(ledger, self.method.name, self.dataset)
 
     def show_results(self) -> Shown:
         """Show all arms next to published numbers of the same data and protocol.
@@ -286,22 +300,15 @@ class Story:
 def open_story(method: str, dataset: str, params_file: str, runs: str, prepared: str) -> Story:
     """Open and evaluate the runs of a method on a data set; the working folder becomes the project's root.
 
-    Args:
-        method: a key of ``methods``.
-        dataset: a key of ``data``.
-        params_file: usually ``params.yaml``.
-        runs: folder of the runs.
-        prepared: folder of the prepared data sets.
+    Arguments as of ``open_runs``.
 
     Raises:
-        UserError: see ``evaluate_runs``.
+        UserError: see ``open_runs``.
     """
     enter_project()
-    params = read_params(Path(params_file))
+    params, trained = read_params(Path(params_file)), open_runs(params_file, method, dataset, runs, prepared)
     return Story(
-        load_method(method), dataset, params_file, runs, prepared,
-        method_arms(Path(params_file), method), tuple(params.seeds), params.evaluation.confidence,
-        params.evaluation.bootstrap, open_store(Path(prepared) / dataset),
-        evaluate_runs(params_file, method, dataset, runs, prepared),
+        trained, method_arms(Path(params_file), method), tuple(params.seeds), params.evaluation.confidence,
+        params.evaluation.bootstrap, evaluate_runs(trained),
         read_rows(Path("results/published/results.csv")),
     )  # fmt: skip

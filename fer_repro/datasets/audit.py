@@ -162,10 +162,6 @@ def audit(
         digests: ``pixel_digests(images)`` if they are known already.
     """
     digests = pixel_digests(images) if digests is None else digests
-    pixels = _groups(samples, digests)
-    sizes = samples.groupby(pixels)["label"].agg(["size", "nunique"])
-    repeated = sizes["size"] > 1
-    marked = mark_overlap(samples, digests)
     constant = _constant_rows(images, samples)
     crossing = crossing_subjects(samples)
     counts = {
@@ -174,16 +170,9 @@ def audit(
         )
         for split in SPLITS
     }
-    test = marked["split"] == "test"
     facts = {
-        "distinct_images": len(sizes),
-        "duplicate_groups": int(repeated.sum()),
-        "duplicate_samples": int(sizes.loc[repeated, "size"].sum()),
-        "conflicting_groups": int((sizes["nunique"] > 1).sum()),
+        **_repetitions(samples, digests),
         "constant_images": len(constant),
-        "val_in_train": int((marked["in_training"] & ~test).sum()),
-        "test_in_train": int((marked["in_training"] & test).sum()),
-        "test_in_val": int(marked["in_public"].sum()),
         "subjects_known": int((samples["subject"] != "").sum()),
         "subjects_crossing": len(crossing),
     }
@@ -246,6 +235,22 @@ def _groups(samples: pd.DataFrame, digests: np.ndarray) -> np.ndarray:
     """Per sample, the number of its group of identical images."""
     _, groups = np.unique(digests, return_inverse=True)
     return groups[samples["image"].to_numpy()]
+
+
+def _repetitions(samples: pd.DataFrame, digests: np.ndarray) -> dict[str, int]:
+    """Count identical images: in all, with different labels, and in two splits."""
+    sizes = samples.groupby(_groups(samples, digests))["label"].agg(["size", "nunique"])
+    repeated, marked = sizes["size"] > 1, mark_overlap(samples, digests)
+    test = marked["split"] == "test"
+    return {
+        "distinct_images": len(sizes),
+        "duplicate_groups": int(repeated.sum()),
+        "duplicate_samples": int(sizes.loc[repeated, "size"].sum()),
+        "conflicting_groups": int((sizes["nunique"] > 1).sum()),
+        "val_in_train": int((marked["in_training"] & ~test).sum()),
+        "test_in_train": int((marked["in_training"] & test).sum()),
+        "test_in_val": int(marked["in_public"].sum()),
+    }
 
 
 def _constant_rows(images: np.ndarray, samples: pd.DataFrame) -> tuple[int, ...]:

@@ -95,6 +95,7 @@ class _LeftOut:
     frames: int = 0
 
     def text(self) -> str:
+        """Report it in sentences, for the note of the data set."""
         parts = [f"{self.frames} frames show no face."]
         if self.without_face:
             count, clips = len(self.without_face), listed(self.without_face)
@@ -137,18 +138,7 @@ def convert_videos(
             face is found.
     """
     _check_videos(root, videos)
-    known = read_face_index(root / FACES) if is_listed_file(root / FACES) else None
-    if known is not None and known.frames != frames:
-        raise UserError(
-            f"{root / FACES}: holds faces of {known.frames} frames per video: expected {frames}; remove "
-            "it to have them searched for"
-        )
-    if known is not None and detector is not None and known.detector != detector.name:
-        named = known.detector or "an unnamed detector"
-        raise UserError(
-            f"{root / FACES}: holds faces by {named}: expected {detector.name}; "
-            "remove it to have them searched for, or leave the detector out"
-        )
+    known = _known_faces(root, frames, detector)
     digests = _digests(root, videos, known)
     finder = detector or CascadeDetector()
     index = FaceIndex(known.detector if known is not None else finder.name, frames)
@@ -177,6 +167,25 @@ def convert_videos(
         note += f" {FACES} has no sha256 of its videos: whether its faces are of these files was not checked."
     source = {f"{len(videos)} video files": hasher.hexdigest()}
     return ConvertedFiles(samples, source, note, {FACES: partial(write_face_index, index=index)})
+
+
+def _known_faces(root: Path, frames: int, detector: Detector | None) -> FaceIndex | None:
+    """Read the faces that an earlier search found, if there was one; refuse those of another search."""
+    if not is_listed_file(root / FACES):
+        return None
+    known = read_face_index(root / FACES)
+    if known.frames != frames:
+        raise UserError(
+            f"{root / FACES}: holds faces of {known.frames} frames per video: expected {frames}; remove "
+            "it to have them searched for"
+        )
+    if detector is not None and known.detector != detector.name:
+        named = known.detector or "an unnamed detector"
+        raise UserError(
+            f"{root / FACES}: holds faces by {named}: expected {detector.name}; "
+            "remove it to have them searched for, or leave the detector out"
+        )
+    return known
 
 
 def _digests(root: Path, videos: Sequence[Video], known: FaceIndex | None) -> dict[str, str]:

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_repro.config import paper_recipe
+from fer_repro.config import paper_recipe, run_folder
 from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.agreement import sample_groups
 from fer_repro.evaluation.ensembles import ensemble_runs
@@ -20,7 +19,7 @@ from fer_repro.evaluation.rows import TESTED, tested_samples
 from fer_repro.measures.metrics import METRICS, Metric
 from fer_repro.measures.variance_components import Floats, Spread, spread
 from fer_repro.methods.method import load_method
-from fer_repro.runs.folder import PairRun, Run, by_arm, open_runs
+from fer_repro.runs.folder import AnyRun, PairRun, Run, TrainedRuns, by_arm
 from fer_repro.runs.predictions import SPLIT
 
 
@@ -101,32 +100,24 @@ class Evidence:
         return metric.scale * values, metric.scale * shares
 
 
-def read_evidence(
-    params_file: Path | str,
-    method: str,
-    dataset: str,
-    runs_root: Path | str = "runs",
-    prepared_root: Path | str = "prepared",
-    seeds: Sequence[int] = (),
-    arms: Sequence[str] = (),
-) -> list[Evidence]:
-    """Read the runs of a method on a data set, whatever they were tested on.
-
-    Arguments as of ``open_runs``.
-
-    Raises:
-        UserError: a run is missing, does not fit the others, or was trained on other data.
-    """
-    found = open_runs(params_file, method, dataset, runs_root, prepared_root, seeds, arms)
+def read_evidence(found: TrainedRuns) -> list[Evidence]:
+    """Gather what runs from ``open_runs`` show, whatever they were tested on."""
     subject, samples = subject_of(found), found.store.samples
+    runs: Sequence[AnyRun] = found.pairs or found.classified
     if found.task == "verification":
         evidence = [pair_evidence(found.pairs, subject)]
     elif found.task == "manipulation":
         evidence = forgery_evidence(found.classified, samples, subject)
     else:
         evidence = expression_evidence(found.classified, samples, subject)
-    paper = flat(paper_recipe(params_file, method) or {})
-    return [replace(each, paper=paper) for each in evidence]
+    paper = flat(paper_recipe(found.params_file, found.method.name) or {})
+    folders = [
+        (run.arm, run_folder(found.root, found.dataset, subject.method, run.seed, run.arm)) for run in runs
+    ]
+    validation: dict[str, tuple[float, ...]] = {}
+    for arm, folder in folders:
+        validation[arm] = (*validation.get(arm, ()), kept_accuracy(folder))
+    return [replace(each, paper=paper, validation=validation) for each in evidence]
 
 
 def expression_evidence(runs: Sequence[Run], samples: pd.DataFrame, subject: Subject) -> list[Evidence]:
@@ -231,7 +222,7 @@ def _stack(runs: Iterable[Any], kept: Callable[[Any], NDArray]) -> dict[str, NDA
 
 
 def _evidence(
-    runs: Sequence[Run] | Sequence[PairRun],
+    runs: Sequence[AnyRun],
     subject: Subject,
     protocol: str,
     metric: str,

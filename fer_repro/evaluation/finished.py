@@ -1,6 +1,5 @@
 """All finished runs of the pipeline together: which exist, and what they show about claims."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +8,9 @@ from fer_repro.config import method_arms, run_folder
 from fer_repro.evaluation.claims import read_claims
 from fer_repro.evaluation.evidence import Evidence, read_evidence
 from fer_repro.evaluation.ledger import attempted, judge
+from fer_repro.evaluation.shorter import read_shorter
 from fer_repro.params import read_params
+from fer_repro.runs.folder import TrainedRuns, open_runs
 
 
 def finished_runs(params_file: Path | str, runs_root: Path | str = "runs") -> list[tuple[str, str]]:
@@ -34,43 +35,23 @@ def finished_runs(params_file: Path | str, runs_root: Path | str = "runs") -> li
 def gather_evidence(
     params_file: Path | str, runs_root: Path | str = "runs", prepared_root: Path | str = "prepared"
 ) -> list[Evidence]:
-    """Read the evidence of all finished runs; see ``read_evidence``.
-
-    Args:
-        params_file: usually ``params.yaml``.
-        runs_root: where runs live.
-        prepared_root: where prepared data sets live.
-    """
+    """Read the evidence of all finished runs; arguments as of ``open_runs``."""
     return [
         found
         for dataset, method in finished_runs(params_file, runs_root)
-        for found in read_evidence(params_file, method, dataset, runs_root, prepared_root)
+        for found in read_evidence(open_runs(params_file, method, dataset, runs_root, prepared_root))
     ]
 
 
-def judge_runs(
-    params_file: Path | str,
-    method: str,
-    dataset: str,
-    arms: Sequence[str] = (),
-    runs_root: Path | str = "runs",
-    prepared_root: Path | str = "prepared",
-    seeds: Sequence[int] = (),
-) -> pd.DataFrame:
-    """Judge the claims that the runs of one method on one data set can test.
+def judge_runs(found: TrainedRuns, records: Path | str = "results/records") -> pd.DataFrame:
+    """Judge the claims that runs of one method on one data set can test.
 
     Args:
-        params_file: usually ``params.yaml``.
-        method: a key of ``methods``.
-        dataset: a key of ``data``.
-        arms: which; empty takes those of ``params_file``.
-        runs_root: where runs live.
-        prepared_root: where prepared data sets live.
-        seeds: which; empty takes those of ``params_file``.
+        found: the runs.
+        records: may hold runs with half their epochs, ``read_shorter``.
 
     Returns:
         The tested rows of the ledger; see ``fer_repro.evaluation.ledger.judge``.
     """
-    confidence = read_params(Path(params_file)).evaluation.confidence
-    found = read_evidence(params_file, method, dataset, runs_root, prepared_root, seeds, arms=arms)
-    return attempted(judge(read_claims(), found, confidence))
+    confidence = read_params(found.params_file).evaluation.confidence
+    return attempted(judge(read_claims(), read_evidence(found), confidence, read_shorter(records)))

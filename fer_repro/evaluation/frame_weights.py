@@ -14,7 +14,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from fer_repro.config import run_folder
 from fer_repro.datasets.protocols import protocol_rows
 from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError
@@ -34,16 +33,11 @@ Looked = dict[str, np.ndarray]
 _PART = "shown"  # the split that chosen rows are given, whatever their own
 
 
-def frame_weights_of_test(
-    root: Path | str, dataset: str, seeds: Sequence[int], arm: str, store: Store, limit: int = 0
-) -> dict[int, Looked]:
+def frame_weights_of_test(folders: Mapping[int, Path], store: Store, limit: int = 0) -> dict[int, Looked]:
     """Let the network of every seed weigh the frames of the test clips.
 
     Args:
-        root: where FAN's runs live.
-        dataset: of the runs.
-        seeds: which.
-        arm: one with attention.
+        folders: seed -> run of an arm with attention.
         store: the data set.
         limit: at most so many clips, in the classes' proportions; 0 takes all.
 
@@ -51,7 +45,6 @@ def frame_weights_of_test(
         Seed -> what ``look_at_clips`` gives.
     """
     rows = protocol_rows(store.samples, "test", "official")
-    folders = {seed: run_folder(root, dataset, "fan", seed, arm) for seed in seeds}
     return {seed: look_at_clips(load_run(folder, store), rows, limit) for seed, folder in folders.items()}
 
 
@@ -198,11 +191,8 @@ class _Answers:
 
 
 def compare_formulas(
-    root: Path | str,
-    dataset: str,
-    seeds: Sequence[int],
+    folders: Mapping[int, Path],
     store: Store,
-    arm: str = "self_relation",
     confidence: float = 0.95,
     resamples: int = 2000,
     limit: int = 0,
@@ -210,11 +200,8 @@ def compare_formulas(
     """Predict the test clips of every seed's network twice, once with each formula.
 
     Args:
-        root: where FAN's runs live.
-        dataset: of the runs.
-        seeds: which.
+        folders: seed -> run of an arm with relation attention.
         store: the data set.
-        arm: one with relation attention.
         confidence: of the interval.
         resamples: of the bootstrap for one seed.
         limit: at most so many clips; 0 takes all.
@@ -223,9 +210,8 @@ def compare_formulas(
         UserError: a run is missing, or its arm has no relation attention.
     """
     rows, answers, groups = [], [], None
-    for seed in seeds:
-        run = load_run(run_folder(root, dataset, "fan", seed, arm), store)
-        answers.append(_answer_twice(run, limit))
+    for seed, folder in folders.items():
+        answers.append(_answer_twice(load_run(folder, store), limit))
         rows.append([seed, *_numbers(answers[-1])])
         groups = sample_groups(store.samples, answers[-1].samples)
     paper, authors = (

@@ -113,11 +113,11 @@ def attempted(ledger: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_records(ledger: pd.DataFrame, records: Path | str) -> pd.DataFrame:
-    """Use records where there is no run: their tested rows replace the rows that are not attempted.
+    """Use records where there is no run, or none as well grounded: their rows replace those of the ledger.
 
-    Where the ledger has no such place, a record's row is added after the claim's other rows. Where runs
-    were tested at the same place, the runs are used. Verdicts are given anew, by the rules of now and with
-    the correction for all tests together.
+    As published is best, then more seeds, then more epochs; of equals the first is used. Where the ledger has
+    no such place, a record's row is added after the claim's other rows. Verdicts are given anew, by the rules
+    of now and with the correction for all tests together.
 
     Args:
         ledger: from ``judge``.
@@ -131,7 +131,7 @@ def with_records(ledger: pd.DataFrame, records: Path | str) -> pd.DataFrame:
         for number, (_, found) in enumerate(read_tested(path).iterrows(), 1):
             _check_claim(found, ledger, f"{path}: row {number}")
             same = (rows[list(_PLACE)] == found[list(_PLACE)]).all(axis=1)
-            if (same & (rows["verdict"] != NOT_ATTEMPTED)).any():
+            if same.any() and _grounds(found) <= _grounds(rows[same].iloc[0]):
                 continue
             members = rows.index[rows["claim"] == found["claim"]]
             found["statement"] = rows.loc[members[0], "statement"]
@@ -140,6 +140,12 @@ def with_records(ledger: pd.DataFrame, records: Path | str) -> pd.DataFrame:
             parts = rest[rest.index < place], found.to_frame().T, rest[rest.index >= place]
             rows = pd.concat(parts, ignore_index=True)
     return rows if rows is ledger else _typed(decide_rows(rows))
+
+
+def _grounds(row: pd.Series) -> tuple[bool, float, float]:
+    """How well a row is grounded; a row without runs least of all."""
+    seeds, epochs = (0.0 if pd.isna(row[name]) else float(row[name]) for name in ("seeds", "epochs"))
+    return str(row["as_published"]) == "True", seeds, epochs
 
 
 def _check_claim(found: pd.Series, ledger: pd.DataFrame, where: str) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fer_repro.config import run_folder
 from fer_repro.datasets.protocols import protocol_rows, protocols_of
 from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError
@@ -84,23 +83,17 @@ def occluded_regions(faces: OccludedFaces, boxes: Mapping[str, Box]) -> np.ndarr
     return None if faces.covered is None else region_coverage(faces.covered, np.array(list(boxes.values())))
 
 
-def region_weights(
-    root: Path | str, dataset: str, seeds: Sequence[int], arm: str, store: Store, rows: np.ndarray
-) -> dict[int, Looked]:
+def region_weights(folders: Mapping[int, Path], store: Store, rows: np.ndarray) -> dict[int, Looked]:
     """Let the network of every seed weigh the regions of some faces.
 
     Args:
-        root: where RAN's runs live.
-        dataset: of the runs.
-        seeds: which.
-        arm: one with attention.
+        folders: seed -> run of an arm with attention.
         store: the data set.
         rows: (n,) of the sample table.
 
     Returns:
         Seed -> ``alpha``, ``mu``, ``beta``, ``nu`` and ``weights``, all (n, R).
     """
-    folders = {seed: run_folder(root, dataset, "ran", seed, arm) for seed in seeds}
     return {seed: look(load_run(folder, store), rows) for seed, folder in folders.items()}
 
 

@@ -42,25 +42,29 @@ class _Cell:
     augmented: bool
     groups: np.ndarray | None  # of the chosen samples
 
-    def choose(self, run: Run) -> tuple[np.ndarray, np.ndarray, int]:
+    def choose(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
+        """Take the cell's samples of a run: targets and predicted classes, both int64 (n,)."""
         tested = run.predictions.where(np.isin(run.predictions.splits, TESTED))
         part = tested.where(self.rows)
         scores = part.probabilities if self.augmented else part.logits
-        return part.targets, scores.argmax(1), len(part.classes)
+        return part.targets, scores.argmax(1)
 
     def value(self, run: Run) -> float:
-        return self.score(*self.choose(run)[:2])
+        """Measure one run, in [0, 1]."""
+        return self.score(*self.choose(run))
 
     def score(self, targets: np.ndarray, predicted: np.ndarray) -> float:
+        """Measure any answers, classes (n,) beside the true ones (n,), in [0, 1]."""
         measure = self.quantity.definition.measure
         assert measure is not None  # of both accuracies
         return float(measure((targets == predicted)[None], targets)[0][0])
 
     def hits(self, runs: Sequence[Run]) -> np.ndarray:
-        chosen = [self.choose(run) for run in runs]
-        return np.stack([targets == predicted for targets, predicted, _ in chosen])
+        """Say which samples each run answers rightly, bool (S, n)."""
+        return np.stack([np.equal(*self.choose(run)) for run in runs])
 
     def balance(self, run: Run) -> np.ndarray | None:
+        """Give the classes (n,) that count alike in a mean of classes; None where samples count alike."""
         return self.choose(run)[0] if self.quantity.metric == "mean_class_accuracy" else None
 
 

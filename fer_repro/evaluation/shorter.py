@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from fer_repro.config import HALF
 from fer_repro.evaluation.evidence import Evidence, flat
 from fer_repro.files import read_json
 from fer_repro.measures.metrics import find_metric
@@ -68,19 +69,19 @@ class Movement:
 
 
 def read_shorter(records: Path | str) -> list[Shorter]:
-    """Read all records that keep the validation accuracy of their runs."""
+    """Read all records of runs with half the epochs: ``fer-repro record --half``."""
     found = []
     for file in sorted(Path(records).glob("*/record.json")):
-        record = read_json(file, "a record")
+        record = read_json(file, "it beside the record's rows.csv")
+        if not record.get(HALF):
+            continue
         validation: dict[str, dict[int, float]] = {}
-        for run in record.get("runs", ()):
-            if "validation_accuracy" in run:
-                accuracy = float(run["validation_accuracy"])
-                validation.setdefault(run["arm"], {})[int(run["seed"])] = accuracy
-        if validation:
-            rows = pd.read_csv(file.parent / "rows.csv", dtype={"seed": str}, keep_default_na=False)
-            recipe = flat(record["recipe"]) | flat(record.get("data", {}))
-            found.append(Shorter(record["method"], record["dataset"], recipe, rows, validation))
+        for run in record["runs"]:
+            of_arm = validation.setdefault(run["arm"], {})
+            of_arm[int(run["seed"])] = float(run["validation_accuracy"])
+        rows = pd.read_csv(file.parent / "rows.csv", dtype={"seed": str}, keep_default_na=False)
+        recipe = flat(record["recipe"]) | flat(record["data"])
+        found.append(Shorter(record["method"], record["dataset"], recipe, rows, validation))
     return found
 
 

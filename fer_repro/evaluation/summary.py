@@ -22,12 +22,7 @@ from fer_repro.measures.classification import classification_metrics, confusion_
 from fer_repro.measures.metrics import ACCURACIES, MAIN
 from fer_repro.methods.method import Method, Task, load_method
 from fer_repro.params import read_params
-from fer_repro.runs.folder import (
-    PairRun,
-    Run,
-    by_arm,
-    open_runs,
-)
+from fer_repro.runs.folder import PairRun, Run, TrainedRuns, by_arm
 from fer_repro.runs.predictions import SPLIT
 
 
@@ -79,46 +74,31 @@ class _Terms:
 
 
 def evaluate_runs(
-    params_file: Path | str,
-    method: str,
-    dataset: str,
-    runs_root: Path | str = "runs",
-    prepared_root: Path | str = "prepared",
-    seeds: Sequence[int] = (),
-    resamples: int = 0,
-    arms: Sequence[str] = (),
-    ensembles: Sequence[Sequence[str]] | None = None,
+    found: TrainedRuns, resamples: int = 0, ensembles: Sequence[Sequence[str]] | None = None
 ) -> Evaluation:
     """Evaluate the runs of all seeds and arms: of expressions, manipulations, or pairs to verify.
 
     Args:
-        params_file: usually ``params.yaml``.
-        method: a key of ``methods``.
-        dataset: a key of ``data``.
-        runs_root: where runs live.
-        prepared_root: where prepared data sets live.
-        seeds: which; empty takes those of ``params_file``.
+        found: from ``open_runs``.
         resamples: of the bootstraps; 0 takes ``evaluation.bootstrap``.
-        arms: which; empty takes those of ``params_file``.
         ensembles: lists of arms to combine; None takes those of the method's paper.
 
     Raises:
-        UserError: a run is missing, does not fit the others, or was trained on other data.
+        UserError: an ensemble names an arm that was not trained.
     """
-    config = read_params(Path(params_file)).evaluation
-    found = open_runs(params_file, method, dataset, runs_root, prepared_root, seeds, arms)
+    config = read_params(found.params_file).evaluation
     terms = _Terms(
         subject_of(found),
         found.store.samples,
         found.method,
         config.confidence,
         resamples or config.bootstrap,
-        _curves(found.pairs or found.classified, runs_root, dataset, method),
+        _curves(found),
     )
     if found.task == "verification":
         return _verification(found.pairs, terms)
     trained = list(by_arm(found.classified))
-    combined = papers_ensembles(method, trained) if ensembles is None else ensembles
+    combined = papers_ensembles(found.method.name, trained) if ensembles is None else ensembles
     return _classification(found.task, found.classified, combined, terms)
 
 
@@ -272,13 +252,11 @@ def _classification_metrics(run: Run) -> dict[str, float]:
     return found
 
 
-def _curves(
-    runs: Sequence[Run] | Sequence[PairRun], root: Path | str, dataset: str, method: str
-) -> pd.DataFrame:
+def _curves(found: TrainedRuns) -> pd.DataFrame:
     tables = []
-    for run in runs:
-        history = pd.read_csv(run_folder(root, dataset, method, run.seed, run.arm) / "history.csv")
-        tables.append(pd.DataFrame({"arm": run.arm, "seed": run.seed, **history}))
+    for run in (*found.pairs, *found.classified):
+        folder = run_folder(found.root, found.dataset, found.method.name, run.seed, run.arm)
+        tables.append(pd.DataFrame({"arm": run.arm, "seed": run.seed, **pd.read_csv(folder / "history.csv")}))
     return pd.concat(tables, ignore_index=True)
 
 

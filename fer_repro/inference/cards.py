@@ -20,8 +20,6 @@ from fer_repro.methods.method import load_method
 _IMAGENET = "trained on ImageNet, whose terms allow research and teaching only"
 TORCHVISION = f"weights by torchvision, code BSD-3-Clause; {_IMAGENET}"
 TIMM = f"weights by timm, Apache-2.0; {_IMAGENET}"
-_RESNET = {"rmn": "resnet34-b627a593.pth"}  # all others: ResNet-18
-_RESNET18 = "resnet18-f37072fd.pth"
 
 
 @dataclass(frozen=True)
@@ -43,11 +41,9 @@ def pretrained_weights(spec: ModelSpec) -> PretrainedWeights | None:
     """Name the pretrained weights of a network; None if there are none or they are unknown."""
     if spec.pretraining != "imagenet":
         return None
-    if spec.method == "efficientnet":
-        xception = spec.arm == "xception"
-        name = "legacy_xception.tf_in1k" if xception else f"tf_efficientnet_{spec.options['trunk']}.aa_in1k"
-        return PretrainedWeights(f"timm/{name}", TIMM, _of_hub(f"models--timm--{name}"))
-    name = _RESNET.get(spec.method, _RESNET18)
+    name = load_method(spec.method).imagenet(spec.arm, spec.options)
+    if name.startswith("timm/"):
+        return PretrainedWeights(name, TIMM, _of_hub(f"models--{name.replace('/', '--')}"))
     return PretrainedWeights(name, TORCHVISION, _of_torch(name))
 
 
@@ -69,7 +65,7 @@ def _of_hub(folder: str) -> str:
 
 
 CODE_LICENCE = "MIT"
-PAPERS = Path(__file__).parents[2] / "published" / "papers.yaml"
+PAPERS = Path(__file__).parents[2] / "results/published/papers.yaml"
 NO_REAL_PERSON = "rendered by this project; no real person is shown; MIT, as the code"
 USES = {
     "expression": "Research on facial expression recognition: comparing methods, studying errors, teaching.",

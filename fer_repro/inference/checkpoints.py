@@ -19,17 +19,12 @@ from torch import Tensor
 from fer_repro.errors import UserError, nearest, one_line
 from fer_repro.files import check_name, keep_existing
 from fer_repro.inference.networks import state_digest
-from fer_repro.inference.spec import CROPS, OTHERS_CROP, ModelSpec, OfficialNetwork, file_digest
+from fer_repro.inference.spec import ModelSpec, OfficialNetwork, file_digest
 from fer_repro.methods.method import load_method, load_official, method_names
 from fer_repro.terminal import doing
 from fer_repro.training.checkpoint import check_finite
 
 CONTAINERS = ("net", "state_dict")  # where training checkpoints keep the state dict beside other things
-FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-FERPLUS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
-AFEW = ("happy", "angry", "disgust", "fear", "sad", "neutral", "surprise")
-AFFECTNET = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
-REAL_OR_NOT = ("real", "manipulated")
 AT_TYPES = ("self_relation-attention", "self-attention")
 """FAN's checkpoints hold both heads; the first is the paper's."""
 SIDE = 224  # of every published network
@@ -76,25 +71,22 @@ def _opened(
         for name, tensor in network.state_dict().items()
     }
     check_finite(ours, str(path))
-    affectnet = "AffectNet" in identifier
-    regions = _regions(affectnet) if method.inputs == "regions" else ()
-    classes = _classes(method_name, affectnet)
     return ours, ModelSpec(
         version=1,
         method=method_name,
         arm="",
         official=OfficialNetwork(identifier, constructor),
         task=method.task,
-        classes=classes,
-        outputs=len(classes),
+        classes=layout.classes,
+        outputs=len(layout.classes),
         options={},
         shows=method.inputs,
-        regions=regions,
+        regions=layout.regions,
         image_size=SIDE,
         face_size=SIDE,
-        colour="grey" if method_name == "rmn" else "rgb",
-        crop=CROPS.get(method_name, OTHERS_CROP),
-        standardise=method_name == "efficientnet",
+        colour=layout.colour,
+        crop=method.crop,
+        standardise=layout.standardise,
         dataset="unknown",
         pretraining="unknown",
         source=f"{layout.repository}: {one_line(path.name)}",
@@ -202,48 +194,18 @@ def recognise(
         identifier = fitting[0]
     else:
         identifier = _by_keys(state, where)
-    return known[identifier], identifier, {"at_type": at_type} if known[identifier] == "fan" else {}
+    takes_type = "at_type" in load_method(known[identifier]).official[identifier].constructor
+    return known[identifier], identifier, {"at_type": at_type} if takes_type else {}
 
 
 def _by_keys(state: Mapping[str, Tensor], where: str) -> str:
-    if "mask1.conv1.conv1.weight" in state:
-        return f"models.resmasking.{_rmn_head(state)}"
-    if "pred_fc2.weight" in state:
-        return "basic_code/networks.py resnet18_at"
-    if "alpha.0.weight" in state and "fc.weight" in state:
-        file = "attention_rank_loss" if "beta.0.weight" in state else "part_attention"
-        trunk = "resnet34" if "layer1.2.conv1.weight" in state else "resnet18"
-        return f"FERplus_dir/{file}.py {trunk}"
-    from fer_repro.methods.efficientnet import official_class
-
     try:
-        return official_class(state)
+        for name in method_names():
+            if identifier := load_method(name).recognise(state):
+                return identifier
+        raise UserError(f"no known network has the keys {', '.join(list(state)[:3])} ...")
     except UserError as error:
         raise UserError(f"{where}: {error}; `fer-repro import --list` names the known networks") from None
-
-
-def _rmn_head(state: Mapping[str, Tensor]) -> str:
-    if "layer1.0.conv3.weight" in state:
-        return "resmasking50_dropout1"
-    if "fc.weight" in state:
-        return "resmasking"
-    if "fc.1.weight" in state:
-        return "resmasking_dropout1"
-    if "fc.6.weight" not in state:
-        return "resmasking_dropout2"
-    return "resmasking_dropout3" if len(state["fc.0.weight"]) == 512 else "resmasking_dropout4"
-
-
-def _classes(method: str, affectnet: bool) -> tuple[str, ...]:
-    if method == "ran":
-        return AFFECTNET if affectnet else FERPLUS
-    return {"rmn": FER2013, "fan": AFEW, "efficientnet": REAL_OR_NOT}[method]
-
-
-def _regions(affectnet: bool) -> tuple[str, ...]:
-    from fer_repro.loading.regions import region_names
-
-    return region_names("affectnet" if affectnet else "fixed")
 
 
 @dataclass(frozen=True)

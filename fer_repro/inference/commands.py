@@ -102,16 +102,14 @@ def predict_command(
 
     Example: fer-repro predict photos/ clip.mp4 --csv found.csv --annotate seen/
     """
-    from fer_repro.files import keep_existing
     from fer_repro.inference.annotate import annotate, copies_of
     from fer_repro.inference.model import Looking
     from fer_repro.inference.sources import list_inputs
 
-    outs = _outs(csv, json, parquet)
+    outs = _outs(csv, json, parquet, force)
     inputs = list_inputs(list(paths))
     sources = [item.as_posix() if isinstance(item, Path) else item.source for item in inputs]
     _note_repetitions(sources)
-    keep_existing(outs, force)
     if annotated is not None:
         copies_of(list(dict.fromkeys(sources)), annotated, force)
     (opened,) = _open([model], runtime, device, variant, colour, face_size)
@@ -128,8 +126,9 @@ def predict_command(
     raise typer.Exit(_report(failed))
 
 
-def _outs(csv: str, json: str, parquet: str) -> list[Path]:
-    """Give the files to write; refuse names of another kind."""
+def _outs(csv: str, json: str, parquet: str, force: bool) -> list[Path]:
+    """Give the files to write; refuse names of another kind, and files that are there unless forced."""
+    from fer_repro.files import keep_existing
     from fer_repro.inference.journal import KINDS
 
     named = [
@@ -138,7 +137,9 @@ def _outs(csv: str, json: str, parquet: str) -> list[Path]:
     for name, kind in named:
         if Path(name).suffix != kind:
             raise UserError(f"{name}: expected a name that ends in {kind}")
-    return [Path(name) for name, _ in named]
+    outs = [Path(name) for name, _ in named]
+    keep_existing(outs, force)
+    return outs
 
 
 def _predicted(

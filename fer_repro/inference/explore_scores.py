@@ -49,7 +49,7 @@ def explore_angles(folder: Path | str, store: Store) -> Explorer | None:
             f"Person {person}, {pose.words}: {met.own:.0f} degrees from its own class vector, "
             f"{others.min():.0f} from that of {rival}; the true person is number {rank} of {len(names)}."
         )
-        return SeenFace(angles_explored(met, forces=run.method.name == "p2sgrad"), words)
+        return SeenFace(angles_explored(met, forces="forces" in run.method.diagnostics), words)
 
     return Explorer(face_controls(people, "happy"), look)
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from fer_repro.config import DATA_DIGESTS
 from fer_repro.errors import UserError, nearest
-from fer_repro.inference.spec import CROPS, OTHERS_CROP, Colour, ModelSpec
+from fer_repro.inference.spec import Colour, ModelSpec
 from fer_repro.loading.regions import region_names
 from fer_repro.loading.views import Regions
 from fer_repro.measures.verification import roc
@@ -124,7 +124,7 @@ def spec_of_run(
         image_size=facts.image_size,
         face_size=face_size or int(manifest["height"]),
         colour=colour or ("grey" if manifest["channels"] == 1 else "rgb"),
-        crop=CROPS.get(facts.method, OTHERS_CROP),
+        crop=method.crop,
         standardise=False,
         dataset=facts.dataset,
         pretraining=method.pretraining_name(options),

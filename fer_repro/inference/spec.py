@@ -21,13 +21,6 @@ KEY = "fer_repro"
 """The entry of a file's metadata that holds the JSON."""
 LARGEST_SIDE = 4096  # pixels; a file that asks for more would exhaust the machine's memory
 Colour = Literal["grey", "rgb"]
-CROPS = {
-    "rmn": "square",  # its demo: 1.1 times the mean side of the box
-    "fan": "padded",  # its alignment: dlib's landmark square, a quarter of its side more on each side
-    "ran": "padded",  # aligned by dlib as for FAN; its script was never published
-    "efficientnet": "scale",  # the square of the longer side of the box with its margin
-}
-OTHERS_CROP = "square"  # adacos and p2sgrad: face recognition aligns by five points, which no box gives
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -1,13 +1,24 @@
-"""What a live network costs: its stages in order, output sizes, parameters, operations."""
+"""A look at a live network: evaluation without traces, and what it costs, stage by stage."""
 
 import functools
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pandas as pd
 from torch import Tensor, nn, no_grad
 from torch.utils.flop_counter import FlopCounterMode
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module into evaluation mode without gradients, and each of its parts back into its own mode."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    with no_grad():
+        yield
+    for part, training in modes.items():
+        part.training = training
 
 
 def count_parameters(module: nn.Module, trainable: bool = False) -> int:
@@ -29,11 +40,8 @@ def count_flops(module: nn.Module, *inputs: Tensor) -> int:
     Returns:
         Operations for the whole batch: pass a batch of one for the cost per image.
     """
-    training = module.training
-    module.eval()
-    with FlopCounterMode(display=False) as counter, no_grad():
+    with evaluating(module), FlopCounterMode(display=False) as counter:
         module(*inputs)
-    module.train(training)
     return int(counter.get_total_flops())
 
 
@@ -59,9 +67,7 @@ def stage_costs(
     chosen = {path: network.get_submodule(path) for path in names}
     outputs: dict[str, str] = {}
     counts = dict.fromkeys(chosen, 0)
-    training = network.training
-    network.eval()
-    with ExitStack() as hooks, FlopCounterMode(display=False) as counter, no_grad():
+    with evaluating(network), ExitStack() as hooks, FlopCounterMode(display=False) as counter:
         for path, part in chosen.items():
             if count_parameters(part):
                 begin = functools.partial(_begin, counts, counter, path)
@@ -69,7 +75,6 @@ def stage_costs(
                 hooks.callback(part.register_forward_pre_hook(begin).remove)
                 hooks.callback(part.register_forward_hook(end).remove)
         network(images)
-    network.train(training)
     rows: list[list[Any]] = []
     for path, output in outputs.items():
         macs, parameters = counts[path] // 2, count_parameters(chosen[path])

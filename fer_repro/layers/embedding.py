@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fer_repro.errors import UserError
+from fer_repro.layers.cost import evaluating
 from fer_repro.layers.margin_heads import CosineHead, exact
 from fer_repro.layers.pretrained import load_imagenet_trunk
 from fer_repro.layers.resnet import BasicBlock, Stem, initialise_kaiming, run_stem, stage, stem_convolution
@@ -149,12 +150,9 @@ def explain_angles(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
         ``embeddings`` (N, D); ``cosines`` and ``angles`` to every class row (N, C), in radians; ``scale``,
         the head's s, repeated to (N,).
     """
-    training = model.training
-    model.eval()
-    with torch.no_grad():
+    with evaluating(model):
         output: Embedded = model(images)
         similar = output.head.cosines(output.embeddings)
-    model.train(training)
     return {
         "embeddings": exact(output.embeddings),
         "cosines": similar,

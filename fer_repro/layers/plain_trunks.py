@@ -133,6 +133,7 @@ class _Enlarged(nn.Module):
         self.trunk = trunk
 
     def forward(self, images: Tensor) -> Tensor:
+        """Classify images (N, 3, H, W) into logits (N, K); the shorter side becomes 107 px or more."""
         side = min(images.shape[-2:])
         if side < _INCEPTION_SIDE:
             scale = _INCEPTION_SIDE / side

@@ -13,12 +13,14 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:  # noqa: ANN401 - autograd's context
+        """Sum values of any shape, the same in all processes."""
         summed = values.clone()
         dist.all_reduce(summed)
         return summed
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401 - autograd's context
+        """Sum the gradients of all processes, of the values' shape."""
         summed = gradients[0].contiguous().clone()
         dist.all_reduce(summed)
         return summed

@@ -29,15 +29,16 @@ Differences from the paper. [C] is the authors' code, which the numbers come fro
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from fer_repro.errors import UserError
+from fer_repro.layers.cost import evaluating
 from fer_repro.layers.efficientnet_trunk import (
     Trunk,
     efficientnet,
@@ -49,11 +50,9 @@ from fer_repro.layers.efficientnet_trunk import (
 from fer_repro.layers.pretrained import Standardise, check_images
 from fer_repro.layers.triplets import Embeddings, TripletLoss
 from fer_repro.methods.method import FirstStep, Method, OfficialLayout
-from fer_repro.sections import STRICT, Fraction, PositiveInt
+from fer_repro.sections import STRICT, BelowOne, Fraction, PositiveInt
 
 Tuning = Literal["evaluation", "train_mode"]
-
-_SHARE = Annotated[float, Field(ge=0, lt=1)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -62,32 +61,44 @@ class EfficientNetOptions:
 
     trunk: Trunk  # of all arms but xception
     width: PositiveInt  # 32 in both papers' stems; less makes every layer of both trunks narrower
-    dropout: _SHARE  # before the linear layer of the arms plain and attention
-    drop_connect: _SHARE
+    dropout: BelowOne  # before the linear layer of the arms plain and attention
+    drop_connect: BelowOne
     norm_momentum: Fraction  # of the trunk's running statistics
     tuning: Tuning  # mode of a siamese arm's extractor while its head is trained
     pretraining: Literal["none", "imagenet"]  # of the trunk
 
 
-class EfficientNetExtractor(nn.Module):
-    """EfficientNet with or without attention (Sec. III-A): images -> pooled features (N, D); 1792 in B4.
+class Extractor(nn.Module):
+    """A trunk without classifier: standardised images (N, 3, H, W) -> pooled features (N, D).
 
     Args:
         backbone: from ``fer_repro.layers.efficientnet_trunk``.
+    """
+
+    backbone: Any
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.dimensions = int(self.backbone.num_features)
+
+
+class EfficientNetExtractor(Extractor):
+    """EfficientNet with or without attention (Sec. III-A); D is 1792 in B4.
+
+    Args:
+        backbone: as of ``Extractor``.
         attention: multiply the third stage's output by a map.
     """
 
     def __init__(self, backbone: nn.Module, attention: bool) -> None:
-        super().__init__()
-        self.backbone = backbone
-        net: Any = backbone
-        self.dimensions = int(net.num_features)
-        channels = int(net.blocks[2][-1].bn3.num_features)
+        super().__init__(backbone)
+        channels = int(self.backbone.blocks[2][-1].bn3.num_features)
         self.attention = nn.Conv2d(channels, 1, 1) if attention else None
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed standardised images (N, 3, H, W) as (N, D); neither dropout nor normalisation follows."""
-        net: Any = self.backbone
+        net = self.backbone
         features = self.early(images)  # (N, 56, H/8, W/8) in B4
         if self.attention is not None:
             features = features * self.attention_map(features)
@@ -97,9 +108,8 @@ class EfficientNetExtractor(nn.Module):
 
     def early(self, images: Tensor) -> Tensor:
         """Return the output of stem and first three stages; in B4 that of block 9."""
-        net: Any = self.backbone
-        features: Tensor = net.blocks[:3](net.bn1(net.conv_stem(images)))
-        return features
+        net = self.backbone
+        return net.blocks[:3](net.bn1(net.conv_stem(images)))
 
     def attention_map(self, features: Tensor) -> Tensor:
         """Return the map (N, 1, h, w) in (0, 1) for the third stage's output.
@@ -112,30 +122,34 @@ class EfficientNetExtractor(nn.Module):
         return self.attention(features).sigmoid()
 
 
-class XceptionExtractor(nn.Module):
-    """The baseline Xception: images -> pooled features (N, D); 2048 at full width.
-
-    Args:
-        backbone: from ``fer_repro.layers.efficientnet_trunk``.
-    """
-
-    def __init__(self, backbone: nn.Module) -> None:
-        super().__init__()
-        self.backbone = backbone
-        net: Any = backbone
-        self.dimensions = int(net.num_features)
+class XceptionExtractor(Extractor):
+    """The baseline Xception; D is 2048 at full width."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed standardised images (N, 3, H, W) as (N, D)."""
-        net: Any = self.backbone
-        features: Tensor = net.forward_features(images)  # its last ReLU included
-        return features.mean(dim=(2, 3))
+        return self.backbone.forward_features(images).mean(dim=(2, 3))  # its last ReLU included
 
 
-Extractor = EfficientNetExtractor | XceptionExtractor
+class FaceEmbedder(nn.Module):
+    """An extractor behind its standardisation, for one face or each of a triplet.
+
+    Args:
+        extractor: standardised images -> features (N, D).
+        as_arm: take images in [0, 1] instead of standardised ones.
+    """
+
+    def __init__(self, extractor: Extractor, as_arm: bool) -> None:
+        super().__init__()
+        self.standardise = Standardise() if as_arm else nn.Identity()
+        self.extractor = extractor
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the pooled features (N, D), which the triplet loss and the paper's t-SNE see."""
+        check_images(images)
+        return self.extractor(self.standardise(images))
 
 
-class ForgeryDetector(nn.Module):
+class ForgeryDetector(FaceEmbedder):
     """An extractor, dropout and a linear layer: the logit that a face is manipulated.
 
     Args:
@@ -148,10 +162,8 @@ class ForgeryDetector(nn.Module):
     def __init__(
         self, extractor: Extractor, dropout: float = 0.4, as_arm: bool = False, classes: int = 2
     ) -> None:
-        super().__init__()
+        super().__init__(extractor, as_arm)
         self.padded = as_arm and classes == 2
-        self.standardise = Standardise() if as_arm else nn.Identity()
-        self.extractor = extractor
         self.dropout = nn.Dropout(dropout)
         self.classifier: nn.Module = nn.Linear(extractor.dimensions, 1 if classes == 2 else classes)
 
@@ -162,11 +174,6 @@ class ForgeryDetector(nn.Module):
         """
         logits: Tensor = self.classifier(self.dropout(self.features(images)))
         return F.pad(logits, (1, 0)) if self.padded else logits
-
-    def features(self, images: Tensor) -> Tensor:
-        """Return the pooled features (N, D), which the triplet loss and the paper's t-SNE see."""
-        check_images(images)
-        return self.extractor(self.standardise(images))
 
 
 class TunedDetector(ForgeryDetector):
@@ -202,28 +209,12 @@ class TunedDetector(ForgeryDetector):
             return super().features(images)
 
 
-class SiameseNetwork(nn.Module):
-    """One extractor for anchor, positive and negative (Sec. III-B).
-
-    Args:
-        extractor: shared by the three.
-        as_arm: take images in [0, 1] instead of standardised ones.
-    """
-
-    def __init__(self, extractor: Extractor, as_arm: bool = False) -> None:
-        super().__init__()
-        self.standardise = Standardise() if as_arm else nn.Identity()
-        self.extractor = extractor
+class SiameseNetwork(FaceEmbedder):
+    """One extractor for anchor, positive and negative (Sec. III-B)."""
 
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Embeddings:
         """Embed three batches (N, 3, H, W), one after the other as in [C], as three (N, D)."""
-        return Embeddings(self.embed(anchor), self.embed(positive), self.embed(negative))
-
-    def embed(self, images: Tensor) -> Tensor:
-        """Embed one batch (N, 3, H, W) as (N, D)."""
-        check_images(images)
-        features: Tensor = self.extractor(self.standardise(images))
-        return features
+        return Embeddings(self.features(anchor), self.features(positive), self.features(negative))
 
 
 def _explain(model: nn.Module, images: Tensor) -> dict[str, Tensor] | None:
@@ -240,13 +231,8 @@ def _explain(model: nn.Module, images: Tensor) -> dict[str, Tensor] | None:
     extractor = network.extractor
     if not isinstance(extractor, EfficientNetExtractor) or extractor.attention is None:
         return None
-    modes = {part: part.training for part in model.modules()}
-    model.eval()
-    with torch.no_grad():
-        attention = extractor.attention_map(extractor.early(network.standardise(images)))
-    for part, training in modes.items():
-        part.training = training
-    return {"attention": attention}
+    with evaluating(model):
+        return {"attention": extractor.attention_map(extractor.early(network.standardise(images)))}
 
 
 _ARMS = {
@@ -256,6 +242,7 @@ _ARMS = {
     "attention_siamese": "EfficientNet with attention trained by triplets, then a new head (AttST).",
     "xception": "The baseline.",
 }
+_SIAMESE = ("plain_siamese", "attention_siamese")
 ENSEMBLE = ("plain", "plain_siamese", "attention", "attention_siamese")  # in the order of the paper's table
 
 
@@ -271,15 +258,18 @@ def build_extractor(arm: str, options: EfficientNetOptions, pretrained: bool = T
         raise UserError(f"model.width is {options.width}, but model.pretraining imagenet needs 32")
     if arm == "xception":
         extractor: Extractor = XceptionExtractor(xception(options.width))
-        name = "legacy_xception.tf_in1k"
     else:
         rates = options.drop_connect, options.norm_momentum
         backbone = efficientnet(options.trunk, options.width, "same", *rates)
         extractor = EfficientNetExtractor(backbone, attention=arm.startswith("attention"))
-        name = f"tf_efficientnet_{options.trunk}.aa_in1k"
     if pretrained and imagenet:
-        load_imagenet(extractor.backbone, name)
+        load_imagenet(extractor.backbone, _imagenet(arm, {"trunk": options.trunk}).removeprefix("timm/"))
     return extractor
+
+
+def _imagenet(arm: str, options: Mapping[str, Any]) -> str:
+    name = "legacy_xception.tf" if arm == "xception" else f"tf_efficientnet_{options['trunk']}.aa"
+    return f"timm/{name}_in1k"
 
 
 def _build_model(
@@ -297,9 +287,8 @@ def _build_model(
         if classes != 2:
             raise UserError(f"arm '{arm}' learns from triplets of two classes: found {classes}")
         return TunedDetector(extractor, options.tuning, as_arm=True).train()
-    return ForgeryDetector(
-        extractor, 0.0 if arm == "xception" else options.dropout, as_arm=True, classes=classes
-    )
+    dropout = 0.0 if arm == "xception" else options.dropout
+    return ForgeryDetector(extractor, dropout, as_arm=True, classes=classes)
 
 
 def build_siamese(arm: str, options: EfficientNetOptions, pretrained: bool = True) -> SiameseNetwork:
@@ -308,11 +297,8 @@ def build_siamese(arm: str, options: EfficientNetOptions, pretrained: bool = Tru
     Raises:
         UserError: the arm is not siamese, or see ``build_extractor``.
     """
-    METHOD.check_arm(arm)
     if not arm.endswith("_siamese"):
-        raise UserError(
-            f"arm '{arm}' is not trained by triplets; siamese arms: plain_siamese, attention_siamese"
-        )
+        raise UserError(f"arm '{arm}' is not trained by triplets; siamese arms: {', '.join(_SIAMESE)}")
     return SiameseNetwork(build_extractor(arm, options, pretrained), as_arm=True)
 
 
@@ -346,10 +332,10 @@ def _our_key(key: str) -> str:
 
 
 def official_class(state_dict: Mapping[str, Any]) -> str:
-    """Infer the authors' class from the keys of a checkpoint.
+    """Infer the authors' class from the keys of a checkpoint; "" where it is none of theirs.
 
     Raises:
-        UserError: it is the triplet network, whose head is not trained yet, or none of theirs.
+        UserError: it is the triplet network, whose head is not trained yet.
     """
     attention = "AutoAtt" if any(".attconv." in key for key in state_dict) else ""
     if any(key.startswith("xception.") for key in state_dict):
@@ -360,11 +346,8 @@ def official_class(state_dict: Mapping[str, Any]) -> str:
         raise UserError(
             "this is a triplet checkpoint: classifier.0 and classifier.1 are trained in the tuning step"
         )
-    if "efficientnet._conv_stem.weight" in state_dict:
-        return f"architectures.fornet.EfficientNet{attention}B4"
-    raise UserError(
-        f"no network of polimi-ispl/icpr2020dfdc has the keys {', '.join(list(state_dict)[:3])} ..."
-    )
+    known = "efficientnet._conv_stem.weight" in state_dict
+    return f"architectures.fornet.EfficientNet{attention}B4" if known else ""
 
 
 def _layout(attention: bool, siamese: bool) -> OfficialLayout:
@@ -375,12 +358,17 @@ def _layout(attention: bool, siamese: bool) -> OfficialLayout:
         extractor = EfficientNetExtractor(backbone, attention)
         return TunedDetector(extractor, unused=True) if siamese else ForgeryDetector(extractor)
 
-    return OfficialLayout(
-        _REPOSITORY, build, ("width",), rename=_our_key, described=("backbone",), container="net"
-    )
+    return replace(_XCEPTION, build=build, constructor=("width",), described=("backbone",))
 
 
-_REPOSITORY = "polimi-ispl/icpr2020dfdc"
+_XCEPTION = OfficialLayout(
+    "polimi-ispl/icpr2020dfdc",
+    lambda _: ForgeryDetector(XceptionExtractor(xception()), dropout=0.0),
+    rename=_our_key,
+    container="net",
+    classes=("real", "manipulated"),
+    standardise=True,
+)
 
 METHOD = Method(
     name="efficientnet",
@@ -396,7 +384,7 @@ METHOD = Method(
     build_loss=_build_loss,
     explain=_explain,
     further_tasks=("expression",),  # beside the others on common ground
-    first_step=FirstStep(("plain_siamese", "attention_siamese"), build_siamese, TripletLoss, tune),
+    first_step=FirstStep(_SIAMESE, build_siamese, TripletLoss, tune),
     ensemble=ENSEMBLE,
     ensemble_rule="logits",
     official={
@@ -404,11 +392,9 @@ METHOD = Method(
         "architectures.fornet.EfficientNetAutoAttB4": _layout(attention=True, siamese=False),
         "architectures.fornet.EfficientNetB4ST": _layout(attention=False, siamese=True),
         "architectures.fornet.EfficientNetAutoAttB4ST": _layout(attention=True, siamese=True),
-        "architectures.fornet.Xception": OfficialLayout(
-            _REPOSITORY,
-            lambda _: ForgeryDetector(XceptionExtractor(xception()), dropout=0.0),
-            rename=_our_key,
-            container="net",
-        ),
+        "architectures.fornet.Xception": _XCEPTION,
     },
+    recognise=official_class,
+    imagenet=_imagenet,
+    crop="scale",  # the square of the longer side of the box with its margin
 )

@@ -41,6 +41,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from fer_repro.errors import UserError, nearest
+from fer_repro.layers.cost import evaluating
 from fer_repro.layers.image_sets import SharedTrunk, check_mask, images_second, weighted_mean
 from fer_repro.layers.pretrained import check_start, load_imagenet_trunk
 from fer_repro.layers.resnet import Stem
@@ -234,11 +235,8 @@ def _explain(model: nn.Module, frames: Tensor, mask: Tensor | None = None) -> di
         alpha or alpha beta, divided by its sum over the clip. All (N, T), 0 at padding. None for arms without
         attention.
     """
-    training = model.training
-    model.eval()
-    with torch.no_grad():
+    with evaluating(model):
         output = model(frames, mask)
-    model.train(training)
     if output.alpha is None:
         return None
     weights = output.alpha if output.beta is None else output.alpha * output.beta
@@ -300,6 +298,10 @@ def _build_official(constructor: Mapping[str, Any]) -> nn.Module:
     return FrameAttentionNetwork(7, attention=_VARIANTS[variant], unused_heads=True)
 
 
+def _recognise(state: Mapping[str, Tensor]) -> str:
+    return "basic_code/networks.py resnet18_at" if "pred_fc2.weight" in state else ""
+
+
 METHOD = Method(
     name="fan",
     title="Frame Attention Networks for Facial Expression Recognition in Videos",
@@ -320,6 +322,9 @@ METHOD = Method(
             _build_official,
             ("at_type", "num_classes"),
             rename=lambda key: key.removeprefix("module."),  # their checkpoints carry the prefix
+            classes=("happy", "angry", "disgust", "fear", "sad", "neutral", "surprise"),  # AFEW's
         ),
     },
+    recognise=_recognise,
+    crop="padded",  # its alignment: dlib's landmark square, a quarter of its side more on each side
 )

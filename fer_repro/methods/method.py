@@ -72,6 +72,10 @@ class OfficialLayout:
         rename: official key -> our key.
         described: entries of ``official`` besides the constructor that ``build`` is given with its arguments.
         container: the entry under which a training checkpoint keeps the state dict beside other things.
+        classes: of the authors' checkpoint, in the order of its logits.
+        regions: names in order, the whole face last; none where a sample is none of them.
+        colour: of the faces that the authors trained on.
+        standardise: the network takes images that ImageNet's mean and deviation have standardised.
     """
 
     repository: str
@@ -81,6 +85,10 @@ class OfficialLayout:
     rename: Callable[[str], str] = _same_key
     described: tuple[str, ...] = ()
     container: str = ""
+    classes: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    colour: Literal["grey", "rgb"] = "rgb"
+    standardise: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,10 @@ class Method:
         build_loss: builds the loss.
         explain: the tensors the paper plots, each with the batch first; None where an arm has none.
         official: identifier in the authors' code -> layout.
+        recognise: the authors' state dict -> identifier; "" where its keys are of another paper.
+        imagenet: arm, ``model`` section -> the publisher's file of ImageNet weights; of timm, ``timm/NAME``.
+        crop: the paper's policy of ``fer_repro.datasets.faces`` to cut a face.
+        diagnostics: names of what is shown for this method alone.
         view: what the network gets of a face or clip, from the options.
         watch: numbers of a network that the history of its training keeps.
         first_step: training by triplets, where arms have it.
@@ -122,6 +134,10 @@ class Method:
     build_loss: BuildLoss
     explain: Callable[[nn.Module, Tensor], dict[str, Tensor] | None] | None = None
     official: Mapping[str, OfficialLayout] = field(default_factory=dict)
+    recognise: Callable[[Mapping[str, Tensor]], str] = lambda state: ""
+    imagenet: Callable[[str, Mapping[str, Any]], str] = lambda arm, options: "resnet18-f37072fd.pth"
+    crop: str = "square"  # face recognition aligns by five points, which no box gives
+    diagnostics: tuple[str, ...] = ()
     further_tasks: tuple[Task, ...] = ()
     view: Callable[[Any], View] = _faces
     watch: Callable[[nn.Module], dict[str, float]] | None = None

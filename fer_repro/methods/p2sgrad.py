@@ -186,5 +186,6 @@ METHOD = Method(
     build_loss=_build_loss,
     explain=explain_angles,
     watch=watch_scale,
+    diagnostics=("forces",),
     further_tasks=("verification",),  # from the embeddings
 )

@@ -28,20 +28,21 @@ those of its figures and of notes that agree, and the default arm follows [C].
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from fer_repro.layers.cost import evaluating
 from fer_repro.layers.image_sets import SharedTrunk, images_second, weighted_mean
 from fer_repro.layers.pretrained import check_start, load_imagenet_trunk
 from fer_repro.layers.resnet import Stem
+from fer_repro.loading.regions import region_names
 from fer_repro.loading.views import Regions
 from fer_repro.methods.method import Method, OfficialLayout
-from fer_repro.sections import STRICT, PositiveInt
+from fer_repro.sections import STRICT, BelowOne, PositiveInt
 
 Weights = Literal["softmax", "sigmoid"]
 
@@ -52,7 +53,7 @@ class RANOptions:
 
     width: PositiveInt  # channels of the stem and of stage 1; features have 8 times as many
     crops: Literal["fixed", "affectnet", "random", "landmarks"]  # see fer_repro.loading.regions
-    margin: Annotated[float, Field(ge=0, lt=1)]  # of the region-biased loss
+    margin: BelowOne  # of the region-biased loss
     pretraining: Literal["none", "imagenet"]  # of the trunk
     stem: Stem = "table"  # before stage 1: table | small
 
@@ -237,11 +238,8 @@ def _explain(model: nn.Module, regions: Tensor) -> dict[str, Tensor] | None:
     network = next((part for part in model.modules() if isinstance(part, RegionAttentionNetwork)), None)
     if network is None:
         return None
-    training = model.training
-    model.eval()
-    with torch.no_grad():
+    with evaluating(model):
         _, attention = network.attend(regions)
-    model.train(training)
     tensors = {**attention._asdict(), "weights": attention.shares()}
     return {name: tensor.squeeze(2) for name, tensor in tensors.items() if tensor is not None}
 
@@ -285,7 +283,11 @@ def _build_loss(options: RANOptions, label_smoothing: float = 0.0) -> nn.Module:
     return RANLoss(options.margin, label_smoothing)
 
 
-def _layout(blocks: tuple[int, int, int, int], relation: bool = True) -> OfficialLayout:
+_FERPLUS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+_AFFECTNET = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
+
+
+def _layout(blocks: tuple[int, int, int, int], relation: bool, affectnet: bool) -> OfficialLayout:
     """Lay out one of the authors' networks; their class argument is without effect: 8."""
 
     def build(constructor: Mapping[str, Any]) -> nn.Module:
@@ -298,7 +300,17 @@ def _layout(blocks: tuple[int, int, int, int], relation: bool = True) -> Officia
         build,
         ("num_classes",),
         rename=lambda key: key.removeprefix("module."),  # their checkpoints carry the prefix
+        classes=_AFFECTNET if affectnet else _FERPLUS,
+        regions=region_names("affectnet" if affectnet else "fixed"),
     )
+
+
+def _recognise(state: Mapping[str, Tensor]) -> str:
+    if not {"alpha.0.weight", "fc.weight"} <= {*state}:
+        return ""
+    file = "attention_rank_loss" if "beta.0.weight" in state else "part_attention"
+    trunk = "resnet34" if "layer1.2.conv1.weight" in state else "resnet18"
+    return f"FERplus_dir/{file}.py {trunk}"
 
 
 _TRUNKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}  # deeper ones do not fit their own heads
@@ -325,8 +337,10 @@ METHOD = Method(
     explain=_explain,
     view=lambda options: Regions(options.crops),
     official={
-        f"{file} {trunk}": _layout(blocks, relation)
+        f"{file} {trunk}": _layout(blocks, relation, file.startswith("AffectNet"))
         for file, relation in _FILES.items()
         for trunk, blocks in _TRUNKS.items()
     },
+    recognise=_recognise,
+    crop="padded",  # aligned by dlib as for FAN; its script was never published
 )

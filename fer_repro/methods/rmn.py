@@ -34,15 +34,15 @@ follows the code, because the published weights and numbers come from it.
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from fer_repro.errors import UserError
+from fer_repro.layers.cost import evaluating
 from fer_repro.layers.plain_trunks import PlainResNetName, PlainTrunkName, plain_resnet, plain_trunk
 from fer_repro.layers.pretrained import check_start, load_imagenet_trunk
 from fer_repro.layers.resnet import (
@@ -56,7 +56,7 @@ from fer_repro.layers.resnet import (
     stem_convolution,
 )
 from fer_repro.methods.method import Method, OfficialLayout
-from fer_repro.sections import STRICT, PositiveInt
+from fer_repro.sections import STRICT, BelowOne, PositiveInt
 
 Activation = Literal["softmax", "sigmoid"]
 Masks = Literal["softmax", "sigmoid", "none", "unused"]
@@ -68,7 +68,7 @@ class RMNOptions:
     """The ``model`` section of a recipe."""
 
     width: PositiveInt  # channels of the stem and of stage 1, 64 in the paper; masks and other networks scale
-    dropout: Annotated[float, Field(ge=0, lt=1)]  # before the linear layer of the dropout1 head
+    dropout: BelowOne  # before the linear layer of the dropout1 head
     pretraining: Literal["none", "imagenet"]  # of stem and stages
     stem: Stem = "table"  # before stage 1: table | small
 
@@ -235,15 +235,12 @@ def _explain(model: nn.Module, images: Tensor) -> dict[str, Tensor] | None:
     def keep(module: nn.Module, name: str) -> torch.utils.hooks.RemovableHandle:
         return module.register_forward_hook(lambda _module, _inputs, output: kept.update({name: output}))
 
-    training = model.training
-    model.eval()
-    with ExitStack() as hooks, torch.no_grad():
+    with evaluating(model), ExitStack() as hooks:
         for n in range(1, 5):
             hooks.callback(keep(network.get_submodule(f"mask{n}"), f"mask{n}").remove)
             last = network.get_submodule(f"mask{n}.conv{2 * (5 - n)}")
             hooks.callback(keep(last, f"scores{n}").remove)
         model(images)
-    model.train(training)
     return kept
 
 
@@ -311,6 +308,7 @@ _REPOSITORY = "phamquiluan/ResidualMaskingNetwork"
 _ALIASES = (
     r"(?:mask\d\.)?downsample\d\..*"  # every shortcut is registered twice; convK.downsample is effective
 )
+_FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
 
 def _layout(
@@ -323,7 +321,24 @@ def _layout(
     def build(constructor: Mapping[str, Any]) -> nn.Module:
         return ResidualMaskingNetwork(7, masks=masks, head=head, block=block)
 
-    return OfficialLayout(_REPOSITORY, build, ("in_channels", "num_classes", "weight_path"), _ALIASES)
+    arguments = ("in_channels", "num_classes", "weight_path")
+    return OfficialLayout(_REPOSITORY, build, arguments, _ALIASES, classes=_FER2013, colour="grey")
+
+
+def _recognise(state: Mapping[str, Tensor]) -> str:
+    if "mask1.conv1.conv1.weight" not in state:
+        return ""
+    if "layer1.0.conv3.weight" in state:
+        head = "50_dropout1"
+    elif "fc.weight" in state:
+        head = ""
+    elif "fc.1.weight" in state:
+        head = "_dropout1"
+    elif "fc.6.weight" not in state:
+        head = "_dropout2"
+    else:
+        head = "_dropout3" if len(state["fc.0.weight"]) == 512 else "_dropout4"
+    return f"models.resmasking.resmasking{head}"
 
 
 def _build_blocks(constructor: Mapping[str, Any]) -> nn.Module:
@@ -364,4 +379,7 @@ METHOD = Method(
             _REPOSITORY, _build_blocks, ("in_channels", "out_channels", "depth"), _ALIASES
         ),
     },
+    recognise=_recognise,
+    imagenet=lambda arm, options: "resnet34-b627a593.pth",
+    crop="square",  # its demo: 1.1 times the mean side of the box
 )

@@ -23,17 +23,20 @@ from fer_repro.evaluation.finished import judge_runs
 from fer_repro.evaluation.summary import evaluate_runs, write_results
 from fer_repro.files import atomic_folder, atomic_write
 from fer_repro.methods.method import load_method
-from fer_repro.params import dataset_manifest
+from fer_repro.params import dataset_manifest, read_params
 from fer_repro.pipeline.dvc_stages import call_dvc
 from fer_repro.pipeline.inputs import INPUTS
 from fer_repro.pipeline.project_lock import alone, stop_with_children
 from fer_repro.pipeline.record import keep_record
 from fer_repro.pipeline.run import run_stamp, train_run
 from fer_repro.pipeline.sweep import check_runs, find_programs, run_stages, stages_to_run, worker_count
+from fer_repro.runs.folder import open_runs
 
 FULL = Path("full")
 COMMON = "synthetic_apex"
 _NOTE = "part of make reproduce-full: {arms}"
+_STAGES = "prepare SET, train SET METHOD SEED, record SET METHOD or half SET METHOD"
+_SHORTER_SEEDS = 3  # with half the epochs: what comparisons of headline arms need
 
 
 class Job(NamedTuple):
@@ -97,11 +100,34 @@ def take_over(config: RunConfig, data_digests: Mapping[str, str], project: Path,
 def record_results(params_file: Path, dataset: str, method: str, records: Path) -> Path:
     """Evaluate all arms and seeds of one method on one data set and keep the rows; returns the record."""
     arms = arms_of(params_file, dataset, method)
-    found = evaluate_runs(params_file, method, dataset, FULL / "runs", FULL / "prepared", arms=arms)
-    write_results(FULL / "results/measured" / dataset / method, found)
-    note = _NOTE.format(arms=", ".join(arms))
-    ledger = judge_runs(params_file, method, dataset, arms, FULL / "runs", FULL / "prepared")
-    return keep_record(f"full-{dataset}-{method}", dataset, method, note, True, FULL, records, ledger)
+    runs = open_runs(params_file, method, dataset, FULL / "runs", FULL / "prepared", arms=arms)
+    write_results(FULL / "results/measured" / dataset / method, evaluate_runs(runs))
+    note, name = _NOTE.format(arms=", ".join(arms)), f"full-{dataset}-{method}"
+    return keep_record(name, dataset, method, note, True, FULL, records, judge_runs(runs))
+
+
+def record_shorter(params_file: Path, dataset: str, method: str, records: Path) -> Path:
+    """Train the default's arms of one method for half their epochs and keep the rows; returns the record."""
+    seeds = read_params(params_file).seeds[:_SHORTER_SEEDS]
+    arms = method_arms(params_file, method)
+    root, prepared = FULL / "half", FULL / "prepared"
+    epochs = load_config(params_file, method, dataset, arms[0], seeds[0]).recipe.epochs
+    for seed in seeds:
+        roots = [root / kind for kind in ("runs", "ckpt", "timings")]
+        train_run(
+            params_file,
+            method,
+            dataset,
+            seed,
+            *roots,
+            prepared,
+            overrides={"recipe.epochs": max(1, epochs // 2)},
+            arms=arms,
+        )
+    runs = open_runs(params_file, method, dataset, root / "runs", prepared, seeds, arms)
+    write_results(root / "results/measured" / dataset / method, evaluate_runs(runs))
+    note, name = "part of make reproduce-full: half the epochs of the default", f"half-{dataset}-{method}"
+    return keep_record(name, dataset, method, note, True, root, records, half=True)
 
 
 def reproduce(params_file: Path, workers: int) -> int:
@@ -111,11 +137,12 @@ def reproduce(params_file: Path, workers: int) -> int:
     needs |= {f"train@{name}": [f"prepare@{run['dataset']}"] for name, run in plan["runs"].items()}
     for name in plan["records"]:
         needs[f"record@{name}"] = [each for each in needs if each.rpartition("-")[0] == f"train@{name}"]
+    needs |= {f"half@{name}": [f"prepare@{pair['dataset']}"] for name, pair in plan["half"].items()}
     with chdir(FULL), alone():
         if workers > 1:
             run_stages(stages_to_run(needs), workers)
         code = call_dvc("repro")
-    for folder in sorted((FULL / "records").glob("full-*")):
+    for folder in sorted((FULL / "records").glob("*")):
         with atomic_folder(Path("results/records") / folder.name, force=True) as temporary:
             shutil.copytree(folder, temporary, dirs_exist_ok=True)
     return code
@@ -128,9 +155,7 @@ def full_main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--workers", type=int, default=0, help="stages at once; 0 decides by cores and threads"
     )
-    parser.add_argument(
-        "stage", nargs="*", metavar="STAGE", help="prepare SET, train SET METHOD SEED, record SET METHOD"
-    )
+    parser.add_argument("stage", nargs="*", metavar="STAGE", help=_STAGES)
     chosen = parser.parse_args(arguments)
     try:
         match chosen.stage:
@@ -146,9 +171,10 @@ def full_main(arguments: Sequence[str] | None = None) -> int:
                 train_job(chosen.params, Job(dataset, method, int(seed)))
             case ["record", dataset, method]:
                 record_results(chosen.params, dataset, method, FULL / "records")
+            case ["half", dataset, method]:
+                record_shorter(chosen.params, dataset, method, FULL / "records")
             case words:
-                expected = "prepare SET, train SET METHOD SEED or record SET METHOD"
-                raise UserError(f"unknown stage '{' '.join(words)}': expected {expected}")
+                raise UserError(f"unknown stage '{' '.join(words)}': expected {_STAGES}")
     except (UserError, OSError) as error:  # an OSError: no permission, no room
         print_error(error)
         return 2

@@ -80,6 +80,7 @@ def full_plan(params: Params) -> dict[str, dict[str, Any]]:
             for seed in params.seeds
         },
         "records": {f"{pair['dataset']}-{pair['method']}": pair for pair in pairs},
+        "half": {f"{pair['dataset']}-{pair['method']}": pair for pair in pairs[: len(params.pipeline.runs)]},
     }
 
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import pandas as pd
 
-from fer_repro.config import DATA_DIGESTS, run_folder
+from fer_repro.config import DATA_DIGESTS, HALF, run_folder
 from fer_repro.errors import UserError
 from fer_repro.evaluation.ledger import write_ledger
 from fer_repro.figures.result_files import read_rows
 from fer_repro.files import atomic_folder
 from fer_repro.git import changed_files, head_commit
 from fer_repro.report.records import CODE
-from fer_repro.runs.folder import read_run_config, rest_on
+from fer_repro.runs.folder import kept_accuracy, read_run_config, rest_on
 from fer_repro.stage_code import TRAINING, code_digests
 
 TABLES = ("rows.csv", "intervals.csv")
@@ -35,6 +35,7 @@ def keep_record(
     project: Path | str = ".",
     records: Path | str = "results/records",
     ledger: pd.DataFrame | None = None,
+    half: bool = False,
 ) -> Path:
     """Record the results of one method on one data set.
 
@@ -48,6 +49,7 @@ def keep_record(
         records: where records live.
         ledger: verdicts of the claims that these results are evidence for, from ``judge_runs``; they enter
             the project's ledger.
+        half: the runs have half the epochs of others, and only show whether training longer changes those.
 
     Returns:
         The record's folder.
@@ -71,8 +73,10 @@ def keep_record(
         DATA_DIGESTS: config.get(DATA_DIGESTS, {}),
         "dataset": dataset,
         "method": method,
+        HALF: half,
         "note": note,
         "recipe": config["recipe"],
+        "data": config["data"],
         "recipe_name": config["recipe_name"],
         "runs": [_run(folder, root, dataset, method) for folder in runs],
         "environment": _environment(root, dataset, method),
@@ -146,6 +150,7 @@ def _run(folder: Path, root: Path, dataset: str, method: str) -> dict[str, Any]:
     return {
         "arm": arm,
         "seed": seed,
+        "validation_accuracy": kept_accuracy(folder),
         **{key: metrics[key] for key in ("best_epoch", "epochs", "parameters")},
         **{key: value for key, value in timing.items() if key not in ("environment", "epochs")},
         **_peak(timing.get("epochs", [])),

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 from fer_repro.config import RunConfig, load_config, method_arms, run_folder
 from fer_repro.datasets.store import Store, open_store
 from fer_repro.files import atomic_folder, atomic_write
-from fer_repro.methods.method import Method, load_method
+from fer_repro.methods.method import load_method
 from fer_repro.pipeline.arm import Arm, Trained, task_of, train_arm
 from fer_repro.pipeline.outcome import write_outcome
 from fer_repro.sections import read_section
@@ -88,39 +88,24 @@ def train_run(
     Raises:
         UserError: the parameters or the data set are wrong, or training diverged.
     """
-    arms = tuple(arms) or method_arms(Path(params_file), method)
-    built = load_method(method)
     configs = {
-        arm: load_config(params_file, method, dataset, arm, seed, recipe, overrides, smoke) for arm in arms
+        arm: load_config(params_file, method, dataset, arm, seed, recipe, overrides, smoke)
+        for arm in tuple(arms) or method_arms(Path(params_file), method)
     }
-    for arm, config in configs.items():
-        built.check_arm(arm)
-        _options(built, config, params_file)
-    store = open_store(Path(prepared_root) / dataset)
-    task = task_of(built, store)
-    fabric = make_fabric(configs[arms[0]])
-    kept: list[str] = []
-    report = RunReport({}, {}, {}, ())
-    for arm, config in configs.items():
-        state = run_folder(ckpt_root, dataset, method, seed, arm)
+    parts = _open_arms(configs, params_file, ckpt_root, Path(prepared_root) / dataset)
+    report, kept = RunReport({}, {}, {}, ()), list[str]()
+    for arm, part in parts.items():
         timing = run_folder(timings_root, dataset, method, seed, arm).with_suffix(".json")
-        stamp = run_stamp(config, store, fabric.world_size)
-        if agreed(_is_finished(state, stamp), fabric):
-            kept.append(arm)
-            if fabric.is_global_zero:
-                print(f"{state}: was finished before; kept", file=sys.stderr, flush=True)
-        else:
-            options = _options(built, config, params_file)
-            _train(Arm(built, config, options, store, state, task, fabric), stamp, timing)
-        report.folders[arm] = run_folder(out_root, dataset, method, seed, arm)
-        if fabric.is_global_zero:
-            _publish(state / "finished", report.folders[arm])
-        fabric.barrier()
-        report.metrics[arm] = json.loads((report.folders[arm] / "metrics.json").read_text())
+        kept += [arm] if _is_kept(part) else []
+        if arm not in kept:
+            _train(part, timing)
+        folder = report.folders[arm] = run_folder(out_root, dataset, method, seed, arm)
+        _publish(part, folder)
+        report.metrics[arm] = json.loads((folder / "metrics.json").read_text())
         report.timings[arm] = json.loads(timing.read_text()) if timing.exists() else {}
-    if not keep_state and fabric.is_global_zero:
+    if not keep_state and part.fabric.is_global_zero:
         finish(ckpt_root, dataset, method, seed)
-    return RunReport(report.folders, report.metrics, report.timings, tuple(kept))
+    return replace(report, kept=tuple(kept))
 
 
 def finish(ckpt_root: Path | str, dataset: str, method: str, seed: int) -> None:
@@ -128,9 +113,23 @@ def finish(ckpt_root: Path | str, dataset: str, method: str, seed: int) -> None:
     shutil.rmtree(run_folder(ckpt_root, dataset, method, seed), ignore_errors=True)
 
 
-def _options(method: Method, config: RunConfig, params_file: Path | str) -> Any:  # noqa: ANN401 - the method's type
-    where = f"{params_file}: methods.{config.method}.recipes.{config.recipe_name}.model"
-    return read_section(method.options, config.recipe.model, where)
+def _open_arms(
+    configs: Mapping[str, RunConfig], params_file: Path | str, ckpt_root: Path | str, prepared: Path
+) -> dict[str, Arm]:
+    """Check all arms of a run before any is trained, and open the data set."""
+    first = next(iter(configs.values()))
+    built, options = load_method(first.method), {}
+    for arm, config in configs.items():
+        built.check_arm(arm)
+        where = f"{params_file}: methods.{config.method}.recipes.{config.recipe_name}.model"
+        options[arm] = read_section(built.options, config.recipe.model, where)
+    store = open_store(prepared)
+    task, fabric = task_of(built, store), make_fabric(first)
+    place = (ckpt_root, first.dataset, first.method, first.seed)
+    return {
+        arm: Arm(built, config, options[arm], store, run_folder(*place, arm), task, fabric)
+        for arm, config in configs.items()
+    }
 
 
 def run_stamp(config: RunConfig, store: Store, processes: int = 1) -> str:
@@ -140,19 +139,28 @@ def run_stamp(config: RunConfig, store: Store, processes: int = 1) -> str:
     return hashlib.sha256((trained + evaluation).encode()).hexdigest()
 
 
-def _is_finished(state: Path, stamp: str) -> bool:
-    path = state / "finished" / STAMP
-    return path.exists() and path.read_text(encoding="utf-8") == stamp
+def _stamp(arm: Arm) -> str:
+    return run_stamp(arm.config, arm.store, arm.fabric.world_size)
 
 
-def _train(arm: Arm, stamp: str, timing: Path) -> None:
+def _is_kept(arm: Arm) -> bool:
+    """Return whether a killed run has finished this arm, and print so."""
+    path = arm.state / "finished" / STAMP
+    finished = path.exists() and path.read_text(encoding="utf-8") == _stamp(arm)
+    kept = agreed(finished, arm.fabric)
+    if kept and arm.fabric.is_global_zero:
+        print(f"{arm.state}: was finished before; kept", file=sys.stderr, flush=True)
+    return kept
+
+
+def _train(arm: Arm, timing: Path) -> None:
     """Fit one arm, one fold after the other, and leave all its files in ``finished`` of its state folder."""
     folds = [train_arm(part) for part in arm.folds()]
     begin = time.monotonic()
     with _finished_folder(arm) as folder:
         (folder / "config.json").write_text(arm.config.as_json(arm.store.digests, arm.task), "utf-8")
         write_outcome(arm, folds, folder)
-        (folder / STAMP).write_text(stamp, encoding="utf-8")
+        (folder / STAMP).write_text(_stamp(arm), encoding="utf-8")
     if arm.fabric.is_global_zero:
         _write_timing(timing, arm, folds, time.monotonic() - begin)
 
@@ -192,8 +200,11 @@ def _write_timing(path: Path, arm: Arm, folds: Sequence[Trained], seconds: float
         temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
-def _publish(finished: Path, folder: Path) -> None:
-    with atomic_folder(folder, force=True) as temporary:
-        for path in sorted(finished.iterdir()):
-            if path.name != STAMP:
-                shutil.copyfile(path, temporary / path.name)
+def _publish(arm: Arm, folder: Path) -> None:
+    """Copy an arm's files to where runs live; all processes go on when they are there."""
+    if arm.fabric.is_global_zero:
+        with atomic_folder(folder, force=True) as temporary:
+            for path in sorted((arm.state / "finished").iterdir()):
+                if path.name != STAMP:
+                    shutil.copyfile(path, temporary / path.name)
+    arm.fabric.barrier()

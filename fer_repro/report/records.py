@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from fer_repro.config import HALF
 from fer_repro.errors import UserError
 from fer_repro.figures.display import say
 from fer_repro.figures.ledger_tables import in_words, read_ledger
@@ -75,7 +76,7 @@ class Record:
 
 
 def read_records(records: Path, published: pd.DataFrame, confidence: float) -> list[Record]:
-    """Read every record below ``records``, by name.
+    """Read every record below ``records``, by name, but those of runs with half the epochs.
 
     Args:
         records: folder of records, each with rows.csv and record.json; it may be missing.
@@ -85,8 +86,13 @@ def read_records(records: Path, published: pd.DataFrame, confidence: float) -> l
     Raises:
         UserError: a record has no record.json or no rows.csv, or one that cannot be read.
     """
+    return [_show(folder, published, confidence) for folder in _folders(records)]
+
+
+def _folders(records: Path) -> list[Path]:
+    """List the records whose results are shown."""
     folders = sorted(path for path in records.glob("*") if path.is_dir())
-    return [_show(folder, published, confidence) for folder in folders]
+    return [folder for folder in folders if not read_record(folder / "record.json").get(HALF)]
 
 
 def rows_with_records(measured: pd.DataFrame, records: Path) -> pd.DataFrame:
@@ -97,7 +103,7 @@ def rows_with_records(measured: pd.DataFrame, records: Path) -> pd.DataFrame:
     Raises:
         UserError: a record has no rows.csv, or one that cannot be read.
     """
-    files = sorted(path / "rows.csv" for path in records.glob("*") if path.is_dir())
+    files = [folder / "rows.csv" for folder in _folders(records)]
     tables: list[pd.DataFrame] = []
     known: set[tuple[str, ...]] = set()
     for table in (measured, *map(read_rows, files)):

@@ -6,6 +6,7 @@ Read from the files in ``results/`` alone. The documentation shows the whole pag
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -29,7 +30,7 @@ from fer_repro.figures.tables import (
     result_columns,
     without_repeats,
 )
-from fer_repro.files import atomic_write
+from fer_repro.files import atomic_write, read_yaml
 from fer_repro.measures.metrics import OWN
 from fer_repro.report.records import provenance, read_record
 
@@ -45,7 +46,6 @@ _SHORT = (
 _PLACES = tuple(column for column in TESTED if column.name not in ("statement", "condition"))
 _PLACES = (Column("condition", "On", "note"), *_PLACES)
 _MISSING = tuple(column for column in OPEN if column.name != "statement")
-_SPELLED = {"adacos": "AdaCos", "p2sgrad": "P2SGrad", "efficientnet": "EfficientNet"}
 _SHOWN = (*OWN, "video_auc")
 
 
@@ -60,6 +60,7 @@ def results_page(root: Path) -> str:
     """
     ledger = read_ledger(root / "results/comparison/ledger.csv")
     tested, missing = ledger_parts(ledger)
+    names = spelled_methods(root)
     folders = [path for path in sorted((root / "results/records").glob("*")) if path.is_dir()]
     sections = [
         "# Results record",
@@ -71,15 +72,15 @@ def results_page(root: Path) -> str:
         _gaps(ledger, folders),
         "## Claims tested",
         "Intervals are over seeds and samples. A published size from other data names these data.",
-        *_claims(tested.frame, _PLACES),
+        *_claims(tested.frame, _PLACES, names),
         "## Claims not attempted",
         "The data are missing; each row states how to get them.",
-        *_claims(missing.frame, _MISSING),
+        *_claims(missing.frame, _MISSING, names),
         "## Records",
         "Runs that are not part of `make reproduce`, each kept in `results/records/` with the commit, the "
         "recipe and the machine. A published number is shown only for the same data set and protocol; the "
         "budget states how much smaller a run is than the paper's.",
-        *(_record(folder, root) for folder in folders),
+        *(_record(folder, root, names) for folder in folders),
         "## Synthetic data",
         "What `make reproduce` measures on synthetic faces is in `results/comparison/table.md`, and with all "
         "figures in the report. Such numbers show how methods compare where the ground truth is known. They "
@@ -105,10 +106,11 @@ def short_table(root: Path) -> str:
         .str.replace(r"\s*\|\s*", " and ", regex=True)
         .map(lambda arm: f" against {arm}" if arm else "")
     )
-    compared = rows["method"].map(_spell) + ": " + (rows["arm"] + against).str.replace("_", " ")
+    names = rows["method"].replace(spelled_methods(root))
+    compared = names + ": " + (rows["arm"] + against).str.replace("_", " ")
     lists = rows["protocol"].map(lambda name: "" if name in ("official", "ten_fold") else f", {name}")
     table = rows.assign(compared=compared, place=rows["data"] + lists.str.replace("_", " "))
-    budgets = dict.fromkeys(rows["method"].map(_spell) + " on " + rows["condition"])
+    budgets = dict.fromkeys(names + " on " + rows["condition"])
     as_published = int((rows["as_published"].astype(str) == "True").sum())
     message = (
         f"{as_published or 'None'} of these {len(rows)} ran as published. Budgets: {'; '.join(budgets)}."
@@ -128,18 +130,19 @@ def with_table(readme: str, table: str) -> str:
     return marked.sub(lambda _: f"{BEGIN}\n\n{table}\n{END}", readme)
 
 
-def _claims(rows: pd.DataFrame, columns: tuple[Column, ...]) -> list[str]:
+def spelled_methods(root: Path) -> dict[str, str]:
+    """Read how each paper spells its method: key of ``methods`` -> name."""
+    return {key: paper["name"] for key, paper in read_yaml(root / "results/published/papers.yaml").items()}
+
+
+def _claims(rows: pd.DataFrame, columns: tuple[Column, ...], names: Mapping[str, str]) -> list[str]:
     """Lay out claims by method: the statement, and below it a row for each place."""
     sections = []
     for method, of_method in rows.groupby("method", sort=False):
-        sections.append(f"### {_spell(str(method))}")
+        sections.append(f"### {names.get(str(method), method)}")
         for statement, places in of_method.groupby("statement", sort=False):
             sections += [f"**{statement}**", as_markdown(places, columns)]
     return sections
-
-
-def _spell(method: str) -> str:
-    return _SPELLED.get(method, method.upper())
 
 
 def _counts(ledger: pd.DataFrame) -> pd.DataFrame:
@@ -172,7 +175,7 @@ def _gaps(ledger: pd.DataFrame, folders: list[Path]) -> str:
     return "\n".join(f"- {point}" for point in points)
 
 
-def _record(folder: Path, root: Path) -> str:
+def _record(folder: Path, root: Path, names: Mapping[str, str]) -> str:
     record, rows = read_record(folder / "record.json"), read_rows(folder / "rows.csv")
     rows = rows[rows["metric"].isin(_SHOWN) & (rows["unit"] != "points")]
     published = read_rows(root / "results/published/results.csv")
@@ -181,7 +184,7 @@ def _record(folder: Path, root: Path) -> str:
         column for column in result_columns(table) if column.name not in ("method", "note", "class_mean")
     ]
     how = "\n".join(f"- {what}: {value}" for what, value in provenance(record))
-    name = f"{_spell(record['method'])} on {record['dataset'].replace('_', ' ')}"
+    name = f"{names.get(record['method'], record['method'])} on {record['dataset'].replace('_', ' ')}"
     return f"### {name}\n\n{as_markdown(table, columns)}\n{how}"
 
 

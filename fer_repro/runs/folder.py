@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast, get_args
+from typing import Any, TypeVar, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -23,37 +23,35 @@ WHOLE = 1e-6  # by so much the sum of probabilities in a file, nine digits each,
 
 
 @dataclass(frozen=True)
-class Run:
+class AnyRun:
     """One trained arm and seed.
 
     Attributes:
         arm: of the method.
         seed: of the run.
         config: what its config.json holds.
-        predictions: validation, test and challenge.
     """
 
     arm: str
     seed: int
     config: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run(AnyRun):
+    """A run that predicts classes: ``predictions`` of validation, test and challenge."""
+
     predictions: Predictions
 
 
 @dataclass(frozen=True)
-class PairRun:
-    """One trained arm and seed, tested on pairs.
+class PairRun(AnyRun):
+    """A run that verifies: ``pairs`` is its pairs.csv."""
 
-    Attributes:
-        arm: of the method.
-        seed: of the run.
-        config: what its config.json holds.
-        pairs: its pairs.csv.
-    """
-
-    arm: str
-    seed: int
-    config: dict[str, Any]
     pairs: pd.DataFrame
+
+
+R = TypeVar("R", bound=AnyRun)
 
 
 @dataclass(frozen=True)
@@ -61,9 +59,11 @@ class TrainedRuns:
     """All seeds and arms of a method on a data set.
 
     Attributes:
+        params_file: usually ``params.yaml``.
         method: that was trained.
         dataset: its name.
         task: what it was trained for.
+        root: where the runs live.
         store: the data set.
         classified: runs that predict classes; empty under verification.
         pairs: runs that verify; else empty.
@@ -71,28 +71,16 @@ class TrainedRuns:
         recipe: of all of them.
     """
 
+    params_file: Path
     method: Method
     dataset: str
     task: Task
+    root: Path
     store: Store
     classified: list[Run]
     pairs: list[PairRun]
     pretraining: str
     recipe: Mapping[str, Any]
-
-
-class _AnyRun(Protocol):
-    @property
-    def arm(self) -> str: ...
-
-    @property
-    def seed(self) -> int: ...
-
-    @property
-    def config(self) -> dict[str, Any]: ...
-
-
-R = TypeVar("R", bound=_AnyRun)
 
 
 def read_runs(
@@ -215,6 +203,24 @@ def rest_on(rows: pd.DataFrame, folder: Path) -> bool:
     return not name or bool(np.isclose(own["value"].astype(float), scale * known[name], atol=1e-6).any())
 
 
+def kept_accuracy(folder: Path) -> float:
+    """Read a run's accuracy on its validation part, in percent, of the epoch whose weights were kept.
+
+    With folds it is their mean.
+
+    Raises:
+        UserError: there is no history of a training.
+    """
+    path = folder / "history.csv"
+    try:
+        history = pd.read_csv(path)
+        kept = history[history["best"] == 1]
+        folds = kept["fold"] if "fold" in kept else pd.Series(0, index=kept.index)
+        return 100 * float(kept.groupby(folds)["val_accuracy"].last().mean())
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: not the history of a training ({error!r}); train the run again") from None
+
+
 def by_arm(runs: Sequence[R]) -> dict[str, list[R]]:
     """Gather the runs of each arm, in the order of ``runs``."""
     arms: dict[str, list[R]] = {}
@@ -278,9 +284,9 @@ def open_runs(
     Raises:
         UserError: a run is missing, does not fit the others, or was trained on other data.
     """
-    built = load_method(method)
-    trained = list(arms) or list(method_arms(Path(params_file), method))
-    chosen = list(seeds) or read_params(Path(params_file)).seeds
+    built, params_file = load_method(method), Path(params_file)
+    trained = list(arms) or list(method_arms(params_file, method))
+    chosen = list(seeds) or read_params(params_file).seeds
     store = open_store(Path(prepared_root) / dataset)
     first = run_folder(runs_root, dataset, method, chosen[0], trained[0])
     config = read_run_config(first)
@@ -288,8 +294,10 @@ def open_runs(
     task, place = run_task(config, first), (runs_root, dataset, method, chosen, trained, store)
     classified = read_runs(*place) if task != "verification" else []
     pairs = read_pair_runs(*place) if task == "verification" else []
-    start = built.pretraining_name(options)
-    return TrainedRuns(built, dataset, task, store, classified, pairs, start, config["recipe"])
+    return TrainedRuns(
+        params_file, built, dataset, task, Path(runs_root), store, classified, pairs,
+        built.pretraining_name(options), config["recipe"],
+    )  # fmt: skip
 
 
 def _folders(
@@ -333,7 +341,7 @@ def _same_samples(ours: Predictions, theirs: Predictions) -> bool:
     return ours.classes == theirs.classes and all(np.array_equal(*pair) for pair in columns)
 
 
-def _check_terms(runs: Sequence[_AnyRun], folder: Path, store: Store | None) -> None:
+def _check_terms(runs: Sequence[AnyRun], folder: Path, store: Store | None) -> None:
     """Check that the last run was trained with the recipe and on the data of the first, and of the store."""
     first, run = runs[0], runs[-1]
     for key, words in {"recipe": "another recipe", "data": "other limits of the data"}.items():

@@ -13,6 +13,7 @@ from fer_repro.errors import UserError
 from fer_repro.evaluation.evidence import read_evidence
 from fer_repro.measures.verification import fold_accuracy
 from fer_repro.methods.efficientnet import ENSEMBLE
+from fer_repro.runs.folder import open_runs
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 SEEDS = (0, 1)
@@ -20,7 +21,7 @@ TOGETHER = "plain+plain_siamese+attention+attention_siamese"
 
 
 def read(folder, params, method):
-    return read_evidence(params, method, "small", folder / "runs", folder / "prepared", SEEDS)
+    return read_evidence(open_runs(params, method, "small", folder / "runs", folder / "prepared", SEEDS))
 
 
 def by_metric(found, **wanted):
@@ -183,7 +184,7 @@ def test_one_run_of_one_arm_is_evidence_too(tmp_path):
     write_classes(
         write_run(tmp_path, "efficientnet", "plain", 1, model), ("real", "manipulated"), samples, logits
     )
-    found = read_evidence(params, "efficientnet", "small", **places, arms=["plain"])
+    found = read_evidence(open_runs(params, "efficientnet", "small", **places, arms=["plain"]))
     assert [(one.metric, one.augmented, one.chance, list(one.arms)) for one in found] == [
         (f"{level}_{name}", False, 50.0, ["plain"])
         for level in ("frame", "video")
@@ -196,7 +197,8 @@ def test_one_run_of_one_arm_is_evidence_too(tmp_path):
     }  # fmt: skip
     config = tmp_path / "runs/small/efficientnet/1/plain/config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "smoke": True}))
-    assert read_evidence(params, "efficientnet", "small", **places, arms=["plain"])[0].recipe["smoke"] is True
+    again = read_evidence(open_runs(params, "efficientnet", "small", **places, arms=["plain"]))
+    assert again[0].recipe["smoke"] is True
     assert "folds" not in found[0].recipe
     assert "model" not in found[0].recipe
 
@@ -206,7 +208,7 @@ def test_one_run_of_expressions(tmp_path):
     samples = sample_table([0, 1, 1, 0, 1], ["train", "val", "test", "test", "test"])
     write_data(tmp_path, samples, ("a", "b"))
     write_classes(write_run(tmp_path, "rmn", "masked", 0, model), "ab", samples, np.eye(2)[[1, 1, 1, 1]])
-    found = read_evidence(params, "rmn", "small", tmp_path / "runs", tmp_path / "prepared", [0])
+    found = read_evidence(open_runs(params, "rmn", "small", tmp_path / "runs", tmp_path / "prepared", [0]))
     assert [(one.metric, one.augmented) for one in found] == [
         ("accuracy", False),
         ("mean_class_accuracy", False),
@@ -225,7 +227,8 @@ def test_one_run_of_pairs_without_folds(tmp_path):
     )
     scored = table.assign(fold=0, score=[0.5, 0.1, 0.9, 0.6, 0.2, 0.3, 0.8])
     write_pairs(write_run(tmp_path, "adacos", "dynamic", 0, model), scored)
-    (found,) = read_evidence(params, "adacos", "small", tmp_path / "runs", tmp_path / "prepared", [0])
+    runs = open_runs(params, "adacos", "small", tmp_path / "runs", tmp_path / "prepared", [0])
+    (found,) = read_evidence(runs)
     assert found.arms["dynamic"].tolist() == [[True, True, False, True, False]]
     assert (found.protocol, found.chance, found.augmented) == ("official", 60.0, False)
     assert found.targets.tolist() == [0] * 5

@@ -12,6 +12,7 @@ from fer_repro.evaluation.evidence import read_evidence
 from fer_repro.evaluation.finished import judge_runs
 from fer_repro.evaluation.ledger import judge
 from fer_repro.files import read_yaml
+from fer_repro.runs.folder import open_runs
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 WHERE = replace(DRAWN, dataset="small")
@@ -39,14 +40,14 @@ def home(tmp_path, monkeypatch):
 
 def expected(home, **chosen):
     params, (method, dataset), places = home
-    evidence = read_evidence(params, method, dataset, *places.values(), **chosen)
+    evidence = read_evidence(open_runs(params, method, dataset, **places, **chosen))
     ledger = judge(finished.read_claims(), evidence, read_yaml(PARAMS)["evaluation"]["confidence"])
     return ledger[ledger["verdict"] != "not attempted"]
 
 
 def test_claims_are_held_against_the_runs(home):
     params, pair, places = home
-    found = judge_runs(params, *pair, **places)
+    found = judge_runs(open_runs(params, *pair, **places))
     assert found["claim"].tolist() == ["masks", "third"]
     assert found["dataset"].tolist() == ["small", "small"]
     assert found["seeds"].tolist() == [2, 2]
@@ -55,7 +56,7 @@ def test_claims_are_held_against_the_runs(home):
 
 def test_arms_and_seeds_may_be_chosen(home):
     params, pair, places = home
-    found = judge_runs(params, *pair, ["masked", "no_mask"], **places, seeds=[1])
+    found = judge_runs(open_runs(params, *pair, **places, seeds=[1], arms=["masked", "no_mask"]))
     assert found["claim"].tolist() == ["masks"]
     assert found["seeds"].tolist() == [1]
     pd.testing.assert_frame_equal(found, expected(home, seeds=[1], arms=["masked", "no_mask"]))
@@ -64,4 +65,5 @@ def test_arms_and_seeds_may_be_chosen(home):
 def test_runs_are_looked_for_where_the_stages_put_them(home, monkeypatch):
     params, pair, places = home
     monkeypatch.chdir(params.parent)
-    pd.testing.assert_frame_equal(judge_runs(params, *pair), judge_runs(params, *pair, **places))
+    found = judge_runs(open_runs(params, *pair))
+    pd.testing.assert_frame_equal(found, judge_runs(open_runs(params, *pair, **places)))

@@ -42,6 +42,10 @@ def project(tmp_path_factory):
     return folder / "runs", store, networks
 
 
+def folders(root, seeds=SEEDS, arm=ARM):
+    return {seed: run_folder(root, "synthetic_clips", "fan", seed, arm) for seed in seeds}
+
+
 def rows_of(clip):
     begin = sum(COUNTS[:clip])
     return np.arange(begin, begin + COUNTS[clip])
@@ -69,7 +73,7 @@ def by_loop(network, store, clip):
 
 def test_weights_are_those_of_single_clips(project):
     root, store, networks = project
-    looked = frame_weights_of_test(root, "synthetic_clips", [0], ARM, store)[0]
+    looked = frame_weights_of_test(folders(root, [0]), store)[0]
     assert looked["rows"].shape == (4, 5)
     for clip, count in enumerate(COUNTS):
         alpha, beta, *_ = by_loop(networks[0], store, clip)
@@ -85,7 +89,7 @@ def test_weights_are_those_of_single_clips(project):
 
 def test_formulas_are_those_of_single_clips(project):
     root, store, networks = project
-    found = compare_formulas(root, "synthetic_clips", SEEDS, store)
+    found = compare_formulas(folders(root), store)
     assert tuple(found.table.columns) == COLUMNS
     gaps = []
     for seed, row in zip(SEEDS, found.table.to_dict("records"), strict=True):
@@ -124,7 +128,7 @@ def test_the_difference_of_the_formulas_takes_people_together(project):
         for kind in (2, 3)
     )
     for given in ({}, {"confidence": 0.8, "resamples": 30}):
-        found = compare_formulas(root, "synthetic_clips", [0], known, **given).difference
+        found = compare_formulas(folders(root, [0]), known, **given).difference
         wanted = paired_difference(
             authors, paper, given.get("confidence", 0.95), given.get("resamples", 2000), clusters=[0, 0, 1, 2]
         )
@@ -145,7 +149,7 @@ def test_predictions_take_some_clips_in_the_order_of_the_table(project):
 
 def test_agreement_is_scipys_inside_clips(project):
     root, store, _ = project
-    looks = frame_weights_of_test(root, "synthetic_clips", SEEDS, ARM, store)
+    looks = frame_weights_of_test(folders(root), store)
     row = intensity_agreement({"ab": list(looks.values())}, store.samples, 0.95).iloc[0]
     truth = store.samples["intensity"].to_numpy()
     rhos = [
@@ -165,12 +169,12 @@ def test_arms_without_attention_are_named(project):
     with pytest.raises(UserError, match="'feature_average': it weighs no frames"):
         look_at_clips(run, np.arange(14))
     with pytest.raises(UserError, match="no relation attention"):
-        compare_formulas(root, "synthetic_clips", [0], store, arm="feature_average")
+        compare_formulas(folders(root, [0], "feature_average"), store)
 
 
 def test_agreement_takes_the_clips_of_one_person_together(project):
     root, store, _ = project
-    looks = frame_weights_of_test(root, "synthetic_clips", [0], ARM, store)
+    looks = frame_weights_of_test(folders(root, [0]), store)
     people = np.repeat(["ann", "ann", "bob", "bob"], COUNTS)
     alone = intensity_agreement({"ab": [looks[0]]}, store.samples.assign(subject=""), 0.95).iloc[0]
     grouped = intensity_agreement({"ab": [looks[0]]}, store.samples.assign(subject=people), 0.95).iloc[0]

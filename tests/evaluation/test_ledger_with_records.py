@@ -24,7 +24,7 @@ def ledger():
 
 def record(folder, rows, **changes):
     folder.mkdir(parents=True)
-    write_ledger(rows.assign(seeds=3, difference=1.5, condition="a test", **changes), folder)
+    write_ledger(rows.assign(**{"seeds": 3, "difference": 1.5, "condition": "a test", **changes}), folder)
     return folder.parent
 
 
@@ -48,12 +48,24 @@ def test_another_place_joins_its_claim(ledger, tmp_path):
     assert members.tolist() == list(range(members[0], members[0] + len(members)))
 
 
-def test_runs_count_where_they_were_tested(ledger, tmp_path):
+@pytest.mark.parametrize(
+    ("ours", "theirs", "used"),
+    [
+        ({"seeds": 3}, {"seeds": 3}, 7.0),
+        ({"seeds": 3, "epochs": 9}, {"seeds": 3, "epochs": 4}, 7.0),
+        ({"seeds": 3, "epochs": 4}, {"seeds": 3, "epochs": 9}, 1.5),
+        ({"seeds": 3, "epochs": 9}, {"seeds": 5, "epochs": 4}, 1.5),
+        ({"seeds": 3, "as_published": True}, {"seeds": 5, "as_published": False}, 7.0),
+    ],
+)
+def test_the_best_grounded_result_leads(ledger, tmp_path, ours, theirs, used):
     first = ledger.index[0]
     tested = ledger.copy()
-    tested.loc[first, "verdict"], tested.loc[first, "difference"] = "direction reproduced", 7.0
-    whole = with_records(tested, record(tmp_path / "a", ledger.loc[[first]]))
-    pd.testing.assert_frame_equal(whole, tested)
+    for name, value in {"difference": 7.0, **ours}.items():
+        tested.loc[first, name] = value
+    whole = with_records(tested, record(tmp_path / "a", ledger.loc[[first]], **theirs))
+    assert len(whole) == len(ledger)
+    assert whole.loc[first, "difference"] == used
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import torch
 from scipy.stats import spearmanr
 from untrained_runs import SIDE, write_images, write_untrained
 
+from fer_repro.config import run_folder
 from fer_repro.errors import UserError
 from fer_repro.evaluation.region_weights import (
     OccludedFaces,
@@ -53,7 +54,8 @@ def test_weights_are_those_of_single_faces(tmp_path):
     store = write_images(tmp_path / "small", FACES, ("a", "b"))
     network = write_untrained(tmp_path / "runs", "ran", "synthetic", "softmax_weights", 0, 2)
     rows = np.array([3, 1, 4])
-    found = region_weights(tmp_path / "runs", "synthetic", [0], "softmax_weights", store, rows)[0]
+    folder = run_folder(tmp_path / "runs", "synthetic", "ran", 0, "softmax_weights")
+    found = region_weights({0: folder}, store, rows)[0]
     for place, row in enumerate(rows):
         image = torch.from_numpy(np.array(store.images[row]))[None, None]
         regions = cut_regions(clean_images(image, 32), np.array(list(FIXED.values())), 32)

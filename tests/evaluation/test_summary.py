@@ -9,15 +9,16 @@ from evaluated_project import sample_table, write_classes, write_data, write_pai
 from fer_repro.errors import UserError
 from fer_repro.evaluation.row_form import COLUMNS, INTERVAL_COLUMNS
 from fer_repro.evaluation.summary import Evaluation, evaluate_runs, main_rows, write_results
+from fer_repro.runs.folder import open_runs
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 SEEDS = (0, 1)
 ALWAYS = ["rows.csv", "intervals.csv", "curves.csv"]
 
 
-def evaluate(folder, params, method, **choices):
-    places = (folder / "runs", folder / "prepared")
-    return evaluate_runs(params, method, "small", *places, SEEDS, resamples=30, **choices)
+def evaluate(folder, params, method, arms=(), **choices):
+    runs = open_runs(params, method, "small", folder / "runs", folder / "prepared", SEEDS, arms)
+    return evaluate_runs(runs, resamples=30, **choices)
 
 
 def check_files(folder, params, method, third):
@@ -99,7 +100,7 @@ def test_any_list_of_arms_may_be_combined(expressions):
 def test_runs_are_looked_for_where_the_stages_put_them(expressions, monkeypatch):
     folder, params = expressions
     monkeypatch.chdir(folder)
-    found = evaluate_runs(params, "rmn", "small", resamples=10, ensembles=[])
+    found = evaluate_runs(open_runs(params, "rmn", "small"), resamples=10, ensembles=[])
     assert found.metrics == evaluate(folder, params, "rmn", ensembles=[]).metrics
 
 

@@ -6,7 +6,7 @@ import torch
 
 from fer_repro.config import load_config
 from fer_repro.inference.networks import state_digest, write_model
-from fer_repro.inference.spec import CROPS, OTHERS_CROP, ModelSpec
+from fer_repro.inference.spec import ModelSpec
 from fer_repro.methods.method import load_method
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -44,7 +44,7 @@ def tiny_state(method):
         image_size=64,
         face_size=64,
         colour="rgb",
-        crop=CROPS.get(method, OTHERS_CROP),
+        crop=built.crop,
         standardise=False,
         dataset="none",
         pretraining="none",

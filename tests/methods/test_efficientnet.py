@@ -171,8 +171,7 @@ def test_a_triplet_checkpoint_is_told_apart(keys_of):
     triplet = {key: value for key, value in state.items() if not key.startswith("classifier")}
     with pytest.raises(UserError, match="triplet checkpoint"):
         official_class(triplet)
-    with pytest.raises(UserError, match="no network of"):
-        official_class({"conv1.weight": 0})
+    assert official_class({"conv1.weight": 0}) == ""
 
 
 def test_unused_tensors_are_listed_and_frozen(keys_of):

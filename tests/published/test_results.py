@@ -94,7 +94,7 @@ def test_every_method_publishes_its_headline_and_control(results):
 def test_papers_are_complete():
     for name, paper in read_yaml(FOLDER / "papers.yaml").items():
         assert set(paper) == {
-            "title", "authors", "year", "venue", "arxiv", "repository", "commit", "licence"
+            "name", "title", "authors", "year", "venue", "arxiv", "repository", "commit", "licence"
         }, name  # fmt: skip
         assert isinstance(paper["authors"], list)
         assert isinstance(paper["arxiv"], str)
