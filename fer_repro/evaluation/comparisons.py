@@ -116,7 +116,7 @@ _WORDS = {
     "epochs": "{} epochs",
     "batch_size": "batch {}",
     "optimiser.name": "{}",
-    "optimiser.lr": "rate {:g}",
+    "optimiser.lr": "rate {}",
     "select_on": "epoch chosen on {}",
 }
 """What is compared with the paper's recipe."""
@@ -186,7 +186,7 @@ def _falls_short(key: str, value: Any, wanted: int | float | str) -> bool:  # no
 def _say(key: str, value: object, wanted: object) -> str:
     if key == "model.width" and isinstance(value, int) and isinstance(wanted, int):
         return f"width {Fraction(value, wanted)}"
-    return _WORDS.get(key, key + " {}").format(value)
+    return _WORDS.get(key, key + " {}").format(f"{value:g}" if isinstance(value, float) else value)
 
 
 def _limits(evidence: Evidence) -> tuple[str, ...]:

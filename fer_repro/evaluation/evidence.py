@@ -19,7 +19,7 @@ from fer_repro.evaluation.rows import TESTED, tested_samples
 from fer_repro.measures.metrics import METRICS, Metric
 from fer_repro.measures.variance_components import Floats, Spread, spread
 from fer_repro.methods.method import load_method
-from fer_repro.runs.folder import AnyRun, PairRun, Run, TrainedRuns, by_arm
+from fer_repro.runs.folder import AnyRun, PairRun, Run, TrainedRuns, by_arm, kept_accuracy
 from fer_repro.runs.predictions import SPLIT
 
 
@@ -111,12 +111,10 @@ def read_evidence(found: TrainedRuns) -> list[Evidence]:
     else:
         evidence = expression_evidence(found.classified, samples, subject)
     paper = flat(paper_recipe(found.params_file, found.method.name) or {})
-    folders = [
-        (run.arm, run_folder(found.root, found.dataset, subject.method, run.seed, run.arm)) for run in runs
-    ]
     validation: dict[str, tuple[float, ...]] = {}
-    for arm, folder in folders:
-        validation[arm] = (*validation.get(arm, ()), kept_accuracy(folder))
+    for run in runs:
+        folder = run_folder(found.root, found.dataset, subject.method, run.seed, run.arm)
+        validation[run.arm] = (*validation.get(run.arm, ()), kept_accuracy(folder))
     return [replace(each, paper=paper, validation=validation) for each in evidence]
 
 

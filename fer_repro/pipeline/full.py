@@ -113,17 +113,9 @@ def record_shorter(params_file: Path, dataset: str, method: str, records: Path) 
     root, prepared = FULL / "half", FULL / "prepared"
     epochs = load_config(params_file, method, dataset, arms[0], seeds[0]).recipe.epochs
     for seed in seeds:
-        roots = [root / kind for kind in ("runs", "ckpt", "timings")]
-        train_run(
-            params_file,
-            method,
-            dataset,
-            seed,
-            *roots,
-            prepared,
-            overrides={"recipe.epochs": max(1, epochs // 2)},
-            arms=arms,
-        )
+        roots = (root / "runs", root / "ckpt", root / "timings", prepared)
+        half = {"recipe.epochs": max(1, epochs // 2)}
+        train_run(params_file, method, dataset, seed, *roots, overrides=half, arms=arms)
     runs = open_runs(params_file, method, dataset, root / "runs", prepared, seeds, arms)
     write_results(root / "results/measured" / dataset / method, evaluate_runs(runs))
     note, name = "part of make reproduce-full: half the epochs of the default", f"half-{dataset}-{method}"

@@ -76,7 +76,7 @@ def keep_record(
         HALF: half,
         "note": note,
         "recipe": config["recipe"],
-        "data": config["data"],
+        "data": config.get("data", {}),
         "recipe_name": config["recipe_name"],
         "runs": [_run(folder, root, dataset, method) for folder in runs],
         "environment": _environment(root, dataset, method),

@@ -53,7 +53,9 @@ def write_run(folder, method, arm, seed, model, copies=0, folds=0):
     recipe = {"model": model, "note": NOTE, "tta_copies": copies}
     data = {"max_train": 0, "max_test": 0, "folds": folds}
     (place / "config.json").write_text(json.dumps({"recipe": recipe, "data": data, "task": "expression"}))
-    (place / "history.csv").write_text("epoch,lr,train_loss\n1,0.1,2\n2,0.1,1\n")
+    (place / "history.csv").write_text(
+        "epoch,lr,train_loss,val_accuracy,best\n1,0.1,2,0.6,1\n2,0.1,1,0.7,1\n"
+    )
     return place
 
 

@@ -60,7 +60,7 @@ def test_another_place_joins_its_claim(ledger, tmp_path):
 )
 def test_the_best_grounded_result_leads(ledger, tmp_path, ours, theirs, used):
     first = ledger.index[0]
-    tested = ledger.copy()
+    tested = ledger.astype({"as_published": object})
     for name, value in {"difference": 7.0, **ours}.items():
         tested.loc[first, name] = value
     whole = with_records(tested, record(tmp_path / "a", ledger.loc[[first]], **theirs))

@@ -65,7 +65,7 @@ def test_expressions(expressions):
     ]
     assert len(evaluation.curves) == 8
     assert set(evaluation.rows["paper"]) == {"2603.05937"}
-    assert list(evaluation.curves) == ["arm", "seed", "epoch", "lr", "train_loss"]
+    assert list(evaluation.curves) == ["arm", "seed", "epoch", "lr", "train_loss", "val_accuracy", "best"]
     assert evaluation.curves.index.tolist() == list(range(8))
     assert evaluation.scores.empty
     assert evaluation.ensembles.empty

@@ -94,7 +94,7 @@ def test_a_record_holds_the_rows_of_all_arms(project):
 @pytest.mark.parametrize("words", [["train", "synthetic", "rmn", "x"], ["train", "synthetic"], ["paint"]])
 def test_an_unknown_stage_is_named(project, capsys, words):
     assert full_main(words) == 2
-    assert "expected prepare SET, train SET METHOD SEED or record SET METHOD" in capsys.readouterr().err
+    assert "expected prepare SET, train SET METHOD SEED, record SET METHOD" in capsys.readouterr().err
 
 
 def test_all_arms_are_known_and_common_ground_has_the_headlines_alone():

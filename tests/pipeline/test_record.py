@@ -34,6 +34,7 @@ def project(tmp_path):
         (run / "metrics.json").write_text(
             json.dumps({"best_epoch": 2, "epochs": 3, "parameters": 5, "test": {}})
         )
+        (run / "history.csv").write_text("epoch,val_accuracy,best\n1,0.5,1\n2,0.6,1\n3,0.4,0\n")
         timing = tmp_path / f"timings/fer2013/rmn/{seed}/masked.json"
         timing.parent.mkdir(parents=True)
         timing.write_text(json.dumps({"train_seconds": 7.5, "environment": {"cores": 2}}))
@@ -51,6 +52,8 @@ def test_a_record_holds_rows_recipe_machine_and_time(project):
         (1, 7.5, 5),
     ]
     assert record["recipe"] == {"note": "small"}
+    assert [run["validation_accuracy"] for run in record["runs"]] == [60.0, 60.0]
+    assert not record["half_epochs"]
     assert record["environment"] == {"cores": 2}
     assert record["note"] == "a note"
     assert record["data_sha256"] == {"images": "12ab"}
