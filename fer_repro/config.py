@@ -14,7 +14,14 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from fer_repro.errors import UserError, nearest
-from fer_repro.params import DataConfig, EvaluationConfig, Params, RuntimeConfig, read_params
+from fer_repro.params import (
+    DataConfig,
+    EvaluationConfig,
+    MethodConfig,
+    Params,
+    RuntimeConfig,
+    read_params,
+)
 from fer_repro.recipes import PAPER, choose, own_recipe, resolve, say_departures
 from fer_repro.sections import STRICT, Count, Fraction, NonNegative, Positive, PositiveInt, read_section
 
@@ -22,6 +29,8 @@ TASK = "task"
 """The key of ``config.json`` that names what a run was trained for."""
 DATA_DIGESTS = "data_sha256"
 """The key of ``config.json`` that holds the digests of the data a run was trained on."""
+ARM_RATE = "arm_rate"
+"""The key of a recipe that may differ between arms that are compared: each has the best of one grid."""
 HALF = "half_epochs"
 """The key of a ``record.json`` that marks runs with half the epochs of others: they judge no claim."""
 Scale = Annotated[float, Field(gt=0, le=1)]
@@ -171,6 +180,7 @@ class RecipeConfig:
     sampling: SamplingConfig
     optimiser: OptimiserConfig
     schedule: ScheduleConfig
+    arm_rate: NonNegative  # what an arm has in place of optimiser.lr, of the recipe's ``rates``; 0: nothing
     decayed: Literal["all", "weights"]  # weights: no decay of biases and of the scales of norms
     clip_norm: NonNegative  # largest norm of the gradient; 0 does not clip
     ema: Annotated[float, Field(ge=0, lt=1)]  # what each step keeps of the averaged weights; 0: no average
@@ -280,7 +290,7 @@ def load_config(
         "recipe_name": name,
         "smoke": smoke,
         "data": asdict(params.limits(dataset, str(path))),
-        "recipe": _recipe(params, method, name, str(path)),
+        "recipe": _recipe(params, method, name, str(path), arm),
         "evaluation": asdict(params.evaluation),
         "runtime": asdict(params.runtime),
     }
@@ -299,19 +309,35 @@ def _paper(params: Params, method: str, path: str) -> dict[str, Any] | None:
     return _recipe(params, method, PAPER, path) if PAPER in recipes else None
 
 
-def _recipe(params: Params, method: str, name: str, path: str) -> dict[str, Any]:
-    """Resolve a recipe and check it, so that a mistake is named where it is; its note is empty."""
+def _recipe(params: Params, method: str, name: str, path: str, arm: str = "") -> dict[str, Any]:
+    """Resolve a recipe and check it, so that a mistake is named where it is; its note is empty.
+
+    What ``rates`` has for the arm becomes its ``arm_rate``.
+    """
     for key in params.recipe_defaults:
         if key not in _RECIPE_KEYS:
             raise UserError(f"{path}: recipe_defaults: unknown key '{key}'; {nearest(key, _RECIPE_KEYS)}")
     where = f"{path}: methods.{method}.recipes"
     found = resolve(params.methods[method].recipes, name, params.recipe_defaults, where)
-    found = json.loads(json.dumps(found | {"note": ""}))  # a private copy
+    rates = _checked_rates(found.pop(_RATES, {}), params.methods[method], f"{where}.{name}.{_RATES}")
+    found = json.loads(json.dumps(found | {"note": "", ARM_RATE: rates.get(arm, 0.0)}))  # a private copy
     read_section(RecipeConfig, found, f"{where}.{name}")
     return dict(found)
 
 
-_RECIPE_KEYS = RecipeConfig.__dataclass_fields__.keys() - {"note"}
+def _checked_rates(rates: Any, method: MethodConfig, where: str) -> dict[str, float]:  # noqa: ANN401 - untyped YAML
+    """Check the learning rates of single arms: those that a search on equal terms found."""
+    if not isinstance(rates, dict):
+        raise UserError(f"{where} is {rates!r}: expected a mapping of arms to learning rates")
+    for arm, rate in rates.items():
+        choose(dict.fromkeys((*method.arms, *method.more_arms)), str(arm), where)
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not rate > 0:
+            raise UserError(f"{where}.{arm} is {rate!r}: expected a learning rate above 0")
+    return rates
+
+
+_RATES = "rates"
+_RECIPE_KEYS = (RecipeConfig.__dataclass_fields__.keys() - {"note", ARM_RATE}) | {_RATES}
 # smoke: true keeps the code path and reduces the work
 _SMOKE: dict[str, Any] = {
     "data.max_train": 24,

@@ -192,3 +192,24 @@ OWN_BASE = "like: synthetic\n        model: {width: 16, dropout: 0.1}"  # of RMN
 def test_a_mistake_in_what_is_taken_over(params, old, new, said):
     with pytest.raises(UserError, match=said.replace("?", r"\?")):
         resolve(params(old, new), recipe="real_faces")
+
+
+def test_an_arm_has_its_own_rate(params):
+    path = params("rates: {}", "rates: {masked: 0.3}")
+    assert resolve(path).recipe.arm_rate == 0.3
+    control = resolve(path, arm="no_mask").recipe
+    assert (control.arm_rate, control.optimiser.lr) == (0.0, resolve(path).recipe.optimiser.lr)
+
+
+@pytest.mark.parametrize(
+    ("rates", "said"),
+    [
+        ("{maskd: 0.3}", "did you mean 'masked'?"),
+        ("{masked: -1}", "rates.masked is -1: expected a learning rate above 0"),
+        ("{masked: true}", "rates.masked is True: expected a learning rate above 0"),
+        ("[masked]", "expected a mapping of arms to learning rates"),
+    ],
+)
+def test_a_mistake_in_rates(params, rates, said):
+    with pytest.raises(UserError, match=said.replace("?", r"\?")):
+        resolve(params("rates: {}", f"rates: {rates}"))

@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from fer_repro.config import HALF
+from fer_repro.config import ARM_RATE, HALF
 from fer_repro.evaluation.evidence import Evidence, flat
 from fer_repro.files import read_json
 from fer_repro.measures.metrics import find_metric
 from fer_repro.methods.method import load_method
 
-_OWN = ("note", "epochs")  # of a recipe: what differs between the two lengths
+_OWN = ("note", "epochs", ARM_RATE)  # of a recipe: what may differ between the two lengths
 _LEAST = {True: 3, False: 1}  # seeds with half the epochs, for headline comparisons and for others
 
 

@@ -213,6 +213,7 @@ def _first_config(config: RunConfig, triplets: TripletConfig) -> RunConfig:
         epochs=triplets.epochs,
         batch_size=triplets.batch_size,
         optimiser=triplets.optimiser,
+        arm_rate=0.0,
         schedule=triplets.schedule,
         sampling=replace(config.recipe.sampling, order="shuffle", per_epoch=0),
         selection="loss",

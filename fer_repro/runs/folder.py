@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast, get_args
 import numpy as np
 import pandas as pd
 
-from fer_repro.config import DATA_DIGESTS, TASK, method_arms, run_folder
+from fer_repro.config import ARM_RATE, DATA_DIGESTS, TASK, method_arms, run_folder
 from fer_repro.datasets.store import Store, open_store
 from fer_repro.errors import UserError
 from fer_repro.files import read_json
@@ -341,11 +341,20 @@ def _same_samples(ours: Predictions, theirs: Predictions) -> bool:
     return ours.classes == theirs.classes and all(np.array_equal(*pair) for pair in columns)
 
 
+def _shared(section: Any) -> Any:  # noqa: ANN401 - whatever a file holds
+    """Leave out what arms that are compared need not share."""
+    return (
+        {name: section[name] for name in section if name != ARM_RATE}
+        if isinstance(section, dict)
+        else section
+    )
+
+
 def _check_terms(runs: Sequence[AnyRun], folder: Path, store: Store | None) -> None:
     """Check that the last run was trained with the recipe and on the data of the first, and of the store."""
     first, run = runs[0], runs[-1]
     for key, words in {"recipe": "another recipe", "data": "other limits of the data"}.items():
-        if run.config.get(key) != first.config.get(key):
+        if _shared(run.config.get(key)) != _shared(first.config.get(key)):
             raise UserError(
                 f"{folder / 'config.json'}: {words} than {first.arm}, seed {first.seed}; "
                 "arms and seeds are compared with equal settings only, train them again"

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -175,7 +175,8 @@ class Fit:
         self.average = average_of(network, recipe.ema) if recipe.ema else None
         self.judged: nn.Module = self.average.module if self.average else network
         parameters = [*network.parameters(), *loss.parameters()]
-        self.raw_optimiser = make_optimiser(parameters, recipe.optimiser, recipe.decayed)
+        optimiser = replace(recipe.optimiser, lr=recipe.arm_rate or recipe.optimiser.lr)
+        self.raw_optimiser = make_optimiser(parameters, optimiser, recipe.decayed)
         compiled: Any = torch.compile(network) if runtime.compile else network
         self.forward, self.optimiser = fabric.setup(compiled, self.raw_optimiser)
         if has_weights and fabric.world_size > 1:

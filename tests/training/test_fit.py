@@ -295,6 +295,13 @@ def test_the_average_of_weights_is_judged_and_kept(tmp_path):
     assert not torch.allclose(fitted.weights["head.weight"], steps[-1]["head.weight"], atol=1e-4)
 
 
+def test_the_arms_rate_is_the_one_that_trains(tmp_path):
+    config = make_config("constant")
+    tuned = replace(config, recipe=replace(config.recipe, arm_rate=0.25))
+    found = run(tuned, Checkpoint(tmp_path / "s", "x"))
+    assert {record["lr"] for record in found.history} == {0.25}
+
+
 @pytest.mark.parametrize("last", [3, 9])
 def test_average_parts_and_clipping_resume_bit_identically(tmp_path, last):
     config = make_config(ema=0.9, accumulate=2, clip_norm=0.5)
