@@ -183,7 +183,7 @@ def _heading(place: tuple, with_metric: bool) -> str:
 
 
 def write_paper_tables(tables: Mapping[str, pd.DataFrame], folder: Path | str, confidence: float) -> None:
-    """Write each paper's tables in all formats, as ``<method>.csv`` and so on.
+    """Write each paper's tables as ``<method>.csv`` and ``<method>.md``.
 
     Args:
         tables: method -> ``paper_table``.

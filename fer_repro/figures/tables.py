@@ -177,7 +177,7 @@ def beside_published(measured: pd.DataFrame, published: pd.DataFrame) -> pd.Data
     table["published"] = [float(row["value"]) if row is not None else np.nan for row in found]
     table["source"] = [_source(row) if row is not None else "" for row in found]
     table["gap"] = table["value"] - table["published"]
-    return _with_words(table)
+    return with_words(table)
 
 
 def is_difference(rows: pd.DataFrame) -> pd.Series:
@@ -185,7 +185,7 @@ def is_difference(rows: pd.DataFrame) -> pd.Series:
     return rows["arm"].astype(str).str.contains(" - ", regex=False)
 
 
-def _with_words(table: pd.DataFrame) -> pd.DataFrame:
+def with_words(table: pd.DataFrame) -> pd.DataFrame:
     """Add what people read: data set with an unusual protocol, name of metric, TTA yes or no, interval."""
     units = table["unit"].tolist()
     return table.assign(

@@ -122,7 +122,9 @@ def gather(root: Path) -> Page:
     page.records = read_records(root / "results/records", page.published, page.confidence)
     _add_ledger(page)
     _add_stories(page)
-    page.chapters = make_chapters(page.methods, page.papers, page.stories, page.records, root)
+    page.chapters = make_chapters(
+        page.methods, page.papers, page.stories, page.records, root, page.confidence
+    )
     _add_costs(page)
     _add_training(page)
     page.ran = _where_it_ran(page)
