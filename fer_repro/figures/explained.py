@@ -66,11 +66,14 @@ def _stage_columns(images: Array, maps: Maps, titles: Sequence[str], word: str) 
     return figure
 
 
-def mask_statistics(masks: Maps, scores: Maps | None = None, uniform: bool = True) -> Figure:
+def mask_statistics(
+    masks: Maps, table: pd.DataFrame, scores: Maps | None = None, uniform: bool = True
+) -> Figure:
     """Draw how the mask values M of each stage are spread, on a logarithmic axis, with the line 1/C.
 
     Args:
         masks: one (N, C, h, w) array per stage.
+        table: a row per stage, with ``median of M`` and ``99 % below``.
         scores: before the activation, alike; if given, the masks a sigmoid would make of them are drawn, too.
         uniform: draw 1/C, the mean that a softmax over C channels forces.
     """
@@ -94,7 +97,8 @@ def mask_statistics(masks: Maps, scores: Maps | None = None, uniform: bool = Tru
         axes.set_title(f"stage {i + 1}, C = {channels}", fontsize=9.5)
         if uniform:
             axes.axvline(1 / channels, color=COLOURS[1], linewidth=1.6, linestyle=(0, (3, 2)))
-        axes.text(0.03, 0.97, f"median {np.median(values):.2g}\n99 % below {np.quantile(values, 0.99):.2g}",
+        median, most = (float(table[name].iloc[i]) for name in ("median of M", "99 % below"))
+        axes.text(0.03, 0.97, f"median {median:.2g}\n99 % below {most:.2g}",
                   transform=axes.transAxes, va="top", fontsize=7.8, color=QUIET)  # fmt: skip
         axes.set_xlabel("M")
     panels[0].set_ylabel("share of mask values")
@@ -103,25 +107,6 @@ def mask_statistics(masks: Maps, scores: Maps | None = None, uniform: bool = Tru
         panels[-1].plot([], [], color=COLOURS[1], linestyle=(0, (3, 2)), label="1/C: every channel alike")
     figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
-
-
-def mask_table(masks: Maps) -> pd.DataFrame:
-    """Summarise the mask values of each stage in numbers: how far can F · (1 + M) be from F?
-
-    Args:
-        masks: one (N, C, h, w) array per stage.
-    """
-    rows = []
-    for i, values in enumerate(masks, start=1):
-        m = values.astype(float)
-        rows.append(
-            {
-                "stage": i, "channels": m.shape[1], "1/C": 1 / m.shape[1], "mean of M": m.mean(),
-                "median of M": np.median(m), "99 % below": np.quantile(m, 0.99), "largest M": m.max(),
-                "above 0.1 (%)": 100 * (m > 0.1).mean(),
-            }
-        )  # fmt: skip
-    return pd.DataFrame(rows)
 
 
 def show_explained(explained: Mapping[str, Array], faces: ExplainedFaces) -> Shown:

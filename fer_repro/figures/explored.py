@@ -14,7 +14,8 @@ from matplotlib.patches import Rectangle
 from fer_repro.figures.region_figures import Box
 from fer_repro.figures.results import show_face
 from fer_repro.figures.style import COLOURS, HEAT, INK, MARKERS, QUIET, bare, new_figure, plain
-from fer_repro.figures.true_areas import enlarge, outline
+from fer_repro.figures.true_areas import outline
+from fer_repro.measures.saliency import enlarge
 
 Array = np.ndarray
 _DASHES = (0, (3, 2))

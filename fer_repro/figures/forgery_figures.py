@@ -30,8 +30,8 @@ from fer_repro.figures.style import (
     new_figure,
     plain,
 )
-from fer_repro.figures.true_areas import enlarge, outline, precision_words, single_maps
-from fer_repro.measures.saliency import spearman
+from fer_repro.figures.true_areas import outline, precision_words
+from fer_repro.measures.saliency import enlarge, single_maps, spearman
 from fer_repro.measures.verification import Roc, auc, equal_error_rate, roc
 
 Array = np.ndarray

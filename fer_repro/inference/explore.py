@@ -22,7 +22,6 @@ from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.region_weights import common_boxes
 from fer_repro.figures.display import figure_html, reading_html, say, show_figure, with_reading
 from fer_repro.figures.explored import frames_explored, masks_explored, regions_explored
-from fer_repro.figures.region_figures import occluded_shares
 from fer_repro.inference.moved_faces import (
     OCCLUDERS,
     Row,
@@ -34,6 +33,7 @@ from fer_repro.inference.moved_faces import (
     with_occluder,
     with_yaw,
 )
+from fer_repro.measures.saliency import region_coverage
 from fer_repro.runs.loaded_run import load_run
 from fer_repro.synthetic.factors import CLASSES
 
@@ -183,7 +183,7 @@ def explore_regions(folder: Path | str, store: Store) -> Explorer | None:
         drawn = draw_like([pose.of(people[person])], store)
         found = look_at_images(run, drawn.images)
         weights, likely = found["weights"][0], found["probabilities"][0]
-        covered = occluded_shares(drawn.occluded, boxes)[0]
+        covered = region_coverage(drawn.occluded, np.array(list(boxes.values())))[0]
         figure = regions_explored(drawn.images[0], boxes, weights, covered, run.classes, likely, expression)
         heaviest = list(boxes)[int(weights.argmax())]
         words = f"Heaviest region: {heaviest}, {weights.max():.3f}. {_said(run.classes, likely)}"

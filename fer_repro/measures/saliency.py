@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import rankdata
 
+from fer_repro.errors import UserError
 from fer_repro.measures.intervals import Interval, sample_interval
 
 Floats = NDArray[np.float64]
@@ -217,6 +218,47 @@ def known_mean_interval(values: NDArray, confidence: float, resamples: int, seed
         return Interval(float("nan"), float("nan"), float("nan"), kind)
     found = sample_interval(used, confidence, resamples, seed=seed)
     return Interval(found.value, found.low, found.high, kind)
+
+
+def weight_bounds(regions: int) -> tuple[float, float, float]:
+    """Bounds of weights that are a softmax of sigmoids: smallest, largest, largest difference in one face.
+
+    A sigmoid lies in (0, 1), so weight k is at most e / (e + K - 1) and at least 1 / (1 + (K - 1) e).
+
+    Args:
+        regions: K, with the whole face.
+
+    >>> [round(bound, 4) for bound in weight_bounds(6)]
+    [0.0685, 0.3522, 0.2226]
+    """
+    others = regions - 1
+    low, high = 1 / (1 + others * np.e), np.e / (np.e + others)
+    return float(low), float(high), float((np.e - 1) / (np.e + others))
+
+
+def enlarge(values: NDArray, height: int, width: int) -> NDArray:
+    """Resize a map (h, w) or maps (n, h, w) to (..., height, width), each pixel that of its nearest centre.
+
+    >>> enlarge(np.array([[1, 2]]), 2, 4).tolist()
+    [[1, 1, 2, 2], [1, 1, 2, 2]]
+    """
+    h, w = values.shape[-2:]
+    rows = ((np.arange(height) + 0.5) * h / height).astype(int)
+    columns = ((np.arange(width) + 0.5) * w / width).astype(int)
+    return values[..., rows[:, None], columns[None, :]]
+
+
+def single_maps(maps: NDArray) -> NDArray:
+    """Take maps as (n, h, w): the channel of (n, 1, h, w) is dropped.
+
+    Raises:
+        UserError: the array has several channels or another number of dimensions.
+    """
+    if maps.ndim == 4 and maps.shape[1] == 1:
+        return maps[:, 0]
+    if maps.ndim == 3:
+        return maps
+    raise UserError(f"maps have the shape {maps.shape}: expected (n, h, w) or (n, 1, h, w)")
 
 
 def mean_of(values: NDArray) -> float:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from fer_repro.errors import UserError
+from fer_repro.evaluation.agreement import mask_table
 from fer_repro.figures import explained
 from fer_repro.figures import results as figures
 from fer_repro.figures.display import show_figure
@@ -63,7 +64,7 @@ def draw_all():
     yield explained.mask_overlay(faces, masks, [*CLASSES, "d"])
     yield explained.mask_overlay(faces, [np.full((4, 4, 8, 8), 0.25)], [*CLASSES, "d"], "max")
     yield explained.score_overlay(faces, masks, [*CLASSES, "d"])
-    yield explained.mask_statistics(masks)
+    yield explained.mask_statistics(masks, mask_table(masks))
     yield explained.mask_by_channel(masks[0][0], faces[0])
     yield explained.network_drawing(stages)
 
