@@ -14,10 +14,20 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
-from fer_repro.figures.style import COLOURS, INK, PAPER, QUIET, arm_colours, bare, new_figure, plain
+from fer_repro.figures.style import (
+    COLOURS,
+    DASHES,
+    GREY,
+    INK,
+    PAPER,
+    QUIET,
+    arm_colours,
+    bare,
+    new_figure,
+    plain,
+)
 
 Array = np.ndarray
-INTENSITY = "#cdd5dc"
 NOTHING = "none"  # the word for a frame without distractor
 _STRIP = 14  # frames that a strip shows at most
 
@@ -130,7 +140,7 @@ def _draw_weights(axes: Axes, clip: Clip, tallest: float) -> Axes:
     behind = axes.twinx()
     behind.set_zorder(axes.get_zorder() - 1)
     axes.patch.set_visible(False)
-    behind.fill_between(range(count), clip.intensity, color=INTENSITY, linewidth=0, label="true intensity")
+    behind.fill_between(range(count), clip.intensity, color=GREY, linewidth=0, label="true intensity")
     behind.set_ylim(0, room)
     behind.set_yticks([0, 0.5, 1])
     behind.spines[["left", "bottom"]].set_visible(False)
@@ -138,7 +148,7 @@ def _draw_weights(axes: Axes, clip: Clip, tallest: float) -> Axes:
     axes.bar(range(count), clip.alpha / clip.alpha.mean(), width=0.5, color=COLOURS[0], alpha=0.55,
              label="α, relative to its mean")  # fmt: skip
     axes.plot(range(count), clip.weights * count, "o-", color=COLOURS[1], label="final weight × frames")
-    axes.axhline(1, color=INK, linewidth=1, linestyle=(0, (3, 2)), label="equal weights")
+    axes.axhline(1, color=INK, linewidth=1, linestyle=DASHES, label="equal weights")
     _mark_distractors(axes, clip.distractors)
     axes.set_ylim(0, tallest * room)
     axes.set_ylabel("relative weight")
@@ -186,7 +196,7 @@ def weight_against_intensity(frames: pd.DataFrame, steps: pd.DataFrame, correlat
             axes.scatter(part["intensity"], part["relative"], s=13 if marker == "o" else 22, c=colour,
                          alpha=0.35, linewidths=0, marker=marker, label=label)  # fmt: skip
         _draw_medians(axes, steps[steps["arm"] == arm])
-        axes.axhline(1, color=INK, linewidth=1, linestyle=(0, (3, 2)))
+        axes.axhline(1, color=INK, linewidth=1, linestyle=DASHES)
         found = correlations[correlations["arm"] == arm].iloc[0]
         words = f"rank correlation: all frames {found['together']:+.2f}\n"
         inside = f"{found['inside']:+.2f} (mean of {found['clips']})" if found["clips"] else "–"
@@ -226,7 +236,7 @@ def weight_by_distractor(table: pd.DataFrame) -> Figure:
     colours = arm_colours(arms)
     figure = new_figure(7.6, 0.3 * len(kinds) * max(len(arms), 1) + 1.2)
     axes = figure.subplots()
-    axes.axvline(1, color=INK, linewidth=1, linestyle=(0, (3, 2)))
+    axes.axvline(1, color=INK, linewidth=1, linestyle=DASHES)
     height = 0.74 / max(len(arms), 1)
     for i, arm in enumerate(arms):
         rows = table[table["arm"] == arm].set_index("distractor")

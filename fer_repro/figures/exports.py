@@ -12,7 +12,6 @@ from typing import Any
 
 import pandas as pd
 
-from fer_repro.errors import UserError
 from fer_repro.figures.tables import (
     NUMBERS,
     Column,
@@ -24,7 +23,7 @@ from fer_repro.figures.tables import (
     with_words,
 )
 from fer_repro.files import atomic_write
-from fer_repro.spreadsheets import harmless
+from fer_repro.spreadsheets import harmless, read_csv
 
 KEPT = ("csv", "md")
 _FOR_PEOPLE = {"md": as_markdown, "tex": as_latex, "html": as_html}
@@ -117,10 +116,7 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises:
         UserError: the file is not readable as CSV.
     """
-    try:
-        return pd.read_csv(path, keep_default_na=False, na_values=dict.fromkeys(_NUMERIC, ""))
-    except ValueError as error:  # pandas' own errors are of this kind, and those of UTF-8
-        raise UserError(f"{path}: not readable as CSV: {' '.join(str(error).split())}") from None
+    return read_csv(path, _NUMERIC)
 
 
 def results_part(table: pd.DataFrame) -> TablePart:

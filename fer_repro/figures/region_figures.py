@@ -16,13 +16,25 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from fer_repro.figures.results import show_face
-from fer_repro.figures.style import COLOURS, INK, PAPER, QUIET, RATES, arm_colours, new_figure, plain
+from fer_repro.figures.style import (
+    COLOURS,
+    DASHES,
+    GREY,
+    INK,
+    PAPER,
+    QUIET,
+    RATES,
+    arm_colours,
+    label_edges,
+    new_figure,
+    panel_grid,
+    plain,
+)
 from fer_repro.figures.tables import print_value
 from fer_repro.measures.saliency import weight_bounds
 
 Array = np.ndarray
 Box = tuple[float, float, float, float]
-_DASHES = (0, (3, 2))
 _WEIGHTS: Colormap = ListedColormap(RATES(np.linspace(0.22, 1, 128)))  # no white: it would not show on a face
 
 
@@ -100,7 +112,7 @@ def mean_weights(table: pd.DataFrame, bounded: Sequence[str] = ()) -> Figure:
             for place, mean in zip(places, means, strict=True):
                 axes.annotate(f"{mean:.3f}", (place, 0), (0, 4), textcoords="offset points", ha="center",
                               fontsize=8, color=PAPER)  # fmt: skip
-    axes.axhline(1 / count, color=QUIET, linewidth=1.2, linestyle=_DASHES, label=f"equal: {1 / count:.3f}")
+    axes.axhline(1 / count, color=QUIET, linewidth=1.2, linestyle=DASHES, label=f"equal: {1 / count:.3f}")
     if bounded:
         low, high, _ = weight_bounds(count)
         axes.axhspan(low, high, color=COLOURS[2], alpha=0.08, linewidth=0, zorder=0)
@@ -126,15 +138,10 @@ def weight_against_occlusion(weights: Array, covered: Array, steps: pd.DataFrame
             same for all groups of a region. Regions come in the order of the columns of ``weights``.
     """
     names = list(dict.fromkeys(steps["region"]))
-    columns = min(3, len(names))
-    rows = -(-len(names) // columns)
-    figure = new_figure(7.6, 2.15 * rows + 0.55)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for axes in panels[len(names) :]:
-        axes.set_visible(False)
-    for axes, name, shares, values in zip(panels, names, covered.T, weights.T, strict=False):
+    figure, panels = panel_grid(len(names), 3, 2.15, 0.55)
+    for axes, name, shares, values in zip(panels, names, covered.T, weights.T, strict=True):
         axes.scatter(shares, values, s=12, color=COLOURS[0], alpha=0.35, linewidths=0, label="face")
-        axes.axhline(1 / len(names), color=QUIET, linewidth=1.2, linestyle=_DASHES, label="equal weights")
+        axes.axhline(1 / len(names), color=QUIET, linewidth=1.2, linestyle=DASHES, label="equal weights")
         means = steps[steps["region"] == name]
         axes.errorbar(
             means["share"], means["mean"], (means["high"] - means["mean"]).fillna(0), fmt="s-", color=INK,
@@ -142,11 +149,7 @@ def weight_against_occlusion(weights: Array, covered: Array, steps: pd.DataFrame
         )  # fmt: skip
         axes.set_title(f"{plain(name)}: {print_value(means['correlation'].iloc[0], 'points')}", fontsize=9.5)
         axes.grid(axis="y")
-    for axes in panels[max(len(names) - columns, 0) : len(names)]:
-        axes.set_xlabel("share occluded")
-        axes.tick_params(labelbottom=True)
-    for axes in panels[::columns]:
-        axes.set_ylabel("weight")
+    label_edges(panels, 3, "share occluded", "weight")
     figure.suptitle("Rank correlation of weight and occluded share, by region", fontsize=10.5,
                     fontweight="bold", x=0.01, ha="left")  # fmt: skip
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
@@ -175,7 +178,7 @@ def bounds_figure(weights: Array, crops: Sequence[int] = (2, 3, 4, 5, 6, 7, 8, 1
         left.axvline(place, color=COLOURS[2], linewidth=1.6)
         left.text(place, 0.98, words, transform=left.get_xaxis_transform(), ha=side, va="top", fontsize=8.5,
                   color=COLOURS[2])  # fmt: skip
-    left.axvline(1 / count, color=QUIET, linewidth=1.2, linestyle=_DASHES)
+    left.axvline(1 / count, color=QUIET, linewidth=1.2, linestyle=DASHES)
     left.set_title(f"Measured, K = {count}")
     left.set_xlabel("weight (dashed: equal weights)")
     left.set_ylabel("share of weights")
@@ -183,9 +186,7 @@ def bounds_figure(weights: Array, crops: Sequence[int] = (2, 3, 4, 5, 6, 7, 8, 1
     bounds = np.array([weight_bounds(k) for k in crops])
     right.fill_between(crops, bounds[:, 0], bounds[:, 1], color=COLOURS[2], alpha=0.14, linewidth=0)
     right.plot(crops, bounds[:, 1], color=COLOURS[2], marker="^", label="largest possible")
-    right.plot(
-        crops, 1 / np.asarray(crops), color=QUIET, linestyle=_DASHES, linewidth=1.4, label="equal, 1/K"
-    )
+    right.plot(crops, 1 / np.asarray(crops), color=QUIET, linestyle=DASHES, linewidth=1.4, label="equal, 1/K")
     right.plot(crops, bounds[:, 0], color=COLOURS[2], marker="v", label="smallest possible")
     right.axvline(count, color=INK, linewidth=1)
     for place, offset in ((high, (5, 5)), (low, (5, -12))):
@@ -224,7 +225,7 @@ def biased_loss(margins: Sequence[float], regions: int, measured: Array | None =
         found = measured[:, :-1].max(axis=1) - measured[:, -1]
         counts, edges = np.histogram(found, bins=40, range=(float(ends[0]), float(ends[1])))
         axes.bar(edges[:-1], counts / counts.max() * 0.3 * top, np.diff(edges), align="edge",
-                 color="#cdd5dc", zorder=0, label="measured differences (counts)")  # fmt: skip
+                 color=GREY, zorder=0, label="measured differences (counts)")  # fmt: skip
     axes.text(reach, top * 0.97, f"not possible beyond {reach:.4f} for K = {regions} ", ha="right", va="top",
               fontsize=8.5, color=QUIET)  # fmt: skip
     axes.set_xlim(*ends)

@@ -17,6 +17,7 @@ from scipy.ndimage import median_filter
 from fer_repro.figures.display import Shown, say, show_figure, show_table
 from fer_repro.figures.results import show_face
 from fer_repro.figures.style import (
+    DASHES,
     HEAT,
     INK,
     PAPER,
@@ -114,7 +115,7 @@ def precision_curves(table: pd.DataFrame) -> Figure:
         axes.plot(points["recall"], points["precision"], color=colours[name], label=label)
     if maps:
         chance = float(table["chance"].iloc[0])
-        axes.axhline(chance, color=QUIET, linewidth=1.2, linestyle=(0, (3, 2)))
+        axes.axhline(chance, color=QUIET, linewidth=1.2, linestyle=DASHES)
         axes.annotate(f"chance {chance:.2f}", (0, chance), (5, -5), textcoords="offset points", va="top",
                       fontsize=8.5, color=QUIET)  # fmt: skip
     axes.set_xlim(0, 1)

@@ -3,13 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from fer_repro.figures.deviations import COLUMNS as SHEET
-from fer_repro.figures.deviations import deviation_table, read_deviations
+from fer_repro.figures.deviations import read_deviations, show_deviations
 from fer_repro.figures.exports import as_text_of, read_table
 from fer_repro.figures.paper_tables import paper_parts
-from fer_repro.figures.tables import as_html
 from fer_repro.report.glance import Paper
 from fer_repro.report.records import Record
 from fer_repro.report.story_html import StoryHtml
@@ -109,13 +106,7 @@ def _with_data(story: StoryHtml, method: str) -> StoryHtml:
     return replace(story, title=f"{story.title}: {dataset}")
 
 
-def _sheets(file: Path) -> dict[str, Any]:
+def _sheets(file: Path) -> dict[str, str]:
     if not file.is_file():
         return {}
-    found = {}
-    for method in read_deviations(file):
-        caption = (
-            f"What the paper of {method} does not specify or its code does differently, and the choices here."
-        )
-        found[method] = as_html(deviation_table(method, file), SHEET, caption)
-    return found
+    return {method: show_deviations(method, file).markup for method in read_deviations(file)}

@@ -143,6 +143,8 @@ def _add_results(page: Page) -> None:
     if measured.empty:
         return
     page.rows = in_percent(rows_with_records(measured, page.root / "results/records"))
+    if (page.root / "executed/comparison.ipynb").is_file():  # which shows the same
+        return
     table = beside_published(measured, page.published)
     percent = round(100 * page.confidence)
     caption = (
