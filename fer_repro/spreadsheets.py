@@ -1,7 +1,13 @@
 """Cells of CSV files: what other programs make of them, and what we read from them."""
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
+
+from fer_repro.errors import UserError
 
 
 def harmless(text: str) -> str:
@@ -30,3 +36,21 @@ def as_numbers(column: pd.Series) -> pd.Series:
     """
     cells = column.astype(str) if column.dtype == object else column
     return pd.to_numeric(cells, errors="coerce").astype(np.float64)
+
+
+def read_csv(path: Path | str, numeric: Iterable[str] | None = None) -> pd.DataFrame:
+    """Read a CSV file of this project.
+
+    Args:
+        path: the file.
+        numeric: columns where an empty cell is no number; in all others it is an empty text. None lets pandas
+            decide.
+
+    Raises:
+        UserError: the file is not readable as CSV.
+    """
+    options: dict[str, Any] = {} if numeric is None else {"na_values": dict.fromkeys(numeric, "")}
+    try:
+        return pd.read_csv(path, keep_default_na=numeric is None, **options)
+    except ValueError as error:  # pandas' own errors are of this kind, and those of UTF-8
+        raise UserError(f"{path}: not readable as CSV: {' '.join(str(error).split())}") from None

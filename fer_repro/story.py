@@ -18,7 +18,14 @@ import pandas as pd
 from fer_repro.config import method_arms, run_folder
 from fer_repro.datasets.protocols import protocol_rows
 from fer_repro.datasets.store import Store
-from fer_repro.evaluation.agreement import mask_agreement, moving_areas
+from fer_repro.evaluation.agreement import (
+    areas_by_kind,
+    mask_agreement,
+    mask_table,
+    moving_areas,
+    precision_by_recall,
+    with_mean,
+)
 from fer_repro.evaluation.answers import accuracy_by_factor, worst_errors
 from fer_repro.evaluation.claims import read_claims
 from fer_repro.evaluation.ensembles import ensemble_name, ensemble_runs
@@ -36,9 +43,13 @@ from fer_repro.evaluation.forgery_views import (
 from fer_repro.evaluation.frame_weights import (
     alpha_alone,
     compare_formulas,
+    frame_table,
     frame_weights_of_test,
     heaviest_frames,
     intensity_agreement,
+    intensity_correlations,
+    intensity_steps,
+    weights_by_distractor,
 )
 from fer_repro.evaluation.ledger import judge
 from fer_repro.evaluation.pair_views import (
@@ -57,7 +68,9 @@ from fer_repro.evaluation.region_weights import (
     occluded_faces,
     occluded_regions,
     occlusion_agreement,
+    region_means,
     region_weights,
+    weights_by_cover,
 )
 from fer_repro.evaluation.shorter import read_shorter
 from fer_repro.evaluation.summary import Evaluation, evaluate_runs, write_results
@@ -81,7 +94,6 @@ from fer_repro.figures.attention import (
     show_precision,
     show_timelines,
     spread_faces,
-    with_mean,
 )
 from fer_repro.figures.claim_figures import (
     accuracy_by_protocol,
@@ -105,7 +117,6 @@ from fer_repro.figures.explained import (
     mask_by_channel,
     mask_overlay,
     mask_statistics,
-    mask_table,
     network_drawing,
     score_overlay,
 )

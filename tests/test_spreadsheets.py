@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_repro.spreadsheets import as_numbers
+from fer_repro.errors import UserError
+from fer_repro.spreadsheets import as_numbers, read_csv
 
 
 @pytest.mark.parametrize(
@@ -32,3 +33,14 @@ def test_cells_become_floats_without_an_error(cell, expected):
 def test_columns_of_numbers_stay_what_they_are():
     for column in (pd.Series([1, 2]), pd.Series([0.1, np.nan]), pd.Series([1, 2], dtype="uint8")):
         pd.testing.assert_series_equal(as_numbers(column), column.astype(np.float64))
+
+
+def test_empty_cells_are_texts_but_where_numbers_are(tmp_path):
+    (tmp_path / "a.csv").write_text("name,value\nNA,\n,2\n")
+    table = read_csv(tmp_path / "a.csv", ["value", "other"])
+    assert table["name"].tolist() == ["NA", ""]
+    assert np.isnan(table["value"][0])
+    assert read_csv(tmp_path / "a.csv")["name"].isna().all()
+    (tmp_path / "b.csv").write_bytes(b"a\n\xff")
+    with pytest.raises(UserError, match=r"b\.csv: not readable as CSV"):
+        read_csv(tmp_path / "b.csv")

@@ -1,4 +1,4 @@
-"""How well weights and maps agree with the ground truth, over seeds and items, as rows of one table.
+"""How well weights and maps agree with the ground truth, over seeds and items, and what values masks have.
 
 Masks are compared with the pixels that an expression moves, which only synthetic faces know. Samples of one
 person or of one recording are not independent: they are one group.
@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from fer_repro.datasets.store import Store
 from fer_repro.measures.intervals import mean_shares, spread_interval
-from fer_repro.measures.saliency import map_area_interval
+from fer_repro.measures.saliency import (
+    MapCurve,
+    enlarge,
+    map_area_interval,
+    map_precision_recall,
+    single_maps,
+)
 from fer_repro.measures.variance_components import spread
 from fer_repro.synthetic.factors import TRUTH, read_truth
 
@@ -125,10 +131,108 @@ def mask_agreement(
     if areas is None or not len(kept):
         return pd.DataFrame(columns=list(AGREEMENT))
     truth, rows = areas[kept], []
-    for name, values in maps.items():
-        own = np.asarray(values, np.float64)[kept]
-        mean = np.repeat(own.mean(axis=0, keepdims=True), len(own), axis=0)
-        for title, chosen in ((name, own), (f"{name}, mean", mean)):
-            found = map_area_interval(chosen, truth, confidence, resamples)
-            rows.append((title, found.value, found.low, found.high, truth.mean(), len(kept)))
+    for title, chosen in with_mean({name: values[kept] for name, values in maps.items()}).items():
+        found = map_area_interval(chosen, truth, confidence, resamples)
+        rows.append((title, found.value, found.low, found.high, truth.mean(), len(kept)))
     return pd.DataFrame(rows, columns=list(AGREEMENT))
+
+
+def with_mean(maps: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """Add to each arm's maps their mean over all faces, repeated: a map that is the same for all faces.
+
+    Args:
+        maps: arm -> (n, h, w) or (n, 1, h, w).
+
+    Returns:
+        arm -> (n, h, w), and ``arm, mean`` after each.
+    """
+    found = {}
+    for arm, values in maps.items():
+        single = single_maps(np.asarray(values, np.float64))
+        found[arm] = single
+        found[f"{arm}, mean"] = np.repeat(single.mean(axis=0, keepdims=True), len(single), axis=0)
+    return found
+
+
+def areas_by_kind(maps: Mapping[str, NDArray], truths: NDArray | None, kinds: Sequence[str]) -> pd.DataFrame:
+    """Average the area under precision and recall over the faces of each kind of manipulation.
+
+    Args:
+        maps: name -> (n, h, w).
+        truths: (n, H, W) bool; faces without a manipulated pixel are left out; None where nothing is
+            known.
+        kinds: n names.
+
+    Returns:
+        ``kind``, ``faces``, ``chance`` (the manipulated share of a face), and a column per map; empty
+        where nothing is known.
+    """
+    if truths is None:
+        return pd.DataFrame()
+    names = np.asarray(kinds)
+    touched = truths.reshape(len(truths), -1).any(axis=1)
+    rows = []
+    for kind in dict.fromkeys(names[touched]):
+        chosen = np.flatnonzero(touched & (names == kind))
+        row: dict[str, object] = {"kind": kind, "faces": len(chosen), "chance": truths[chosen].mean()}
+        for name, values in maps.items():
+            faces = [(enlarge(values[i], *truths[i].shape), truths[i]) for i in chosen]
+            row[name] = np.mean([curve.area for curve in _curves(faces)])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+_GRID = np.linspace(0, 1, 201)
+PRECISION = ("map", "recall", "precision", "low", "high", "area", "faces", "chance")
+
+
+def precision_by_recall(maps: Mapping[str, NDArray], truths: NDArray | None) -> pd.DataFrame:
+    """Average precision over recall of finding the true pixels over faces, at 201 recalls.
+
+    Args:
+        maps: name -> (n, h, w).
+        truths: (n, H, W) bool; faces without a true pixel are left out; None where nothing is known.
+
+    Returns:
+        ``PRECISION``: the mean precision with its quarters over faces at each recall; the mean area under
+        precision and recall, the number of faces and the true share of a face. Empty where nothing is known.
+    """
+    if truths is None or not truths.any() or not maps:
+        return pd.DataFrame(columns=list(PRECISION))
+    kept, tables = np.flatnonzero(truths.any(axis=(1, 2))), []
+    for name, values in maps.items():
+        found = _curves([(enlarge(values[i], *truths[i].shape), truths[i]) for i in kept])
+        curves = np.array([_at_recalls(curve) for curve in found])
+        low, high = np.quantile(curves, (0.25, 0.75), axis=0)
+        area, chance = np.mean([curve.area for curve in found]), truths[kept].mean()
+        cells = (name, _GRID, curves.mean(axis=0), low, high, area, len(kept), chance)
+        tables.append(pd.DataFrame(dict(zip(PRECISION, cells, strict=True))))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _curves(faces: Sequence[tuple[NDArray, NDArray]]) -> list[MapCurve]:
+    return [map_precision_recall(heat[None], truth[None]) for heat, truth in faces]
+
+
+def _at_recalls(curve: MapCurve) -> NDArray:
+    """Precision at the first point that reaches each recall of the grid, or finds anything at all."""
+    return curve.precision[np.searchsorted(curve.recall, np.maximum(_GRID - 1e-12, 1e-12))]
+
+
+def mask_table(masks: Sequence[NDArray]) -> pd.DataFrame:
+    """Summarise the mask values of each stage in numbers: how far can F · (1 + M) be from F?
+
+    Args:
+        masks: one (N, C, h, w) array per stage.
+    """
+    rows = []
+    for i, values in enumerate(masks, start=1):
+        m = values.astype(float)
+        rows.append(
+            {
+                "stage": i, "channels": m.shape[1], "1/C": 1 / m.shape[1], "mean of M": m.mean(),
+                "median of M": np.median(m), "99 % below": np.quantile(m, 0.99), "largest M": m.max(),
+                "above 0.1 (%)": 100 * (m > 0.1).mean(),
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)

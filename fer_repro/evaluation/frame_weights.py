@@ -22,8 +22,8 @@ from fer_repro.loading.batches import Batch, BatchBuilder
 from fer_repro.loading.split import Split, open_table
 from fer_repro.loading.views import BatchIndex
 from fer_repro.measures.classification import softmax
-from fer_repro.measures.intervals import Interval, paired_difference
-from fer_repro.measures.saliency import rank_correlation
+from fer_repro.measures.intervals import Interval, mean_interval, paired_difference
+from fer_repro.measures.saliency import mean_of, rank_correlation, spearman
 from fer_repro.methods.fan import FrameAttentionNetwork
 from fer_repro.runs.loaded_run import LoadedRun, load_run
 from fer_repro.training.loop import logits_of
@@ -139,6 +139,107 @@ def intensity_agreement(
         ]
         found.append(agreement_row(name, np.stack(values), groups, confidence))
     return agreement_table(found)
+
+
+NOTHING = "none"  # the word for a frame without distractor
+
+
+def frame_table(looks: Mapping[str, Mapping[str, np.ndarray]], samples: pd.DataFrame) -> pd.DataFrame:
+    """Lay out every frame of the clips of all arms.
+
+    Args:
+        looks: arm -> ``rows`` (n, T), -1 at padding, and ``weights`` (n, T).
+        samples: sample table; ``intensity`` and ``distractor`` may be missing.
+
+    Returns:
+        ``arm``, ``clip`` (its position), ``intensity`` (NaN where it is not known),
+        ``distractor`` (``none`` likewise) and ``relative``, the weight times the number of frames.
+    """
+    columns = ["arm", "clip", "intensity", "distractor", "relative"]
+    if not any(len(tensors["rows"]) for tensors in looks.values()):
+        return pd.DataFrame(columns=columns)
+    arms, clips, frames, relative = [], [], [], []
+    for arm, tensors in looks.items():
+        for position, (rows, weights) in enumerate(zip(tensors["rows"], tensors["weights"], strict=True)):
+            kept = rows >= 0
+            arms += [arm] * int(kept.sum())
+            clips += [position] * int(kept.sum())
+            frames.append(rows[kept])
+            relative.append(weights[kept].astype(float) * kept.sum())
+    places = np.concatenate(frames)
+    known = pd.DataFrame({"intensity": np.nan, "distractor": NOTHING}, samples.index).assign(
+        **{name: samples[name] for name in ("intensity", "distractor") if name in samples}
+    )
+    intensity = known["intensity"].to_numpy(dtype=float)[places]
+    distractor = known["distractor"].astype(str).to_numpy()[places]
+    return pd.DataFrame(
+        dict(zip(columns, (arms, clips, intensity, distractor, np.concatenate(relative)), strict=True))
+    )
+
+
+def intensity_steps(frames: pd.DataFrame, bins: int = 5) -> pd.DataFrame:
+    """Take the quarters of relative weights of frames of like intensity, without those with a distractor.
+
+    Args:
+        frames: from ``frame_table``.
+        bins: equal steps of intensity.
+
+    Returns:
+        ``arm``, ``intensity`` (the middle of a step), ``low``, ``middle`` and ``high``.
+    """
+    clean = frames[(frames["distractor"] == NOTHING) & frames["intensity"].notna()]
+    steps = (clean["intensity"] * bins).astype(int).clip(upper=bins - 1).rename("step")
+    quarters = clean.groupby(["arm", steps], sort=False)["relative"].quantile(np.array([0.25, 0.5, 0.75]))
+    found = quarters.unstack().reindex(columns=[0.25, 0.5, 0.75]).sort_index(level="step").reset_index()
+    found.columns = pd.Index(["arm", "intensity", "low", "middle", "high"])
+    return found.assign(intensity=(found["intensity"] + 0.5) / bins)
+
+
+def intensity_correlations(frames: pd.DataFrame) -> pd.DataFrame:
+    """Correlate relative weights with true intensities (Spearman): of all frames, and inside single clips.
+
+    Args:
+        frames: from ``frame_table``.
+
+    Returns:
+        ``arm``, ``together``, ``inside``, the mean over clips, so that easy clips cannot make it, and
+        ``clips``, how many have one.
+    """
+    found = []
+    for arm, rows in frames.groupby("arm", sort=False):
+        parts = [clip for _, clip in rows.groupby("clip")]
+        together, *inside = (
+            spearman(part["relative"].to_numpy(), part["intensity"].to_numpy()) for part in (rows, *parts)
+        )
+        rhos = np.array(inside)
+        found.append((arm, together, mean_of(rhos), int(np.isfinite(rhos).sum())))
+    return pd.DataFrame(found, columns=["arm", "together", "inside", "clips"])
+
+
+def weights_by_distractor(
+    looks: Mapping[str, Mapping[str, np.ndarray]], samples: pd.DataFrame, confidence: float
+) -> pd.DataFrame:
+    """Average relative weights of frames by what distracts in them, over clips.
+
+    Args:
+        looks: see ``frame_table``.
+        samples: sample table; without the column ``distractor`` nothing is known.
+        confidence: of Student's interval over clips.
+
+    Returns:
+        ``arm``, ``distractor``, ``frames`` (how many), ``mean``, ``low`` and ``high``; empty where nothing is
+        known.
+    """
+    found = []
+    frames = (
+        frame_table(looks, samples)
+        if "distractor" in samples
+        else pd.DataFrame(columns=["arm", "distractor"])
+    )
+    for (arm, kind), rows in frames.groupby(["arm", "distractor"], sort=False):
+        mean = mean_interval(rows.groupby("clip")["relative"].mean().to_numpy(), confidence)
+        found.append((arm, kind, len(rows), mean.value, mean.low, mean.high))
+    return pd.DataFrame(found, columns=["arm", "distractor", "frames", "mean", "low", "high"])
 
 
 def _shown(run: LoadedRun, rows: np.ndarray, limit: int) -> Iterator[tuple[Split, BatchIndex, Batch]]:

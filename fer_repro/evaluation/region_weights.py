@@ -12,7 +12,8 @@ from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.agreement import agreement_row, agreement_table, sample_groups
 from fer_repro.loading.regions import Box, region_boxes, region_names
-from fer_repro.measures.saliency import region_coverage, weight_on_covered
+from fer_repro.measures.intervals import mean_interval
+from fer_repro.measures.saliency import region_coverage, spearman, weight_on_covered
 from fer_repro.runs.loaded_run import load_run, look
 from fer_repro.synthetic.factors import TRUTH, read_truth
 
@@ -134,3 +135,51 @@ def occlusion_agreement(
             values = np.stack([getattr(result, f"{measure}s") for result in results])
             found.append(agreement_row(kind, values, groups, confidence))
     return agreement_table(found)
+
+
+def region_means(weights: Mapping[str, np.ndarray], names: Sequence[str]) -> pd.DataFrame:
+    """Average the weights of each region over faces.
+
+    Args:
+        weights: arm -> (n, R), such as ``mu``.
+        names: R regions.
+
+    Returns:
+        ``arm``, ``region``, ``mean`` and ``deviation`` over faces.
+    """
+    tables = [
+        pd.DataFrame({"arm": arm, "region": list(names), "mean": values.mean(0), "deviation": values.std(0)})
+        for arm, values in weights.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+STEPS = ("region", "correlation", "share", "mean", "low", "high")
+
+
+def weights_by_cover(
+    weights: np.ndarray, coverage: np.ndarray | None, names: Sequence[str], steps: int = 4
+) -> pd.DataFrame:
+    """Average each region's weight over faces with about the same share of it occluded.
+
+    Args:
+        weights: (n, R), such as ``mu``.
+        coverage: (n, R) occluded shares; None where they are not known.
+        names: R regions.
+        steps: groups of about equally many occluded faces, next to the group of the other faces.
+
+    Returns:
+        ``STEPS``: a row per region and group with its mean ``share`` and the ``mean`` weight with its 95 %
+        interval; ``correlation`` is Spearman's rho over all faces of the region, NaN where one of both does
+        not vary. Empty where occlusion is not known.
+    """
+    rows = []
+    pairs = [] if coverage is None else zip(names, coverage.T, weights.T, strict=True)
+    for name, shares, values in pairs:
+        touched = np.flatnonzero(shares > 0)
+        groups = [np.flatnonzero(shares == 0), *np.array_split(touched[np.argsort(shares[touched])], steps)]
+        rho = spearman(values, shares)
+        for group in filter(len, groups):
+            found = mean_interval(values[group], 0.95)
+            rows.append((name, rho, float(shares[group].mean()), found.value, found.low, found.high))
+    return pd.DataFrame(rows, columns=list(STEPS))

@@ -14,17 +14,19 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from fer_repro.figures.style import (
     COLOURS,
+    DASHES,
     INK,
     PAPER,
     QUIET,
     arm_colours,
     arm_markers,
+    label_edges,
     new_figure,
+    panel_grid,
     plain,
 )
 
 Array = np.ndarray
-_DASHES = (0, (3, 2))
 _STYLES = ((0, (1, 1)), (0, (5, 2)), (0, (5, 1, 1, 1)), (0, (8, 2)), "-")
 
 
@@ -100,7 +102,7 @@ def scale_history(history: pd.DataFrame, classes: int) -> Figure:
         axes.plot(mean.index, mean, color=colours[arm], marker=markers[arm], label=plain(arm),
                   markevery=max(1, len(mean) // 12))  # fmt: skip
     if classes > 2:
-        axes.axhline(scale_of_classes(classes), color=INK, linewidth=1.2, linestyle=_DASHES,
+        axes.axhline(scale_of_classes(classes), color=INK, linewidth=1.2, linestyle=DASHES,
                      label=f"√2 ln(C − 1) = {scale_of_classes(classes):.2f}, C = {classes}")  # fmt: skip
     axes.set_xlabel("epoch")
     axes.set_ylabel("scale s")
@@ -118,14 +120,9 @@ def angle_histograms(cosines: Mapping[str, tuple[Array, Array]]) -> Figure:
     Args:
         cosines: arm -> cosines (N, C) to the class vectors and targets (N,).
     """
-    columns = min(2, len(cosines))
-    rows = -(-len(cosines) // max(columns, 1))
-    figure = new_figure(7.6, 2.3 * rows + 0.5)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for axes in panels[len(cosines) :]:
-        axes.set_visible(False)
+    figure, panels = panel_grid(len(cosines), 2, 2.3, 0.5)
     edges = np.linspace(0, 180, 61)
-    for axes, (arm, (values, targets)) in zip(panels, cosines.items(), strict=False):
+    for axes, (arm, (values, targets)) in zip(panels, cosines.items(), strict=True):
         angles = np.degrees(np.arccos(np.clip(values.astype(float), -1, 1)))
         own = np.zeros(values.shape, dtype=bool)
         own[np.arange(len(targets)), targets] = True
@@ -136,18 +133,13 @@ def angle_histograms(cosines: Mapping[str, tuple[Array, Array]]) -> Figure:
             sns.histplot(x=part, bins=edges, stat="probability", ax=axes, color=colour, alpha=0.6,
                          linewidth=0, label=name, legend=False)  # fmt: skip
             axes.axvline(float(np.median(part)), color=colour, linewidth=1.4)
-        axes.axvline(90, color=INK, linewidth=1, linestyle=_DASHES)
+        axes.axvline(90, color=INK, linewidth=1, linestyle=DASHES)
         axes.set_title(plain(arm), pad=20)
-        axes.set_ylabel("")
         words = f"medians: true {np.median(angles[own]):.1f}°, others {np.median(angles[~own]):.1f}°"
         axes.text(0, 1.03, words, transform=axes.transAxes, fontsize=8.5, color=QUIET)
         axes.set_xticks(range(0, 181, 45))
         axes.set_xlim(0, 180)
-    for axes in panels[max(len(cosines) - columns, 0) : len(cosines)]:
-        axes.set_xlabel("angle to a class vector (degrees)")
-        axes.tick_params(labelbottom=True)
-    for axes in panels[::columns]:
-        axes.set_ylabel("share of angles")
+    label_edges(panels, 2, "angle to a class vector (degrees)", "share of angles")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 

@@ -11,7 +11,18 @@ from matplotlib.ticker import PercentFormatter
 
 from fer_repro.figures.display import Shown, say, show_figure
 from fer_repro.figures.results import confusion_matrices, recall_bars
-from fer_repro.figures.style import COLOURS, INK, MARKERS, PAPER, QUIET, arm_colours, bare, new_figure, plain
+from fer_repro.figures.style import (
+    COLOURS,
+    DASHES,
+    INK,
+    MARKERS,
+    PAPER,
+    QUIET,
+    arm_colours,
+    bare,
+    new_figure,
+    plain,
+)
 from fer_repro.measures.calibration import BINS, binned_error, reliability_bins
 
 
@@ -84,7 +95,7 @@ def reliability_diagram(
         upper.bar(centres, table["confidence"] - table["accuracy"], width, bottom=table["accuracy"],
                   facecolor="none", edgecolor=COLOURS[1], hatch="////", linewidth=1,
                   label="gap to mean confidence")  # fmt: skip
-        upper.plot([0, 1], [0, 1], color=INK, linewidth=1.2, linestyle=(0, (3, 2)), label="calibrated")
+        upper.plot([0, 1], [0, 1], color=INK, linewidth=1.2, linestyle=DASHES, label="calibrated")
         upper.set_title(plain(title), pad=20)
         words = f"ECE {error:.1%}, accuracy {np.mean(right):.1%}, confidence {np.mean(confidences):.1%}"
         upper.text(0, 1.025, words, transform=upper.transAxes, fontsize=8.5, color=QUIET)

@@ -8,7 +8,6 @@ import pandas as pd
 from fer_repro.figures.clip_figures import (
     NOTHING,
     choose_clips,
-    frame_table,
     weight_against_intensity,
     weight_by_distractor,
     weight_timelines,
@@ -16,9 +15,8 @@ from fer_repro.figures.clip_figures import (
 from fer_repro.figures.display import Shown, say, show_figure, show_table
 from fer_repro.figures.region_figures import weight_against_occlusion
 from fer_repro.figures.result_files import ExplainedFaces
-from fer_repro.figures.tables import Column, print_value
-from fer_repro.figures.true_areas import enlarge, precision_curves, single_maps
-from fer_repro.measures.saliency import map_precision_recall
+from fer_repro.figures.tables import Column, Kind, print_value
+from fer_repro.figures.true_areas import precision_curves
 
 Array = np.ndarray
 AGREEMENT = (
@@ -80,66 +78,63 @@ def show_timelines(
     return show_figure(weight_timelines(clips), caption, f"Strips of frames over charts of weights. {words}.")
 
 
-def show_intensity(looks: Mapping[str, Mapping[str, Array]], samples: pd.DataFrame) -> Shown:
+def show_intensity(frames: pd.DataFrame, steps: pd.DataFrame, correlations: pd.DataFrame) -> Shown:
     """Show weight against true intensity, or state that the intensity is not known.
 
     Args:
-        looks: title of a panel -> ``rows`` and ``weights`` of clips, (n, T).
-        samples: sample table.
+        frames: see ``weight_against_intensity``; intensities are NaN where they are not known.
+        steps: see there.
+        correlations: see there.
     """
-    if "intensity" not in samples:
+    if frames["intensity"].isna().all():
         return say("The true intensity of these frames is not known; nothing can be compared.")
-    frames = frame_table(looks, _with_truth(samples))
     caption = (
         "Every frame of every test clip: its weight, relative to equal weights (1, dashed), against the true "
         "intensity of its expression."
     )
-    medians = frames.groupby(["arm", frames["intensity"] > 0.5])["relative"].median().unstack()
-    words = "; ".join(
-        f"{name}: median {row.get(False, np.nan):.2f} up to half intensity, {row.get(True, np.nan):.2f} above"
-        for name, row in medians.iterrows()
-    )
-    return show_figure(weight_against_intensity(frames), caption, f"Scatter plots. {words}.")
+    medians = [
+        f"{arm!s}: medians {', '.join(f'{one:.2f}' for one in part['middle'])}"
+        for arm, part in steps.groupby("arm", sort=False)
+    ]
+    figure = weight_against_intensity(frames, steps, correlations)
+    return show_figure(figure, caption, f"Scatter plots, from low to high intensity. {'; '.join(medians)}.")
 
 
-def show_distractors(
-    looks: Mapping[str, Mapping[str, Array]], samples: pd.DataFrame, confidence: float
-) -> Shown:
+def show_distractors(table: pd.DataFrame, confidence: float) -> Shown:
     """Show the mean weight of frames by what distracts in them, or state that nothing is known.
 
     Args:
-        looks: name of a row of bars -> ``rows`` and ``weights`` of clips, (n, T).
-        samples: sample table.
+        table: see ``weight_by_distractor``; empty where nothing is known.
         confidence: of the intervals over clips.
     """
-    if "distractor" not in samples:
+    if table.empty:
         return say("What distracts in these frames is not known.")
-    frames = frame_table(looks, _with_truth(samples))
     caption = (
         "Mean weight of frames by what distracts in them, relative to equal weights (1, dashed), with the "
         f"{100 * confidence:g} % interval over clips."
     )
-    means = frames.groupby(["arm", "distractor"])["relative"].mean().reset_index()
-    words = "; ".join(
-        f"{row['arm']}, {row['distractor']}: {row['relative']:.2f}" for _, row in means.iterrows()
-    )
-    return show_figure(weight_by_distractor(frames, confidence), caption, f"Bars. {words}.")
+    words = "; ".join(f"{row['arm']}, {row['distractor']}: {row['mean']:.2f}" for _, row in table.iterrows())
+    return show_figure(weight_by_distractor(table), caption, f"Bars. {words}.")
 
 
-def show_cover(weights: Array, coverage: Array | None, names: Sequence[str], caption: str) -> Shown:
+def show_cover(weights: Array, coverage: Array | None, steps: pd.DataFrame, caption: str) -> Shown:
     """Show each region's weight against how much of it is occluded, or state that this is not known.
 
     Args:
         weights: (N, R).
         coverage: (N, R) in [0, 1]; None where it is not known.
-        names: R regions.
+        steps: see ``weight_against_occlusion``.
         caption: what is drawn.
     """
     if coverage is None:
         return say("It is not known which pixels of these faces are occluded, so nothing can be compared.")
-    words = ", ".join(f"{name} {share:.0%}" for name, share in zip(names, coverage.mean(0), strict=True))
-    alt = f"Scatter plots. Mean occluded share: {words}."
-    return show_figure(weight_against_occlusion(weights, coverage, names), caption, alt)
+    found = steps.drop_duplicates("region")
+    words = ", ".join(
+        f"{name} {print_value(value, 'points')}"
+        for name, value in zip(found["region"], found["correlation"], strict=True)
+    )
+    alt = f"Scatter plots. Rank correlation of weight and occluded share: {words}."
+    return show_figure(weight_against_occlusion(weights, coverage, steps), caption, alt)
 
 
 def show_agreement(table: pd.DataFrame, caption: str, places: int = 3) -> Shown:
@@ -209,72 +204,33 @@ def _signed(value: float, places: int) -> str:
 _UNKNOWN = "It is not known which pixels of these faces were manipulated, so nothing can be compared."
 
 
-def with_mean(maps: Mapping[str, Array]) -> dict[str, Array]:
-    """Add to each arm's maps their mean over all faces, repeated: a map that is the same for all faces.
-
-    Args:
-        maps: arm -> (n, h, w) or (n, 1, h, w).
-
-    Returns:
-        arm -> (n, h, w), and ``arm, mean`` after each.
-    """
-    found = {}
-    for arm, values in maps.items():
-        single = single_maps(np.asarray(values, np.float64))
-        found[arm] = single
-        found[f"{arm}, mean"] = np.repeat(single.mean(axis=0, keepdims=True), len(single), axis=0)
-    return found
-
-
-def show_precision(maps: Mapping[str, Array], truths: Array | None) -> Shown:
+def show_precision(table: pd.DataFrame) -> Shown:
     """Show precision over recall for finding manipulated pixels, or state that they are not known.
 
     Args:
-        maps: name -> (n, h, w).
-        truths: (n, H, W) bool; None where nothing is known.
+        table: see ``precision_curves``; empty where nothing is known.
     """
-    if truths is None:
+    if table.empty:
         return say(_UNKNOWN)
-    faces = {name: list(zip(values, truths, strict=True)) for name, values in maps.items()}
     caption = (
         "Do the brightest places of the attention lie where the face was manipulated? Mean over manipulated "
         "test faces, band from quarter to quarter; 'mean' is the mean map, the same for every face."
     )
-    return show_figure(precision_curves(faces), caption, f"Precision over recall of {', '.join(maps)}.")
+    words = f"Precision over recall of {', '.join(dict.fromkeys(table['map']))}."
+    return show_figure(precision_curves(table), caption, words)
 
 
-def attention_table(maps: Mapping[str, Array], truths: Array, kinds: Sequence[str]) -> pd.DataFrame:
-    """Average the area under precision and recall over the faces of each kind of manipulation.
+def show_attention_table(table: pd.DataFrame) -> Shown:
+    """Show areas under precision and recall by kind, or state that the manipulated pixels are not known.
 
     Args:
-        maps: name -> (n, h, w).
-        truths: (n, H, W) bool; faces without a manipulated pixel are left out.
-        kinds: n names.
-
-    Returns:
-        ``kind``, ``faces``, ``chance`` (the manipulated share of a face), and a column per map.
+        table: ``kind``, ``faces``, ``chance``, and a column per map; empty where nothing is known.
     """
-    names = np.asarray(kinds)
-    touched = truths.reshape(len(truths), -1).any(axis=1)
-    rows = []
-    for kind in dict.fromkeys(names[touched]):
-        chosen = np.flatnonzero(touched & (names == kind))
-        row: dict[str, object] = {"kind": kind, "faces": len(chosen), "chance": truths[chosen].mean()}
-        for name, values in maps.items():
-            faces = [(enlarge(values[i], *truths[i].shape), truths[i]) for i in chosen]
-            row[name] = np.mean([map_precision_recall(heat[None], truth[None]).area for heat, truth in faces])
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def show_attention_table(maps: Mapping[str, Array], truths: Array | None, kinds: Sequence[str]) -> Shown:
-    """Show ``attention_table``, or state that the manipulated pixels are not known."""
-    if truths is None:
+    if table.empty:
         return say(_UNKNOWN)
-    table = attention_table(maps, truths, kinds)
     caption = (
         "Mean area under precision and recall (PR-AUC) by kind of manipulation; chance is the manipulated "
         "share of a face."
     )
-    kept = {"faces": "count", "chance": "number", **dict.fromkeys(maps, "number")}
-    return show_table(table.round(3), caption, kinds=kept)  # type: ignore[arg-type]
+    kinds: dict[str, Kind] = {"faces": "count", **dict.fromkeys(table.columns[2:], "number")}
+    return show_table(table.round(3), caption, kinds=kinds)

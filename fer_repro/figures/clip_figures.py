@@ -14,12 +14,20 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
-from fer_repro.figures.style import COLOURS, INK, PAPER, QUIET, arm_colours, bare, new_figure, plain
-from fer_repro.measures.intervals import mean_interval
-from fer_repro.measures.saliency import spearman
+from fer_repro.figures.style import (
+    COLOURS,
+    DASHES,
+    GREY,
+    INK,
+    PAPER,
+    QUIET,
+    arm_colours,
+    bare,
+    new_figure,
+    plain,
+)
 
 Array = np.ndarray
-INTENSITY = "#cdd5dc"
 NOTHING = "none"  # the word for a frame without distractor
 _STRIP = 14  # frames that a strip shows at most
 
@@ -80,36 +88,6 @@ def choose_clips(
     return [clip for *_, clip in sorted(ranked, key=lambda item: item[:2])[:count]]
 
 
-def frame_table(explained: Mapping[str, Mapping[str, Array]], samples: pd.DataFrame) -> pd.DataFrame:
-    """Lay out every frame of the explained clips of all arms.
-
-    Args:
-        explained: arm -> ``rows`` (n, T), -1 at padding, and ``weights`` (n, T).
-        samples: sample table with ``intensity`` and ``distractor``.
-
-    Returns:
-        ``arm``, ``clip`` (position among the explained ones), ``intensity``, ``distractor`` and ``relative``,
-        the weight times the number of frames.
-    """
-    columns = ["arm", "clip", "intensity", "distractor", "relative"]
-    if not any(len(tensors["rows"]) for tensors in explained.values()):
-        return pd.DataFrame(columns=columns)
-    arms, clips, frames, relative = [], [], [], []
-    for arm, tensors in explained.items():
-        for position, (rows, weights) in enumerate(zip(tensors["rows"], tensors["weights"], strict=True)):
-            kept = rows >= 0
-            arms += [arm] * int(kept.sum())
-            clips += [position] * int(kept.sum())
-            frames.append(rows[kept])
-            relative.append(weights[kept].astype(float) * kept.sum())
-    places = np.concatenate(frames)
-    intensity = samples["intensity"].to_numpy(dtype=float)[places]
-    distractor = samples["distractor"].astype(str).to_numpy()[places]
-    return pd.DataFrame(
-        dict(zip(columns, (arms, clips, intensity, distractor, np.concatenate(relative)), strict=True))
-    )
-
-
 def weight_timelines(clips: Sequence[Clip]) -> Figure:
     """Draw clips as strips of frames; below, alpha as bars and the final weight as a line over the intensity.
 
@@ -162,7 +140,7 @@ def _draw_weights(axes: Axes, clip: Clip, tallest: float) -> Axes:
     behind = axes.twinx()
     behind.set_zorder(axes.get_zorder() - 1)
     axes.patch.set_visible(False)
-    behind.fill_between(range(count), clip.intensity, color=INTENSITY, linewidth=0, label="true intensity")
+    behind.fill_between(range(count), clip.intensity, color=GREY, linewidth=0, label="true intensity")
     behind.set_ylim(0, room)
     behind.set_yticks([0, 0.5, 1])
     behind.spines[["left", "bottom"]].set_visible(False)
@@ -170,7 +148,7 @@ def _draw_weights(axes: Axes, clip: Clip, tallest: float) -> Axes:
     axes.bar(range(count), clip.alpha / clip.alpha.mean(), width=0.5, color=COLOURS[0], alpha=0.55,
              label="α, relative to its mean")  # fmt: skip
     axes.plot(range(count), clip.weights * count, "o-", color=COLOURS[1], label="final weight × frames")
-    axes.axhline(1, color=INK, linewidth=1, linestyle=(0, (3, 2)), label="equal weights")
+    axes.axhline(1, color=INK, linewidth=1, linestyle=DASHES, label="equal weights")
     _mark_distractors(axes, clip.distractors)
     axes.set_ylim(0, tallest * room)
     axes.set_ylabel("relative weight")
@@ -193,15 +171,16 @@ def _mark_distractors(axes: Axes, words: Sequence[str]) -> None:
                   bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.2})  # fmt: skip
 
 
-def weight_against_intensity(frames: pd.DataFrame, bins: int = 5) -> Figure:
+def weight_against_intensity(frames: pd.DataFrame, steps: pd.DataFrame, correlations: pd.DataFrame) -> Figure:
     """Draw relative weight against true intensity, one panel per arm, with medians, quarters, correlations.
 
-    Medians and quarters are those of frames without distractor; both rank correlations (Spearman) take all
-    frames: once together, once inside each clip and then averaged, so that easy clips cannot make it.
-
     Args:
-        frames: from ``frame_table``.
-        bins: equal steps of intensity with a median each.
+        frames: ``arm``, ``intensity``, ``distractor`` and ``relative``, the weight times the
+            number of frames.
+        steps: ``arm``, ``intensity``, ``low``, ``middle`` and ``high``: quarters of the frames of like
+            intensity without distractor.
+        correlations: ``arm``, ``together`` (of all frames), ``inside`` (mean of single clips) and ``clips``
+            (how many have one).
     """
     arms = list(dict.fromkeys(frames["arm"]))
     figure = new_figure(7.6, 3.6)
@@ -216,16 +195,12 @@ def weight_against_intensity(frames: pd.DataFrame, bins: int = 5) -> Figure:
             part = rows[mask]
             axes.scatter(part["intensity"], part["relative"], s=13 if marker == "o" else 22, c=colour,
                          alpha=0.35, linewidths=0, marker=marker, label=label)  # fmt: skip
-        _draw_medians(axes, rows[clean], bins)
-        axes.axhline(1, color=INK, linewidth=1, linestyle=(0, (3, 2)))
-        inside = [
-            spearman(clip["relative"].to_numpy(), clip["intensity"].to_numpy())
-            for _, clip in rows.groupby("clip")
-        ]
-        known = [value for value in inside if np.isfinite(value)]
-        together = spearman(rows["relative"].to_numpy(), rows["intensity"].to_numpy())
-        words = f"rank correlation: all frames {together:+.2f}\n"
-        words += f"inside clips {np.mean(known):+.2f} (mean of {len(known)})" if known else "inside clips –"
+        _draw_medians(axes, steps[steps["arm"] == arm])
+        axes.axhline(1, color=INK, linewidth=1, linestyle=DASHES)
+        found = correlations[correlations["arm"] == arm].iloc[0]
+        words = f"rank correlation: all frames {found['together']:+.2f}\n"
+        inside = f"{found['inside']:+.2f} (mean of {found['clips']})" if found["clips"] else "–"
+        words += f"inside clips {inside}"
         axes.set_title(plain(arm), pad=32)
         axes.text(0, 1.015, words.replace("-", "−"), transform=axes.transAxes, fontsize=8.5, color=QUIET)
         axes.set_xlabel("true intensity")
@@ -241,39 +216,34 @@ def weight_against_intensity(frames: pd.DataFrame, bins: int = 5) -> Figure:
     return figure
 
 
-def _draw_medians(axes: Axes, rows: pd.DataFrame, bins: int) -> None:
-    steps = np.minimum((rows["intensity"] * bins).astype(int), bins - 1)
-    quarters = rows.groupby(steps)["relative"].quantile(np.array([0.25, 0.5, 0.75])).unstack()
-    if quarters.empty:
+def _draw_medians(axes: Axes, steps: pd.DataFrame) -> None:
+    if steps.empty:
         return
-    places = (quarters.index.to_numpy() + 0.5) / bins
-    middle = quarters[0.5].to_numpy()
-    reach = np.abs(quarters[[0.25, 0.75]].to_numpy().T - middle)
+    places, middle = steps["intensity"].to_numpy(), steps["middle"].to_numpy()
+    reach = np.abs(steps[["low", "high"]].to_numpy().T - middle)
     axes.errorbar(places, middle, reach, fmt="s-", color=INK, markersize=6, linewidth=1.6, capsize=3,
                   label="median and quarters, without distractor")  # fmt: skip
 
 
-def weight_by_distractor(frames: pd.DataFrame, confidence: float = 0.95) -> Figure:
-    """Draw the mean relative weight of frames by kind of distractor, with Student's interval over clips.
+def weight_by_distractor(table: pd.DataFrame) -> Figure:
+    """Draw the mean relative weight of frames by kind of distractor, with its interval over clips.
 
     Args:
-        frames: from ``frame_table``.
-        confidence: of the interval of the mean over clips.
+        table: ``arm``, ``distractor``, ``frames`` (how many), ``mean``, ``low`` and ``high``.
     """
-    arms = list(dict.fromkeys(frames["arm"]))
-    kinds = sorted(set(frames["distractor"]), key=lambda kind: (kind != NOTHING, kind))
+    arms = list(dict.fromkeys(table["arm"]))
+    kinds = sorted(set(table["distractor"]), key=lambda kind: (kind != NOTHING, kind))
     colours = arm_colours(arms)
     figure = new_figure(7.6, 0.3 * len(kinds) * max(len(arms), 1) + 1.2)
     axes = figure.subplots()
-    axes.axvline(1, color=INK, linewidth=1, linestyle=(0, (3, 2)))
+    axes.axvline(1, color=INK, linewidth=1, linestyle=DASHES)
     height = 0.74 / max(len(arms), 1)
     for i, arm in enumerate(arms):
+        rows = table[table["arm"] == arm].set_index("distractor")
         for y, kind in enumerate(kinds):
-            rows = frames[(frames["arm"] == arm) & (frames["distractor"] == kind)]
-            if rows.empty:
+            if kind not in rows.index:
                 continue
-            found = mean_interval(rows.groupby("clip")["relative"].mean().to_numpy(), confidence)
-            mean, reach = found.value, found.high - found.value
+            mean, reach = rows.loc[kind, "mean"], rows.loc[kind, "high"] - rows.loc[kind, "mean"]
             place = y + (i - (len(arms) - 1) / 2) * height
             axes.barh(place, mean, height * 0.9, color=colours[arm], label=plain(arm) if y == 0 else None)
             if np.isfinite(reach):
@@ -281,7 +251,7 @@ def weight_by_distractor(frames: pd.DataFrame, confidence: float = 0.95) -> Figu
             end = mean + (reach if np.isfinite(reach) else 0)
             axes.annotate(f"{mean:.2f}", (end, place), (5, 0), textcoords="offset points", va="center",
                           fontsize=8.5, bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1})  # fmt: skip
-    counts = frames[frames["arm"] == arms[0]]["distractor"].value_counts() if arms else pd.Series(dtype=int)
+    counts = table[table["arm"] == arms[0]].set_index("distractor")["frames"] if arms else {}
     axes.set_yticks(range(len(kinds)), [f"{plain(kind)} ({counts.get(kind, 0)} frames)" for kind in kinds])
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()

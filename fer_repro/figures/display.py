@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fer_repro.errors import UserError
-from fer_repro.figures.style import png_bytes, save_figure
+from fer_repro.figures.style import png_bytes
 from fer_repro.figures.tables import Column, Kind, as_html, columns_of, for_people, result_columns
 
 
@@ -75,32 +75,26 @@ def reading_html(*paragraphs: str) -> str:
 
 
 def figure_html(figure: Figure, caption: str, alt: str) -> str:
-    """Write a figure with its caption and a text for those who cannot see it, all inside the HTML."""
-    return _figure_html(figure, png_bytes(figure), caption, alt)
+    """Write a figure with its caption and a text for those who cannot see it, all inside the HTML.
 
-
-def _figure_html(figure: Figure, png: bytes, caption: str, alt: str) -> str:
-    """Write the HTML; figures without an image in them are marked, so that a dark page can invert them."""
+    Figures without an image in them are marked, so that a dark page can invert them.
+    """
     kind = "plot" if any(axes.images for axes in figure.axes) else "plot lines"
-    data = base64.b64encode(png).decode("ascii")
+    data = base64.b64encode(png_bytes(figure)).decode("ascii")
     image = f'<img alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{data}">'
     words = f"<figcaption>{html.escape(caption)}</figcaption>"
     return f'<figure class="{kind}"><div class="paper">{image}</div>{words}</figure>\n'
 
 
-def show_figure(figure: Figure, caption: str, alt: str, path: Path | str | None = None) -> Shown:
-    """Show a figure with its caption, and save it as PNG and SVG at ``path`` (no suffix).
+def show_figure(figure: Figure, caption: str, alt: str) -> Shown:
+    """Show a figure with its caption.
 
     Args:
         figure: what a function of this package drew.
         caption: what to see in it; the report puts a number before it.
         alt: what the figure shows, for readers who cannot see it.
-        path: without suffix; None saves nothing.
     """
-    if path is None:
-        return Shown(figure_html(figure, caption, alt))
-    png, *_ = save_figure(figure, path)  # shown as saved: rendering takes long
-    return Shown(_figure_html(figure, png.read_bytes(), caption, alt))
+    return Shown(figure_html(figure, caption, alt))
 
 
 def show_table(

@@ -11,7 +11,7 @@ from matplotlib.patches import FancyBboxPatch
 from fer_repro.figures.display import Shown, say, show_figure
 from fer_repro.figures.result_files import ExplainedFaces, stages
 from fer_repro.figures.results import show_face
-from fer_repro.figures.style import COLOURS, HEAT, INK, PAPER, QUIET, bare, new_figure, plain
+from fer_repro.figures.style import COLOURS, DASHES, HEAT, INK, PAPER, QUIET, bare, new_figure, plain
 
 Array = np.ndarray
 Maps = Sequence[Array]
@@ -66,13 +66,15 @@ def _stage_columns(images: Array, maps: Maps, titles: Sequence[str], word: str) 
     return figure
 
 
-def mask_statistics(masks: Maps, scores: Maps | None = None, uniform: bool = True) -> Figure:
-    """Draw how the mask values M of each stage are spread, on a logarithmic axis, with the line 1/C.
+def mask_statistics(masks: Maps, table: pd.DataFrame, scores: Maps | None = None) -> Figure:
+    """Draw how the mask values M of each stage are spread, on a logarithmic axis.
+
+    The dashed line is 1/C, the mean that a softmax over C channels forces.
 
     Args:
         masks: one (N, C, h, w) array per stage.
+        table: a row per stage, with ``median of M`` and ``99 % below``.
         scores: before the activation, alike; if given, the masks a sigmoid would make of them are drawn, too.
-        uniform: draw 1/C, the mean that a softmax over C channels forces.
     """
     figure = new_figure(7.6, 2.9)
     panels = figure.subplots(1, len(masks), sharey=True, squeeze=False)[0]
@@ -92,36 +94,16 @@ def mask_statistics(masks: Maps, scores: Maps | None = None, uniform: bool = Tru
         axes.minorticks_off()
         channels = values.shape[1]
         axes.set_title(f"stage {i + 1}, C = {channels}", fontsize=9.5)
-        if uniform:
-            axes.axvline(1 / channels, color=COLOURS[1], linewidth=1.6, linestyle=(0, (3, 2)))
-        axes.text(0.03, 0.97, f"median {np.median(values):.2g}\n99 % below {np.quantile(values, 0.99):.2g}",
+        axes.axvline(1 / channels, color=COLOURS[1], linewidth=1.6, linestyle=DASHES)
+        median, most = (float(table[name].iloc[i]) for name in ("median of M", "99 % below"))
+        axes.text(0.03, 0.97, f"median {median:.2g}\n99 % below {most:.2g}",
                   transform=axes.transAxes, va="top", fontsize=7.8, color=QUIET)  # fmt: skip
         axes.set_xlabel("M")
     panels[0].set_ylabel("share of mask values")
     panels[0].set_ylim(0, panels[0].get_ylim()[1] * 1.3)
-    if uniform:
-        panels[-1].plot([], [], color=COLOURS[1], linestyle=(0, (3, 2)), label="1/C: every channel alike")
+    panels[-1].plot([], [], color=COLOURS[1], linestyle=DASHES, label="1/C: every channel alike")
     figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
-
-
-def mask_table(masks: Maps) -> pd.DataFrame:
-    """Summarise the mask values of each stage in numbers: how far can F · (1 + M) be from F?
-
-    Args:
-        masks: one (N, C, h, w) array per stage.
-    """
-    rows = []
-    for i, values in enumerate(masks, start=1):
-        m = values.astype(float)
-        rows.append(
-            {
-                "stage": i, "channels": m.shape[1], "1/C": 1 / m.shape[1], "mean of M": m.mean(),
-                "median of M": np.median(m), "99 % below": np.quantile(m, 0.99), "largest M": m.max(),
-                "above 0.1 (%)": 100 * (m > 0.1).mean(),
-            }
-        )  # fmt: skip
-    return pd.DataFrame(rows)
 
 
 def show_explained(explained: Mapping[str, Array], faces: ExplainedFaces) -> Shown:

@@ -13,12 +13,22 @@ from matplotlib.patches import Rectangle
 
 from fer_repro.figures.region_figures import Box
 from fer_repro.figures.results import show_face
-from fer_repro.figures.style import COLOURS, HEAT, INK, MARKERS, QUIET, bare, new_figure, plain
-from fer_repro.figures.true_areas import enlarge, outline
+from fer_repro.figures.style import (
+    COLOURS,
+    DASHES,
+    GREY,
+    HEAT,
+    INK,
+    MARKERS,
+    QUIET,
+    bare,
+    new_figure,
+    plain,
+)
+from fer_repro.figures.true_areas import outline
+from fer_repro.measures.saliency import enlarge
 
 Array = np.ndarray
-_DASHES = (0, (3, 2))
-_INTENSITY = "#cdd5dc"
 
 
 def masks_explored(
@@ -87,8 +97,8 @@ def regions_explored(
     left, right = bottom.subplots(1, 2, width_ratios=[1.25, 1])
     places = np.arange(len(boxes))
     left.bar(places - 0.2, weights, 0.4, color=COLOURS[0], label="weight, share of μν")
-    left.bar(places + 0.2, covered * 0.6, 0.4, color=_INTENSITY, label="share occluded (at the top: all)")
-    left.axhline(1 / len(boxes), color=QUIET, linewidth=1.2, linestyle=_DASHES, label="equal weights")
+    left.bar(places + 0.2, covered * 0.6, 0.4, color=GREY, label="share occluded (at the top: all)")
+    left.axhline(1 / len(boxes), color=QUIET, linewidth=1.2, linestyle=DASHES, label="equal weights")
     named = [
         f"{plain(name)} {weight:.3f}".replace(" ", "\n") for name, weight in zip(boxes, weights, strict=True)
     ]
@@ -132,12 +142,12 @@ def frames_explored(
         axes.set_title(str(place), fontsize=8.5, loc="center", fontweight="normal")
     left, right = bottom.subplots(1, 2, width_ratios=[1.6, 1])
     steps, most = np.arange(count), 6.0
-    left.fill_between(steps, most * intensity, color=_INTENSITY, linewidth=0, label="true intensity (top: 1)")
+    left.fill_between(steps, most * intensity, color=GREY, linewidth=0, label="true intensity (top: 1)")
     for place in hidden:
         left.axvspan(place - 0.5, place + 0.5, facecolor="none", edgecolor=QUIET, hatch="////", linewidth=0)
     left.bar(steps, alpha / alpha.mean(), 0.55, color=COLOURS[0], alpha=0.6, label="α, relative to its mean")
     left.plot(steps, weights * count, color=COLOURS[1], marker="o", label="final weight × frames")
-    left.axhline(1, color=INK, linewidth=1.1, linestyle=_DASHES, label="equal weights")
+    left.axhline(1, color=INK, linewidth=1.1, linestyle=DASHES, label="equal weights")
     left.set_ylim(0, most)
     left.set_xticks(steps)
     left.set_xlabel("frame")
@@ -263,7 +273,7 @@ def _draw_angles(axes: Axes, met: Met) -> None:
     )
     axes.axvline(met.own, color=COLOURS[0], linewidth=2.4, label="the true person")
     axes.axvline(
-        float(met.others.min()), color=COLOURS[1], linewidth=1.4, linestyle=_DASHES, label="the rival"
+        float(met.others.min()), color=COLOURS[1], linewidth=1.4, linestyle=DASHES, label="the rival"
     )
     axes.axvline(90, color=INK, linewidth=0.9, linestyle=(0, (1, 2)))
     axes.set_ylabel("class vectors")
@@ -322,7 +332,7 @@ def forgery_explored(
                   linewidth=2.8 if place == len(scores) - 1 else 1.5, label=plain(name))  # fmt: skip
         axes.plot([strength], np.interp([strength], strengths, values), "o", color=colour, markersize=8)
     axes.axvline(strength, color=INK, linewidth=1)
-    axes.axhline(0.5, color=QUIET, linewidth=1.1, linestyle=_DASHES)
+    axes.axhline(0.5, color=QUIET, linewidth=1.1, linestyle=DASHES)
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("share of the manipulation that is blended in")

@@ -1,4 +1,7 @@
-"""One table in five formats: CSV and JSON for programs, HTML, Markdown and LaTeX as people read it."""
+"""One table in five formats: CSV and JSON for programs, HTML, Markdown and LaTeX as people read it.
+
+The pipeline writes CSV and Markdown; ``python -m fer_repro.report.formats`` makes the others from the CSV.
+"""
 
 import json
 import math
@@ -17,9 +20,17 @@ from fer_repro.figures.tables import (
     as_markdown,
     for_people,
     result_columns,
+    with_words,
 )
 from fer_repro.files import atomic_write
-from fer_repro.spreadsheets import harmless
+from fer_repro.spreadsheets import harmless, read_csv
+
+KEPT = ("csv", "md")
+_FOR_PEOPLE = {"md": as_markdown, "tex": as_latex, "html": as_html}
+_NUMERIC = (
+    "value", "deviation", "low", "high", "runs", "published", "measured", "gap", "seeds", "parameters",
+    "flops",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,40 +73,68 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - a cell
     return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
-def write_formats(path: Path | str, numbers: pd.DataFrame, parts: Sequence[TablePart]) -> tuple[Path, ...]:
-    """Write one table in five formats, byte-stable.
+def as_text_of(kind: str, numbers: pd.DataFrame, parts: Sequence[TablePart]) -> str:
+    """Write one table in one format.
+
+    Args:
+        kind: ``csv`` or ``json``, made of the numbers; ``md``, ``tex`` or ``html``, made of the parts.
+        numbers: for programs.
+        parts: for people, under each other.
+    """
+    if kind == "csv":
+        return as_csv(numbers)
+    if kind == "json":
+        return as_json(numbers)
+    return "\n".join(_FOR_PEOPLE[kind](part.frame, part.columns, part.caption) for part in parts)
+
+
+def write_formats(
+    path: Path | str, numbers: pd.DataFrame, parts: Sequence[TablePart], kinds: Sequence[str] = KEPT
+) -> tuple[Path, ...]:
+    """Write one table, byte-stable, in each format as ``as_text_of`` makes it.
 
     Args:
         path: without suffix.
-        numbers: for ``.csv`` and ``.json``.
-        parts: for ``.md``, ``.tex`` and ``.html``, under each other.
+        numbers: for programs.
+        parts: for people.
+        kinds: of files; those that git keeps if not given.
 
     Returns:
         The files.
     """
-    texts = {
-        ".csv": as_csv(numbers),
-        ".json": as_json(numbers),
-        ".md": "\n".join(as_markdown(part.frame, part.columns, part.caption) for part in parts),
-        ".tex": "\n".join(as_latex(part.frame, part.columns, part.caption) for part in parts),
-        ".html": "\n".join(as_html(part.frame, part.columns, part.caption) for part in parts),
-    }
-    base = Path(path)
-    files = {base.with_name(base.name + suffix): text for suffix, text in texts.items()}
-    for file, text in files.items():
-        with atomic_write(file) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    base, files = Path(path), []
+    for kind in kinds:
+        files.append(base.with_name(f"{base.name}.{kind}"))
+        with atomic_write(files[-1]) as temporary:
+            temporary.write_text(as_text_of(kind, numbers, parts), encoding="utf-8")
     return tuple(files)
 
 
-def export_results(table: pd.DataFrame, path: Path | str, caption: str) -> tuple[Path, ...]:
-    """Write measured results beside published ones in all formats.
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a CSV that ``write_formats`` wrote; empty text stays empty text.
+
+    Raises:
+        UserError: the file is not readable as CSV.
+    """
+    return read_csv(path, _NUMERIC)
+
+
+def results_part(table: pd.DataFrame) -> TablePart:
+    """Lay out measured results beside published ones.
+
+    Args:
+        table: columns of ``NUMBERS``, as ``fer_repro.figures.tables.beside_published`` gives them.
+    """
+    people = for_people(with_words(table))
+    caption = "Measured beside published, with the interval of the mean over seeds and the gap."
+    return TablePart(caption, people, result_columns(people))
+
+
+def export_results(table: pd.DataFrame, path: Path | str) -> tuple[Path, ...]:
+    """Write measured results beside published ones.
 
     Args:
         table: from ``fer_repro.figures.tables.beside_published``.
         path: without suffix.
-        caption: printed with the table.
     """
-    people = for_people(table)
-    part = TablePart(caption, people, result_columns(people))
-    return write_formats(path, table[[column.name for column in NUMBERS]], [part])
+    return write_formats(path, table[[column.name for column in NUMBERS]], [results_part(table)])

@@ -20,6 +20,7 @@ from scipy.stats import norm
 from fer_repro.figures.results import show_face
 from fer_repro.figures.style import (
     COLOURS,
+    DASHES,
     HEAT,
     INK,
     PAPER,
@@ -27,21 +28,22 @@ from fer_repro.figures.style import (
     RATES,
     arm_colours,
     bare,
+    label_edges,
     new_figure,
+    panel_grid,
     plain,
 )
-from fer_repro.figures.true_areas import enlarge, outline, precision_words, single_maps
-from fer_repro.measures.saliency import spearman
+from fer_repro.figures.true_areas import outline, precision_words
+from fer_repro.measures.saliency import enlarge, single_maps, spearman
 from fer_repro.measures.verification import Roc, auc, equal_error_rate, roc
 
 Array = np.ndarray
 Scored = tuple[Array, Array]  # scores (P,), and 1 for the positive kind, 0 for the other (P,)
-_DASHES = (0, (3, 2))
 _STYLES = ("-", (0, (5, 2)), (0, (5, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
 _RATES = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8)
 
 
-def detection_curves(arms: Mapping[str, Sequence[Scored]], zoom: float = 1.0) -> Figure:
+def detection_curves(arms: Mapping[str, Sequence[Scored]]) -> Figure:
     """Draw ROC and DET curves: the mean over seeds as a line, their range as a band.
 
     The DET axes are those of normal deviates (Martin et al., Eurospeech 1997), where scores of two normal
@@ -50,7 +52,6 @@ def detection_curves(arms: Mapping[str, Sequence[Scored]], zoom: float = 1.0) ->
 
     Args:
         arms: arm -> scores and ground truth of each seed.
-        zoom: largest false positive rate of the ROC panel.
 
     Raises:
         UserError: an arm has scores of one kind only.
@@ -74,7 +75,7 @@ def detection_curves(arms: Mapping[str, Sequence[Scored]], zoom: float = 1.0) ->
         right.plot(places, norm.ppf(norm.cdf(misses[:, kept]).mean(axis=0)), **line)
         right.fill_between(places, misses[:, kept].min(axis=0), misses[:, kept].max(axis=0),
                            color=colours[arm], alpha=0.14, linewidth=0)  # fmt: skip
-    _finish_roc(left, zoom)
+    _finish_roc(left)
     _finish_det(right, smallest)
     figure.legend(loc="outside lower center", ncols=1)
     return figure
@@ -100,10 +101,10 @@ def _legend(arm: str, curves: Sequence[Roc]) -> str:
     return words + (f" ({100 * min(errors):.1f} to {100 * max(errors):.1f})" if len(errors) > 1 else "")
 
 
-def _finish_roc(axes: Axes, zoom: float) -> None:
-    axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=_DASHES)
+def _finish_roc(axes: Axes) -> None:
+    axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=DASHES)
     axes.set_title("ROC")
-    axes.set_xlim(0, zoom)
+    axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.01)
     axes.set_xlabel("false positive rate")
     axes.set_ylabel("true positive rate")
@@ -115,7 +116,7 @@ def _finish_roc(axes: Axes, zoom: float) -> None:
 def _finish_det(axes: Axes, smallest: float) -> None:
     ticks = [rate for rate in _RATES if rate >= smallest * 0.8]
     low, high = norm.ppf(max(smallest * 0.8, 5e-4)), norm.ppf(0.85)
-    axes.plot([low, high], [low, high], color=QUIET, linewidth=1, linestyle=_DASHES)
+    axes.plot([low, high], [low, high], color=QUIET, linewidth=1, linestyle=DASHES)
     axes.annotate("equal errors", (low, low), (24, 5), textcoords="offset points",
                   fontsize=8.5, color=QUIET)  # fmt: skip
     for axis in (axes.xaxis, axes.yaxis):
@@ -134,7 +135,6 @@ def _finish_det(axes: Axes, smallest: float) -> None:
 def score_histograms(
     arms: Mapping[str, Scored],
     kinds: tuple[str, str] = ("different", "same"),
-    score: str = "cosine",
     thresholds: Mapping[str, float] | None = None,
 ) -> Figure:
     """Draw how the scores of both kinds are spread, one panel per arm, with the AUC.
@@ -142,32 +142,21 @@ def score_histograms(
     Args:
         arms: arm -> scores (P,) and ground truth (P,).
         kinds: the names of classes 0 and 1.
-        score: what a score is.
         thresholds: arm -> the threshold that decides, drawn as a line.
     """
-    columns = min(2, len(arms))
-    rows = -(-len(arms) // max(columns, 1))
-    figure = new_figure(7.6, 2.2 * rows + 0.5)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for axes in panels[len(arms) :]:
-        axes.set_visible(False)
+    figure, panels = panel_grid(len(arms), 2, 2.2, 0.5)
     together = np.concatenate([np.asarray(scores, float) for scores, _ in arms.values()])
     edges = np.linspace(together.min(), together.max() + 1e-9, 51)
-    for axes, (arm, (scores, truth)) in zip(panels, arms.items(), strict=False):
+    for axes, (arm, (scores, truth)) in zip(panels, arms.items(), strict=True):
         for value, colour in ((0, COLOURS[1]), (1, COLOURS[0])):
             part = np.asarray(scores, float)[np.asarray(truth) == value]
             sns.histplot(x=part, bins=edges, stat="probability", ax=axes, color=colour, alpha=0.6,
                          linewidth=0, label=f"{kinds[value]}", legend=False)  # fmt: skip
         axes.set_title(f"{plain(arm)}: AUC {auc(roc(scores, truth)):.3f}")
-        axes.set_ylabel("")
-        if thresholds and arm in thresholds:
-            axes.axvline(thresholds[arm], color=INK, linewidth=1.2, linestyle=_DASHES, label="threshold")
-    for axes in panels[max(len(arms) - columns, 0) : len(arms)]:
-        axes.set_xlabel(score)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
-        axes.tick_params(labelbottom=True)
-    for axes in panels[::columns]:
-        axes.set_ylabel("share of its kind")
+        if thresholds and arm in thresholds:
+            axes.axvline(thresholds[arm], color=INK, linewidth=1.2, linestyle=DASHES, label="threshold")
+    label_edges(panels, 2, "cosine", "share of its kind")
     drawn = [axes.get_legend_handles_labels() for axes in panels]
     named = {
         label: handle for handles, labels in drawn for handle, label in zip(handles, labels, strict=True)

@@ -15,6 +15,7 @@ from fer_repro.errors import UserError, nearest
 from fer_repro.figures.display import Shown, say, show_table
 from fer_repro.figures.exports import TablePart
 from fer_repro.figures.tables import Column, metric_words, spell, spell_gap, spell_range
+from fer_repro.spreadsheets import read_csv
 
 VERDICTS = ("reproduced", "direction reproduced", "not reproduced", "inconclusive", "not attempted")
 NEEDED = (
@@ -60,11 +61,9 @@ def read_ledger(path: Path | str) -> pd.DataFrame:
         UserError: the file is missing or no table, or a column is missing.
     """
     try:
-        ledger = pd.read_csv(path, keep_default_na=False, na_values=dict.fromkeys(_NUMBERS, ""))
+        ledger = read_csv(path, _NUMBERS)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; the compare stage writes it") from None
-    except ValueError as error:  # pandas' own errors are of this kind, and those of UTF-8
-        raise UserError(f"{path}: not readable as CSV: {' '.join(str(error).split())}") from None
     for name in NEEDED:
         if name not in ledger:
             raise UserError(f"{path}: column '{name}' is missing; {nearest(name, ledger.columns)}")

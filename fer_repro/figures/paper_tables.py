@@ -14,12 +14,12 @@ from fer_repro.figures.tables import (
     Column,
     as_html,
     in_percent,
+    may_be_compared,
     mean_rows,
     metric_words,
     spell,
     spell_gap,
     spell_range,
-    stand_together,
     uses_tta,
     without_repeats,
 )
@@ -72,7 +72,8 @@ def _quoted(published: pd.DataFrame, method: str) -> pd.DataFrame:
 def _partner(ours: Sequence[tuple[Hashable, Cells]], known: Cells) -> tuple[Hashable, Cells | None]:
     """Find the measured row that belongs to a published one: its name and the row."""
     for name, row in ours:
-        if all(row[key] == known[key] for key in ("arm", "dataset", "metric")) and stand_together(row, known):
+        same_place = all(row[key] == known[key] for key in ("arm", "dataset", "metric"))
+        if same_place and may_be_compared(row, known):
             return name, row
     return None, None
 
@@ -183,7 +184,7 @@ def _heading(place: tuple, with_metric: bool) -> str:
 
 
 def write_paper_tables(tables: Mapping[str, pd.DataFrame], folder: Path | str, confidence: float) -> None:
-    """Write each paper's tables in all formats, as ``<method>.csv`` and so on.
+    """Write each paper's tables as ``<method>.csv`` and ``<method>.md``.
 
     Args:
         tables: method -> ``paper_table``.

@@ -8,6 +8,7 @@ weights are.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, ListedColormap, Normalize, to_rgba
@@ -15,49 +16,26 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from fer_repro.figures.results import show_face
-from fer_repro.figures.style import COLOURS, INK, PAPER, QUIET, RATES, arm_colours, new_figure, plain
-from fer_repro.measures.intervals import mean_interval
-from fer_repro.measures.saliency import spearman
+from fer_repro.figures.style import (
+    COLOURS,
+    DASHES,
+    GREY,
+    INK,
+    PAPER,
+    QUIET,
+    RATES,
+    arm_colours,
+    label_edges,
+    new_figure,
+    panel_grid,
+    plain,
+)
+from fer_repro.figures.tables import print_value
+from fer_repro.measures.saliency import weight_bounds
 
 Array = np.ndarray
 Box = tuple[float, float, float, float]
-_DASHES = (0, (3, 2))
 _WEIGHTS: Colormap = ListedColormap(RATES(np.linspace(0.22, 1, 128)))  # no white: it would not show on a face
-
-
-def weight_bounds(regions: int) -> tuple[float, float, float]:
-    """Bounds of weights that are a softmax of sigmoids: smallest, largest, largest difference in one face.
-
-    A sigmoid lies in (0, 1), so weight k is at most e / (e + K - 1) and at least 1 / (1 + (K - 1) e).
-
-    Args:
-        regions: K, with the whole face.
-
-    >>> [round(bound, 4) for bound in weight_bounds(6)]
-    [0.0685, 0.3522, 0.2226]
-    """
-    others = regions - 1
-    low, high = 1 / (1 + others * np.e), np.e / (np.e + others)
-    return float(low), float(high), float((np.e - 1) / (np.e + others))
-
-
-def occluded_shares(covered: Array, boxes: Mapping[str, Box]) -> Array:
-    """Measure which share of each region is occluded; pixels belong to a box by their centres.
-
-    Args:
-        covered: (N, H, W) bool.
-        boxes: R regions.
-
-    Returns:
-        (N, R) in [0, 1].
-    """
-    height, width = covered.shape[1:]
-    across, down = (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height
-    shares = []
-    for left, top, right, bottom in boxes.values():
-        inside = covered[:, (down >= top) & (down <= bottom)][:, :, (across >= left) & (across <= right)]
-        shares.append(inside.mean(axis=(1, 2)))
-    return np.stack(shares, axis=1)
 
 
 def regions_on_faces(
@@ -113,28 +91,28 @@ def _frame(axes: Axes, height: int, width: int, box: Box, weight: float, scale: 
     )  # fmt: skip
 
 
-def mean_weights(weights: Mapping[str, Array], names: Sequence[str], bounded: Sequence[str] = ()) -> Figure:
+def mean_weights(table: pd.DataFrame, bounded: Sequence[str] = ()) -> Figure:
     """Draw the mean weight of each region, arms side by side, with the spread over faces.
 
     Args:
-        weights: arm -> (N, R), such as ``mu`` of RAN.
-        names: R regions.
+        table: ``arm``, ``region``, ``mean`` and ``deviation`` over faces.
         bounded: arms whose weights are a softmax of sigmoids; their bounds are drawn if there are any.
     """
-    count, colours = len(names), arm_colours(weights)
+    arms, names = list(dict.fromkeys(table["arm"])), list(dict.fromkeys(table["region"]))
+    count, colours = len(names), arm_colours(arms)
     figure = new_figure(7.6, 3.4)
     axes = figure.subplots()
-    width = 0.8 / len(weights)
-    for i, (arm, values) in enumerate(weights.items()):
-        places = np.arange(count) + (i - (len(weights) - 1) / 2) * width
-        means, spread = values.mean(axis=0), values.std(axis=0)
+    width = 0.8 / len(arms)
+    for i, arm in enumerate(arms):
+        places = np.arange(count) + (i - (len(arms) - 1) / 2) * width
+        means, spread = table.loc[table["arm"] == arm, ["mean", "deviation"]].to_numpy().T
         axes.bar(places, means, width * 0.92, color=colours[arm], label=plain(arm))
         axes.errorbar(places, means, spread, fmt="none", ecolor=INK, elinewidth=1, capsize=2)
-        if len(weights) < 3:
+        if len(arms) < 3:
             for place, mean in zip(places, means, strict=True):
                 axes.annotate(f"{mean:.3f}", (place, 0), (0, 4), textcoords="offset points", ha="center",
                               fontsize=8, color=PAPER)  # fmt: skip
-    axes.axhline(1 / count, color=QUIET, linewidth=1.2, linestyle=_DASHES, label=f"equal: {1 / count:.3f}")
+    axes.axhline(1 / count, color=QUIET, linewidth=1.2, linestyle=DASHES, label=f"equal: {1 / count:.3f}")
     if bounded:
         low, high, _ = weight_bounds(count)
         axes.axhspan(low, high, color=COLOURS[2], alpha=0.08, linewidth=0, zorder=0)
@@ -146,53 +124,36 @@ def mean_weights(weights: Mapping[str, Array], names: Sequence[str], bounded: Se
     axes.set_xticks(range(count), [plain(name) for name in names])
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("mean weight, spread over faces")
-    figure.legend(loc="outside lower center", ncols=min(3, len(weights) + 2))
+    figure.legend(loc="outside lower center", ncols=min(3, len(arms) + 2))
     return figure
 
 
-def weight_against_occlusion(weights: Array, covered: Array, names: Sequence[str], steps: int = 4) -> Figure:
+def weight_against_occlusion(weights: Array, covered: Array, steps: pd.DataFrame) -> Figure:
     """Draw each region's weight against the share of it that is occluded, with means and rank correlation.
 
     Args:
         weights: (N, R), such as ``mu`` of RAN.
-        covered: (N, R) in [0, 1]; from ``occluded_shares``.
-        names: R regions.
-        steps: groups of about equally many occluded faces whose means are drawn, next to the other faces.
+        covered: (N, R) in [0, 1], the occluded shares.
+        steps: ``region``, ``share``, ``mean``, ``low`` and ``high`` of groups of faces; ``correlation``, the
+            same for all groups of a region. Regions come in the order of the columns of ``weights``.
     """
-    columns = min(3, len(names))
-    rows = -(-len(names) // columns)
-    figure = new_figure(7.6, 2.15 * rows + 0.55)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for axes in panels[len(names) :]:
-        axes.set_visible(False)
-    for axes, name, shares, values in zip(panels, names, covered.T, weights.T, strict=False):
+    names = list(dict.fromkeys(steps["region"]))
+    figure, panels = panel_grid(len(names), 3, 2.15, 0.55)
+    for axes, name, shares, values in zip(panels, names, covered.T, weights.T, strict=True):
         axes.scatter(shares, values, s=12, color=COLOURS[0], alpha=0.35, linewidths=0, label="face")
-        axes.axhline(1 / len(names), color=QUIET, linewidth=1.2, linestyle=_DASHES, label="equal weights")
-        _draw_steps(axes, shares, values, steps)
-        found = f"{spearman(values, shares):+.2f}".replace("-", "−")
-        axes.set_title(f"{plain(name)}: {found if found != '+nan' else '–'}", fontsize=9.5)
+        axes.axhline(1 / len(names), color=QUIET, linewidth=1.2, linestyle=DASHES, label="equal weights")
+        means = steps[steps["region"] == name]
+        axes.errorbar(
+            means["share"], means["mean"], (means["high"] - means["mean"]).fillna(0), fmt="s-", color=INK,
+            markersize=4.5, linewidth=1.4, capsize=2, label="mean, 95 % interval",
+        )  # fmt: skip
+        axes.set_title(f"{plain(name)}: {print_value(means['correlation'].iloc[0], 'points')}", fontsize=9.5)
         axes.grid(axis="y")
-    for axes in panels[max(len(names) - columns, 0) : len(names)]:
-        axes.set_xlabel("share occluded")
-        axes.tick_params(labelbottom=True)
-    for axes in panels[::columns]:
-        axes.set_ylabel("weight")
+    label_edges(panels, 3, "share occluded", "weight")
     figure.suptitle("Rank correlation of weight and occluded share, by region", fontsize=10.5,
                     fontweight="bold", x=0.01, ha="left")  # fmt: skip
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
-
-
-def _draw_steps(axes: Axes, shares: Array, values: Array, steps: int) -> None:
-    touched = np.flatnonzero(shares > 0)
-    groups = [np.flatnonzero(shares == 0), *np.array_split(touched[np.argsort(shares[touched])], steps)]
-    groups = [group for group in groups if len(group)]
-    means = [mean_interval(values[group], 0.95) for group in groups]
-    axes.errorbar(
-        [float(shares[group].mean()) for group in groups], [mean.value for mean in means],
-        [np.nan_to_num(mean.high - mean.value) for mean in means],
-        fmt="s-", color=INK, markersize=4.5, linewidth=1.4, capsize=2, label="mean, 95 % interval",
-    )  # fmt: skip
 
 
 def bounds_figure(weights: Array, crops: Sequence[int] = (2, 3, 4, 5, 6, 7, 8, 10, 12)) -> Figure:
@@ -217,7 +178,7 @@ def bounds_figure(weights: Array, crops: Sequence[int] = (2, 3, 4, 5, 6, 7, 8, 1
         left.axvline(place, color=COLOURS[2], linewidth=1.6)
         left.text(place, 0.98, words, transform=left.get_xaxis_transform(), ha=side, va="top", fontsize=8.5,
                   color=COLOURS[2])  # fmt: skip
-    left.axvline(1 / count, color=QUIET, linewidth=1.2, linestyle=_DASHES)
+    left.axvline(1 / count, color=QUIET, linewidth=1.2, linestyle=DASHES)
     left.set_title(f"Measured, K = {count}")
     left.set_xlabel("weight (dashed: equal weights)")
     left.set_ylabel("share of weights")
@@ -225,9 +186,7 @@ def bounds_figure(weights: Array, crops: Sequence[int] = (2, 3, 4, 5, 6, 7, 8, 1
     bounds = np.array([weight_bounds(k) for k in crops])
     right.fill_between(crops, bounds[:, 0], bounds[:, 1], color=COLOURS[2], alpha=0.14, linewidth=0)
     right.plot(crops, bounds[:, 1], color=COLOURS[2], marker="^", label="largest possible")
-    right.plot(
-        crops, 1 / np.asarray(crops), color=QUIET, linestyle=_DASHES, linewidth=1.4, label="equal, 1/K"
-    )
+    right.plot(crops, 1 / np.asarray(crops), color=QUIET, linestyle=DASHES, linewidth=1.4, label="equal, 1/K")
     right.plot(crops, bounds[:, 0], color=COLOURS[2], marker="v", label="smallest possible")
     right.axvline(count, color=INK, linewidth=1)
     for place, offset in ((high, (5, 5)), (low, (5, -12))):
@@ -266,7 +225,7 @@ def biased_loss(margins: Sequence[float], regions: int, measured: Array | None =
         found = measured[:, :-1].max(axis=1) - measured[:, -1]
         counts, edges = np.histogram(found, bins=40, range=(float(ends[0]), float(ends[1])))
         axes.bar(edges[:-1], counts / counts.max() * 0.3 * top, np.diff(edges), align="edge",
-                 color="#cdd5dc", zorder=0, label="measured differences (counts)")  # fmt: skip
+                 color=GREY, zorder=0, label="measured differences (counts)")  # fmt: skip
     axes.text(reach, top * 0.97, f"not possible beyond {reach:.4f} for K = {regions} ", ha="right", va="top",
               fontsize=8.5, color=QUIET)  # fmt: skip
     axes.set_xlim(*ends)

@@ -12,7 +12,7 @@ import pandas as pd
 from fer_repro import files
 from fer_repro.config import run_folder
 from fer_repro.errors import UserError, nearest
-from fer_repro.spreadsheets import as_numbers
+from fer_repro.spreadsheets import as_numbers, read_csv
 
 EMPTY_ROWS = [
     "method", "arm", "paper", "table", "dataset", "protocol", "split", "metric", "unit", "value",
@@ -72,18 +72,11 @@ def read_history(root: Path | str, dataset: str, method: str) -> pd.DataFrame:
     tables = []
     for seed, arm, folder in run_folders(root, dataset, method):
         if (folder / "history.csv").is_file():
-            table = _read_csv(folder / "history.csv")
+            table = read_csv(folder / "history.csv")
             table.insert(0, "seed", seed)
             table.insert(0, "arm", arm)
             tables.append(table)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["arm", "seed", "epoch"])
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except ValueError as error:  # pandas' own errors are of this kind, and those of UTF-8
-        raise UserError(f"{path}: not readable as CSV: {' '.join(str(error).split())}") from None
 
 
 def read_explained(folder: Path | str) -> dict[str, np.ndarray]:

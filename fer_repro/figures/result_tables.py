@@ -11,7 +11,16 @@ from matplotlib.ticker import MaxNLocator
 
 from fer_repro.figures.display import Shown, show_table
 from fer_repro.figures.exports import TablePart
-from fer_repro.figures.style import COLOURS, INK, QUIET, arm_colours, arm_markers, new_figure, plain
+from fer_repro.figures.style import (
+    COLOURS,
+    DASHES,
+    INK,
+    QUIET,
+    arm_colours,
+    arm_markers,
+    new_figure,
+    plain,
+)
 from fer_repro.figures.tables import (
     Column,
     in_percent,
@@ -191,7 +200,6 @@ def ensemble_gains(
     )
 
 
-_DASHES = (0, (3, 2))
 _COLUMNS = (
     Column("method", "Method"),
     Column("arm", "Network"),
@@ -276,7 +284,7 @@ def same_subjects(results: pd.DataFrame, chances: Mapping[str, float] | None = N
             _draw_row(axes, y, row, colours[row["method"]], markers[row["method"]])
         chance = (chances or {}).get(task)
         if chance is not None:
-            axes.axvline(chance, color=QUIET, linewidth=1.2, linestyle=_DASHES)
+            axes.axvline(chance, color=QUIET, linewidth=1.2, linestyle=DASHES)
             axes.annotate(f"chance {chance:.4g}", (chance, 0), (4, 4), xycoords=("data", "axes fraction"),
                           textcoords="offset points", fontsize=8.5, color=QUIET)  # fmt: skip
         axes.set_title(plain(task))

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from fer_repro.figures.style import (
     COLOURS,
+    DASHES,
     INK,
     PAPER,
     QUIET,
@@ -23,6 +24,7 @@ from fer_repro.figures.style import (
     bare,
     legend_columns,
     new_figure,
+    panel_grid,
     plain,
 )
 
@@ -98,17 +100,12 @@ def factor_distributions(samples: pd.DataFrame, factors: Sequence[str]) -> Figur
         samples: sample table.
         factors: its columns to draw.
     """
-    columns = min(4, max(len(factors), 1))
-    rows = max(1, -(-len(factors) // columns))
-    figure = new_figure(7.6, 1.75 * rows + 0.2)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in panels[len(factors) :]:
-        axes.set_visible(False)
-    for axes, factor in zip(panels, factors, strict=False):
+    figure, panels = panel_grid(len(factors), 4, 1.75, 0.2, shared=False)
+    for axes, factor in zip(panels, factors, strict=True):
         values = samples[factor]
         if pd.api.types.is_numeric_dtype(values) and values.nunique() > 8:
             numbers = values.to_numpy(dtype=float)
-            axes.hist(numbers, bins=_even_bins(numbers), color=COLOURS[0])
+            axes.hist(numbers, bins=_even_bins(numbers).tolist(), color=COLOURS[0])
         else:
             shares = values.astype(str).value_counts(normalize=True).sort_index()
             axes.bar(range(len(shares)), shares.to_numpy(), color=COLOURS[0], width=0.7)
@@ -157,7 +154,7 @@ def learning_curves(history: pd.DataFrame, arms: Sequence[str] | None = None) ->
     for axes, quantity in zip(panels, ("loss", "accuracy"), strict=True):
         for arm in chosen:
             runs = history[history["arm"] == arm]
-            for part, dashes in (("train", (0, (3, 2))), ("val", "solid")):
+            for part, dashes in (("train", DASHES), ("val", "solid")):
                 sns.lineplot(
                     runs, x="epoch", y=f"{part}_{quantity}", ax=axes, errorbar=_RANGE, legend=False,
                     color=colours[arm], linestyle=dashes, marker=markers[arm] if part == "val" else None,

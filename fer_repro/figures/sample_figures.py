@@ -149,9 +149,7 @@ def choose_faces(
     return np.stack(chosen, axis=1).ravel() if chosen else np.zeros(0, dtype=int)
 
 
-def show_faces(
-    images: np.ndarray, samples: pd.DataFrame, classes: Sequence[str], count: int = 4, path: str | None = None
-) -> Shown:
+def show_faces(images: np.ndarray, samples: pd.DataFrame, classes: Sequence[str], count: int = 4) -> Shown:
     """Show a contact sheet with one column per class.
 
     Args:
@@ -159,18 +157,15 @@ def show_faces(
         samples: sample table.
         classes: names in index order.
         count: rows of the sheet.
-        path: where to save it, without suffix.
     """
     rows = choose_faces(samples, classes, count)
     titles = [classes[label] for label in samples.loc[rows, "label"]]
     figure = contact_sheet(images[samples.loc[rows, "image"]], titles, columns=len(set(titles)) or 1)
     caption = "Training images, one column per class, spread over the data set."
-    return show_figure(
-        figure, caption, f"{len(rows)} faces labelled {', '.join(dict.fromkeys(titles))}.", path
-    )
+    return show_figure(figure, caption, f"{len(rows)} faces labelled {', '.join(dict.fromkeys(titles))}.")
 
 
-def show_factors(samples: pd.DataFrame, path: str | None = None) -> Shown:
+def show_factors(samples: pd.DataFrame) -> Shown:
     """Show how the known factors are spread, or state that this data set has none."""
     known = [factor for factor in FACTORS if factor in samples]
     if not known:
@@ -180,7 +175,7 @@ def show_factors(samples: pd.DataFrame, path: str | None = None) -> Shown:
         shown = samples["intensity"][samples["intensity"] > 0]
         caption += f" {len(shown):,} of {len(samples):,} show an expression: of intensity {_middle(shown)}."
     alt = f"Distributions of {', '.join(known)}."
-    return show_figure(factor_distributions(samples, known), caption, alt, path)
+    return show_figure(factor_distributions(samples, known), caption, alt)
 
 
 def _middle(values: pd.Series) -> str:
@@ -206,7 +201,7 @@ def show_by_factor(table: pd.DataFrame, factor: str) -> Shown:
 
 
 def show_occlusions(
-    images: np.ndarray, samples: pd.DataFrame, classes: Sequence[str], count: int = 2, path: str | None = None
+    images: np.ndarray, samples: pd.DataFrame, classes: Sequence[str], count: int = 2
 ) -> Shown:
     """Show faces with each kind of occluder, or state that none is known."""
     if "occluder" not in samples:
@@ -222,7 +217,7 @@ def show_occlusions(
     titles = [f"{row['occluder']}: {classes[row['label']]}" for _, row in samples.loc[picked].iterrows()]
     figure = contact_sheet(images[samples.loc[picked, "image"]], titles, columns=len(enough))
     caption = "Faces with each kind of occluder, and their labels."
-    return show_figure(figure, caption, f"{len(picked)} occluded faces: {', '.join(enough)}.", path)
+    return show_figure(figure, caption, f"{len(picked)} occluded faces: {', '.join(enough)}.")
 
 
 Array = np.ndarray

@@ -1,4 +1,4 @@
-"""One look for every figure, and files that do not change when nothing changed.
+"""One look for every figure, and bytes that do not change when nothing changed.
 
 The colours are those of Okabe and Ito, which readers with any colour vision can distinguish; lines also
 differ in dash and marker. Figures have a white background in light and dark pages.
@@ -6,8 +6,7 @@ differ in dash and marker. Figures have a white background in light and dark pag
 
 import io
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
@@ -15,15 +14,15 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from fer_repro.errors import UserError
-from fer_repro.files import atomic_write
-
 INK, QUIET, FAINT, PAPER = "#1f2933", "#66727f", "#dfe4e8", "#ffffff"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#a8518a", "#b58900", "#3f4f8f", "#6b6b6b")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 RATES = LinearSegmentedColormap.from_list("rates", ["#ffffff", "#cfe3f1", "#7fb5d9", "#2f7fb8", "#0b3c68"])
+DASHES = (0, (3, 2))  # of a line to compare with
+GREY = "#cdd5dc"  # of an area behind lines
 HEAT = "magma"  # ordered in lightness, so it also reads in grey
 
+Panels = list[Axes]
 _RC: dict[Any, Any] = {
     "figure.facecolor": PAPER,
     "figure.dpi": 100,
@@ -56,8 +55,6 @@ _RC: dict[Any, Any] = {
     "lines.markersize": 5.0,
     "font.family": "DejaVu Sans",  # part of matplotlib, so text looks alike everywhere
     "font.size": 9.5,
-    "svg.hashsalt": "fer_repro",
-    "svg.fonttype": "path",
     "savefig.facecolor": PAPER,
 }
 DPI = 150
@@ -100,6 +97,47 @@ def legend_columns(labels: Iterable[str], most: int = 4, width: float = 7.4) -> 
     return max(1, min(most, len(lengths), fitting))
 
 
+def panel_grid(
+    count: int, most: int, height: float, extra: float, shared: bool = True
+) -> tuple[Figure, Panels]:
+    """Make a figure with a panel for each of ``count`` things.
+
+    Args:
+        count: of things.
+        most: panels side by side.
+        height: of a row, inches.
+        extra: inches for what is around all rows.
+        shared: all panels have the same axes.
+
+    Returns:
+        The figure and its ``count`` panels, row by row.
+    """
+    columns = max(min(most, count), 1)
+    rows = max(-(-count // columns), 1)
+    figure = new_figure(7.6, height * rows + extra)
+    panels = figure.subplots(rows, columns, sharex=shared, sharey=shared, squeeze=False).ravel()
+    for axes in panels[count:]:
+        axes.set_visible(False)
+    return figure, list(panels[:count])
+
+
+def label_edges(panels: Panels, most: int, across: str, up: str) -> None:
+    """Label the axes of ``panel_grid`` below the last panel of each column and left of each row.
+
+    Args:
+        panels: of ``panel_grid``.
+        most: as given there.
+        across: what the horizontal axis is.
+        up: what the vertical one is.
+    """
+    columns = max(min(most, len(panels)), 1)
+    for place, axes in enumerate(panels):
+        axes.set_ylabel("" if place % columns else up)
+        if place >= len(panels) - columns:
+            axes.set_xlabel(across)
+            axes.tick_params(labelbottom=True)
+
+
 def plain(name: object) -> str:
     """Make a name of the user's data harmless in a figure: a dollar sign is no formula there."""
     return str(name).replace("$", r"\$")
@@ -115,15 +153,9 @@ def bare(axes: Axes) -> None:
 
 def png_bytes(figure: Figure) -> bytes:
     """Render ``figure`` as PNG; the same figure gives the same bytes."""
-    return _render(figure, "png")
-
-
-def _render(figure: Figure, kind: str) -> bytes:
     buffer = io.BytesIO()
-    metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}[kind]
-    # an SVG is laid out with its own measures of text, so there matplotlib has to do it
-    with mpl.rc_context(_RC), _laid_out(figure) if kind == "png" else nullcontext():
-        figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
+    with mpl.rc_context(_RC), _laid_out(figure):
+        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
 
 
@@ -142,27 +174,3 @@ def _laid_out(figure: Figure) -> Iterator[None]:
         yield
     finally:
         figure.set_layout_engine(engine)
-
-
-def save_figure(figure: Figure, path: Path | str) -> tuple[Path, ...]:
-    """Write ``figure`` atomically; the same figure gives the same bytes.
-
-    Args:
-        figure: any matplotlib figure.
-        path: ends in ``.png`` or ``.svg``; without a suffix both files are written.
-
-    Returns:
-        The files written.
-
-    Raises:
-        UserError: the suffix is another one.
-    """
-    target = Path(path)
-    suffixes = {"": (".png", ".svg"), ".png": (".png",), ".svg": (".svg",)}.get(target.suffix)
-    if suffixes is None:
-        raise UserError(f"{target}: figures are saved as .png or .svg, not '{target.suffix}'")
-    written = tuple(target.with_suffix(suffix) for suffix in suffixes)
-    for file in written:
-        with atomic_write(file) as temporary:
-            temporary.write_bytes(_render(figure, file.suffix[1:]))
-    return written

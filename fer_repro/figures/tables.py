@@ -173,11 +173,11 @@ def beside_published(measured: pd.DataFrame, published: pd.DataFrame) -> pd.Data
     found = []
     for row in table.to_dict("records"):
         beside = places.get(tuple(row[name] for name in _PLACE), ())
-        found.append(next((one for one in beside if stand_together(row, one)), None))
+        found.append(next((one for one in beside if may_be_compared(row, one)), None))
     table["published"] = [float(row["value"]) if row is not None else np.nan for row in found]
     table["source"] = [_source(row) if row is not None else "" for row in found]
     table["gap"] = table["value"] - table["published"]
-    return _with_words(table)
+    return with_words(table)
 
 
 def is_difference(rows: pd.DataFrame) -> pd.Series:
@@ -185,7 +185,7 @@ def is_difference(rows: pd.DataFrame) -> pd.Series:
     return rows["arm"].astype(str).str.contains(" - ", regex=False)
 
 
-def _with_words(table: pd.DataFrame) -> pd.DataFrame:
+def with_words(table: pd.DataFrame) -> pd.DataFrame:
     """Add what people read: data set with an unusual protocol, name of metric, TTA yes or no, interval."""
     units = table["unit"].tolist()
     return table.assign(
@@ -240,7 +240,7 @@ def result_columns(table: pd.DataFrame) -> tuple[Column, ...]:
     return RESULTS
 
 
-def stand_together(measured: Mapping[Hashable, Any], published: Mapping[Hashable, Any]) -> bool:
+def may_be_compared(measured: Mapping[Hashable, Any], published: Mapping[Hashable, Any]) -> bool:
     """Return whether protocol and test-time augmentation are the same, where both name them.
 
     Args:

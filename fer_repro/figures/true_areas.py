@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from scipy.ndimage import median_filter
 
-from fer_repro.errors import UserError
 from fer_repro.figures.display import Shown, say, show_figure, show_table
 from fer_repro.figures.results import show_face
 from fer_repro.figures.style import (
+    DASHES,
     HEAT,
     INK,
     PAPER,
@@ -28,35 +28,9 @@ from fer_repro.figures.style import (
     plain,
 )
 from fer_repro.figures.tables import Column
-from fer_repro.measures.saliency import MapCurve, map_precision_recall
+from fer_repro.measures.saliency import enlarge, map_precision_recall, single_maps
 
 Array = np.ndarray
-_GRID = np.linspace(0, 1, 201)
-
-
-def enlarge(values: Array, height: int, width: int) -> Array:
-    """Resize a map (h, w) or maps (n, h, w) to (..., height, width), each pixel that of its nearest centre.
-
-    >>> enlarge(np.array([[1, 2]]), 2, 4).tolist()
-    [[1, 1, 2, 2], [1, 1, 2, 2]]
-    """
-    h, w = values.shape[-2:]
-    rows = ((np.arange(height) + 0.5) * h / height).astype(int)
-    columns = ((np.arange(width) + 0.5) * w / width).astype(int)
-    return values[..., rows[:, None], columns[None, :]]
-
-
-def single_maps(maps: Array) -> Array:
-    """Take maps as (n, h, w): the channel of (n, 1, h, w) is dropped.
-
-    Raises:
-        UserError: the array has several channels or another number of dimensions.
-    """
-    if maps.ndim == 4 and maps.shape[1] == 1:
-        return maps[:, 0]
-    if maps.ndim == 3:
-        return maps
-    raise UserError(f"maps have the shape {maps.shape}: expected (n, h, w) or (n, 1, h, w)")
 
 
 def outline(axes: Axes, truth: Array) -> None:
@@ -121,31 +95,27 @@ def precision_words(heat: Array, truth: Array) -> str:
     return f"PR-AUC {score:.2f} (chance {truth.mean():.2f})"
 
 
-def precision_curves(maps: Mapping[str, Sequence[tuple[Array, Array]]]) -> Figure:
+def precision_curves(table: pd.DataFrame) -> Figure:
     """Draw precision over recall for finding the true pixels: mean over faces, band from quarter to quarter.
 
     Args:
-        maps: name -> one (map (h, w), ground truth (H, W) bool) per face; faces without any are left out.
+        table: ``map``, ``recall``, ``precision``, ``low`` and ``high`` of its points; ``area``, ``faces`` and
+            ``chance``, the same at all points of a map.
     """
+    maps = list(dict.fromkeys(table["map"]))
     colours = arm_colours(maps)
     figure = new_figure(7.6, 3.5)
     axes = figure.subplots()
-    shares: list[float] = []
-    for name, faces in maps.items():
-        known = [(enlarge(heat, *truth.shape), truth) for heat, truth in faces if truth.any()]
-        if not known:
-            continue
-        shares += [float(truth.mean()) for _, truth in known]
-        found = [map_precision_recall(heat[None], truth[None]) for heat, truth in known]
-        curves = np.array([_at_recalls(curve) for curve in found])
-        score = np.mean([curve.area for curve in found])
-        low, high = np.quantile(curves, (0.25, 0.75), axis=0)
-        axes.fill_between(_GRID, low, high, color=colours[name], alpha=0.14, linewidth=0)
-        label = f"{plain(name)}: PR-AUC {score:.2f} over {len(known)} faces"
-        axes.plot(_GRID, curves.mean(axis=0), color=colours[name], label=label)
-    if shares:
-        chance = float(np.mean(shares))
-        axes.axhline(chance, color=QUIET, linewidth=1.2, linestyle=(0, (3, 2)))
+    for name in maps:
+        points = table[table["map"] == name]
+        axes.fill_between(
+            points["recall"], points["low"], points["high"], color=colours[name], alpha=0.14, linewidth=0
+        )
+        label = f"{plain(name)}: PR-AUC {points['area'].iloc[0]:.2f} over {points['faces'].iloc[0]} faces"
+        axes.plot(points["recall"], points["precision"], color=colours[name], label=label)
+    if maps:
+        chance = float(table["chance"].iloc[0])
+        axes.axhline(chance, color=QUIET, linewidth=1.2, linestyle=DASHES)
         axes.annotate(f"chance {chance:.2f}", (0, chance), (5, -5), textcoords="offset points", va="top",
                       fontsize=8.5, color=QUIET)  # fmt: skip
     axes.set_xlim(0, 1)
@@ -158,11 +128,6 @@ def precision_curves(maps: Mapping[str, Sequence[tuple[Array, Array]]]) -> Figur
     labels = axes.get_legend_handles_labels()[1]
     figure.legend(loc="outside lower center", ncols=legend_columns(labels, 2))
     return figure
-
-
-def _at_recalls(curve: MapCurve) -> Array:
-    """Precision at the first point that reaches each recall of the grid, or finds anything at all."""
-    return curve.precision[np.searchsorted(curve.recall, np.maximum(_GRID - 1e-12, 1e-12))]
 
 
 UNKNOWN = "It is not known which pixels the expressions of these faces move, so nothing can be compared."

@@ -22,18 +22,18 @@ from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.region_weights import common_boxes
 from fer_repro.figures.display import figure_html, reading_html, say, show_figure, with_reading
 from fer_repro.figures.explored import frames_explored, masks_explored, regions_explored
-from fer_repro.figures.region_figures import occluded_shares
 from fer_repro.inference.moved_faces import (
     OCCLUDERS,
     Row,
     can_render_again,
     course,
-    draw_like,
     look_at_images,
+    render_like,
     with_expression,
     with_occluder,
     with_yaw,
 )
+from fer_repro.measures.saliency import region_coverage
 from fer_repro.runs.loaded_run import load_run
 from fer_repro.synthetic.factors import CLASSES
 
@@ -153,7 +153,7 @@ def explore_masks(folder: Path | str, store: Store) -> Explorer | None:
 
     def look(person: str, expression: str, intensity: float, yaw: float, occluder: str) -> SeenFace:
         pose = Pose(expression, intensity, yaw, occluder)
-        image = draw_like([pose.of(people[person])], store).images
+        image = render_like([pose.of(people[person])], store).images
         found = look_at_images(run, image)
         masks = [found[f"mask{stage}"][0] for stage in range(1, 5) if f"mask{stage}" in found]
         likely = found["probabilities"][0]
@@ -180,11 +180,13 @@ def explore_regions(folder: Path | str, store: Store) -> Explorer | None:
 
     def look(person: str, expression: str, intensity: float, yaw: float, occluder: str) -> SeenFace:
         pose = Pose(expression, intensity, yaw, occluder)
-        drawn = draw_like([pose.of(people[person])], store)
-        found = look_at_images(run, drawn.images)
+        rendered = render_like([pose.of(people[person])], store)
+        found = look_at_images(run, rendered.images)
         weights, likely = found["weights"][0], found["probabilities"][0]
-        covered = occluded_shares(drawn.occluded, boxes)[0]
-        figure = regions_explored(drawn.images[0], boxes, weights, covered, run.classes, likely, expression)
+        covered = region_coverage(rendered.occluded, np.array(list(boxes.values())))[0]
+        figure = regions_explored(
+            rendered.images[0], boxes, weights, covered, run.classes, likely, expression
+        )
         heaviest = list(boxes)[int(weights.argmax())]
         words = f"Heaviest region: {heaviest}, {weights.max():.3f}. {_said(run.classes, likely)}"
         return SeenFace(figure, f"Person {person}, {pose.words}. {words}")
@@ -212,7 +214,7 @@ def explore_frames(folder: Path | str, store: Store) -> Explorer | None:
         hidden = [] if frame == NOWHERE else [int(frame)]
         for place in hidden:
             rows[place] = with_occluder(rows[place], occluder)
-        images = draw_like(rows, store).images
+        images = render_like(rows, store).images
         found = look_at_images(run, images)
         weights, likely = found["weights"][0], found["probabilities"][0]
         figure = frames_explored(

@@ -11,7 +11,7 @@ from fer_repro.datasets.store import Store
 from fer_repro.evaluation.forgery_views import true_masks
 from fer_repro.figures.explored import Met, angles_explored, forgery_explored
 from fer_repro.inference.explore import Choice, Explorer, Pose, SeenFace, Slider, face_controls, people_of
-from fer_repro.inference.moved_faces import can_render_again, draw_like, look_at_images
+from fer_repro.inference.moved_faces import can_render_again, look_at_images, render_like
 from fer_repro.runs.loaded_run import load_run
 
 STRENGTHS = np.linspace(0.0, 1.0, 11)
@@ -36,7 +36,7 @@ def explore_angles(folder: Path | str, store: Store) -> Explorer | None:
 
     def look(person: str, expression: str, intensity: float, yaw: float, occluder: str) -> SeenFace:
         pose = Pose(expression, intensity, yaw, occluder)
-        image = draw_like([pose.of(people[person])], store).images
+        image = render_like([pose.of(people[person])], store).images
         found = look_at_images(run, image)
         angles = np.degrees(found["angles"][0].astype(np.float64))
         own = names.index(person)

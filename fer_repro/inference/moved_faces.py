@@ -85,7 +85,7 @@ def course(frames: int, apex: int, reach: float = 3.0, peak: float = 0.95) -> np
     return np.asarray(peak * near * near * (3.0 - 2.0 * near))
 
 
-def draw_like(rows: Sequence[Mapping[str, Any]], store: Store) -> Rendered:
+def render_like(rows: Sequence[Mapping[str, Any]], store: Store) -> Rendered:
     """Render faces in the size and colour of a data set.
 
     Args:

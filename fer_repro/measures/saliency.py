@@ -2,7 +2,7 @@
 
 Synthetic faces come with the true intensity of every frame, and with masks of what is occluded,
 expressive or manipulated. All measures are ranks or areas, so a network's weights need no scale. A clip or
-face without varying ground truth has NaN and is left out of the means, which ``known_mean_interval`` counts.
+face without varying ground truth has NaN and is left out of the means.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import rankdata
 
-from fer_repro.measures.intervals import Interval, sample_interval
+from fer_repro.errors import UserError
+from fer_repro.measures.intervals import Interval
 
 Floats = NDArray[np.float64]
 
@@ -198,25 +199,45 @@ def map_area_interval(
     return Interval(value, float(low), float(high), kind)
 
 
-def known_mean_interval(values: NDArray, confidence: float, resamples: int, seed: int = 0) -> Interval:
-    """Percentile bootstrap over clips or faces of the mean of what is not NaN.
+def weight_bounds(regions: int) -> tuple[float, float, float]:
+    """Bounds of weights that are a softmax of sigmoids: smallest, largest, largest difference in one face.
+
+    A sigmoid lies in (0, 1), so weight k is at most e / (e + K - 1) and at least 1 / (1 + (K - 1) e).
 
     Args:
-        values: (n,), e.g. ``per_clip`` or ``differences``.
-        confidence: e.g. 0.95.
-        resamples: how many.
-        seed: of the resampling.
+        regions: K, with the whole face.
 
-    Returns:
-        NaN with NaN bounds where all are NaN; the kind names how many were used.
+    >>> [round(bound, 4) for bound in weight_bounds(6)]
+    [0.0685, 0.3522, 0.2226]
     """
-    numbers = np.asarray(values, np.float64)
-    used = numbers[~np.isnan(numbers)]
-    kind = f"bootstrap over {len(used)} of {len(numbers)} items"
-    if not len(used):
-        return Interval(float("nan"), float("nan"), float("nan"), kind)
-    found = sample_interval(used, confidence, resamples, seed=seed)
-    return Interval(found.value, found.low, found.high, kind)
+    others = regions - 1
+    low, high = 1 / (1 + others * np.e), np.e / (np.e + others)
+    return float(low), float(high), float((np.e - 1) / (np.e + others))
+
+
+def enlarge(values: NDArray, height: int, width: int) -> NDArray:
+    """Resize a map (h, w) or maps (n, h, w) to (..., height, width), each pixel that of its nearest centre.
+
+    >>> enlarge(np.array([[1, 2]]), 2, 4).tolist()
+    [[1, 1, 2, 2], [1, 1, 2, 2]]
+    """
+    h, w = values.shape[-2:]
+    rows = ((np.arange(height) + 0.5) * h / height).astype(int)
+    columns = ((np.arange(width) + 0.5) * w / width).astype(int)
+    return values[..., rows[:, None], columns[None, :]]
+
+
+def single_maps(maps: NDArray) -> NDArray:
+    """Take maps as (n, h, w): the channel of (n, 1, h, w) is dropped.
+
+    Raises:
+        UserError: the array has several channels or another number of dimensions.
+    """
+    if maps.ndim == 4 and maps.shape[1] == 1:
+        return maps[:, 0]
+    if maps.ndim == 3:
+        return maps
+    raise UserError(f"maps have the shape {maps.shape}: expected (n, h, w) or (n, 1, h, w)")
 
 
 def mean_of(values: NDArray) -> float:

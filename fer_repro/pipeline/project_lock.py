@@ -91,7 +91,7 @@ def _is_dvc(pid: int) -> bool:
 
 
 STOPPED = threading.Event()
-"""Set when a signal has told this process to end: failures after that are expected."""
+"""Set when a signal has asked this process to end: failures after that are expected."""
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 

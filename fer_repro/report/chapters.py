@@ -3,16 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from bs4 import BeautifulSoup
-
-from fer_repro.figures.deviations import COLUMNS as SHEET
-from fer_repro.figures.deviations import deviation_table, read_deviations
-from fer_repro.figures.tables import as_html
+from fer_repro.figures.deviations import read_deviations, show_deviations
+from fer_repro.figures.exports import as_text_of, read_table
+from fer_repro.figures.paper_tables import paper_parts
 from fer_repro.report.glance import Paper
 from fer_repro.report.records import Record
-from fer_repro.report.story_html import StoryHtml, make_safe
+from fer_repro.report.story_html import StoryHtml
 
 
 @dataclass(frozen=True)
@@ -46,6 +43,7 @@ def make_chapters(
     stories: Mapping[str, Sequence[StoryHtml]],
     records: Sequence[Record],
     root: Path,
+    confidence: float,
 ) -> list[Chapter]:
     """Gather the pages of all known papers, in the order of the ledger.
 
@@ -55,6 +53,7 @@ def make_chapters(
         stories: method -> its executed stories.
         records: of all methods.
         root: the project's folder, with results/comparison/tables/ and results/published/deviations.yaml.
+        confidence: of the intervals in the tables.
 
     Raises:
         UserError: the deviation sheets are wrong.
@@ -62,8 +61,11 @@ def make_chapters(
     known = {paper.method: paper for paper in papers}
     sheets = _sheets(root / "results/published" / "deviations.yaml")
     names = dict.fromkeys([*known, *methods, *stories])
+    tables = {
+        name: _read_tables(root / "results/comparison/tables" / f"{name}.csv", confidence) for name in names
+    }
     return [
-        _chapter(name, known.get(name), stories.get(name, ()), records, sheets.get(name, ""), root)
+        _chapter(name, known.get(name), stories.get(name, ()), records, sheets.get(name, ""), tables[name])
         for name in names
     ]
 
@@ -74,9 +76,8 @@ def _chapter(
     stories: Sequence[StoryHtml],
     records: Sequence[Record],
     sheet: str,
-    root: Path,
+    tables: str,
 ) -> Chapter:
-    file = root / "results/comparison" / "tables" / f"{method}.html"
     named = [_with_data(story, method) for story in stories] if len(stories) > 1 else list(stories)
     title = stories[0].title if stories else paper.title if paper else method
     return Chapter(
@@ -85,19 +86,18 @@ def _chapter(
         stories[0].anchor if stories else f"paper-{method}",
         paper,
         tuple(named),
-        _read_tables(file),
+        tables,
         sheet,
         tuple(record for record in records if record.method == method),
     )
 
 
-def _read_tables(file: Path) -> str:
-    """Read tables that the compare stage wrote as HTML, without scripts."""
+def _read_tables(file: Path, confidence: float) -> str:
+    """Lay out the tables that the compare stage wrote as HTML."""
     if not file.is_file():
         return ""
-    soup = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
-    make_safe(soup)
-    return str(soup)
+    table = read_table(file)
+    return as_text_of("html", table, paper_parts(table, confidence))
 
 
 def _with_data(story: StoryHtml, method: str) -> StoryHtml:
@@ -106,13 +106,7 @@ def _with_data(story: StoryHtml, method: str) -> StoryHtml:
     return replace(story, title=f"{story.title}: {dataset}")
 
 
-def _sheets(file: Path) -> dict[str, Any]:
+def _sheets(file: Path) -> dict[str, str]:
     if not file.is_file():
         return {}
-    found = {}
-    for method in read_deviations(file):
-        caption = (
-            f"What the paper of {method} does not specify or its code does differently, and the choices here."
-        )
-        found[method] = as_html(deviation_table(method, file), SHEET, caption)
-    return found
+    return {method: show_deviations(method, file).markup for method in read_deviations(file)}

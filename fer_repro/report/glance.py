@@ -21,7 +21,7 @@ class Paper:
         rest: authors, venue, arXiv identifier.
         link: to the paper.
         tested: claims with a verdict, as ``_claim`` gives them.
-        missing: claims not attempted.
+        missing: per data set that is not here its name ``data``, ``access`` (how to get it), and ``claims``.
         counts: verdicts that occur, with how often.
     """
 
@@ -99,7 +99,14 @@ def _paper(
         ". ".join(part for part in rest if part),
         f"https://arxiv.org/abs/{identifier}" if identifier else "",
         [_claim(row, rows, places) for _, row in tested.iterrows()],
-        [dict(row) for _, row in words[~words["tested"]].iterrows()],
+        [
+            {
+                "data": data,
+                "access": "; ".join(dict.fromkeys(part["access"])),
+                "claims": part.to_dict("records"),
+            }
+            for data, part in words[~words["tested"]].groupby("data", sort=False)
+        ],
         count_verdicts(words),
     )
 

@@ -122,7 +122,9 @@ def gather(root: Path) -> Page:
     page.records = read_records(root / "results/records", page.published, page.confidence)
     _add_ledger(page)
     _add_stories(page)
-    page.chapters = make_chapters(page.methods, page.papers, page.stories, page.records, root)
+    page.chapters = make_chapters(
+        page.methods, page.papers, page.stories, page.records, root, page.confidence
+    )
     _add_costs(page)
     _add_training(page)
     page.ran = _where_it_ran(page)
@@ -141,6 +143,8 @@ def _add_results(page: Page) -> None:
     if measured.empty:
         return
     page.rows = in_percent(rows_with_records(measured, page.root / "results/records"))
+    if (page.root / "executed/comparison.ipynb").is_file():  # which shows the same
+        return
     table = beside_published(measured, page.published)
     percent = round(100 * page.confidence)
     caption = (

@@ -24,6 +24,7 @@ from fer_repro.figures.tables import (
 )
 from fer_repro.files import read_json
 from fer_repro.measures.metrics import find_metric, own_metric
+from fer_repro.report.provenance import FACTS
 from fer_repro.stage_code import TRAINING, code_digests
 
 _WANTED = {
@@ -51,7 +52,6 @@ _DIFFERENCES = (
     Column("interval", "Interval", "range"),
     Column("runs", "Seeds", "count"),
 )
-_HOW = (Column("what", "What"), Column("value", "Value"))
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _show(folder: Path, published: pd.DataFrame, confidence: float) -> Record:
     html += _differences(rows, metric, confidence)
     html += say(_made_by(record)).markup
     how = pd.DataFrame(provenance(record), columns=["what", "value"])
-    html += as_html(how, _HOW, f"How the record {folder.name} was made")
+    html += as_html(how, FACTS, f"How the record {folder.name} was made")
     verdicts = tuple(dict.fromkeys(judged["verdict"])) if len(judged) else ()
     return Record(folder.name, method, dataset, f"{method} on {dataset}", verdicts, html)
 

@@ -131,7 +131,8 @@ def test_latex_shows_names_and_runs_no_command(name):
 def test_five_formats_hold_every_name_once(tmp_path):
     for number, name in enumerate((*FORMULAS, *MARKUP, *LINKS, *LATEX)):
         base = tmp_path / str(number)
-        files = write_formats(base, table(name), [TablePart(name, table(name), COLUMNS)])
+        parts = [TablePart(name, table(name), COLUMNS)]
+        files = write_formats(base, table(name), parts, ("csv", "json", "md", "tex", "html"))
         assert len(files) == 5
         assert json.loads(files[1].read_text())[0]["name"] == name
 

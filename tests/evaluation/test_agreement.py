@@ -2,16 +2,20 @@ import numpy as np
 import pytest
 from evaluated_project import sample_table
 from scipy import stats
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from fer_repro.datasets.store import open_store, write_store
 from fer_repro.evaluation.agreement import (
     COLUMNS,
     agreement_row,
     agreement_table,
+    areas_by_kind,
     mask_agreement,
+    mask_table,
     moving_areas,
+    precision_by_recall,
     sample_groups,
+    with_mean,
 )
 from fer_repro.synthetic.factors import CLASSES, write_truth
 from fer_repro.synthetic.stills import sample_stills
@@ -161,3 +165,48 @@ def test_areas_are_read_for_the_rows_asked_for(tmp_path):
     assert moving_areas(known, np.array([0, rows[0]])) is None  # of the training part nothing is known
     assert moving_areas(store("covered", samples=rows, occluded=expressive), rows) is None
     assert moving_areas(store("bare"), rows) is None
+
+
+TRUTHS = np.zeros((3, 4, 4), bool)
+TRUTHS[0, :2, :2] = TRUTHS[1, 2:, 2:] = True  # a quarter each; the third face is real
+MAPS = np.zeros((3, 2, 2))
+MAPS[0, 0, 0] = MAPS[1, 0, 0] = 1  # right in the first face, wrong in the second
+KINDS = ["swap", "transfer", "none"]
+
+
+def test_the_mean_map_is_the_same_for_every_face():
+    found = with_mean({"attention": MAPS[:, None]})
+    assert list(found) == ["attention", "attention, mean"]
+    assert found["attention, mean"].tolist() == [[[2 / 3, 0], [0, 0]]] * 3
+
+
+def test_areas_by_kind_by_hand():
+    table = areas_by_kind({"attention": MAPS}, TRUTHS, KINDS).set_index("kind")
+    assert table.index.tolist() == ["swap", "transfer"]
+    assert table["chance"].tolist() == [0.25, 0.25]
+    assert table.loc["swap", "attention"] == 1
+    assert table.loc["transfer", "attention"] == pytest.approx(4 / 16)  # found last, with all others
+    assert areas_by_kind({"attention": MAPS}, None, KINDS).empty
+
+
+def test_precision_by_recall_is_that_of_scikit_learn():
+    truth = np.zeros((12, 12), bool)
+    truth[3:9, 3:9] = True
+    heat = np.random.default_rng(1).random((12, 12))
+    table = precision_by_recall({"a": np.stack([heat, heat])}, np.stack([truth, np.zeros_like(truth)]))
+    precision, recall, _ = precision_recall_curve(truth.ravel(), heat.ravel())
+    for place in (0.25, 0.5, 1.0):
+        first = min(r for r in recall if r >= place - 1e-9)
+        expected = max(precision[:-1][np.isclose(recall[:-1], first)])
+        assert np.interp(place, table["recall"], table["precision"]) == pytest.approx(expected)
+    assert table["area"].unique() == pytest.approx([average_precision_score(truth.ravel(), heat.ravel())])
+    assert table[["faces", "chance"]].drop_duplicates().to_numpy().tolist() == [[1, 0.25]]
+    assert precision_by_recall({"a": MAPS}, None).empty
+
+
+def test_mask_values_by_hand():
+    table = mask_table([np.array([[[[0.0, 0.2]], [[0.4, 1.0]]]])])
+    assert table.loc[0, ["channels", "1/C", "mean of M", "median of M"]].tolist() == pytest.approx(
+        [2, 0.5, 0.4, 0.3]
+    )
+    assert table.loc[0, ["largest M", "above 0.1 (%)"]].tolist() == pytest.approx([1, 75])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 from scipy.stats import spearmanr
-from untrained_runs import frame_table, write_images, write_untrained
+from untrained_runs import clip_frames, write_images, write_untrained
 
 from fer_repro.config import run_folder
 from fer_repro.errors import UserError
@@ -17,10 +17,14 @@ from fer_repro.evaluation.frame_weights import (
     alpha_alone,
     clip_logits,
     compare_formulas,
+    frame_table,
     frame_weights_of_test,
     heaviest_frames,
     intensity_agreement,
+    intensity_correlations,
+    intensity_steps,
     look_at_clips,
+    weights_by_distractor,
 )
 from fer_repro.loading.augmentation import clean_images
 from fer_repro.measures.intervals import paired_difference
@@ -34,7 +38,7 @@ SEEDS = (0, 1)
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("untrained")
-    store = write_images(folder / "small", frame_table(COUNTS), ("a", "b"))
+    store = write_images(folder / "small", clip_frames(COUNTS), ("a", "b"))
     networks = {
         seed: write_untrained(folder / "runs", "fan", "synthetic_clips", ARM, seed, 2) for seed in SEEDS
     }
@@ -199,3 +203,61 @@ def test_clips_are_wanted_and_faces_elsewhere(project, tmp_path):
     clips = load_run(run_folder(root, "synthetic_clips", "fan", 0, ARM), store)
     with pytest.raises(UserError, match="method fan: expected one that takes faces"):
         look(clips, np.arange(3))
+
+
+SAMPLES = pd.DataFrame(
+    {
+        "intensity": [0.0, 0.5, 1.0, 0.0, 0.4, 1.0, 0.2],
+        "distractor": ["none", "none", "none", "blink", "none", "occluder", "occluder"],
+    }
+)
+LOOKED = {
+    "rows": np.array([[0, 1, 2, -1], [3, 4, 5, 6]]),
+    "weights": np.array([[0.1, 0.3, 0.6, 0.0], [0.1, 0.5, 0.2, 0.2]]),
+}
+
+
+def test_frames_weigh_relative_to_equal_weights_without_padding():
+    table = frame_table({"a": LOOKED}, SAMPLES)
+    assert table["relative"].tolist() == pytest.approx([0.3, 0.9, 1.8, 0.4, 2.0, 0.8, 0.8])
+    assert table["clip"].tolist() == [0, 0, 0, 1, 1, 1, 1]
+    assert table["distractor"].tolist() == SAMPLES["distractor"].tolist()
+    assert frame_table({}, SAMPLES).empty
+    unknown = frame_table({"a": LOOKED}, SAMPLES[[]])
+    assert unknown["intensity"].isna().all()
+    assert set(unknown["distractor"]) == {"none"}
+    assert intensity_steps(unknown).empty
+    assert weights_by_distractor({"a": LOOKED}, SAMPLES[[]], 0.95).empty
+
+
+def test_steps_leave_distractors_out():
+    frames = pd.DataFrame({"arm": "a", "clip": 0, "intensity": [0.1, 0.1, 0.15, 0.1, 1.0],
+                           "distractor": ["none", "none", "none", "blink", "none"],
+                           "relative": [1.0, 2.0, 4.0, 9.0, 5.0]})  # fmt: skip
+    steps = intensity_steps(frames)
+    assert steps["intensity"].tolist() == pytest.approx([0.1, 0.9])
+    assert steps[["low", "middle", "high"]].to_numpy().tolist() == [[1.5, 2, 3], [5, 5, 5]]
+
+
+def test_correlations_are_scipys_together_and_inside_clips():
+    frames = frame_table({"a": LOOKED}, SAMPLES)
+    (found,) = intensity_correlations(frames).to_dict("records")
+    clips = [
+        spearmanr(*part[["relative", "intensity"]].to_numpy().T)[0] for _, part in frames.groupby("clip")
+    ]
+    assert found["together"] == pytest.approx(spearmanr(frames["relative"], frames["intensity"])[0])
+    assert (found["inside"], found["clips"]) == (pytest.approx(np.mean(clips)), 2)
+
+
+def test_distractors_are_averaged_over_clips_not_frames():
+    looks = {
+        "rows": np.array([[0, 1, 2], [3, 4, -1]]),
+        "weights": np.array([[0.2, 0.3, 0.5], [0.45, 0.55, 0]]),
+    }
+    samples = pd.DataFrame({"distractor": ["blink", "blink", "none", "blink", "none"]})
+    table = weights_by_distractor({"a": looks}, samples, 0.9).set_index("distractor")
+    blink = [0.75, 0.9]
+    assert table.loc["blink", "mean"] == pytest.approx(np.mean(blink))
+    reach = stats.t.interval(0.9, 1, loc=np.mean(blink), scale=stats.sem(blink))
+    assert table.loc["blink", ["low", "high"]].tolist() == pytest.approx(reach)
+    assert table["frames"].to_dict() == {"blink": 3, "none": 2}

@@ -15,7 +15,9 @@ from fer_repro.evaluation.region_weights import (
     occluded_faces,
     occluded_regions,
     occlusion_agreement,
+    region_means,
     region_weights,
+    weights_by_cover,
 )
 from fer_repro.loading.augmentation import clean_images
 from fer_repro.loading.regions import AFFECTNET, FIXED, cut_regions
@@ -114,3 +116,21 @@ def test_cover_is_a_share_of_each_region():
 def test_boxes_that_differ_from_face_to_face_are_refused(crops):
     with pytest.raises(UserError, match=f"'{crops}': its regions differ from face to face"):
         common_boxes(crops)
+
+
+def test_means_are_those_of_each_region_and_arm():
+    table = region_means({"a": np.array([[0.2, 0.8], [0.4, 0.6]]), "b": np.full((2, 2), 0.5)}, ["top", "all"])
+    assert table["arm"].tolist() == ["a", "a", "b", "b"]
+    assert table["mean"].tolist() == pytest.approx([0.3, 0.7, 0.5, 0.5])
+    assert table["deviation"].tolist() == pytest.approx([0.1, 0.1, 0, 0])
+
+
+def test_weights_are_averaged_over_faces_of_like_cover():
+    cover = np.array([[0.0], [0.0], [0.1], [0.3], [0.6], [0.8]])
+    weights = np.array([[0.5], [0.7], [0.4], [0.2], [0.1], [0.3]])
+    steps = weights_by_cover(weights, cover, ["top"], steps=2)
+    assert steps["share"].tolist() == pytest.approx([0, 0.2, 0.7])
+    assert steps["mean"].tolist() == pytest.approx([0.6, 0.3, 0.2])
+    assert steps["correlation"].tolist() == pytest.approx([spearmanr(weights[:, 0], cover[:, 0])[0]] * 3)
+    assert (steps["low"] < steps["mean"]).all()
+    assert weights_by_cover(weights, None, ["top"]).empty

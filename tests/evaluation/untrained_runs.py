@@ -36,7 +36,7 @@ def write_untrained(root, method, dataset, arm, seed, classes):
     return network.eval()
 
 
-def frame_table(counts):
+def clip_frames(counts):
     """One test clip per count, of its own person."""
     draws = np.random.default_rng(1)
     rows = [

@@ -2,10 +2,15 @@ import re
 
 import numpy as np
 import pandas as pd
-import pytest
 
+from fer_repro.evaluation.frame_weights import (
+    frame_table,
+    intensity_correlations,
+    intensity_steps,
+    weights_by_distractor,
+)
+from fer_repro.evaluation.region_weights import weights_by_cover
 from fer_repro.figures.attention import (
-    attention_table,
     show_agreement,
     show_attention_table,
     show_cover,
@@ -15,7 +20,6 @@ from fer_repro.figures.attention import (
     show_precision,
     show_timelines,
     spread_faces,
-    with_mean,
 )
 
 IMAGES = np.arange(7, dtype=np.uint8)[:, None, None] * np.ones((1, 6, 6), np.uint8)
@@ -44,29 +48,30 @@ def test_timelines_say_which_frame_is_heaviest_and_what_is_not_known():
 
 
 def test_frames_are_described_by_medians_and_means():
-    words = alt(show_intensity({"seed 0": LOOKED}, KNOWN))
-    # relative weights: 0.3, 0.9, 0.4, 2.0, 0.8 up to half intensity; 1.8, 0.8 above
-    assert "seed 0: median 0.80 up to half intensity, 1.30 above" in words
-    words = alt(show_distractors({"seed 0": LOOKED}, KNOWN, 0.9))
+    frames = frame_table({"seed 0": LOOKED}, KNOWN)
+    words = alt(show_intensity(frames, intensity_steps(frames), intensity_correlations(frames)))
+    assert "seed 0: medians 0.30, 1.45, 1.80" in words  # 2.0 and 0.9 in the middle step, without distractor
+    words = alt(show_distractors(weights_by_distractor({"seed 0": LOOKED}, KNOWN, 0.9), 0.9))
     assert "seed 0, blink: 0.40" in words
     assert "seed 0, occluder: 0.80" in words
 
 
 def test_what_is_not_known_is_said():
     for shown in (
-        show_intensity({"seed 0": LOOKED}, BARE),
-        show_distractors({"seed 0": LOOKED}, BARE, 0.95),
-        show_cover(np.ones((2, 3)), None, ["a", "b", "c"], "no"),
+        show_intensity(frame_table({"seed 0": LOOKED}, BARE), pd.DataFrame(), pd.DataFrame()),
+        show_distractors(pd.DataFrame(), 0.95),
+        show_cover(np.ones((2, 3)), None, pd.DataFrame(), "no"),
         show_agreement(pd.DataFrame(), "no"),
     ):
         assert "not known" in shown.markup
         assert "<img" not in shown.markup
 
 
-def test_cover_is_described_by_its_mean():
+def test_cover_is_described_by_its_correlations():
     coverage = np.array([[0.0, 0.5], [0.2, 0.9], [0.4, 0.7]])
-    shown = show_cover(np.full((3, 2), 0.5), coverage, ["top", "bottom"], "A caption")
-    assert alt(shown) == "Scatter plots. Mean occluded share: top 20%, bottom 70%."
+    weights = np.array([[0.5, 0.5], [0.4, 0.5], [0.3, 0.5]])
+    shown = show_cover(weights, coverage, weights_by_cover(weights, coverage, ["top", "bottom"]), "A caption")
+    assert alt(shown) == "Scatter plots. Rank correlation of weight and occluded share: top −1.00, bottom –."
     assert "A caption" in shown.markup
 
 
@@ -95,31 +100,16 @@ def test_faces_are_spread_over_classes_and_people():
     assert found.images[:, 0, 0].tolist() == [3, 7, 8, 9]
 
 
-TRUTHS = np.zeros((3, 4, 4), bool)
-TRUTHS[0, :2, :2] = TRUTHS[1, 2:, 2:] = True  # a quarter each; the third face is real
-MAPS = np.zeros((3, 2, 2))
-MAPS[0, 0, 0] = MAPS[1, 0, 0] = 1  # right in the first face, wrong in the second
-KINDS = ["swap", "transfer", "none"]
 UNKNOWN = "It is not known which pixels of these faces were manipulated"
 
 
-def test_the_mean_map_is_the_same_for_every_face():
-    found = with_mean({"attention": MAPS[:, None]})
-    assert list(found) == ["attention", "attention, mean"]
-    assert found["attention, mean"].tolist() == [[[2 / 3, 0], [0, 0]]] * 3
-
-
-def test_areas_by_kind_by_hand():
-    table = attention_table({"attention": MAPS}, TRUTHS, KINDS).set_index("kind")
-    assert table.index.tolist() == ["swap", "transfer"]
-    assert table["chance"].tolist() == [0.25, 0.25]
-    assert table.loc["swap", "attention"] == 1
-    assert table.loc["transfer", "attention"] == pytest.approx(4 / 16)  # found last, with all others
-
-
 def test_what_is_shown_with_and_without_the_truth():
-    maps = with_mean({"attention": MAPS})
-    assert "Precision over recall of attention, attention, mean" in show_precision(maps, TRUTHS).markup
-    assert "<th" in show_attention_table(maps, TRUTHS, KINDS).markup
-    assert UNKNOWN in show_precision(maps, None).markup
-    assert UNKNOWN in show_attention_table(maps, None, KINDS).markup
+    curves = pd.DataFrame(
+        {"map": "attention", "recall": [0.0, 1.0], "precision": 0.5, "low": 0.4, "high": 0.6}
+    )
+    curves = curves.assign(area=0.5, faces=2, chance=0.25)
+    table = pd.DataFrame({"kind": ["swap"], "faces": [2], "chance": [0.25], "attention": [0.5]})
+    assert "Precision over recall of attention." in show_precision(curves).markup
+    assert "<th" in show_attention_table(table).markup
+    assert UNKNOWN in show_precision(curves.head(0)).markup
+    assert UNKNOWN in show_attention_table(pd.DataFrame()).markup

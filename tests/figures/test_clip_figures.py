@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fer_repro.evaluation.frame_weights import intensity_correlations, intensity_steps
 from fer_repro.figures.clip_figures import (
     Clip,
     choose_clips,
-    frame_table,
     weight_against_intensity,
     weight_by_distractor,
     weight_timelines,
@@ -48,14 +48,6 @@ def test_chosen_clips_drop_padding_and_put_distractors_first():
     assert second.frames[:, 0, 0].tolist() == [0, 1, 2]
     assert second.weights.tolist() == [0.1, 0.3, 0.6]
     assert len(choose_clips(EXPLAINED, IMAGES, SAMPLES, ["angry", "happy"], 1)) == 1
-
-
-def test_frame_table_has_weights_relative_to_equal_ones_without_padding():
-    table = frame_table({"a": EXPLAINED}, SAMPLES)
-    assert table["relative"].tolist() == pytest.approx([0.3, 0.9, 1.8, 0.4, 2.0, 0.8, 0.8])
-    assert table["clip"].tolist() == [0, 0, 0, 1, 1, 1, 1]
-    assert table["distractor"].tolist() == SAMPLES["distractor"].tolist()
-    assert frame_table({}, SAMPLES).empty
 
 
 def test_timelines_show_frames_weights_intensity_and_words():
@@ -104,37 +96,33 @@ def frames_of(clips, rise, arm="arm"):
     return pd.concat(rows, ignore_index=True)
 
 
+def intensity_figure(frames):
+    return weight_against_intensity(frames, intensity_steps(frames), intensity_correlations(frames))
+
+
 def test_intensity_figure_prints_both_correlations():
-    figure = weight_against_intensity(pd.concat([frames_of(3, 0.1), frames_of(3, -0.1, "other$")]))
+    figure = intensity_figure(pd.concat([frames_of(3, 0.1), frames_of(3, -0.1, "other$")]))
     rising, falling = figure.axes
     assert "inside clips +1.00 (mean of 3)" in rising.texts[0].get_text()
     assert "inside clips −1.00 (mean of 3)" in falling.texts[0].get_text()
     assert "all frames +1.00" not in rising.texts[0].get_text()  # clips differ in level
     points = [len(drawn.get_offsets()) for drawn in rising.collections[:2]]
     assert points == [15, 3]
+    medians = rising.containers[0].lines[0]
+    assert medians.get_xdata().tolist() == pytest.approx(
+        [0.1, 0.3, 0.5, 0.7, 0.9][: len(medians.get_xdata())]
+    )
     assert png_bytes(figure)
 
 
-def test_medians_leave_distractors_out():
-    frames = pd.DataFrame({"arm": "a", "clip": [0] * 4, "intensity": [0.1, 0.1, 0.15, 0.1],
-                           "distractor": ["none", "none", "none", "blink"],
-                           "relative": [1.0, 2.0, 4.0, 9.0]})  # fmt: skip
-    axes = weight_against_intensity(frames).axes[0]
-    medians = axes.containers[0].lines[0]
-    assert medians.get_xdata().tolist() == pytest.approx([0.1])
-    assert medians.get_ydata().tolist() == [2.0]
-
-
 def test_flat_clips_have_no_correlation_inside():
-    figure = weight_against_intensity(frames_of(1, 0.0))
-    assert "inside clips –" in figure.axes[0].texts[0].get_text()
+    assert "inside clips –" in intensity_figure(frames_of(1, 0.0)).axes[0].texts[0].get_text()
 
 
-def test_distractors_are_averaged_over_clips_not_frames():
-    frames = pd.DataFrame({"arm": "a", "clip": [0, 0, 0, 1, 1], "intensity": 0.0,
-                           "distractor": ["blink", "blink", "none", "blink", "none"],
-                           "relative": [0.4, 0.6, 2.0, 0.9, 1.1]})  # fmt: skip
-    axes = weight_by_distractor(frames).axes[0]
+def test_bars_are_sorted_with_no_distractor_first():
+    table = pd.DataFrame({"arm": "a", "distractor": ["blink", "none"], "frames": [3, 2], "mean": [0.7, 1.55],
+                          "low": [0.5, np.nan], "high": [0.9, np.nan]})  # fmt: skip
+    axes = weight_by_distractor(table).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["none (2 frames)", "blink (3 frames)"]
     assert [text.get_text() for text in axes.texts] == ["1.55", "0.70"]
     assert [patch.get_width() for patch in axes.patches] == pytest.approx([1.55, 0.7])

@@ -4,13 +4,16 @@ import json
 
 import numpy as np
 import pandas as pd
+import pytest
 
-from fer_repro.figures.exports import TablePart, as_json, export_results, write_formats
+from fer_repro.errors import UserError
+from fer_repro.figures.exports import TablePart, as_json, export_results, read_table, write_formats
 from fer_repro.figures.tables import Column, beside_published
 
 FRAME = pd.DataFrame(
     {"arm": ["a|b", "c"], "value": [0.123456789012, np.nan], "runs": pd.array([3, None], "Int64"), "ok": True}
 )
+KINDS = ("csv", "json", "md", "tex", "html")
 
 
 def test_json_holds_numbers_and_nulls():
@@ -24,22 +27,34 @@ def test_json_holds_numbers_and_nulls():
 def test_five_files_say_the_same(tmp_path):
     parts = [TablePart("First.", FRAME, (Column("arm", "Arm"), Column("value", "Value", "percent")))]
     parts.append(TablePart("Second.", FRAME.head(1), (Column("arm", "Arm"),)))
-    files = write_formats(tmp_path / "deep.er/table", FRAME, parts)
-    assert [file.name for file in files] == [f"table.{kind}" for kind in ("csv", "json", "md", "tex", "html")]
+    files = write_formats(tmp_path / "deep.er/table", FRAME, parts, KINDS)
+    assert [file.name for file in files] == [f"table.{kind}" for kind in KINDS]
     texts = {file.suffix: file.read_text(encoding="utf-8") for file in files}
     for kind in (".md", ".tex", ".html"):
         assert texts[kind].index("First.") < texts[kind].index("0.12") < texts[kind].index("Second.")
     assert float(next(csv.DictReader(io.StringIO(texts[".csv"])))["value"]) == 0.123457
     before = {file: file.read_bytes() for file in files}
-    write_formats(tmp_path / "deep.er/table", FRAME, parts)
+    write_formats(tmp_path / "deep.er/table", FRAME, parts, KINDS)
     assert before == {file: file.read_bytes() for file in files}
 
 
-def test_results_have_their_gap_in_every_format(tmp_path, published):
+def test_git_keeps_csv_and_markdown(tmp_path):
+    files = write_formats(tmp_path / "table", FRAME, [])
+    assert [file.name for file in files] == ["table.csv", "table.md"]
+
+
+def test_a_table_is_read_as_it_was_written(tmp_path):
+    frame = pd.DataFrame({"arm": ["NA", ""], "value": [0.5, np.nan], "runs": [3, 4]})
+    file, *_ = write_formats(tmp_path / "table", frame, [])
+    pd.testing.assert_frame_equal(read_table(file), frame, check_dtype=False)
+    file.write_bytes(b"")
+    with pytest.raises(UserError, match=r"table\.csv: not readable as CSV"):
+        read_table(file)
+
+
+def test_results_have_their_gap_in_both_files(tmp_path, published):
     single = {"seed": "", "deviation": np.nan, "runs": 1, "low": np.nan, "high": np.nan}
     rows = published.assign(tta="random", value=published["value"] - 2, **single)
-    export_results(beside_published(rows, published), tmp_path / "table", "All.")
-    assert json.loads((tmp_path / "table.json").read_text())[0]["gap"] == -2
-    for kind in ("md", "html"):
-        assert "−2.00" in (tmp_path / f"table.{kind}").read_text(encoding="utf-8")
-    assert "$-$2.00" in (tmp_path / "table.tex").read_text(encoding="utf-8")
+    export_results(beside_published(rows, published), tmp_path / "table")
+    assert read_table(tmp_path / "table.csv")["gap"].tolist()[0] == -2
+    assert "−2.00" in (tmp_path / "table.md").read_text(encoding="utf-8")

@@ -71,7 +71,7 @@ def test_scores_of_one_kind_are_refused():
 
 def test_histograms_hold_each_kind_whole_and_the_threshold():
     arms = {"a$": scored(1.0), "b": scored(3.0, seed=1), "c": scored(0.5, seed=2)}
-    figure = score_histograms(arms, ("real", "manipulated"), "logit", {"b": 1.5})
+    figure = score_histograms(arms, ("real", "manipulated"), {"b": 1.5})
     for axes, scores in zip(figure.axes, arms.values(), strict=False):
         shares = [sum(bar.get_height() for bar in part) for part in axes.containers]
         assert shares == pytest.approx([1, 1])

@@ -1,36 +1,18 @@
 import numpy as np
 import pytest
 
+from fer_repro.evaluation.region_weights import region_means, weights_by_cover
 from fer_repro.figures.region_figures import (
     biased_loss,
     bounds_figure,
     mean_weights,
-    occluded_shares,
     regions_on_faces,
     weight_against_occlusion,
-    weight_bounds,
 )
 from fer_repro.figures.style import png_bytes
 
 pytestmark = pytest.mark.filterwarnings("error")
 BOXES = {"left$": (0.0, 0.0, 0.5, 1.0), "top": (0.0, 0.0, 1.0, 0.5), "whole face": (0.0, 0.0, 1.0, 1.0)}
-
-
-@pytest.mark.parametrize("regions", [2, 6, 8])
-def test_bounds_are_reached_by_sigmoids_of_zero_and_one(regions):
-    corners = np.array([[(corner >> k) & 1 for k in range(regions)] for corner in range(2**regions)])
-    weights = np.exp(corners) / np.exp(corners).sum(axis=1, keepdims=True)
-    low, high, difference = weight_bounds(regions)
-    assert low == pytest.approx(weights.min())
-    assert high == pytest.approx(weights.max())
-    assert difference == pytest.approx(np.ptp(weights, axis=1).max())
-
-
-def test_covered_shares_count_pixels_of_each_box():
-    covered = np.zeros((2, 4, 4), bool)
-    covered[0, 0, :2] = True  # two pixels of the upper left quarter
-    shares = occluded_shares(covered, BOXES)
-    assert shares.tolist() == [[2 / 8, 2 / 8, 2 / 16], [0, 0, 0]]
 
 
 def test_faces_have_a_frame_and_a_number_per_region():
@@ -55,7 +37,7 @@ def test_equal_weights_are_drawn_without_a_range():
 
 def test_mean_weights_draw_means_spread_and_bounds():
     weights = {"a$": np.array([[0.2, 0.3, 0.5], [0.4, 0.3, 0.3]]), "b": np.full((2, 3), 1 / 3)}
-    figure = mean_weights(weights, list(BOXES), bounded=["a$"])
+    figure = mean_weights(region_means(weights, list(BOXES)), bounded=["a$"])
     axes = figure.axes[0]
     assert [bar.get_height() for bar in axes.containers[0]] == pytest.approx([0.3, 0.3, 0.4])
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -67,7 +49,8 @@ def test_mean_weights_draw_means_spread_and_bounds():
 def test_cover_figure_prints_the_rank_correlation_of_each_region():
     covered = np.tile(np.linspace(0, 0.9, 10)[:, None], (1, 2))
     weights = np.stack([1 - covered[:, 0], np.full(10, 0.5)], axis=1)
-    figure = weight_against_occlusion(weights, covered, ["falls", "flat"], steps=3)
+    steps = weights_by_cover(weights, covered, ["falls", "flat"], steps=3)
+    figure = weight_against_occlusion(weights, covered, steps)
     assert [axes.get_title("left") for axes in figure.axes] == ["falls: −1.00", "flat: –"]
     means = figure.axes[0].containers[0].lines[0]
     assert means.get_xdata().tolist() == pytest.approx([0, 0.2, 0.5, 0.8])

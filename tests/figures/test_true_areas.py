@@ -1,18 +1,15 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import average_precision_score, precision_recall_curve
+from sklearn.metrics import average_precision_score
 
-from fer_repro.errors import UserError
 from fer_repro.figures.style import png_bytes
 from fer_repro.figures.true_areas import (
     UNKNOWN,
-    enlarge,
     precision_curves,
     precision_words,
     show_agreement_of_masks,
     show_moving,
-    single_maps,
     truth_overlay,
 )
 
@@ -23,25 +20,6 @@ def square(side=12, low=3, high=9):
     truth = np.zeros((side, side), bool)
     truth[low:high, low:high] = True
     return truth
-
-
-@pytest.mark.parametrize("shape", [(2, 3), (4, 4), (5, 7)])
-def test_enlarging_takes_the_pixel_with_the_nearest_centre(shape):
-    values = np.random.default_rng(0).random(shape)
-    large = enlarge(values, 12, 14)
-    for row in range(12):
-        for column in range(14):
-            centres = [abs((r + 0.5) / shape[0] - (row + 0.5) / 12) for r in range(shape[0])]
-            across = [abs((c + 0.5) / shape[1] - (column + 0.5) / 14) for c in range(shape[1])]
-            near = np.flatnonzero(np.isclose(centres, min(centres)))
-            side = np.flatnonzero(np.isclose(across, min(across)))
-            assert large[row, column] in values[np.ix_(near, side)]
-
-
-def test_maps_lose_a_single_channel_and_no_more():
-    assert single_maps(np.zeros((3, 1, 4, 5))).shape == (3, 4, 5)
-    with pytest.raises(UserError, match=r"\(3, 2, 4, 5\)"):
-        single_maps(np.zeros((3, 2, 4, 5)))
 
 
 def test_overlay_outlines_the_truth_and_prints_what_the_map_finds():
@@ -63,17 +41,11 @@ def test_flat_maps_find_what_chance_finds():
     assert png_bytes(truth_overlay(np.zeros((1, 12, 12)), {"m": np.ones((1, 3, 3))}, square()[None], ["x"]))
 
 
-def test_precision_curve_is_that_of_scikit_learn():
-    truth, heat = square(), np.random.default_rng(1).random((12, 12))
-    figure = precision_curves({"a$": [(heat, truth), (heat, np.zeros_like(truth))]})
-    recalls, drawn = figure.axes[0].lines[0].get_data()
-    precision, recall, _ = precision_recall_curve(truth.ravel(), heat.ravel())
-    for place in (0.25, 0.5, 1.0):
-        first = min(r for r in recall if r >= place - 1e-9)
-        expected = max(precision[:-1][np.isclose(recall[:-1], first)])
-        assert np.interp(place, recalls, drawn) == pytest.approx(expected)
-    score = average_precision_score(truth.ravel(), heat.ravel())
-    assert figure.legends[0].get_texts()[0].get_text() == rf"a\$: PR-AUC {score:.2f} over 1 faces"
+def test_precision_curves_print_area_and_chance():
+    row = {"map": "a$", "recall": [0.0, 1.0], "precision": [0.9, 0.5], "low": [0.8, 0.4], "high": [1.0, 0.6]}
+    figure = precision_curves(pd.DataFrame(row).assign(area=0.714, faces=1, chance=0.25))
+    assert figure.legends[0].get_texts()[0].get_text() == r"a\$: PR-AUC 0.71 over 1 faces"
+    assert figure.axes[0].lines[0].get_ydata().tolist() == [0.9, 0.5]
     assert figure.axes[0].lines[-1].get_ydata()[0] == 0.25
     assert png_bytes(figure)
 

@@ -26,7 +26,7 @@ from fer_repro.inference.explore import (
     show_explorer,
 )
 from fer_repro.inference.explore_scores import STRENGTHS, ensemble, explore_angles, explore_forgeries
-from fer_repro.inference.moved_faces import draw_like, look_at_images, with_expression, with_occluder
+from fer_repro.inference.moved_faces import look_at_images, render_like, with_expression, with_occluder
 from fer_repro.runs.loaded_run import load_run, look
 from fer_repro.synthetic.clips import PASSING
 from fer_repro.training.loop import logits_of
@@ -100,7 +100,7 @@ def test_the_masks_are_those_of_the_drawn_face(project, stills):
     person = next(iter(people_of(stills.samples, "test")))
     row = with_occluder(with_expression(people_of(stills.samples, "test")[person], "sad", 0.5), "mask")
     run = load_run(trained_on(stills, project / "runs/synthetic/rmn/0/masked"), stills)
-    found = look_at_images(run, draw_like([row], stills).images)
+    found = look_at_images(run, render_like([row], stills).images)
     assert seen.words.startswith(f"Person {person}, sad at 0.50, rotated by 0 degrees, occluder: mask.")
     best = int(found["probabilities"][0].argmax())
     assert seen.words.endswith(f"predicts {run.classes[best]}, {found['probabilities'][0][best]:.0%}.")
@@ -147,7 +147,7 @@ def test_the_rival_is_the_nearest_other_person(project, stills):
     store = open_store(project / "prepared/synthetic_pairs")
     run = load_run(project / "runs/synthetic_pairs/adacos/0/dynamic", store)
     person, row = next(iter(people_of(store.samples, "train").items()))
-    image = draw_like([with_expression(row, "happy", 0.9)], store).images
+    image = render_like([with_expression(row, "happy", 0.9)], store).images
     degrees = np.degrees(look_at_images(run, image)["angles"][0])
     others = {name: angle for name, angle in zip(run.classes, degrees, strict=True) if name != person}
     rival = min(others, key=others.get)

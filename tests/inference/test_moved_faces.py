@@ -1,4 +1,4 @@
-"""Faces that are drawn again: against the set's own images, and networks against their evaluation."""
+"""Faces that are rendered again: against the set's own images, and networks against their evaluation."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,8 @@ from fer_repro.inference.moved_faces import (
     OCCLUDERS,
     can_render_again,
     course,
-    draw_like,
     look_at_images,
+    render_like,
     with_expression,
     with_occluder,
     with_yaw,
@@ -26,8 +26,8 @@ def rows_of(store, chosen):
 
 
 def test_a_row_draws_the_image_of_the_set(stills):
-    drawn = draw_like(rows_of(stills, [0, 5, 9]), stills)
-    np.testing.assert_array_equal(drawn.images, stills.images[stills.samples["image"].iloc[[0, 5, 9]]])
+    rendered = render_like(rows_of(stills, [0, 5, 9]), stills)
+    np.testing.assert_array_equal(rendered.images, stills.images[stills.samples["image"].iloc[[0, 5, 9]]])
 
 
 def test_sets_that_are_not_drawn_are_told_apart(project, stills):
@@ -45,8 +45,8 @@ def test_an_expression_changes_actions_and_nothing_else(stills):
 
 @pytest.mark.parametrize("occluder", list(OCCLUDERS))
 def test_a_cover_hides_pixels_and_none_hides_nothing(stills, occluder):
-    drawn = draw_like([with_occluder(rows_of(stills, [0])[0], occluder)], stills)
-    assert drawn.occluded.any() == (occluder != "none")
+    rendered = render_like([with_occluder(rows_of(stills, [0])[0], occluder)], stills)
+    assert rendered.occluded.any() == (occluder != "none")
 
 
 def test_an_unknown_cover_is_refused(stills):
@@ -56,7 +56,7 @@ def test_an_unknown_cover_is_refused(stills):
 
 def test_a_turned_head_looks_the_other_way(stills):
     row = with_occluder(with_expression(rows_of(stills, [0])[0], "neutral", 0), "none")
-    left, right = draw_like([with_yaw(row, -40), with_yaw(row, 40)], stills).images.astype(float)
+    left, right = render_like([with_yaw(row, -40), with_yaw(row, 40)], stills).images.astype(float)
     assert np.abs(left - right).mean() > 5
     assert np.abs(left - right[:, ::-1]).mean() < np.abs(left - right).mean()  # nearly mirrored
 

@@ -5,12 +5,15 @@ import torch.nn.functional as F
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
+from fer_repro.errors import UserError
 from fer_repro.measures.saliency import (
-    known_mean_interval,
+    enlarge,
     map_area_interval,
     map_precision_recall,
     rank_correlation,
     region_coverage,
+    single_maps,
+    weight_bounds,
     weight_on_covered,
 )
 
@@ -213,17 +216,6 @@ def test_the_area_interval_resamples_images(generator):
     assert found.low < found.value < found.high
 
 
-def test_the_known_mean_interval_leaves_nan_out():
-    values = np.array([0.1, NAN, 0.5, 0.3, NAN, 0.9])
-    found = known_mean_interval(values, 0.95, 500)
-    assert found.value == pytest.approx(1.8 / 4)
-    assert 0.1 <= found.low < found.value < found.high <= 0.9
-    assert found.kind == "bootstrap over 4 of 6 items"
-    none = known_mean_interval(np.full(3, NAN), 0.95, 10)
-    assert np.isnan([none.value, none.low, none.high]).all()
-    assert none.kind == "bootstrap over 0 of 3 items"
-
-
 def test_intervals_say_their_kind_and_take_the_first_seed_unless_told(generator):
     maps, masks = generator.random((6, 4, 4)), generator.random((6, 4, 4)) < 0.4
     found = map_area_interval(maps, masks, 0.9, 40)
@@ -231,15 +223,6 @@ def test_intervals_say_their_kind_and_take_the_first_seed_unless_told(generator)
         found == map_area_interval(maps, masks, 0.9, 40, seed=0) != map_area_interval(maps, masks, 0.9, 40, 1)
     )
     assert found.kind == map_area_interval(maps, np.zeros((6, 4, 4)), 0.9, 5).kind == "bootstrap over images"
-    values = np.array([0.1, NAN, 0.5, 0.3])
-    mean = known_mean_interval(values, 0.9, 40)
-    assert (
-        mean == known_mean_interval(values, 0.9, 40, seed=0) != known_mean_interval(values, 0.9, 40, seed=1)
-    )
-    assert mean.kind == "bootstrap over 3 of 4 items"
-    nothing = known_mean_interval(np.array([NAN, NAN]), 0.9, 40)
-    assert nothing.kind == "bootstrap over 0 of 2 items"
-    assert np.isnan([nothing.value, nothing.low, nothing.high]).all()
 
 
 @pytest.mark.parametrize(
@@ -253,3 +236,32 @@ def test_maps_and_masks_are_both_images(maps, masks):
 def test_masks_may_be_numbers():
     maps, masks = np.arange(8.0).reshape(2, 2, 2), np.array([[[0, 2], [0, 0]], [[0, 0], [0, 3]]])
     assert map_precision_recall(maps, masks).area == map_precision_recall(maps, masks > 0).area
+
+
+@pytest.mark.parametrize("regions", [2, 6, 8])
+def test_bounds_are_reached_by_sigmoids_of_zero_and_one(regions):
+    corners = np.array([[(corner >> k) & 1 for k in range(regions)] for corner in range(2**regions)])
+    weights = np.exp(corners) / np.exp(corners).sum(axis=1, keepdims=True)
+    low, high, difference = weight_bounds(regions)
+    assert low == pytest.approx(weights.min())
+    assert high == pytest.approx(weights.max())
+    assert difference == pytest.approx(np.ptp(weights, axis=1).max())
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (4, 4), (5, 7)])
+def test_enlarging_takes_the_pixel_with_the_nearest_centre(shape):
+    values = np.random.default_rng(0).random(shape)
+    large = enlarge(values, 12, 14)
+    for row in range(12):
+        for column in range(14):
+            centres = [abs((r + 0.5) / shape[0] - (row + 0.5) / 12) for r in range(shape[0])]
+            across = [abs((c + 0.5) / shape[1] - (column + 0.5) / 14) for c in range(shape[1])]
+            near = np.flatnonzero(np.isclose(centres, min(centres)))
+            side = np.flatnonzero(np.isclose(across, min(across)))
+            assert large[row, column] in values[np.ix_(near, side)]
+
+
+def test_maps_lose_a_single_channel_and_no_more():
+    assert single_maps(np.zeros((3, 1, 4, 5))).shape == (3, 4, 5)
+    with pytest.raises(UserError, match=r"\(3, 2, 4, 5\)"):
+        single_maps(np.zeros((3, 2, 4, 5)))

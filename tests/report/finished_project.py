@@ -129,9 +129,9 @@ COSTS = """method,arm,dataset,parameters,item,flops
 rmn,masked,synthetic,2163247,1 face,57983872
 rmn,no_mask,synthetic,335919,1 face,11453312
 """
-PAPER_TABLE = """<table class="sortable"><caption>Table III: accuracy.</caption>
-<thead><tr><th scope="col">Network</th><th scope="col" class="number">fer2013</th></tr></thead>
-<tbody><tr><th scope="row" onclick="alert(1)">masked</th><td class="number">74.14</td></tr></tbody></table>
+PAPER_TABLE = """method,table,network,dataset,protocol,split,metric,tta,unit,published,measured,deviation,\
+low,high,seeds,gap,source,pretraining,note
+rmn,Table III,<script>masked</script>,fer2013,official,test,accuracy,,%,74.14,,,,,,,paper,imagenet,
 """
 DEVIATIONS = """
 rmn:
@@ -185,7 +185,7 @@ def make_project(tmp_path):
     write(tmp_path / "results/published/deviations.yaml", DEVIATIONS)
     write(tmp_path / "results/comparison/ledger.csv", ledger_rows().to_csv(index=False))
     write(tmp_path / "results/comparison/cost.csv", COSTS)
-    write(tmp_path / "results/comparison/tables/rmn.html", PAPER_TABLE)
+    write(tmp_path / "results/comparison/tables/rmn.csv", PAPER_TABLE)
     write(tmp_path / "dvc.lock", LOCK)
     write(
         tmp_path / "docs/verdicts.md",

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
-from finished_project import PARAMS, make_project, write
+from finished_project import PARAMS, ledger_rows, make_project, result_rows, write
 from PIL import Image
 
 from fer_repro.errors import UserError
 from fer_repro.files import read_yaml
 from fer_repro.params import read_params
-from fer_repro.report.glance import gauge
+from fer_repro.report.glance import gauge, glance
 from fer_repro.report.html import SOURCES, report_main, write_report, write_sources
 from fer_repro.report.provenance import command_table
 
@@ -117,10 +117,18 @@ def test_claims_tell_their_doubt(page):
         "dvc repro evaluate-faces@synthetic-rmn",
         "seed 2 masked 81.00 80.00 82.00 no mask 80.00 80.50 79.50",
         "74.24 % 73.64 to 74.84",
-        "1 claim on data that is not available here",
-        "free: somewhere",
+        "1 data set not available here",
     ):
         assert piece in claims, piece
+
+
+def test_each_missing_data_set_is_named_once(page):
+    ledger = pd.concat([ledger_rows(), ledger_rows().head(1).assign(claim="b", statement="Two.")])
+    (paper,) = glance(ledger, result_rows(), {}, {})
+    (part,) = paper.missing
+    assert (part["data"], part["access"]) == ("FER2013", "free: somewhere")
+    assert [claim["statement"] for claim in part["claims"]] == ["Masks <help>.", "Two."]
+    assert page.get_text().count("free: somewhere") == 1
 
 
 def test_claims_lead_to_runs_rows_and_sources(page):
