@@ -272,6 +272,12 @@ def record(
     half: Annotated[
         bool, typer.Option("--half", help="The runs have half a recipe's epochs: to see what more change.")
     ] = False,
+    keep_runs: Annotated[
+        bool,
+        typer.Option(
+            "--keep-runs", help="Keep predictions and histories, too: a record that grows by seeds."
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the record if it is there.")] = False,
     project: Project = Path(),
     params: Params = Path("params.yaml"),
@@ -280,16 +286,11 @@ def record(
 
     Example: fer-repro record fer2013-rmn-cpu fer2013 rmn
     """
-    from fer_repro.evaluation.finished import judge_runs
-    from fer_repro.pipeline.record import evaluated_seeds, keep_record
+    from fer_repro.pipeline.record import record_own
     from fer_repro.report.records import read_record
-    from fer_repro.runs.folder import open_runs
 
-    seeds = evaluated_seeds(project, dataset, method)
-    runs = open_runs(params, method, dataset, project / "runs", project / "prepared", seeds)
-    records = project / "results/records"
-    ledger = None if half else judge_runs(runs, records)
-    folder = keep_record(name, dataset, method, note, force, project, records, ledger, half)
+    kinds = {"force": force, "half": half, "keep_runs": keep_runs}
+    folder = record_own(name, dataset, method, params, project, note, **kinds)
     typer.echo(f"written: {folder}")
     if reason := read_record(folder / "record.json").get("no_commit"):
         typer.echo(f"note: the record names no commit: {reason}", err=True)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fer_repro.figures.display import Shown, say, show_figure, show_table
-from fer_repro.figures.ledger_tables import first_sizes, in_words
+from fer_repro.figures.ledger_tables import DECIDED, VERDICTS, first_sizes, in_words
 from fer_repro.figures.results import recall_bars
 from fer_repro.figures.style import COLOURS, INK, QUIET, new_figure, plain
 from fer_repro.figures.tables import (
@@ -172,12 +172,8 @@ def headline_claim(claims: pd.DataFrame) -> pd.Series | None:
 
 _FEW = 12  # claims whose names have two lines
 _UNITS = {"points": "difference (percentage points)", "nats": "difference (nats; right is a lower loss)"}
-_HUES = {
-    "reproduced": COLOURS[2],
-    "direction reproduced": COLOURS[2],
-    "not reproduced": COLOURS[1],
-    "inconclusive": COLOURS[0],
-}
+_ANSWERS = {"yes": COLOURS[2], "partly": COLOURS[4], "no": COLOURS[1]}
+_HUES = {verdict: _ANSWERS.get(DECIDED.get(verdict, ""), COLOURS[0]) for verdict in VERDICTS}
 
 
 def claim_plot(ledger: pd.DataFrame) -> Figure:
@@ -196,8 +192,11 @@ def claim_plot(ledger: pd.DataFrame) -> Figure:
     panels = figure.subplots(max(len(units), 1), 1, squeeze=False, height_ratios=counts or [1])[:, 0]
     for axes, unit in zip(panels, units, strict=False):
         _draw(axes, rows[rows["unit"] == unit], sizes, unit, many)
-    for verdict in dict.fromkeys(rows["verdict"]):
-        panels[-1].plot([], [], "o", color=_HUES[verdict], label=verdict)
+    hues: dict[str, list[str]] = {}
+    for verdict in (name for name in VERDICTS if name in set(rows["verdict"])):
+        hues.setdefault(_HUES[verdict], []).append(verdict)
+    for hue, verdicts in hues.items():
+        panels[-1].plot([], [], "o", color=hue, label=", ".join(verdicts))
     panels[-1].plot([], [], "D", color=QUIET, fillstyle="none", label="published, on the paper's data")
     figure.legend(loc="outside lower center", ncols=2)
     return figure

@@ -17,7 +17,16 @@ from fer_repro.figures.exports import TablePart
 from fer_repro.figures.tables import Column, metric_words, spell, spell_gap, spell_range
 from fer_repro.spreadsheets import read_csv
 
-VERDICTS = ("reproduced", "direction reproduced", "not reproduced", "inconclusive", "not attempted")
+DECIDED = {
+    "reproduced": "yes", "direction reproduced": "yes", "smaller at this budget": "partly",
+    "no difference here": "partly", "opposite at this budget": "no", "not reproduced": "no",
+}  # fmt: skip
+"""Verdicts that answer the question, and what they answer."""
+VERDICTS = (
+    *DECIDED, "still learning", "one budget only", "nothing learnt at this budget", "inconclusive",
+    "not attempted",
+)  # fmt: skip
+"""All verdicts in the order of tables."""
 NEEDED = (
     "claim", "method", "kind", "statement", "arm", "against", "dataset", "data", "protocol", "metric",
     "augmented", "condition", "unit", "published", "published_source", "measured", "difference", "low",
@@ -51,6 +60,10 @@ OPEN = (
     Column("access", "How to get the data", "note"),
 )
 _OPEN = "not attempted"
+_MISSING = {
+    "still learning": "more epochs", "one budget only": "a run with half the epochs",
+    "nothing learnt at this budget": "more epochs",
+}  # fmt: skip
 _MOST_SEEDS = 30  # more than this is no useful advice: then the data are too few
 
 
@@ -126,7 +139,9 @@ def _measured(row: pd.Series) -> dict[str, str]:
         interval = spell_range(row["low"] + target, row["high"] + target, unit)
     else:
         interval = f"{spell_gap(row['low'], unit)} to {spell_gap(row['high'], unit)}"
-    missing = _missing_seeds(row["more_seeds"]) if row["verdict"] == "inconclusive" else ""
+    missing = _MISSING.get(str(row["verdict"]), "")
+    if row["verdict"] == "inconclusive":
+        missing = _missing_seeds(row["more_seeds"])
     return {"now": _size(row, row["difference"] + target), "interval": interval, "missing": missing}
 
 

@@ -15,15 +15,21 @@ import pandas as pd
 
 from fer_repro.config import DATA_DIGESTS, HALF, run_folder
 from fer_repro.errors import UserError
+from fer_repro.evaluation.finished import judge_runs
 from fer_repro.evaluation.ledger import write_ledger
+from fer_repro.evaluation.summary import evaluate_runs, write_results
 from fer_repro.figures.result_files import read_rows
 from fer_repro.files import atomic_folder
 from fer_repro.git import changed_files, head_commit
 from fer_repro.report.records import CODE
-from fer_repro.runs.folder import kept_accuracy, read_run_config, rest_on
+from fer_repro.runs.folder import kept_accuracy, open_runs, read_run_config, rest_on
+from fer_repro.runs.predictions import PAIR_SCORES, pack_predictions
 from fer_repro.stage_code import TRAINING, code_digests
 
 TABLES = ("rows.csv", "intervals.csv")
+_KEPT = ("runs", "timings")
+_OF_A_RUN = ("config.json", "history.csv", "metrics.json")
+_ENOUGH = 3  # seeds: an arm with fewer waits until it has them
 
 
 def keep_record(
@@ -36,6 +42,7 @@ def keep_record(
     records: Path | str = "results/records",
     ledger: pd.DataFrame | None = None,
     half: bool = False,
+    keep_runs: bool = False,
 ) -> Path:
     """Record the results of one method on one data set.
 
@@ -50,6 +57,7 @@ def keep_record(
         ledger: verdicts of the claims that these results are evidence for, from ``judge_runs``; they enter
             the project's ledger.
         half: the runs have half the epochs of others, and only show whether training longer changes those.
+        keep_runs: also copy runs and timings, from ``gather_runs``, so that the record can grow.
 
     Returns:
         The record's folder.
@@ -86,9 +94,106 @@ def keep_record(
             shutil.copyfile(results / table, folder / table)
         if ledger is not None and len(ledger):
             write_ledger(ledger, folder)
+        for kept in _KEPT if keep_runs else ():
+            shutil.copytree(root / kept, folder / kept)
         text = json.dumps(record, indent=2, sort_keys=True) + "\n"
         (folder / "record.json").write_text(text, encoding="utf-8")
     return Path(records) / name
+
+
+def record_own(
+    name: str,
+    dataset: str,
+    method: str,
+    params: Path,
+    project: Path,
+    note: str = "",
+    force: bool = False,
+    half: bool = False,
+    keep_runs: bool = False,
+) -> Path:
+    """Judge and record runs of a project: those of its results, or with ``keep_runs`` all finished ones.
+
+    Args:
+        name: of the record.
+        dataset: a key of ``datasets``.
+        method: a key of ``methods``.
+        params: usually ``params.yaml``.
+        project: where ``runs``, ``prepared`` and ``results`` are.
+        note: see ``keep_record``, as are the others; a record that keeps runs grows by those that are new.
+    """
+    records, root, arms = project / "results/records", project, list[str]()
+    if keep_runs:
+        root = project / "scratch/records" / name
+        shutil.rmtree(root, ignore_errors=True)
+        gather_runs(project, records / name, dataset, method, root)
+        arms, seeds = complete_arms(root / "runs" / dataset / method)
+    else:
+        seeds = evaluated_seeds(project, dataset, method)
+    runs = open_runs(params, method, dataset, root / "runs", project / "prepared", seeds, arms)
+    if keep_runs:
+        write_results(root / "results/measured" / dataset / method, evaluate_runs(runs))
+    ledger = None if half else judge_runs(runs, records)
+    return keep_record(
+        name, dataset, method, note, force or keep_runs, root, records, ledger, half, keep_runs
+    )
+
+
+def gather_runs(source: Path, record: Path, dataset: str, method: str, target: Path) -> None:
+    """Copy the finished runs of a record, and those that came since, without weights and images.
+
+    Args:
+        source: holds ``runs`` and ``timings``; there may be arms and seeds that are not finished.
+        record: an earlier version of the record; it may not exist.
+        dataset: a key of ``datasets``.
+        method: a key of ``methods``.
+        target: a folder that becomes a project of its own, for the evaluation and ``keep_record``.
+
+    Raises:
+        UserError: a run is in both, and differs.
+    """
+    for origin in (record, source):
+        for finished in sorted((origin / "runs" / dataset / method).glob("*/*/metrics.json")):
+            folder = finished.parent
+            place = (dataset, method, int(folder.parent.name), folder.name)
+            copy = run_folder(target / "runs", *place)
+            if (copy / _OF_A_RUN[0]).is_file():
+                if any((copy / name).read_bytes() != (folder / name).read_bytes() for name in _OF_A_RUN):
+                    raise UserError(f"{folder}: is not the run that {record} keeps; move one of them away")
+                continue
+            copy.mkdir(parents=True)
+            for name in _OF_A_RUN:
+                shutil.copyfile(folder / name, copy / name)
+            if (folder / PAIR_SCORES).is_file():
+                shutil.copyfile(folder / PAIR_SCORES, copy / PAIR_SCORES)
+            else:
+                pack_predictions(folder, copy)
+            timing = run_folder(origin / "timings", *place).with_suffix(".json")
+            if timing.is_file():
+                other = run_folder(target / "timings", *place).with_suffix(".json")
+                other.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(timing, other)
+
+
+def complete_arms(runs: Path) -> tuple[list[str], list[int]]:
+    """Choose the arms with at least three seeds, and the seeds that all of these have; else all arms.
+
+    Args:
+        runs: of one method on one data set.
+
+    Raises:
+        UserError: there is no seed that all have.
+    """
+    seeds: dict[str, set[int]] = {}
+    for folder in runs.glob("*/*/metrics.json"):
+        seeds.setdefault(folder.parent.name, set()).add(int(folder.parent.parent.name))
+    arms = sorted(arm for arm in seeds if len(seeds[arm]) >= _ENOUGH) or sorted(seeds)
+    common = sorted(set.intersection(*(seeds[arm] for arm in arms))) if arms else []
+    if not common:
+        raise UserError(
+            f"{runs}: no seed that all arms have: {', '.join(arms) or 'there is no finished run'}"
+        )
+    return arms, common
 
 
 def evaluated_seeds(project: Path | str, dataset: str, method: str) -> list[int]:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from fer_repro.errors import UserError, print_error
 from fer_repro.figures.ledger_tables import (
+    DECIDED,
     OPEN,
     TESTED,
     VERDICTS,
@@ -158,7 +159,7 @@ def _gaps(ledger: pd.DataFrame, folders: list[Path]) -> str:
     """State with counts what the tables do not show."""
     tested = ledger[ledger["verdict"] != "not attempted"]
     as_published = int((tested["as_published"].astype(str) == "True").sum())
-    unclear = int((tested["verdict"] == "inconclusive").sum())
+    unclear = int((~tested["verdict"].isin(DECIDED)).sum())
     real = int(_on_real_data(tested).sum())
     points = [
         f"{as_published} of the {len(tested)} tested claims ran as published: same data, width, resolution, "
@@ -166,8 +167,8 @@ def _gaps(ledger: pd.DataFrame, folders: list[Path]) -> str:
         f"{real} of the {len(tested)} were tested on real faces, the others on synthetic ones.",
         f"{len(ledger) - len(tested)} claims were not attempted: their data are private, available on "
         "request, or too large for the available machines.",
-        f"{unclear} are inconclusive: the interval allows both answers. The column *Missing* states how many "
-        "more seeds would decide, if the mean does not change.",
+        f"{unclear} are not decided: the interval allows both answers, the networks still learn, or there is "
+        "no run with half the epochs. The column *Missing* states what would decide.",
     ]
     devices = {read_record(folder / "record.json")["environment"].get("device") for folder in folders}
     if folders and devices <= {"cpu"}:

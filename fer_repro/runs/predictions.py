@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -85,12 +86,58 @@ def write_predictions(path: Path, predictions: Predictions, augmented: bool = Tr
         pd.DataFrame(columns).to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
 
 
+PACKED = "predictions.npz"
+"""What a record keeps of ``predictions.csv``, in half precision."""
+
+
+def pack_predictions(folder: Path, target: Path) -> None:
+    """Write ``predictions.csv`` of a run's folder as ``PACKED``: logits and probabilities as float16.
+
+    Args:
+        folder: of the run; one with ``PACKED`` alone is read, too.
+        target: another folder.
+    """
+    found = read_predictions(folder / "predictions.csv")
+    splits, codes = np.unique(found.splits, return_inverse=True)
+    with atomic_write(target / PACKED) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(
+            stream,
+            classes=np.array(found.classes),
+            samples=found.samples.astype(np.int32),
+            splits=splits,
+            codes=codes.astype(np.uint8),
+            targets=found.targets.astype(np.int16),
+            logits=found.logits.astype(np.float16),
+            probabilities=found.probabilities.astype(np.float16),
+        )
+
+
+def _unpacked(path: Path) -> Predictions:
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            shares = kept["probabilities"].astype(np.float64)
+            return Predictions(
+                tuple(map(str, kept["classes"])),
+                kept["samples"].astype(np.int64),
+                kept["splits"][kept["codes"]],
+                kept["targets"].astype(np.int64),
+                kept["logits"].astype(np.float64),
+                shares / shares.sum(1, keepdims=True),
+            )
+    except (OSError, ValueError, KeyError, IndexError, BadZipFile) as error:
+        raise UserError(
+            f"{path}: not readable as packed predictions ({error!r}); record the runs again"
+        ) from None
+
+
 def read_predictions(path: Path) -> Predictions:
-    """Read ``predictions.csv`` and check every row.
+    """Read ``predictions.csv`` and check every row; where there is only ``PACKED`` beside it, read that.
 
     Raises:
         UserError: naming file, row (1 is the first below the header) and what was expected.
     """
+    if not path.exists() and (packed := path.with_name(PACKED)).is_file():
+        return _unpacked(packed)
     try:
         table = pd.read_csv(path, dtype={"split": str}, keep_default_na=False)
     except FileNotFoundError:

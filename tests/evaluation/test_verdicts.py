@@ -11,6 +11,7 @@ from paired_classifiers import draw_hits, true_accuracies
 
 from fer_repro.evaluation.ledger import judge
 from fer_repro.evaluation.verdicts import DECIDED, RULES, Case, decide, size_agrees
+from fer_repro.figures import ledger_tables
 
 DOCS = Path(__file__).parents[2] / "docs" / "verdicts.md"
 NAN = float("nan")
@@ -122,6 +123,11 @@ def test_only_published_setups_contradict_a_paper():
     ]
     assert "not reproduced" not in {RULES[rule][0] for rule in reduced}
     assert {name for name, _ in RULES.values()} >= set(DECIDED)
+
+
+def test_the_report_knows_every_verdict():
+    assert set(ledger_tables.VERDICTS) == {name for name, _ in RULES.values()}
+    assert set(ledger_tables.DECIDED) == set(DECIDED)
 
 
 def test_what_counts_as_the_same_size():
