@@ -2,7 +2,7 @@
 
 Synthetic faces come with the true intensity of every frame, and with masks of what is occluded,
 expressive or manipulated. All measures are ranks or areas, so a network's weights need no scale. A clip or
-face without varying ground truth has NaN and is left out of the means, which ``known_mean_interval`` counts.
+face without varying ground truth has NaN and is left out of the means.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import rankdata
 
-from fer_repro.measures.intervals import Interval, sample_interval
+from fer_repro.measures.intervals import Interval
 
 Floats = NDArray[np.float64]
 
@@ -196,27 +196,6 @@ def map_area_interval(
         areas[i] = _curve(positive * counts, counts, last).area
     low, high = np.nanquantile(areas, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(value, float(low), float(high), kind)
-
-
-def known_mean_interval(values: NDArray, confidence: float, resamples: int, seed: int = 0) -> Interval:
-    """Percentile bootstrap over clips or faces of the mean of what is not NaN.
-
-    Args:
-        values: (n,), e.g. ``per_clip`` or ``differences``.
-        confidence: e.g. 0.95.
-        resamples: how many.
-        seed: of the resampling.
-
-    Returns:
-        NaN with NaN bounds where all are NaN; the kind names how many were used.
-    """
-    numbers = np.asarray(values, np.float64)
-    used = numbers[~np.isnan(numbers)]
-    kind = f"bootstrap over {len(used)} of {len(numbers)} items"
-    if not len(used):
-        return Interval(float("nan"), float("nan"), float("nan"), kind)
-    found = sample_interval(used, confidence, resamples, seed=seed)
-    return Interval(found.value, found.low, found.high, kind)
 
 
 def mean_of(values: NDArray) -> float:

@@ -14,7 +14,6 @@ from fer_repro.measures.intervals import (
     seed_interval,
 )
 from fer_repro.measures.saliency import (
-    known_mean_interval,
     map_area_interval,
     rank_correlation,
     region_coverage,
@@ -49,7 +48,6 @@ CASES = {
     "sample_interval": (lambda values: numbers(sample_interval(values, 0.9, 50)), SHARES),
     "seed_interval": (lambda values: numbers(seed_interval(values, 0.9, 50)), SHARES[0, :7]),
     "paired_difference": (lambda a, b: numbers(paired_difference(a, b, 0.9, 50)), SHARES, SHARES[::-1]),
-    "known_mean_interval": (lambda values: numbers(known_mean_interval(values, 0.9, 50)), SHARES[0]),
     "holm": (holm, SHARES[0]),
     "weight_on_covered": (lambda a, b: weight_on_covered(a, b).differences, WEIGHTS, SHARES[:, 5:10]),
     "region_coverage": (
@@ -86,7 +84,6 @@ def test_lists_and_whole_numbers_are_taken_too():
     assert seed_interval([1, 2, 3], 0.95, 10).value == 2
     assert holm([0, 1]).tolist() == [0, 1]
     assert sample_interval([True, False], 0.95, 10).value == 0.5
-    assert known_mean_interval([1.0, float("nan")], 0.95, 10).kind == "bootstrap over 1 of 2 items"
     np.testing.assert_allclose(unit([[3, 4]]), [[0.6, 0.8]])
     np.testing.assert_allclose(add_mirror([[3, 0]], [[0, 4]]), [[0.6, 0.8]])
     assert log_losses([0], [True]).tolist() == [np.log(2)]

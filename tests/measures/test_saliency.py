@@ -6,7 +6,6 @@ from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from fer_repro.measures.saliency import (
-    known_mean_interval,
     map_area_interval,
     map_precision_recall,
     rank_correlation,
@@ -213,17 +212,6 @@ def test_the_area_interval_resamples_images(generator):
     assert found.low < found.value < found.high
 
 
-def test_the_known_mean_interval_leaves_nan_out():
-    values = np.array([0.1, NAN, 0.5, 0.3, NAN, 0.9])
-    found = known_mean_interval(values, 0.95, 500)
-    assert found.value == pytest.approx(1.8 / 4)
-    assert 0.1 <= found.low < found.value < found.high <= 0.9
-    assert found.kind == "bootstrap over 4 of 6 items"
-    none = known_mean_interval(np.full(3, NAN), 0.95, 10)
-    assert np.isnan([none.value, none.low, none.high]).all()
-    assert none.kind == "bootstrap over 0 of 3 items"
-
-
 def test_intervals_say_their_kind_and_take_the_first_seed_unless_told(generator):
     maps, masks = generator.random((6, 4, 4)), generator.random((6, 4, 4)) < 0.4
     found = map_area_interval(maps, masks, 0.9, 40)
@@ -231,15 +219,6 @@ def test_intervals_say_their_kind_and_take_the_first_seed_unless_told(generator)
         found == map_area_interval(maps, masks, 0.9, 40, seed=0) != map_area_interval(maps, masks, 0.9, 40, 1)
     )
     assert found.kind == map_area_interval(maps, np.zeros((6, 4, 4)), 0.9, 5).kind == "bootstrap over images"
-    values = np.array([0.1, NAN, 0.5, 0.3])
-    mean = known_mean_interval(values, 0.9, 40)
-    assert (
-        mean == known_mean_interval(values, 0.9, 40, seed=0) != known_mean_interval(values, 0.9, 40, seed=1)
-    )
-    assert mean.kind == "bootstrap over 3 of 4 items"
-    nothing = known_mean_interval(np.array([NAN, NAN]), 0.9, 40)
-    assert nothing.kind == "bootstrap over 0 of 2 items"
-    assert np.isnan([nothing.value, nothing.low, nothing.high]).all()
 
 
 @pytest.mark.parametrize(

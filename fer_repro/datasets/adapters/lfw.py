@@ -7,8 +7,8 @@ beside it.
 
 Split: people of ``pairsDevTrain.txt`` are ``train``, all others ``test``; nobody is in both. A network
 trained on ``train`` is tested on the list ``dev_test``, never on ``view2``: 1,689 of the 2,132 people of
-``train`` are in ``pairs.txt``. For ``view2`` it is trained for each fold on people outside that fold
-(``people_outside_fold``), or on another source.
+``train`` are in ``pairs.txt``. For ``view2`` it is trained for each fold on people outside that fold, or on
+another source.
 """
 
 from collections.abc import Sequence
