@@ -105,7 +105,7 @@ def record_results(params_file: Path, dataset: str, method: str, records: Path) 
     return keep_record(name, dataset, method, note, True, FULL, records, judge_runs(runs))
 
 
-def reproduce(params_file: Path, workers: int) -> int:
+def reproduce(workers: int) -> int:
     """Bring full/dvc.yaml up to date and copy its records; returns 0, or the exit code of DVC."""
     plan = json.loads((INPUTS / "full.json").read_text(encoding="utf-8"))
     needs: dict[str, list[str]] = {f"prepare@{name}": [] for name in plan["datasets"]}
@@ -141,7 +141,7 @@ def _run(params_file: Path, stage: Sequence[str], workers: int) -> int:
             find_programs()
             count = worker_count(check_runs(params_file).runtime, workers)
             stop_with_children()
-            return reproduce(params_file, count)
+            return reproduce(count)
         case ["prepare", dataset]:
             manifest = dataset_manifest(params_file, dataset)
             prepare_dataset(dataset, manifest, FULL / "prepared" / dataset)

@@ -52,15 +52,6 @@ TERMS = (
 )
 
 
-def _read_classes(path: Path) -> tuple[str, ...]:
-    """The people in label order, from the names of their folders.
-
-    Raises:
-        UserError: there are none below ``path``.
-    """
-    return find_people(find_folder(path))
-
-
 def _convert(job: Conversion) -> ConvertedPairs:
     """Read LFW in its publisher's layout.
 
@@ -120,5 +111,5 @@ def _note(lists: dict[str, Path | None]) -> str:
 
 
 DATASET = Dataset(
-    classes=(), terms=TERMS, convert=_convert, resizes=True, read_classes=_read_classes, pair_facts=PAIR_FACTS
+    classes=(), terms=TERMS, convert=_convert, resizes=True, read_classes=find_people, pair_facts=PAIR_FACTS
 )  # counts per class carry no information here; PAIR_FACTS does
