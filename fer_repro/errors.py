@@ -3,7 +3,8 @@
 import difflib
 import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 LONGEST = 2000  # characters of a message
 
@@ -18,6 +19,15 @@ class UserError(ValueError):
 def print_error(error: Exception | str) -> None:
     """Print what ended a command, on stderr: one line, and everywhere the same prefix."""
     print(f"fer-repro: {one_line(str(error))}", file=sys.stderr)
+
+
+def exit_code(work: Callable[..., int | None], *arguments: Any) -> int:  # noqa: ANN401 - of any work
+    """Do a command's work: its exit code, or 0; 2 where a mistake ended it, which is printed as one line."""
+    try:
+        return work(*arguments) or 0
+    except (UserError, OSError) as error:  # an OSError: no permission, no space
+        print_error(error)
+        return 2
 
 
 def one_line(message: str) -> str:

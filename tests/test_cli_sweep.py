@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fer_repro import cli
+from fer_repro.pipeline import dvc_stages
 from fer_repro.pipeline import sweep as module
 
 ROOT = Path(__file__).parents[1]
@@ -90,7 +91,7 @@ def test_without_ray_it_says_what_to_install(fer, monkeypatch):
 
 
 def test_without_dvc_it_says_what_to_install(fer, monkeypatch):
-    monkeypatch.setattr(module.shutil, "which", lambda name: None)
+    monkeypatch.setattr(dvc_stages.shutil, "which", lambda name: None)
     code, _, error = fer()
     assert code == 2
     assert (

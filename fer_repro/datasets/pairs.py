@@ -264,20 +264,6 @@ def people_in(pairs: pd.DataFrame, samples: pd.DataFrame) -> tuple[str, ...]:
     return tuple(sorted(set(samples["subject"].to_numpy()[rows])))
 
 
-def people_outside_fold(pairs: pd.DataFrame, samples: pd.DataFrame, fold: int) -> tuple[str, ...]:
-    """The people whom a fold of one list does not show: those on whom one may train to be tested on it.
-
-    Raises:
-        UserError: the list has no such fold.
-    """
-    folds = sorted(set(pairs["fold"]) - {0})
-    if fold not in folds:
-        shown = f"{folds[0]} to {folds[-1]}" if folds else "a list with folds"
-        raise UserError(f"fold is {fold}: expected {shown}")
-    inside = people_in(pairs[pairs["fold"] == fold], samples)
-    return tuple(sorted(set(samples["subject"]) - set(inside) - {""}))
-
-
 def crossing_folds(pairs: pd.DataFrame, samples: pd.DataFrame) -> tuple[str, ...]:
     """The people who are in more than one fold of a list, sorted; in LFW's View 2 nobody does."""
     subjects, fold = samples["subject"].to_numpy(), pairs["fold"].to_numpy()

@@ -27,9 +27,13 @@ def find_folder(path: Path) -> Path:
     )
 
 
-def find_people(folder: Path) -> tuple[str, ...]:
-    """The people's names in label order: those of their folders, sorted; accents composed."""
-    return tuple(composed(person.name) for person in subfolders(folder))
+def find_people(path: Path) -> tuple[str, ...]:
+    """The people's names in label order: those of their folders, sorted; accents composed.
+
+    Raises:
+        UserError: see ``find_folder``.
+    """
+    return tuple(composed(person.name) for person in subfolders(find_folder(path)))
 
 
 def find_images(folder: Path) -> list[ImageFile]:

@@ -1,4 +1,4 @@
-"""The calibration of runs: reliability, expected calibration error, temperature (arXiv:1706.04599).
+"""The calibration of runs: expected calibration error, temperature (arXiv:1706.04599).
 
 The numbers are those of ``fer_repro.measures.calibration``. The temperature is fitted on the validation split
 alone. AdaCos bounds its probabilities from above: its networks are under-confident by construction.
@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.evaluation.row_form import Quantity, Row, Subject, reference_row, value_rows
-from fer_repro.measures.calibration import BINS, fit_temperature, log_likelihood_loss, reliability_table
+from fer_repro.measures.calibration import BINS, fit_temperature, log_likelihood_loss
 from fer_repro.measures.classification import accuracy, expected_calibration_error, softmax
-from fer_repro.runs.folder import Run, by_arm
+from fer_repro.runs.folder import Run
 from fer_repro.runs.predictions import SPLIT
 
 _VALIDATION = "val"
@@ -44,29 +44,6 @@ def calibrate(runs: Sequence[Run]) -> pd.DataFrame:
         rows.append(row)
     columns = ["arm", "seed", "temperature", "accuracy", "ece", "ece_after", "log_loss", "log_loss_after"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def reliability(runs: Sequence[Run], calibration: pd.DataFrame) -> pd.DataFrame:
-    """Make the reliability tables of the test split, each arm's seeds pooled.
-
-    Args:
-        runs: as given to ``calibrate``.
-        calibration: what it returned.
-
-    Returns:
-        ``arm`` and ``stage`` (``before`` or ``after`` temperature scaling), then ``reliability_table``.
-    """
-    temperatures = calibration.set_index(["arm", "seed"])["temperature"]
-    tables = []
-    for arm, members in by_arm([run for run in runs if (run.arm, run.seed) in temperatures.index]).items():
-        tests = [run.predictions.of_split(SPLIT) for run in members]
-        targets = np.concatenate([test.targets for test in tests])
-        fitted = [float(temperatures[(arm, run.seed)]) for run in members]
-        for stage, divisors in (("before", [1.0] * len(tests)), ("after", fitted)):
-            parts = [softmax(test.logits / divisor) for test, divisor in zip(tests, divisors, strict=True)]
-            table = reliability_table(targets, np.concatenate(parts))
-            tables.append(pd.DataFrame({"arm": arm, "stage": stage, **table}))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def calibration_rows(

@@ -11,7 +11,7 @@ import pandas as pd
 
 from fer_repro.config import run_folder
 from fer_repro.evaluation.answers import recall_table
-from fer_repro.evaluation.calibration import calibrate, calibration_rows, reliability
+from fer_repro.evaluation.calibration import calibrate, calibration_rows
 from fer_repro.evaluation.ensembles import ensemble_runs, papers_ensembles
 from fer_repro.evaluation.forgery_rows import ensemble_table, forgery_rows, measure_forgeries
 from fer_repro.evaluation.pair_rows import measure_pairs, pair_rows, roc_points
@@ -41,7 +41,6 @@ class Evaluation:
         recalls: arm, class, value, low, high: recall in [0, 1], its mean over seeds and interval.
         classes: K names in label order; none under verification.
         calibration: one row per run and ensemble, see ``calibrate``.
-        reliability: confidence and accuracy by bin, before and after temperature scaling.
         scores: corners of every run's ROC under verification (``scores.csv``), see ``roc_points``.
         ensembles: networks and their combinations in the paper's layout, see ``ensemble_table``.
     """
@@ -56,7 +55,6 @@ class Evaluation:
     recalls: pd.DataFrame = field(default_factory=pd.DataFrame)
     classes: tuple[str, ...] = ()
     calibration: pd.DataFrame = field(default_factory=pd.DataFrame)
-    reliability: pd.DataFrame = field(default_factory=pd.DataFrame)
     scores: pd.DataFrame = field(default_factory=pd.DataFrame)
     ensembles: pd.DataFrame = field(default_factory=pd.DataFrame)
 
@@ -233,7 +231,6 @@ def _classification(
         recall_table(confusions, runs[0].predictions.classes, terms.confidence),
         runs[0].predictions.classes,
         calibration,
-        reliability(everything, calibration),
         ensembles=table,
     )
 

@@ -180,27 +180,6 @@ class ArcFaceHead(CosineHead):
         return torch.where(cosine > -math.cos(self.margin), shifted, beyond)
 
 
-class ScaledSphereFaceHead(CosineHead):
-    """SphereFace as ports of AdaCos compare with it: target logit s cos(m theta), any real m, nothing more.
-
-    Not monotone above pi / m, and not the original: see ``SphereFaceHead``.
-
-    Args:
-        dimensions: D, of an embedding.
-        classes: C.
-        scale: s.
-        margin: m, multiplies the angle.
-    """
-
-    def __init__(self, dimensions: int, classes: int, scale: float = 30.0, margin: float = 1.35) -> None:
-        super().__init__(dimensions, classes, scale)
-        self.margin = margin
-
-    def target_cosine(self, cosine: Tensor) -> Tensor:
-        """Return cos(m theta)."""
-        return (self.margin * cosine.clamp(-1 + 1e-7, 1 - 1e-7).acos()).cos()
-
-
 class SphereFaceHead(CosineHead):
     """SphereFace: target logit |x| psi(theta), the others |x| cos (arXiv:1704.08063, Eq. 7).
 

@@ -42,19 +42,6 @@ def reliability_bins(confidence: np.ndarray, hits: np.ndarray, bins: int = BINS)
     )  # fmt: skip
 
 
-def reliability_table(targets: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> pd.DataFrame:
-    """Make ``reliability_bins`` of predictions.
-
-    Args:
-        targets: (N,) class indices.
-        probabilities: (N, K), rows sum to 1.
-        bins: how many.
-    """
-    given = finite(np.asarray(probabilities, np.float64), "probabilities")
-    true = class_indices(targets, given.shape[1], len(given))
-    return reliability_bins(given.max(1), given.argmax(1) == true, bins)
-
-
 def binned_error(table: pd.DataFrame) -> float:
     """Expected calibration error of ``reliability_bins``: mean |accuracy - confidence|, by counts."""
     gaps = (table["accuracy"] - table["confidence"]).abs()

@@ -74,11 +74,6 @@ def fixed_scale(classes: int) -> float:
     return math.sqrt(2) * math.log(classes - 1)
 
 
-def target_probability(angle: Tensor, scale: float, classes: int) -> Tensor:
-    """Return P(theta) = exp(s cos theta) / (exp(s cos theta) + C - 1) (Eq. 5 with B = C - 1)."""
-    return torch.sigmoid(scale * angle.cos() - math.log(classes - 1))
-
-
 @torch.no_grad()
 def dynamic_scale(cosines: Tensor, targets: Tensor, scale: Tensor, median: Median = "lower") -> Tensor:
     """Return s^(t) = ln(B_avg) / cos(min(pi/4, theta_med)) (Eqs. 13-15).

@@ -6,9 +6,12 @@ controls the sweep.
 
 import json
 import logging
+import os
 import random
 import re
+import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,12 +19,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fer_repro.errors import UserError
-from fer_repro.pipeline.project_lock import end_with_parent
+from fer_repro.pipeline.project_lock import STOPPED, end_with_parent
 
 TRIES = 4
 T = TypeVar("T")
 # what DVC prints while another DVC process runs; a stage's own output does not count
 _LOCKED = re.compile(r"^ERROR: .*(Unable to acquire lock|is busy)", re.MULTILINE)
+# what DVC prints for every stage and nobody needs
+_NOISE = re.compile(
+    r"^(Updating lock file|Generating lock file|Use `dvc push`|To track the changes|\s*git add|$)"
+)
 
 
 @dataclass(frozen=True)
@@ -43,23 +50,53 @@ class Stage:
     inputs: dict[str, Any]
 
 
-def start_dvc(*command: str, **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - Popen's
+def find_programs() -> None:
+    """Let DVC and the stages find the programs next to this Python, even if its environment is not active."""
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    if not shutil.which("dvc"):
+        raise UserError("a sweep needs DVC, which is not installed: pip install 'fer-repro[pipeline]'")
+
+
+def _start_dvc(*command: str, **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - Popen's
     """Start ``dvc``; it ends with this process."""
     return subprocess.Popen(["dvc", *command], text=True, preexec_fn=end_with_parent, **options)
 
 
 def call_dvc(*command: str) -> int:
     """Let DVC write to our output (on a terminal, training shows its bar); returns its exit code."""
-    with start_dvc(*command) as process:
+    with _start_dvc(*command) as process:
         return process.wait()
 
 
-def found_locked(said: str) -> bool:
-    """Whether DVC gave up because another DVC process was running."""
-    return bool(_LOCKED.search(said))
+def run_stage(stage: str) -> bool:
+    """Run one stage alone, with its output on ours, and print how it ended; returns whether it succeeded."""
+    for attempt in range(TRIES):
+        if STOPPED.is_set():
+            return False
+        begin = time.monotonic()
+        command = ("repro", "--single-item", stage)
+        with _start_dvc(*command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace") as run:
+            said = "".join(_echo(line) for line in run.stdout or ())
+        if STOPPED.is_set():
+            return False
+        if run.returncode == 0:
+            print(f"{stage}: done in {time.monotonic() - begin:.0f} s", flush=True)
+            return True
+        # a DVC lock ends it at once, sometimes without a message; a stage that fails prints why
+        if run.returncode < 0 or (said.strip() and not _LOCKED.search(said)):
+            break
+        _pause(attempt)
+    print(f"{stage}: failed", file=sys.stderr, flush=True)
+    return False
 
 
-def pause(attempt: int) -> None:
+def _echo(line: str) -> str:
+    if not _NOISE.match(line):
+        print(line, end="", flush=True)
+    return line
+
+
+def _pause(attempt: int) -> None:
     """Wait a random time before DVC is called again, so that two calls that collided do not collide again."""
     time.sleep(random.uniform(0.5, 2.0) * (attempt + 1))
 
@@ -71,14 +108,14 @@ def changed_stages(*groups: str) -> list[str]:
         UserError: DVC cannot determine them.
     """
     for attempt in range(TRIES):
-        with start_dvc("status", "--json", *groups, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as asked:
+        with _start_dvc("status", "--json", *groups, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as asked:
             out, error = asked.communicate()
         if asked.returncode == 0:
             found = [stage for stage in json.loads(out or "{}") if stage.partition("@")[0] in groups]
             return sorted(found, key=lambda stage: groups.index(stage.partition("@")[0]))
-        if not found_locked(error):
+        if not _LOCKED.search(error):
             break
-        pause(attempt)
+        _pause(attempt)
     raise UserError(f"dvc status {' '.join(groups)}: {error.strip() or 'failed'}{advice(error)}")
 
 
@@ -134,7 +171,7 @@ def _under_lock(name: str, work: Callable[[Any], T]) -> T:
                 return work(found)
         except LockError as error:
             reason = str(error)
-            pause(attempt)
+            _pause(attempt)
         except (DvcException, OSError) as error:
             raise UserError(f"{name}: {error}") from None
     raise UserError(f"{name}: {reason}")

@@ -18,18 +18,18 @@ from typing import NamedTuple
 from fer_repro.config import RunConfig, load_config, method_arms, run_folder
 from fer_repro.datasets.prepare import prepare_dataset
 from fer_repro.datasets.store import open_store
-from fer_repro.errors import UserError, print_error
+from fer_repro.errors import UserError, exit_code
 from fer_repro.evaluation.finished import judge_runs
 from fer_repro.evaluation.summary import evaluate_runs, write_results
 from fer_repro.files import atomic_folder, atomic_write
 from fer_repro.methods.method import load_method
 from fer_repro.params import dataset_manifest, read_params
-from fer_repro.pipeline.dvc_stages import call_dvc
+from fer_repro.pipeline.dvc_stages import call_dvc, find_programs
 from fer_repro.pipeline.inputs import INPUTS
 from fer_repro.pipeline.project_lock import alone, stop_with_children
 from fer_repro.pipeline.record import keep_record
 from fer_repro.pipeline.run import run_stamp, train_run
-from fer_repro.pipeline.sweep import check_runs, find_programs, run_stages, stages_to_run, worker_count
+from fer_repro.pipeline.sweep import check_runs, run_stages, stages_to_run, worker_count
 from fer_repro.runs.folder import open_runs
 
 FULL = Path("full")
@@ -122,7 +122,7 @@ def record_shorter(params_file: Path, dataset: str, method: str, records: Path) 
     return keep_record(name, dataset, method, note, True, root, records, half=True)
 
 
-def reproduce(params_file: Path, workers: int) -> int:
+def reproduce(workers: int) -> int:
     """Bring full/dvc.yaml up to date and copy its records; returns 0, or the exit code of DVC."""
     plan = json.loads((INPUTS / "full.json").read_text(encoding="utf-8"))
     needs: dict[str, list[str]] = {f"prepare@{name}": [] for name in plan["datasets"]}
@@ -149,27 +149,28 @@ def full_main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("stage", nargs="*", metavar="STAGE", help=_STAGES)
     chosen = parser.parse_args(arguments)
-    try:
-        match chosen.stage:
-            case []:
-                find_programs()
-                count = worker_count(check_runs(chosen.params).runtime, chosen.workers)
-                stop_with_children()
-                return reproduce(chosen.params, count)
-            case ["prepare", dataset]:
-                manifest = dataset_manifest(chosen.params, dataset)
-                prepare_dataset(dataset, manifest, FULL / "prepared" / dataset)
-            case ["train", dataset, method, seed] if seed.isdecimal():
-                train_job(chosen.params, Job(dataset, method, int(seed)))
-            case ["record", dataset, method]:
-                record_results(chosen.params, dataset, method, FULL / "records")
-            case ["half", dataset, method]:
-                record_shorter(chosen.params, dataset, method, FULL / "records")
-            case words:
-                raise UserError(f"unknown stage '{' '.join(words)}': expected {_STAGES}")
-    except (UserError, OSError) as error:  # an OSError: no permission, no room
-        print_error(error)
-        return 2
+    return exit_code(_run, chosen.params, chosen.stage, chosen.workers)
+
+
+def _run(params_file: Path, stage: Sequence[str], workers: int) -> int:
+    """Do one stage, or all of them where none is named."""
+    match stage:
+        case []:
+            find_programs()
+            count = worker_count(check_runs(params_file).runtime, workers)
+            stop_with_children()
+            return reproduce(count)
+        case ["prepare", dataset]:
+            manifest = dataset_manifest(params_file, dataset)
+            prepare_dataset(dataset, manifest, FULL / "prepared" / dataset)
+        case ["train", dataset, method, seed] if seed.isdecimal():
+            train_job(params_file, Job(dataset, method, int(seed)))
+        case ["record", dataset, method]:
+            record_results(params_file, dataset, method, FULL / "records")
+        case ["half", dataset, method]:
+            record_shorter(params_file, dataset, method, FULL / "records")
+        case words:
+            raise UserError(f"unknown stage '{' '.join(words)}': expected {_STAGES}")
     return 0
 
 

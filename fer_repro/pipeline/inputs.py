@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_repro.config import load_config, method_arms
-from fer_repro.errors import UserError, print_error
+from fer_repro.errors import UserError, exit_code
 from fer_repro.files import atomic_folder
 from fer_repro.git import ask_git
 from fer_repro.params import Params, read_params
@@ -201,12 +201,7 @@ def _main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--out", type=Path, default=INPUTS)
     chosen = parser.parse_args(arguments)
-    try:
-        write_inputs(chosen.params, NOTEBOOKS, chosen.out)
-    except (UserError, OSError) as error:  # an OSError: no permission, disk full
-        print_error(error)
-        return 2
-    return 0
+    return exit_code(write_inputs, chosen.params, NOTEBOOKS, chosen.out)
 
 
 if __name__ == "__main__":

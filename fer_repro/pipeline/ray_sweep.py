@@ -17,32 +17,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fer_repro.errors import UserError
 from fer_repro.params import RuntimeConfig
 from fer_repro.pipeline import stage_task
 from fer_repro.pipeline.dvc_stages import Stage, record, stage_to_run
 
-RETRIES = 2
-"""How often a task begins again after its worker or machine was lost."""
-TRIES = 2
-"""How often an own Ray is started: on a busy machine its processes may time out."""
+RETRIES = 2  # of a task after its worker or machine was lost
+TRIES = 2  # starts of an own Ray: on a busy machine its processes may time out
 LOCAL = "local"
 _STORE = 80_000_000  # bytes of shared memory for a Ray of our own: tasks exchange files
 
 
-@dataclass(frozen=True)
-class Undone:
-    """Stages of a group that are not done.
+class Undone(NamedTuple):
+    """Stages of a group that are not done."""
 
-    Attributes:
-        failed: by themselves, or because worker after worker was lost.
-        stale: which finished, but whose inputs had changed meanwhile; the next call runs them anew.
-    """
-
-    failed: tuple[str, ...]
-    stale: tuple[str, ...]
+    failed: tuple[str, ...]  # by themselves, or because worker after worker was lost
+    stale: tuple[str, ...]  # finished, but their inputs had changed meanwhile; the next call runs them anew
 
 
 @dataclass(frozen=True)
@@ -76,8 +68,11 @@ class RayWorkers:
             print(f"{len(names)} stages on Ray: {', '.join(names)}", flush=True)
         while waiting or running:
             while waiting and len(running) < (self.limit or len(names)):
-                if stage := _resolve(waiting.pop(0)):
+                name = waiting.pop(0)
+                if stage := stage_to_run(name):
                     running[self._submit(stage)] = stage
+                else:
+                    print(f"{name}: restored from DVC's cache", flush=True)
             finished, _ = self.ray.wait(list(running), timeout=1.0) if running else ([], [])
             for task in finished:
                 stage = running.pop(task)
@@ -134,13 +129,10 @@ def ray_workers(address: str, runtime: RuntimeConfig, limit: int, gpus: float) -
 
 
 def import_ray(gpus: float) -> Any:  # noqa: ANN401 - a module
-    """Import Ray, which few need, and check what is asked of it.
-
-    Args:
-        gpus: of a training stage.
+    """Import Ray, which few need.
 
     Raises:
-        UserError: Ray is not installed, or ``gpus`` is no share that Ray supports.
+        UserError: Ray is not installed, or supports no such share of GPUs for a training stage.
     """
     if not (0 < gpus <= 1 or (gpus > 1 and gpus.is_integer())):
         raise UserError(f"--gpus is {gpus:g}: expected a share above 0 and below 1, or a whole number from 1")
@@ -175,17 +167,10 @@ def _connect(ray: Any, address: str, threads: int, limit: int) -> None:  # noqa:
         signal.signal(signal.SIGTERM, before)  # Ray sets its own handler
 
 
-def _resolve(name: str) -> Stage | None:
-    stage = stage_to_run(name)
-    if stage is None:
-        print(f"{name}: restored from DVC's cache", flush=True)
-    return stage
-
-
 def _recorded(stage: Stage) -> bool:
     missing = [out for out in stage.outs if not out.exists()]
     if missing:
-        place = missing[0].relative_to(Path.cwd()) if missing[0].is_relative_to(Path.cwd()) else missing[0]
+        place = str(missing[0]).removeprefix(f"{Path.cwd()}{os.sep}")
         raise UserError(f"{stage.name}: {place} was written, but not here: do all machines share the folder?")
     if record(stage):
         return True

@@ -120,9 +120,13 @@ def record_own(
         method: a key of ``methods``.
         params: usually ``params.yaml``.
         project: where ``runs``, ``prepared`` and ``results`` are.
-        note: see ``keep_record``, as are the others; a record that keeps runs grows by those that are new.
+        note: see ``keep_record``.
+        force: likewise; a record that keeps runs grows without it.
+        half: likewise.
+        keep_runs: copy runs, too, and record all that the earlier version of the record kept with them.
     """
-    records, root, arms = project / "results/records", project, list[str]()
+    records, root = project / "results/records", project
+    arms: list[str] = []
     if keep_runs:
         root = project / "scratch/records" / name
         shutil.rmtree(root, ignore_errors=True)

@@ -9,22 +9,18 @@ stopped ends all processes it has started.
 
 import argparse
 import os
-import re
-import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
 
 from fer_repro.config import RunConfig, load_config, method_arms
-from fer_repro.errors import UserError, print_error
+from fer_repro.errors import UserError, exit_code
 from fer_repro.params import TASKS, Params, RuntimeConfig, read_params
-from fer_repro.pipeline.dvc_stages import TRIES, call_dvc, changed_stages, found_locked, pause, start_dvc
+from fer_repro.pipeline.dvc_stages import call_dvc, changed_stages, find_programs, run_stage
 from fer_repro.pipeline.preload import ADDRESS, preloaded
-from fer_repro.pipeline.project_lock import STOPPED, alone, stop_with_children
+from fer_repro.pipeline.project_lock import alone, stop_with_children
 from fer_repro.pipeline.ray_sweep import RayWorkers, import_ray, ray_workers
 
 REPORT, SOURCES = Path("reports/index.html"), Path("reports/sources.json")
@@ -40,9 +36,6 @@ GROUPS = [
 def check_runs(params_file: Path) -> RunConfig:
     """Check the configuration of all runs of the pipeline, before hours are spent on some of them.
 
-    Args:
-        params_file: usually ``params.yaml``.
-
     Returns:
         The configuration of one run; ``runtime`` is the same in all.
 
@@ -50,12 +43,10 @@ def check_runs(params_file: Path) -> RunConfig:
         UserError: the first mistake in params.yaml.
     """
     params = read_params(params_file)
-    configs = [
-        load_config(params_file, method, dataset, arm, params.seeds[0])
-        for dataset, method in params.pipeline.runs
-        for arm in method_arms(params_file, method)
-    ]
-    return configs[0]
+    for dataset, method in params.pipeline.runs:
+        for arm in method_arms(params_file, method):
+            config = load_config(params_file, method, dataset, arm, params.seeds[0])
+    return config
 
 
 def worker_count(runtime: RuntimeConfig, asked: int = 0) -> int:
@@ -78,11 +69,7 @@ def worker_count(runtime: RuntimeConfig, asked: int = 0) -> int:
 
 
 def sweep(
-    params_file: Path = Path("params.yaml"),
-    workers: int = 0,
-    pull: str = "",
-    ray: str = "",
-    gpus: float = 1.0,
+    params_file: Path = Path("params.yaml"), workers: int = 0, pull: str = "", ray: str = "", gpus: float = 1
 ) -> int:
     """Bring the pipeline of the project in the working folder up to date; signals end all that it started.
 
@@ -113,15 +100,8 @@ def sweep(
         if not ray:
             return _sweep_here(count, read_params(params_file))
         with ray_workers(ray, runtime, workers, gpus) as found:
-            code = _sweep_on(found)
-        return code or call_dvc("repro")
-
-
-def find_programs() -> None:
-    """Let DVC and the stages find the programs next to this Python, even if its environment is not active."""
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    if not shutil.which("dvc"):
-        raise UserError("a sweep needs DVC, which is not installed: pip install 'fer-repro[pipeline]'")
+            failed = _sweep_on(found)
+        return failed or call_dvc("repro")
 
 
 def _sweep_here(workers: int, params: Params) -> int:
@@ -175,12 +155,7 @@ def _sweep_on(ray: RayWorkers) -> int:
 
 
 def _main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line.
-
-    Returns:
-        0, or the exit code of the ``dvc`` that failed; 1 when a stage failed on Ray, 2 for a user's mistake,
-        128 + number when stopped by a signal.
-    """
+    """Run from the command line; the exit code is that of ``sweep``, or 128 + number of a signal."""
     parser = argparse.ArgumentParser(
         prog="python -m fer_repro.pipeline.sweep", description="Run the pipeline."
     )
@@ -190,17 +165,7 @@ def _main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--ray", metavar="ADDRESS", default="", help="of a Ray cluster; 'local' starts one")
     parser.add_argument("--gpus", type=float, default=1.0, help="of a training run on Ray, where it uses any")
     chosen = parser.parse_args(arguments)
-    try:
-        return sweep(chosen.params, chosen.workers, chosen.pull, chosen.ray, chosen.gpus)
-    except (UserError, OSError) as error:  # an OSError: no permission, disk full
-        print_error(error)
-        return 2
-
-
-# what DVC prints for every stage and nobody needs
-_NOISE = re.compile(
-    r"^(Updating lock file|Generating lock file|Use `dvc push`|To track the changes|\s*git add|$)"
-)
+    return exit_code(sweep, chosen.params, chosen.workers, chosen.pull, chosen.ray, chosen.gpus)
 
 
 def run_stages(stages: Mapping[str, Sequence[str]], workers: int) -> set[str]:
@@ -230,38 +195,11 @@ def run_stages(stages: Mapping[str, Sequence[str]], workers: int) -> set[str]:
             waiting = [stage for stage in waiting if stage not in failed]
             ready = [stage for stage in waiting if done.issuperset(stages[stage])]
             for stage in ready[: workers - len(running)]:
-                running[pool.submit(_run_stage, stage)] = stage
+                running[pool.submit(run_stage, stage)] = stage
                 waiting.remove(stage)
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 (done if future.result() else failed).add(running.pop(future))
     return failed
-
-
-def _run_stage(stage: str) -> bool:
-    for attempt in range(TRIES):
-        if STOPPED.is_set():
-            return False
-        begin = time.monotonic()
-        command = ("repro", "--single-item", stage)
-        with start_dvc(*command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace") as run:
-            said = "".join(_echo(line) for line in run.stdout or ())
-        if STOPPED.is_set():
-            return False
-        if run.returncode == 0:
-            print(f"{stage}: done in {time.monotonic() - begin:.0f} s", flush=True)
-            return True
-        # a DVC lock ends it at once, sometimes without a message; a stage that fails prints why
-        if run.returncode < 0 or not (found_locked(said) or not said.strip()):
-            break
-        pause(attempt)
-    print(f"{stage}: failed", file=sys.stderr, flush=True)
-    return False
-
-
-def _echo(line: str) -> str:
-    if not _NOISE.match(line):
-        print(line, end="", flush=True)
-    return line
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def _sample_one(generator: np.random.Generator, woman: bool) -> dict[str, float 
         mean = man + (female - man) * femininity
         row[name] = float(np.clip(generator.normal(mean, spread), low, high))
     row |= _sample_colours(generator, age)
-    row |= _sample_hair(generator, woman, age)
+    row |= _sample_hair(generator, woman)
     stick = woman and generator.random() < LIPSTICK
     row["lip_colour"] = generator.uniform(0.35, 1.0) if stick else 0.0
     row["lashes"] = float(np.clip(generator.normal(0.15 + 0.6 * femininity, 0.15), 0.0, 1.0))
@@ -113,7 +113,7 @@ def _sample_colours(generator: np.random.Generator, age: float) -> dict[str, flo
     }
 
 
-def _sample_hair(generator: np.random.Generator, woman: bool, age: float) -> dict[str, float | str]:
+def _sample_hair(generator: np.random.Generator, woman: bool) -> dict[str, float | str]:
     styles = FEMALE_HAIR if woman else MALE_HAIR
     chances = np.array(list(styles.values()))
     style = str(generator.choice(list(styles), p=chances / chances.sum()))

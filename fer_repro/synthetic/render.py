@@ -97,7 +97,7 @@ def draw_face(
     shell = face_parts.hair_solid(person, head) if styled else head
     if styled:
         met_hair = shell.meet(rays)
-        _paint_behind(canvas, rays, person, shell, met_hair[1])
+        _paint_behind(canvas, person, met_hair[1])
     neck_and_shirt(canvas, x, y, person, skin.skin_colour(person), view, turn)
     depth = _paint_head(canvas, rays, head, (person, actions, view), turn, 0.5 * step)
     _paint_ears(canvas, rays, depth, head, (person, view), turn)
@@ -132,7 +132,7 @@ def aim(view: Viewpoint, side: int) -> tuple[Array, Array, float]:
     return x + shift[0], y + shift[1], 2.0 * half / side
 
 
-def _paint_behind(canvas: Array, rays: Rays, person: Identity, shell: Solid, met: np.ndarray) -> None:
+def _paint_behind(canvas: Array, person: Identity, met: np.ndarray) -> None:
     if face_parts.CUTS[person.hair_style].end < -0.6:
         for channel, value in zip(canvas, face_parts.inside_colour(person), strict=True):
             channel[met] = value

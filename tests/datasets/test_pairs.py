@@ -10,7 +10,6 @@ from fer_repro.datasets.pairs import (
     pair_facts,
     pairs_csv,
     people_in,
-    people_outside_fold,
     read_pairs,
 )
 from fer_repro.errors import UserError
@@ -135,7 +134,6 @@ def test_who_stands_where(read, samples):
     pairs = pd.concat([read(VIEW2), read("Ann_A\t1\t2\nAnn_A\t2\t1\nAnn_A\t1\tCy_C\t1\n", "dev")])
     view2 = choose_list(pairs, "view2")
     assert people_in(view2, samples) == ("Ann_A", "Bob_B", "Di_D", "Eve_E")
-    assert people_outside_fold(view2, samples, 1) == ("Cy_C", "Di_D", "Eve_E", "Flo_F", "Gus_G", "Hal_H")
     assert crossing_folds(view2, samples) == ()
     assert crossing_folds(view2.assign(fold=[1, 2] * 4), samples) == ("Ann_A", "Bob_B", "Di_D", "Eve_E")
     facts = pair_facts(pairs, samples)
@@ -145,8 +143,6 @@ def test_who_stands_where(read, samples):
     assert facts["view2_repeated_pairs"] == 0
     assert facts["dev_repeated_pairs"] == 1
     assert facts["dev_folds"] == 0
-    with pytest.raises(UserError, match="fold is 3: expected 1 to 2"):
-        people_outside_fold(view2, samples, 3)
     with pytest.raises(UserError, match="list of pairs is 'view1'; did you mean 'view2'"):
         choose_list(pairs, "view1")
 

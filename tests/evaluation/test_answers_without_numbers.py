@@ -28,7 +28,6 @@ def spoil(values, bad):
         lambda values: classification.expected_calibration_error(TARGETS, values),
         lambda values: classification.negative_log_likelihood(TARGETS, values),
         lambda values: classification.softmax(values),
-        lambda values: calibration.reliability_table(TARGETS, values),
         lambda values: calibration.log_likelihood_loss(TARGETS, values),
         lambda values: calibration.fit_temperature(TARGETS, values),
     ],

@@ -6,7 +6,7 @@ from scipy.special import softmax
 from sklearn.metrics import log_loss
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from fer_repro.evaluation.calibration import calibrate, calibration_rows, reliability
+from fer_repro.evaluation.calibration import calibrate, calibration_rows
 from fer_repro.evaluation.row_form import Subject
 from fer_repro.measures.calibration import fit_temperature
 from fer_repro.runs.folder import Run
@@ -78,33 +78,6 @@ def test_each_run_is_measured_with_its_own_temperature():
             )
             assert ece == pytest.approx(float(error), abs=1e-6)
             assert loss == pytest.approx(log_loss(test.targets, shares))
-    shown = reliability(runs, table)
-    assert list(shown) == ["arm", "stage", "bin", "low", "high", "confidence", "accuracy", "count"]
-    assert shown.index.tolist() == list(range(4 * 15))
-    assert shown["arm"].tolist() == ["masked"] * 30 + ["mild"] * 30
-    assert shown["stage"].tolist() == (["before"] * 15 + ["after"] * 15) * 2
-    tests = [each.predictions.of_split("test") for each in runs[:2]]
-    for stage, divisors in (("before", (1, 1)), ("after", table["temperature"][:2])):
-        shares = np.concatenate([softmax(t.logits / d, axis=1) for t, d in zip(tests, divisors, strict=True)])
-        mine = shown[(shown["arm"] == "masked") & (shown["stage"] == stage)].set_index("bin")
-        sure, right = shares.max(1), shares.argmax(1) == np.concatenate([t.targets for t in tests])
-        for number in range(1, 16):
-            inside = (sure > (number - 1) / 15) & (sure <= number / 15)
-            assert mine.loc[number, "count"] == inside.sum()
-            if inside.any():
-                assert mine.loc[number, "confidence"] == pytest.approx(sure[inside].mean())
-                assert mine.loc[number, "accuracy"] == pytest.approx(right[inside].mean())
-
-
-def test_reliability_pools_the_seeds_of_an_arm():
-    runs = [run("masked", seed, 4.0) for seed in (0, 1)]
-    table = reliability(runs, calibrate(runs))
-    assert table.groupby("stage")["count"].sum().to_dict() == {"before": 600, "after": 600}
-    gaps = {
-        stage: (part["count"] * (part["accuracy"] - part["confidence"]).abs()).sum() / 600
-        for stage, part in table.groupby("stage")
-    }
-    assert gaps["after"] < gaps["before"]
 
 
 def test_rows_in_percent_with_the_temperature_in_the_note():
@@ -136,10 +109,7 @@ def test_rows_in_percent_with_the_temperature_in_the_note():
 def test_runs_without_validation_are_left_out():
     table = calibrate([run("masked", 0, 1.0, val=0)])
     assert table.empty
-    assert reliability([run("masked", 0, 1.0, val=0)], table).empty
     mixed = [run("masked", 0, 1.0, val=0), run("masked", 1, 1.0)]
     table = calibrate(mixed)
     assert table["seed"].tolist() == [1]
-    assert reliability(mixed, table)["count"].sum() == 2 * 300
     assert list(calibrate([])) == list(table)
-    assert reliability([], table).empty

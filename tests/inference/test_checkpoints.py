@@ -100,7 +100,8 @@ def test_an_official_checkpoint_becomes_a_model_with_a_card(
     assert (len(model.spec.classes), model.spec.classes[0]) == (classes, first)
     assert len(model.spec.regions) == regions
     header = yaml.safe_load(done.card.read_text().split("---")[1])
-    assert header["licences"]["weights"].startswith("unknown")
+    assert header["licences"]["weights"].startswith("unknown: the authors' code is ")
+    assert "code is unknown" not in header["licences"]["weights"]  # papers.yaml names it
     assert header["model"]["weights_sha256"] == model.spec.weights_sha256
     assert done.facts["sha256"] in model.spec.source
     image = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)

@@ -11,7 +11,6 @@ from fer_repro.measures.calibration import (
     fit_temperature,
     log_likelihood_loss,
     reliability_bins,
-    reliability_table,
 )
 
 
@@ -23,10 +22,14 @@ def draw(seed, count=400, classes=3, scale=1.0):
     return targets, scale * logits
 
 
+def bins_of(targets, probabilities, bins=15):
+    return reliability_bins(probabilities.max(1), probabilities.argmax(1) == targets, bins)
+
+
 def test_the_table_by_hand():
     # (0.6, right), (0.7, wrong), (1.0, right): with 5 bins 0.6 closes the third, 0.7 is in the fourth.
     probabilities = np.array([[0.6, 0.4], [0.3, 0.7], [1.0, 0.0]])
-    table = reliability_table(np.array([0, 0, 0]), probabilities, 5)
+    table = bins_of(np.array([0, 0, 0]), probabilities, 5)
     assert table["count"].tolist() == [0, 0, 1, 1, 1]
     assert table["confidence"].tolist()[2:] == pytest.approx([0.6, 0.7, 1.0])
     assert table["accuracy"].tolist()[2:] == [1.0, 0.0, 1.0]
@@ -36,17 +39,17 @@ def test_the_table_by_hand():
     assert table["low"].tolist() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
     assert table["high"].tolist() == pytest.approx([0.2, 0.4, 0.6, 0.8, 1])
     assert table["confidence"].isna().tolist() == [True, True, False, False, False]
-    both = reliability_table(np.array([0, 1]), np.array([[0.65, 0.35], [0.75, 0.25]]), 5)
+    both = bins_of(np.array([0, 1]), np.array([[0.65, 0.35], [0.75, 0.25]]), 5)
     assert both.loc[3, ["confidence", "accuracy", "count"]].tolist() == pytest.approx([0.7, 0.5, 2])
-    assert len(reliability_table(np.array([0]), np.array([[0.9, 0.1]]))) == 15
-    nothing = reliability_table(np.array([0]), np.zeros((1, 2)), 4)  # below every bin counts to the first
+    assert len(bins_of(np.array([0]), np.array([[0.9, 0.1]]))) == 15
+    nothing = bins_of(np.array([0]), np.zeros((1, 2)), 4)  # below every bin counts to the first
     assert nothing["count"].tolist() == [1, 0, 0, 0]
 
 
 def test_the_worked_example_of_the_sheet():
     confidence, hits = np.array([0.95, 0.91, 0.55, 0.62, 0.38, 0.99]), [1, 1, 0, 1, 0, 0]
     rest = (1 - confidence)[:, None] * np.array([[0.5, 0.5]])
-    table = reliability_table(np.where(hits, 0, 1), np.hstack([confidence[:, None], rest]))
+    table = bins_of(np.where(hits, 0, 1), np.hstack([confidence[:, None], rest]))
     gaps = (table["count"] * (table["accuracy"] - table["confidence"]).abs()).sum() / 6
     assert gaps == pytest.approx(0.39)
 
@@ -55,7 +58,7 @@ def test_the_worked_example_of_the_sheet():
 def test_the_error_agrees_with_torchmetrics(classes):
     targets, logits = draw(3, classes=classes, scale=2.0)
     probabilities = softmax(logits, axis=1)
-    table = reliability_table(targets, probabilities).dropna()
+    table = bins_of(targets, probabilities).dropna()
     gap = (table["count"] * (table["accuracy"] - table["confidence"]).abs()).sum() / len(targets)
     expected = multiclass_calibration_error(
         torch.from_numpy(probabilities), torch.from_numpy(targets), classes, 15, "l1"

@@ -4,7 +4,7 @@ from sklearn import metrics as sk
 
 from fer_repro.errors import UserError
 from fer_repro.measures import classification
-from fer_repro.measures.calibration import fit_temperature, log_likelihood_loss, reliability_table
+from fer_repro.measures.calibration import fit_temperature, log_likelihood_loss
 
 HAND = [
     # targets, predicted, K, accuracy, mean class accuracy, macro F1
@@ -123,7 +123,6 @@ def test_labels_that_are_no_class_are_refused(case):
         lambda: classification.expected_calibration_error(targets, probabilities),
         lambda: classification.negative_log_likelihood(targets, probabilities),
         lambda: classification.classification_metrics(targets, probabilities),
-        lambda: reliability_table(targets, probabilities),
         lambda: log_likelihood_loss(targets, probabilities),
         lambda: fit_temperature(targets, probabilities),
     ]
@@ -149,7 +148,6 @@ def test_half_precision_loses_no_sum():
     assert classification.classification_metrics(
         targets, probabilities
     ) == classification.classification_metrics(targets, wide)
-    assert reliability_table(targets, probabilities).equals(reliability_table(targets, wide))
     assert log_likelihood_loss(targets, logits) == log_likelihood_loss(targets, logits.astype(np.float64))
     gone = np.array([[1.0, 0.0]], np.float16)  # 1e-15 is 0 there
     assert classification.negative_log_likelihood(np.array([1]), gone) == pytest.approx(15 * np.log(10))

@@ -157,7 +157,7 @@ def ran(monkeypatch):
             events.append(("end", stage))
         return "x" not in stage
 
-    monkeypatch.setattr(local_sweep, "_run_stage", run)
+    monkeypatch.setattr(local_sweep, "run_stage", run)
     return events
 
 

@@ -38,15 +38,6 @@ LISTS = ("pairs.txt", "pairs.csv")
 FOLDS, PER_FOLD, LEAST = 10, 300, 4  # of a drawn protocol, like LFW's; people with two images per fold
 
 
-def _read_classes(path: Path) -> tuple[str, ...]:
-    """The people in label order, from the names of their folders.
-
-    Raises:
-        UserError: there are none below ``path``.
-    """
-    return find_people(find_folder(path))
-
-
 def _convert(job: Conversion) -> ConvertedPairs:
     """Read a folder of people.
 
@@ -137,5 +128,5 @@ def _note(file: Path | None, pairs: pd.DataFrame, samples: pd.DataFrame) -> str:
 
 
 DATASET = Dataset(
-    classes=(), terms=TERMS, convert=_convert, resizes=True, any_variant=True, read_classes=_read_classes
+    classes=(), terms=TERMS, convert=_convert, resizes=True, any_variant=True, read_classes=find_people
 )

@@ -7,8 +7,8 @@ beside it.
 
 Split: people of ``pairsDevTrain.txt`` are ``train``, all others ``test``; nobody is in both. A network
 trained on ``train`` is tested on the list ``dev_test``, never on ``view2``: 1,689 of the 2,132 people of
-``train`` are in ``pairs.txt``. For ``view2`` it is trained for each fold on people outside that fold
-(``people_outside_fold``), or on another source.
+``train`` are in ``pairs.txt``. For ``view2`` it is trained for each fold on people outside that fold, or on
+another source.
 """
 
 from collections.abc import Sequence
@@ -50,15 +50,6 @@ TERMS = (
     "LFW was published for research on face verification without a formal licence; the photographs belong to "
     "their owners: do not publish them again."
 )
-
-
-def _read_classes(path: Path) -> tuple[str, ...]:
-    """The people in label order, from the names of their folders.
-
-    Raises:
-        UserError: there are none below ``path``.
-    """
-    return find_people(find_folder(path))
 
 
 def _convert(job: Conversion) -> ConvertedPairs:
@@ -120,5 +111,5 @@ def _note(lists: dict[str, Path | None]) -> str:
 
 
 DATASET = Dataset(
-    classes=(), terms=TERMS, convert=_convert, resizes=True, read_classes=_read_classes, pair_facts=PAIR_FACTS
+    classes=(), terms=TERMS, convert=_convert, resizes=True, read_classes=find_people, pair_facts=PAIR_FACTS
 )  # counts per class carry no information here; PAIR_FACTS does
