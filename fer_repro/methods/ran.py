@@ -23,7 +23,8 @@ those of its figures and of notes that agree, and the default arm follows [C].
 6. ``no_relation`` and ``whole_face`` are trained with equal settings here. [C]'s own variant without relation
    attention has sigmoid weights and no region-biased loss: arm ``sigmoid_no_relation``.
 7. Class count and width are arguments here (8 and 64 in [C]).
-8. Pretraining: the paper's trunk was trained on MS-Celeb-1M; the option ``pretraining`` names what is used
+8. ``uniform_weights`` is a control of ours: it has the regions and their cost, and no attention.
+9. Pretraining: the paper's trunk was trained on MS-Celeb-1M; the option ``pretraining`` names what is used
    instead, and ``fer_repro.layers.pretrained`` reads the authors' file where the user has it.
 """
 
@@ -177,6 +178,25 @@ class WholeFace(SharedTrunk):
         return RANOutput(self.fc(self.embed_images(faces)))  # (N, K)
 
 
+class EqualRegions(SharedTrunk):
+    """A control of ours: the same regions, each with the same weight, so without attention.
+
+    Args:
+        classes: number of expressions.
+        width: channels of stage 1; 64 in ResNet-18.
+        stem: before stage 1.
+    """
+
+    def __init__(self, classes: int, width: int = 64, stem: Stem = "table") -> None:
+        super().__init__(width, stem=stem)
+        self.fc = nn.Linear(self.features, classes)
+
+    def forward(self, regions: Tensor) -> RANOutput:
+        """Classify faces by the mean of all features; arguments as in ``RegionAttentionNetwork.forward``."""
+        features = self.embed(images_second(regions, "regions", least=2))  # (N, R, D), F_k
+        return RANOutput(self.fc(features.mean(dim=1)))  # (N, K)
+
+
 class RegionBiasedLoss(nn.Module):
     """L_RB = mean over the batch of max(0, margin - (mu_max - mu_0)), the code's rank loss.
 
@@ -247,6 +267,7 @@ def _explain(model: nn.Module, regions: Tensor) -> dict[str, Tensor] | None:
 _ARMS: dict[str, tuple[Weights, bool, bool, str]] = {  # weights, relation attention, region-biased loss
     "softmax_weights": ("softmax", True, True, "The headline: weights as in the authors' code."),
     "whole_face": ("softmax", False, False, "The control: the same ResNet on the whole face alone."),
+    "uniform_weights": ("softmax", False, False, "A control of ours: the same regions with equal weights."),
     "sigmoid_weights": ("sigmoid", True, True, "The paper's weights: sigmoids without softmax."),
     "no_biased_loss": ("softmax", True, False, "The headline without the region-biased loss."),
     "no_relation": ("softmax", False, True, "The headline without relation attention."),
@@ -271,6 +292,8 @@ def _build_model(arm: str, options: RANOptions, classes: int, pretrained: bool =
     network: SharedTrunk
     if arm == "whole_face":
         network = WholeFace(classes, options.width, options.stem)
+    elif arm == "uniform_weights":
+        network = EqualRegions(classes, options.width, options.stem)
     else:
         network = RegionAttentionNetwork(classes, options.width, weights, relation, biased, stem=options.stem)
     if pretrained and options.pretraining == "imagenet":

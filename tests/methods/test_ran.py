@@ -21,7 +21,8 @@ from fer_repro.methods.ran import (
 OPTIONS = RANOptions(width=4, crops="fixed", margin=0.1, pretraining="none")
 SOFTMAX = ("softmax_weights", "no_biased_loss", "no_relation")
 BIASED = ("softmax_weights", "sigmoid_weights", "no_relation")
-ATTENTIVE = [arm for arm in METHOD.arms if arm != "whole_face"]
+CONTROLS = ("whole_face", "uniform_weights")
+ATTENTIVE = [arm for arm in METHOD.arms if arm not in CONTROLS]
 
 
 def network(arm="softmax_weights", seed=0, sharp=8.0):
@@ -214,7 +215,7 @@ def test_explained_weights_add_up_to_one_over_the_regions(arm):
     model = network(arm).train()
     explained = _explain(model, faces(3))
     assert model.training
-    if arm == "whole_face":
+    if arm in CONTROLS:
         assert explained is None
         return
     names = {"alpha", "mu", "weights"} | (set() if "no_relation" in arm else {"beta", "nu"})
@@ -267,3 +268,14 @@ def test_pretraining_needs_the_published_width():
     options = RANOptions(width=8, crops="fixed", margin=0.1, pretraining="imagenet")
     with pytest.raises(UserError, match=r"width is 8, but model\.pretraining imagenet needs 64"):
         _build_model("softmax_weights", options, 8)
+
+
+def test_equal_regions_are_the_mean_of_their_features():
+    model = _build_model("uniform_weights", RANOptions(8, "fixed", 0.1, "none"), 7).eval()
+    regions = torch.rand(2, 6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        single = torch.stack([model.embed_images(regions[:, k]) for k in range(6)], dim=1)
+        assert torch.allclose(model(regions).logits, model.fc(single.mean(1)), atol=1e-5)
+        shuffled = model(regions[:, [3, 1, 5, 0, 2, 4]]).logits
+        assert torch.allclose(model(regions).logits, shuffled, atol=1e-5)  # no region counts more
+    assert model(regions).largest_crop is None
