@@ -194,8 +194,9 @@ def _youden_threshold(scores: np.ndarray, same: np.ndarray) -> float:
     low, high = scores.min(), scores.max()
     candidates = low + (high - low) / 1000 * np.arange(1, 1001)  # the lowest score left out
     positive, negative = np.sort(scores[same]), np.sort(scores[~same])
-    true_rate = 1 - np.searchsorted(positive, candidates, "right") / len(positive)  # score > threshold
-    false_rate = 1 - np.searchsorted(negative, candidates, "right") / len(negative)
+    # counted as (n - k) / n, which rounds as its source does, so that ties are the same
+    true_rate = (len(positive) - np.searchsorted(positive, candidates, "right")) / len(positive)
+    false_rate = (len(negative) - np.searchsorted(negative, candidates, "right")) / len(negative)
     return float(candidates[(true_rate - false_rate).argmax()])
 
 
