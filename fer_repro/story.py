@@ -211,6 +211,11 @@ class Story:
         return {seed: run_folder(*place, seed, arm or self.method.headline) for seed in self.seeds}
 
     @property
+    def arm_folders(self) -> dict[str, Path]:
+        """Arm -> run folder of the first seed."""
+        return {arm: self.folders(arm)[self.seeds[0]] for arm in self.arms}
+
+    @property
     def folder(self) -> Path:
         """The run folder of the headline arm and the first seed."""
         return self.folders()[self.seeds[0]]

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from torch import Tensor, nn
 
-from fer_repro.config import run_folder
 from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.pair_rows import score_pairs
@@ -176,32 +175,20 @@ class ClassAngles:
     lengths: np.ndarray
 
 
-def class_angles(
-    root: Path | str,
-    dataset: str,
-    method: str,
-    arms: Sequence[str],
-    seed: int,
-    store: Store,
-    split: str = "val",
-) -> dict[str, ClassAngles]:
+def class_angles(folders: Mapping[str, Path], store: Store, split: str = "val") -> dict[str, ClassAngles]:
     """Measure the angles of one split's faces for the arms of one seed.
 
     Where pairs are verified, ``val`` is the held-out face of each person the network was trained on; people
     of the test list have no class vector.
 
     Args:
-        root: where runs live.
-        dataset: its name.
-        method: one whose networks are of the class ``EmbeddingClassifier``.
-        arms: which.
-        seed: of the runs.
+        folders: arm -> run whose network is an ``EmbeddingClassifier``.
         store: the data set.
         split: of the table that was trained on.
     """
     found = {}
-    for arm in arms:
-        run = load_run(run_folder(root, dataset, method, seed, arm), store)
+    for arm, folder in folders.items():
+        run = load_run(folder, store)
         rows = run.rows(split)
         seen = look(run, rows, _angles_and_logits)
         network: Any = run.network

@@ -8,7 +8,8 @@ import torch
 from torchvision.models import ResNet18_Weights
 
 from fer_repro.errors import UserError
-from fer_repro.layers.pretrained import imagenet_weights
+from fer_repro.layers.image_sets import SharedTrunk
+from fer_repro.layers.pretrained import imagenet_weights, load_face_trunk
 
 NAME = ResNet18_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1]
 
@@ -51,3 +52,72 @@ def test_a_damaged_file_in_the_cache_is_refused(cache, monkeypatch):
     digest = hashlib.sha256(b"half a file").hexdigest()[:8]
     with pytest.raises(UserError, match=f"its SHA-256 begins with {digest}"):
         imagenet_weights("resnet18")
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """As the authors' training scripts write it, with the classifier of another task."""
+    torch.manual_seed(1)
+    trunk = SharedTrunk(2)
+    state = {f"module.{key}": value for key, value in trunk.state_dict().items()}
+    state |= {"module.fc.weight": torch.ones(9, 16), "module.fc.bias": torch.ones(9)}
+    path = tmp_path / "trunk.pth.tar"
+    torch.save({"epoch": 3, "state_dict": state, "prec1": torch.tensor(80.0)}, path)
+    return path, trunk, state
+
+
+class Network(SharedTrunk):
+    def __init__(self):
+        super().__init__(2)
+        self.alpha = torch.nn.Sequential(torch.nn.Linear(16, 1), torch.nn.Sigmoid())
+
+
+def test_the_trunk_is_taken_and_the_heads_stay(checkpoint):
+    path, trunk, _ = checkpoint
+    network = Network()
+    before = network.alpha[0].weight.clone()
+    load_face_trunk(network, path)
+    for key, value in trunk.state_dict().items():
+        assert torch.equal(network.state_dict()[key], value), key
+    assert torch.equal(network.alpha[0].weight, before)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("module.layer3.0.conv1.weight", None, r"1 missing, first layer3\.0\.conv1\.weight"),
+        ("module.alpha.0.weight", torch.ones(1, 16), r"1 unexpected, first alpha\.0\.weight"),
+        ("module.conv1.weight", torch.ones(2, 1, 7, 7), r"1 of another shape, first conv1\.weight"),
+    ],
+)
+def test_a_trunk_that_is_not_whole_is_refused_untouched(checkpoint, key, value, message):
+    path, _, state = checkpoint
+    state[key] = value
+    torch.save({"state_dict": {k: v for k, v in state.items() if v is not None}}, path)
+    network = Network()
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    with pytest.raises(UserError, match=rf"trunk\.pth\.tar: does not fit this trunk: {message}"):
+        load_face_trunk(network, path)
+    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+
+
+class Payload:
+    def __reduce__(self):
+        return (print, ("never run",))
+
+
+def test_bad_files_are_one_error(tmp_path, capsys):
+    with pytest.raises(UserError, match="no such file"):
+        load_face_trunk(Network(), tmp_path / "none.tar")
+    path = tmp_path / "bad.tar"
+    for content in (b"", b"not a checkpoint", b"PK\x03\x04cut"):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"bad\.tar: not readable as a checkpoint"):
+            load_face_trunk(Network(), path)
+    torch.save({"state_dict": Payload()}, path)
+    with pytest.raises(UserError, match=r"bad\.tar: not readable as a checkpoint of tensors alone"):
+        load_face_trunk(Network(), path)
+    assert "never run" not in capsys.readouterr().out
+    torch.save({"epoch": 3}, path)
+    with pytest.raises(UserError, match="expected a state dict"):
+        load_face_trunk(Network(), path)

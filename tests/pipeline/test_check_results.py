@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from scipy import stats
 
 from fer_repro.pipeline import check_results
 
@@ -20,12 +21,22 @@ def test_the_same_rows_in_another_order_are_the_same():
     assert check_results.compare_rows(lines[0] + "".join(reversed(lines[1:])), TABLE) == []
 
 
-def test_a_seed_may_differ_by_the_deviation_between_seeds():
-    (near,) = check_results.compare_rows(TABLE.replace("74.0", "75.5"), TABLE)
-    (far,) = check_results.compare_rows(TABLE.replace("74.0", "76.5"), TABLE)
-    assert near.is_within
-    assert not far.is_within
-    assert "76.5 here, 74 in git: +2.5, MORE than the deviation 2" in str(far)
+def test_a_row_may_differ_by_what_other_seeds_explain():
+    """Three seeds, deviation 2, four rows: t of 4 degrees at 0.001 / 4 is 12.3."""
+    limit = stats.t.ppf(1 - 0.001 / 4 / 2, 4) * 2
+    for old, scale in (("74.0", 2**0.5), ("72.0,none,none,,2.0,3", (2 / 3) ** 0.5)):
+        value = float(old[:4])
+        for share, within in ((0.99, True), (1.01, False)):
+            moved = value - share * scale * limit
+            (found,) = check_results.compare_rows(TABLE.replace(old, old.replace(old[:4], f"{moved}")), TABLE)
+            assert found.is_within == within
+    assert "MORE than the 20.1 that other seeds explain" in str(found)
+
+
+def test_without_a_deviation_nothing_may_differ():
+    alone = HEADER + SEEDS.splitlines(keepends=True)[0]
+    (found,) = check_results.compare_rows(alone.replace(".0,none", ".5,none"), alone)
+    assert not found.is_within
 
 
 def test_a_row_that_came_or_went_is_named():
@@ -57,9 +68,9 @@ def test_committed_results_verify(project, capsys):
 
 
 def test_a_result_that_moved_too_far_fails(project, capsys):
-    project.write_text(TABLE.replace("72.0,none,none,,", "75.0,none,none,,"))
+    project.write_text(TABLE.replace("72.0,none,none,,", "95.0,none,none,,"))
     assert check_results.main([]) == 1
-    assert "75 here, 72 in git: +3" in capsys.readouterr().out
+    assert "95 here, 72 in git: +23" in capsys.readouterr().out
 
 
 def test_a_missing_table_and_an_outdated_stage_fail(project, capsys, monkeypatch):

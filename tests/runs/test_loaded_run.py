@@ -5,7 +5,7 @@ import pytest
 import torch
 from evaluated_project import sample_table, write_data
 
-from fer_repro.config import load_config
+from fer_repro.config import load_config, run_folder
 from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.forgery_views import look_at_frames
@@ -66,7 +66,7 @@ def test_a_look_is_the_network_on_clean_images_in_any_batches(people):
 
 def test_angles_by_hand(people):
     root, network, store = people
-    found = class_angles(root, "small", "adacos", ["dynamic"], 0, store)["dynamic"]
+    found = class_angles({"dynamic": run_folder(root, "small", "adacos", 0, "dynamic")}, store)["dynamic"]
     assert found.cosines.shape == (PEOPLE, PEOPLE)
     assert sorted(found.targets) == [0, 1, 2, 3]
     assert found.scale == float(network.head.scale)
