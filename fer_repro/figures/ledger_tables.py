@@ -15,6 +15,7 @@ from fer_repro.errors import UserError, nearest
 from fer_repro.figures.display import Shown, say, show_table
 from fer_repro.figures.exports import TablePart
 from fer_repro.figures.tables import Column, metric_words, spell, spell_gap, spell_range
+from fer_repro.recipes import is_synthetic
 from fer_repro.spreadsheets import read_csv
 
 DECIDED = {
@@ -30,7 +31,8 @@ VERDICTS = (
 NEEDED = (
     "claim", "method", "kind", "statement", "arm", "against", "dataset", "data", "protocol", "metric",
     "augmented", "condition", "unit", "published", "published_source", "measured", "difference", "low",
-    "high", "confidence", "seeds", "more_seeds", "verdict", "rule", "reason", "access",
+    "high", "confidence", "seeds", "as_published", "more_seeds", "verdict", "rule", "reason",
+    "access",
 )  # fmt: skip
 TESTED = (
     Column("verdict", "Verdict"),
@@ -80,12 +82,12 @@ def read_ledger(path: Path | str) -> pd.DataFrame:
     for name in NEEDED:
         if name not in ledger:
             raise UserError(f"{path}: column '{name}' is missing; {nearest(name, ledger.columns)}")
-    return ledger
+    return ledger if "epochs" in ledger else ledger.assign(epochs=math.nan)  # of version 1 of the rules
 
 
 _NUMBERS = (
     "published", "tolerance", "measured", "difference", "low", "high", "p", "p_holm", "seeds", "groups",
-    "power", "detectable", "more_seeds", "rule",
+    "epochs", "power", "detectable", "more_seeds", "rule",
 )  # fmt: skip
 
 
@@ -155,6 +157,59 @@ def _missing_seeds(seeds: float) -> str:
 
 def _known(value: Any) -> bool:  # noqa: ANN401 - a cell
     return not pd.isna(value) and math.isfinite(value)
+
+
+_ANSWERS = {
+    "reproduced": "Reproduced",
+    "direction reproduced": "The direction holds",
+    "smaller at this budget": "Smaller than half of what was published",
+    "no difference here": "No difference here",
+    "opposite at this budget": "The opposite at this budget",
+    "not reproduced": "Not reproduced",
+    "still learning": "Not decided, the networks still learn",
+    "one budget only": "Not decided, there is one budget only",
+    "nothing learnt at this budget": "Not decided, nothing was learnt",
+    "inconclusive": "Not decided, the interval allows both answers",
+}
+
+
+def best_answer(words: pd.DataFrame) -> pd.Series | None:
+    """Choose the row that answers best for a paper: decided, on real data, as published, with most seeds.
+
+    Args:
+        words: rows of one paper, from ``in_words``.
+    """
+    tested = words[words["tested"]]
+    if tested.empty:
+        return None
+    return min((row for _, row in tested.iterrows()), key=_openness)
+
+
+def _openness(row: pd.Series) -> tuple[bool, bool, bool, float]:
+    reduced = str(row["as_published"]) != "True"
+    return row["verdict"] not in DECIDED, is_synthetic(row["dataset"]), reduced, -float(row["seeds"])
+
+
+def answer_sentence(row: pd.Series) -> str:
+    """Answer in plain words: what was compared, how much it differs, on which data and budget.
+
+    Args:
+        row: from ``best_answer``.
+    """
+    rivals = [name.replace("_", " ") for name in str(row["against"]).split(" | ") if name]
+    against = " and ".join(rivals) if len(rivals) < 3 else f"the best of {len(rivals)} networks"
+    members = str(row["arm"]).replace("_", " ").split("+")
+    arm = members[0] if len(members) == 1 else f"{len(members)} networks together"
+    compared = f"{arm} against {against}" if rivals else arm
+    lists = "" if row["protocol"] in ("official", "ten_fold") else f", {row['protocol']}".replace("_", " ")
+    epochs = f", {row['epochs']:.0f} epochs" if _known(row["epochs"]) else ""
+    budget = "as published" if str(row["as_published"]) == "True" else f"reduced budget{epochs}"
+    was = "The paper gives no verified size." if "no verified" in row["was"] else f"Published: {row['was']}."
+    return (
+        f"{_ANSWERS[row['verdict']]}: {compared}, {row['now']} ({row['interval']}) by "
+        f"{metric_words(row['metric'], '%')} on {row['data']}{lists}; {row['seeds']:.0f} seeds, {budget}. "
+        f"{was}"
+    )
 
 
 def count_verdicts(ledger: pd.DataFrame) -> list[tuple[str, int]]:

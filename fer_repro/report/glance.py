@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fer_repro.figures.ledger_tables import count_verdicts, in_words
+from fer_repro.figures.ledger_tables import answer_sentence, best_answer, count_verdicts, in_words
 from fer_repro.figures.tables import metric_words, spell, uses_tta
 
 
@@ -23,6 +23,7 @@ class Paper:
         tested: claims with a verdict, as ``_claim`` gives them.
         missing: per data set that is not here its name ``data``, ``access`` (how to get it), and ``claims``.
         counts: verdicts that occur, with how often.
+        answer: one sentence on the claim that is answered best; empty where none was tested.
     """
 
     method: str
@@ -32,6 +33,7 @@ class Paper:
     tested: list[dict[str, Any]]
     missing: list[dict[str, Any]]
     counts: list[tuple[str, int]]
+    answer: str
 
     @property
     def mains(self) -> list[dict[str, Any]]:
@@ -92,7 +94,7 @@ def _paper(
     identifier = str(paper.get("arxiv", ""))
     rest = [", ".join(paper.get("authors", [])), str(paper.get("venue", ""))]
     rest.append(f"arXiv:{identifier}" if identifier else "")
-    tested = words[words["tested"]]
+    tested, best = words[words["tested"]], best_answer(words)
     return Paper(
         method,
         str(paper.get("title", method)),
@@ -108,6 +110,7 @@ def _paper(
             for data, part in words[~words["tested"]].groupby("data", sort=False)
         ],
         count_verdicts(words),
+        "" if best is None else answer_sentence(best),
     )
 
 

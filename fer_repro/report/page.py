@@ -96,6 +96,9 @@ class Page:
         return stage_name(self.trained, step, dataset, method, *seed)
 
 
+_LEDGER = "results/comparison/ledger.csv"
+
+
 def gather(root: Path) -> Page:
     """Read the project below ``root``.
 
@@ -119,7 +122,9 @@ def gather(root: Path) -> Page:
         params=params_file.read_text(encoding="utf-8"),
     )
     _add_results(page)
-    page.records = read_records(root / "results/records", page.published, page.confidence)
+    file = root / _LEDGER
+    together = read_ledger(file) if file.is_file() else None
+    page.records = read_records(root / "results/records", page.published, page.confidence, together)
     _add_ledger(page)
     _add_stories(page)
     page.chapters = make_chapters(
@@ -167,7 +172,7 @@ def _add_results(page: Page) -> None:
 
 
 def _add_ledger(page: Page) -> None:
-    file = page.root / "results/comparison" / "ledger.csv"
+    file = page.root / _LEDGER
     if not page.has(file, "dvc repro compare"):
         return
     ledger = read_ledger(file)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from fer_repro.config import HALF
@@ -75,22 +76,25 @@ class Record:
     html: str
 
 
-def read_records(records: Path, published: pd.DataFrame, confidence: float) -> list[Record]:
+def read_records(
+    records: Path, published: pd.DataFrame, confidence: float, ledger: pd.DataFrame | None = None
+) -> list[Record]:
     """Read every record below ``records``, by name, but those of runs with half the epochs.
 
     Args:
         records: folder of records, each with rows.csv and record.json; it may be missing.
         published: rows of results/published/results.csv.
         confidence: of the intervals over seeds.
+        ledger: of all runs and records together, whose verdicts are shown; without it those of each record.
 
     Raises:
         UserError: a record has no record.json or no rows.csv, or one that cannot be read.
     """
-    return [_show(folder, published, confidence) for folder in _folders(records)]
+    return [_show(folder, published, confidence, ledger) for folder in shown_records(records)]
 
 
-def _folders(records: Path) -> list[Path]:
-    """List the records whose results are shown."""
+def shown_records(records: Path) -> list[Path]:
+    """List the folders of the records whose results are shown, by name."""
     folders = sorted(path for path in records.glob("*") if path.is_dir())
     return [folder for folder in folders if not read_record(folder / "record.json").get(HALF)]
 
@@ -103,7 +107,7 @@ def rows_with_records(measured: pd.DataFrame, records: Path) -> pd.DataFrame:
     Raises:
         UserError: a record has no rows.csv, or one that cannot be read.
     """
-    files = [folder / "rows.csv" for folder in _folders(records)]
+    files = [folder / "rows.csv" for folder in shown_records(records)]
     tables: list[pd.DataFrame] = []
     known: set[tuple[str, ...]] = set()
     for table in (measured, *map(read_rows, files)):
@@ -116,7 +120,7 @@ def rows_with_records(measured: pd.DataFrame, records: Path) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else measured
 
 
-def _show(folder: Path, published: pd.DataFrame, confidence: float) -> Record:
+def _show(folder: Path, published: pd.DataFrame, confidence: float, ledger: pd.DataFrame | None) -> Record:
     record, rows = read_record(folder / "record.json"), read_rows(folder / "rows.csv")
     method, dataset = record["method"], record["dataset"]
     table = for_people(beside_published(rows, published))
@@ -130,8 +134,10 @@ def _show(folder: Path, published: pd.DataFrame, confidence: float) -> Record:
         "val. TTA: test-time augmentation."
     )
     html = as_html(table.assign(protocol=table["protocol"].replace("", "official")), _RESULTS, caption)
-    ledger = folder / "ledger.csv"
-    judged = in_words(read_ledger(ledger)) if ledger.is_file() else pd.DataFrame()
+    file = folder / "ledger.csv"
+    judged = read_ledger(file) if file.is_file() else pd.DataFrame()
+    if len(judged):
+        judged = in_words(judged if ledger is None else _judged_together(judged, ledger))
     html = "".join(_verdict(row) for _, row in judged.iterrows()) + html
     html += _differences(rows, metric, confidence)
     html += say(_made_by(record)).markup
@@ -139,6 +145,14 @@ def _show(folder: Path, published: pd.DataFrame, confidence: float) -> Record:
     html += as_html(how, FACTS, f"How the record {folder.name} was made")
     verdicts = tuple(dict.fromkeys(judged["verdict"])) if len(judged) else ()
     return Record(folder.name, method, dataset, f"{method} on {dataset}", verdicts, html)
+
+
+def _judged_together(rows: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:
+    """Take a record's rows from the ledger of all; where better grounded runs lead there is none."""
+    places = ["claim", "dataset", "protocol", "metric"]
+    both = ledger.merge(rows[[*places, "difference"]], on=places, suffixes=("", "_here"))
+    same = np.isclose(both["difference"].astype(float), both["difference_here"].astype(float), rtol=1e-5)
+    return both[same].drop(columns="difference_here").reset_index(drop=True)
 
 
 def _made_by(record: dict[str, Any]) -> str:

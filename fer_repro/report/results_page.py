@@ -17,6 +17,8 @@ from fer_repro.figures.ledger_tables import (
     OPEN,
     TESTED,
     VERDICTS,
+    answer_sentence,
+    best_answer,
     count_verdicts,
     in_words,
     ledger_parts,
@@ -33,8 +35,9 @@ from fer_repro.figures.tables import (
 )
 from fer_repro.files import atomic_write, read_yaml
 from fer_repro.measures.metrics import OWN
-from fer_repro.report.records import provenance, read_record
+from fer_repro.report.records import provenance, read_record, shown_records
 
+_LEDGER = "results/comparison/ledger.csv"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 _SHORT = (
     Column("compared", "Compared"),
@@ -59,10 +62,10 @@ def results_page(root: Path) -> str:
     Raises:
         UserError: the ledger, a record or the published rows cannot be read.
     """
-    ledger = read_ledger(root / "results/comparison/ledger.csv")
+    ledger = read_ledger(root / _LEDGER)
     tested, missing = ledger_parts(ledger)
     names = spelled_methods(root)
-    folders = [path for path in sorted((root / "results/records").glob("*")) if path.is_dir()]
+    folders = shown_records(root / "results/records")
     sections = [
         "# Results record",
         "All that this project has measured; generated from its files whenever these pages are built. "
@@ -91,23 +94,27 @@ def results_page(root: Path) -> str:
 
 
 def short_table(root: Path) -> str:
-    """Write the claims tested on real data as one short table, and the budgets below it.
+    """Write an answer for each paper, the claims tested on real data as a table, and their budgets.
 
     Raises:
-        UserError: a record's ledger cannot be read.
+        UserError: the ledger cannot be read.
     """
-    files = sorted((root / "results/records").glob("*/ledger.csv"))
-    rows = pd.concat([in_words(read_ledger(file)) for file in files], ignore_index=True)
-    rows = rows[rows["tested"] & _on_real_data(rows)].drop_duplicates(
-        ["claim", "dataset", "condition", "augmented"]
+    words = in_words(read_ledger(root / _LEDGER))
+    spelled = spelled_methods(root)
+    best = {method: best_answer(part) for method, part in words.groupby("method", sort=False)}
+    answers = "\n".join(
+        f"- **{spelled.get(str(method), method)}**: {answer_sentence(row)}"
+        for method, row in best.items()
+        if row is not None
     )
+    rows = words[words["tested"] & _on_real_data(words)]
     against = (
         rows["against"]
         .fillna("")
         .str.replace(r"\s*\|\s*", " and ", regex=True)
         .map(lambda arm: f" against {arm}" if arm else "")
     )
-    names = rows["method"].replace(spelled_methods(root))
+    names = rows["method"].replace(spelled)
     compared = names + ": " + (rows["arm"] + against).str.replace("_", " ")
     lists = rows["protocol"].map(lambda name: "" if name in ("official", "ten_fold") else f", {name}")
     table = rows.assign(compared=compared, place=rows["data"] + lists.str.replace("_", " "))
@@ -116,7 +123,7 @@ def short_table(root: Path) -> str:
     message = (
         f"{as_published or 'None'} of these {len(rows)} ran as published. Budgets: {'; '.join(budgets)}."
     )
-    return f"{as_markdown(table, _SHORT)}\n{message}\n"
+    return f"{answers}\n\n{as_markdown(table, _SHORT)}\n{message}\n"
 
 
 def with_table(readme: str, table: str) -> str:

@@ -5,7 +5,9 @@ from finished_project import ledger_rows, result_rows
 from fer_repro.errors import UserError
 from fer_repro.figures.claim_figures import claim_plot
 from fer_repro.figures.ledger_tables import (
+    answer_sentence,
     as_text,
+    best_answer,
     count_verdicts,
     in_words,
     ledger_parts,
@@ -43,6 +45,32 @@ def test_published_and_measured_in_words(ledger):
 )
 def test_what_lacks(ledger, seeds, said):
     assert in_words(ledger.assign(more_seeds=seeds))["missing"][1] == said
+
+
+def test_the_best_answer_is_decided_and_on_real_data(ledger):
+    words = in_words(ledger)
+    assert best_answer(words)["claim"] == "rmn-accuracy"
+    assert best_answer(words.iloc[:2])["verdict"] == "inconclusive"
+    assert best_answer(words.iloc[:1]) is None
+    both = pd.concat([words.iloc[1:2], words.iloc[1:2].assign(dataset="ferplus", seeds=9)])
+    assert best_answer(both)["dataset"] == "ferplus"
+
+
+def test_an_answer_names_comparison_size_data_and_budget(ledger):
+    row = in_words(ledger).iloc[1]
+    assert answer_sentence(row) == (
+        "Not decided, the interval allows both answers: masked against no mask, +1.00 points (−2.73 to "
+        "+4.73) by accuracy on synthetic faces; 3 seeds, reduced budget, 6 epochs. Published: +1.72 points "
+        "on FER2013."
+    )
+    many = row.copy()
+    many["arm"], many["against"], many["protocol"] = "a+b+c", "a | b | c", "pose_30"
+    many["was"], many["verdict"] = "no verified size", "direction reproduced"
+    assert answer_sentence(many).startswith(
+        "The direction holds: 3 networks together against the best of 3 networks, +1.00"
+    )
+    assert "on synthetic faces, pose 30; 3 seeds" in answer_sentence(many)
+    assert answer_sentence(many).endswith("The paper gives no verified size.")
 
 
 def test_losses_are_in_nats(ledger):

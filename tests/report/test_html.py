@@ -96,7 +96,9 @@ def test_the_opening_view_tells_what_was_found_and_where(page):
     opening = page.find(id="top").get_text(" ", strip=True)
     for piece in (
         "reproduced 1 inconclusive 1 not attempted 1",
-        "Masks reproduced 1, inconclusive 1, not attempted 1 synthetic faces +1.00 points −2.73 to +4.73",
+        "Masks Reproduced: masked, 74.24 % (73.64 to 74.84) by accuracy on FER2013; 3 seeds, as published. "
+        "Published: 74.14 %. reproduced 1, inconclusive 1, not attempted 1",
+        "synthetic faces +1.00 points −2.73 to +4.73",
         "1 record of runs on other data",
         "make reproduce trains and evaluates all of it",
         "Made from no commit",
