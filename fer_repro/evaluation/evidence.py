@@ -22,6 +22,9 @@ from fer_repro.methods.method import load_method
 from fer_repro.runs.folder import AnyRun, PairRun, Run, TrainedRuns, by_arm, kept_accuracy
 from fer_repro.runs.predictions import SPLIT
 
+CHOSEN = "chosen by validation"
+"""The arm that an ensemble is compared with: of each seed the member that validation prefers."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -44,6 +47,7 @@ class Evidence:
         paper: those of the paper's recipe; empty where params.yaml has none.
         validation: arm -> (S,) accuracy of the kept epochs on the validation part, in percent; not of arms
             that combine others.
+        members: those of which ``CHOSEN`` is one for each seed; empty without it.
     """
 
     method: str
@@ -61,11 +65,24 @@ class Evidence:
     recipe: Mapping[str, Any]
     paper: Mapping[str, Any] = field(default_factory=dict)
     validation: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    members: tuple[str, ...] = ()
 
     def by_seed(self, arm: str) -> dict[int, float]:
         """An arm's value with each seed, in the metric's unit."""
         values, _ = self._shares(arm, METRICS[self.metric])
         return {seed: float(value) for seed, value in zip(self.seeds, values, strict=True)}
+
+    def with_chosen(self, members: Sequence[str]) -> "Evidence":
+        """Add an arm ``CHOSEN``: of each seed the member that is best on the validation part."""
+        best = [max(members, key=lambda arm: self.validation[arm][k]) for k in range(len(self.seeds))]
+        values = np.stack([self.arms[arm][k] for k, arm in enumerate(best)])
+        validation = tuple(self.validation[arm][k] for k, arm in enumerate(best))
+        return replace(
+            self,
+            arms={**self.arms, CHOSEN: values},
+            validation={**self.validation, CHOSEN: validation},
+            members=tuple(members),
+        )
 
     def spread(self, arm: str) -> Spread:
         """An arm's value over seeds and samples, in the metric's unit."""

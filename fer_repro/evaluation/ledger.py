@@ -18,7 +18,7 @@ from fer_repro.evaluation.comparisons import (
     departures,
 )
 from fer_repro.evaluation.decisions import decide_rows
-from fer_repro.evaluation.evidence import Evidence
+from fer_repro.evaluation.evidence import CHOSEN, Evidence
 from fer_repro.evaluation.shorter import Movement, Shorter, movement
 from fer_repro.files import atomic_write
 from fer_repro.measures.metrics import find_metric
@@ -233,6 +233,9 @@ def _test(
         reached = against_value(found, claim.arm, published.size.value, confidence)
         return _Tested(found, reached, "", differing, Movement())
     rivals = [arm for arm in claim.against if arm in found.arms]
+    if claim.kind == "ensemble" and all(arm in found.validation for arm in rivals):
+        # whoever deploys one network chooses it without the test part
+        found, rivals = found.with_chosen(rivals), [CHOSEN]
     comparison = against_best(found, claim.arm, rivals, claim.margin, confidence)
     rival = min(rivals, key=lambda name: found.gain(claim.arm, name).value)
     return _Tested(found, comparison, rival, differing, movement(found, claim.arm, rival, shorter))

@@ -144,7 +144,8 @@ def difference_rows(
                 clusters=cell.groups,
             )
             intervals.append(interval_row(subject, cell.quantity, name, difference, confidence, count, True))
-            tests = mcnemar_words(cell.hits(pair) for pair in pairs)
+            # McNemar's test takes samples for independent, which several of one person are not
+            tests = mcnemar_words(cell.hits(pair) for pair in pairs) if cell.groups is None else ""
             gaps = [cell.value(first) - cell.value(second) for first, second in pairs]
             rows.append(difference_row(subject, cell.quantity, name, difference, gaps, confidence, tests))
     return pd.DataFrame(rows, columns=list(COLUMNS)), pd.DataFrame(intervals, columns=list(INTERVAL_COLUMNS))

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from fer_repro.config import ARM_RATE, HALF
-from fer_repro.evaluation.evidence import Evidence, flat
+from fer_repro.evaluation.evidence import CHOSEN, Evidence, flat
 from fer_repro.files import read_json
 from fer_repro.measures.metrics import find_metric
 from fer_repro.methods.method import load_method
@@ -46,11 +46,28 @@ class Shorter:
 
     def by_seed(self, evidence: Evidence, arm: str) -> dict[int, float]:
         """The values of an arm at the place of the evidence."""
+        if arm == CHOSEN:
+            values = {name: self.by_seed(evidence, name) for name in evidence.members}
+            best = self.chosen(evidence.members)
+            return {seed: values[name][seed] for seed, name in best.items() if seed in values[name]}
         rows = self.rows
         here = (rows["arm"] == arm) & (rows["protocol"] == evidence.protocol)
         here &= (rows["metric"] == evidence.metric) & (rows["split"] == "test") & (rows["seed"] != "")
         here &= (rows["tta"] != "none") == evidence.augmented
         return {int(seed): float(value) for seed, value in rows[here][["seed", "value"]].to_numpy()}
+
+    def chosen(self, members: Sequence[str]) -> dict[int, str]:
+        """Name for each seed the member that is best on the validation part."""
+        known = {name: self.validation.get(name, {}) for name in members}
+        seeds = set.intersection(*(set(values) for values in known.values()))
+        return {seed: max(members, key=lambda name: known[name][seed]) for seed in sorted(seeds)}
+
+    def validated(self, evidence: Evidence, arm: str) -> Mapping[int, float]:
+        """The validation accuracy of an arm by seed; empty for arms that combine others."""
+        if arm == CHOSEN:
+            best = self.chosen(evidence.members)
+            return {seed: self.validation[name][seed] for seed, name in best.items()}
+        return self.validation.get(arm, {})
 
 
 @dataclass(frozen=True)
@@ -115,7 +132,7 @@ def _rise(evidence: Evidence, record: Shorter, arms: Sequence[str], seeds: Seque
     """Find the largest gain in validation over the seeds of both; arms that combine others have none."""
     gains = []
     for arm in arms:
-        before, after = record.validation.get(arm, {}), evidence.validation.get(arm, ())
+        before, after = record.validated(evidence, arm), evidence.validation.get(arm, ())
         known = dict(zip(evidence.seeds, after, strict=False))
         both = [seed for seed in seeds if seed in before and seed in known]
         if both:

@@ -8,6 +8,7 @@ import pytest
 from judged import RECIPE, evidence_of, shorter_of
 
 from fer_repro.config import HALF
+from fer_repro.evaluation.evidence import CHOSEN
 from fer_repro.evaluation.shorter import movement, read_shorter
 
 COLUMNS = ("arm", "protocol", "metric", "split", "seed", "tta", "value")
@@ -99,3 +100,27 @@ def test_arms_that_combine_others_have_no_validation():
     evidence = evidence_of(hits, validation={})
     record = shorter_of(evidence_of(hits))
     assert movement(evidence, "masked", "no_mask", [record]).rise == 0.0
+
+
+def test_the_network_to_beat_is_chosen_without_the_test_part(tmp_path):
+    """At both lengths, seed by seed, among the members alone."""
+    scores = {name: np.tile([level, -level], (2, 4)) for name, level in (("a", 1.0), ("b", 2.0), ("c", 3.0))}
+    validation = {"a": (90.0, 70.0), "b": (80.0, 75.0), "c": (99.0, 99.0)}
+    changes = {"method": "efficientnet", "metric": "frame_auc", "dataset": "ffpp", "validation": validation}
+    evidence = evidence_of(scores, np.tile([1, 0], 4), **changes).with_chosen(["a", "b"])
+    assert evidence.arms[CHOSEN][:, 0].tolist() == [1.0, 2.0]
+    assert evidence.validation[CHOSEN] == (90.0, 75.0)
+    rows = [
+        (name, "official", "frame_auc", "test", seed, "none", 10.0 * place + seed)
+        for place, name in enumerate("abc")
+        for seed in (0, 1)
+    ]
+    runs = [
+        {"arm": name, "seed": seed, "validation_accuracy": accuracy}
+        for name, both in {"a": (60.0, 50.0), "b": (61.0, 40.0), "c": (99.0, 99.0)}.items()
+        for seed, accuracy in enumerate(both)
+    ]
+    write_record(tmp_path / "half", rows, method="efficientnet", dataset="ffpp", runs=runs)
+    (record,) = read_shorter(tmp_path)
+    assert record.by_seed(evidence, CHOSEN) == {0: 10.0, 1: 1.0}
+    assert record.validated(evidence, CHOSEN) == {0: 61.0, 1: 50.0}
