@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from fer_repro.config import RunConfig, load_config, method_arms, run_folder
 from fer_repro.datasets.prepare import prepare_dataset
-from fer_repro.datasets.store import open_store
+from fer_repro.datasets.store import Store, open_store
 from fer_repro.errors import UserError, exit_code
 from fer_repro.evaluation.finished import judge_runs
 from fer_repro.evaluation.summary import evaluate_runs, write_results
@@ -35,7 +35,9 @@ from fer_repro.runs.folder import open_runs
 FULL = Path("full")
 COMMON = "synthetic_apex"
 _NOTE = "part of make reproduce-full: {arms}"
-_STAGES = "prepare SET, train SET METHOD SEED, record SET METHOD or half SET METHOD"
+_STAGES = "prepare SET, train SET METHOD SEED, record SET METHOD, half SET METHOD or long SET METHOD"
+LONG = "long"
+"""The recipe that trains until half as many epochs give the same."""
 _SHORTER_SEEDS = 3  # with half the epochs: what comparisons of headline arms need
 
 
@@ -59,16 +61,27 @@ def train_job(params_file: Path, job: Job) -> None:
     store = open_store(FULL / "prepared" / job.dataset)
     for arm in arms_of(params_file, job.dataset, job.method):
         config = load_config(params_file, job.method, job.dataset, arm, job.seed)
-        target = run_folder(FULL / "runs", job.dataset, job.method, job.seed, arm)
-        stamp = run_folder(FULL / "stamps", job.dataset, job.method, job.seed, arm).with_suffix(".txt")
-        wanted = run_stamp(config, store)
-        if target.is_dir() and stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
-            continue
-        if not take_over(config, store.digests, Path(), target):
-            roots = (FULL / "runs", FULL / "ckpt" / arm, FULL / "timings", FULL / "prepared")
-            train_run(params_file, job.method, job.dataset, job.seed, *roots, arms=[arm])
-        with atomic_write(stamp) as temporary:
-            temporary.write_text(wanted, encoding="utf-8")
+        if not _is_trained(config, store, FULL):
+            if not take_over(config, store.digests, Path(), _folder(config, FULL / "runs")):
+                roots = (FULL / "runs", FULL / "ckpt" / arm, FULL / "timings", FULL / "prepared")
+                train_run(params_file, job.method, job.dataset, job.seed, *roots, arms=[arm])
+            _stamp(config, store, FULL)
+
+
+def _folder(config: RunConfig, root: Path) -> Path:
+    return run_folder(root, config.dataset, config.method, config.seed, config.arm)
+
+
+def _is_trained(config: RunConfig, store: Store, root: Path) -> bool:
+    """Whether an arm is there, made with this configuration, data and code."""
+    stamp = _folder(config, root / "stamps").with_suffix(".txt")
+    made = stamp.is_file() and stamp.read_text(encoding="utf-8") == run_stamp(config, store)
+    return made and _folder(config, root / "runs").is_dir()
+
+
+def _stamp(config: RunConfig, store: Store, root: Path) -> None:
+    with atomic_write(_folder(config, root / "stamps").with_suffix(".txt")) as temporary:
+        temporary.write_text(run_stamp(config, store), encoding="utf-8")
 
 
 def take_over(config: RunConfig, data_digests: Mapping[str, str], project: Path, target: Path) -> bool:
@@ -106,20 +119,39 @@ def record_results(params_file: Path, dataset: str, method: str, records: Path) 
     return keep_record(name, dataset, method, note, True, FULL, records, judge_runs(runs))
 
 
-def record_shorter(params_file: Path, dataset: str, method: str, records: Path) -> Path:
-    """Train the default's arms of one method for half their epochs and keep the rows; returns the record."""
-    seeds = read_params(params_file).seeds[:_SHORTER_SEEDS]
+def record_recipe(
+    params_file: Path, dataset: str, method: str, records: Path, recipe: str = "", half: bool = False
+) -> Path:
+    """Train the default's arms by one recipe, evaluate them and keep a record; returns its folder.
+
+    Args:
+        params_file: usually ``params.yaml``.
+        dataset: of the default reproduction, as is the method.
+        method: that is trained.
+        records: where the record goes; one of runs with half the epochs is looked for there.
+        recipe: empty takes the default's.
+        half: of its epochs, with three seeds: the record shows whether training longer changes a result.
+    """
+    seeds = read_params(params_file).seeds[: _SHORTER_SEEDS if half else None]
     arms = method_arms(params_file, method)
-    root, prepared = FULL / "half", FULL / "prepared"
-    epochs = load_config(params_file, method, dataset, arms[0], seeds[0]).recipe.epochs
+    name = "-".join([*(["half"] if half else []), *([recipe] if recipe else []), dataset, method])
+    root, prepared = FULL / name, FULL / "prepared"
+    store = open_store(prepared / dataset)
+    epochs = load_config(params_file, method, dataset, arms[0], seeds[0], recipe).recipe.epochs
+    changes = {"recipe.epochs": max(1, epochs // 2)} if half else {}
     for seed in seeds:
-        roots = (root / "runs", root / "ckpt", root / "timings", prepared)
-        half = {"recipe.epochs": max(1, epochs // 2)}
-        train_run(params_file, method, dataset, seed, *roots, overrides=half, arms=arms)
+        for arm in arms:
+            config = load_config(params_file, method, dataset, arm, seed, recipe, changes)
+            if not _is_trained(config, store, root):
+                roots = (root / "runs", root / "ckpt" / arm, root / "timings", prepared)
+                train_run(params_file, method, dataset, seed, *roots, recipe, changes, arms=[arm])
+                _stamp(config, store, root)
     runs = open_runs(params_file, method, dataset, root / "runs", prepared, seeds, arms)
     write_results(root / "results/measured" / dataset / method, evaluate_runs(runs))
-    note, name = "part of make reproduce-full: half the epochs of the default", f"half-{dataset}-{method}"
-    return keep_record(name, dataset, method, note, True, root, records, half=True)
+    ledger = None if half else judge_runs(runs, records)
+    said = f"{'half the epochs of ' if half else ''}{f'the recipe {recipe}' if recipe else 'the default'}"
+    note = f"part of make reproduce-full: {said}"
+    return keep_record(name, dataset, method, note, True, root, records, ledger, half)
 
 
 def reproduce(workers: int) -> int:
@@ -129,7 +161,8 @@ def reproduce(workers: int) -> int:
     needs |= {f"train@{name}": [f"prepare@{run['dataset']}"] for name, run in plan["runs"].items()}
     for name in plan["records"]:
         needs[f"record@{name}"] = [each for each in needs if each.rpartition("-")[0] == f"train@{name}"]
-    needs |= {f"half@{name}": [f"prepare@{pair['dataset']}"] for name, pair in plan["half"].items()}
+    for stage in ("half", LONG):
+        needs |= {f"{stage}@{name}": [f"prepare@{pair['dataset']}"] for name, pair in plan[stage].items()}
     with chdir(FULL), alone():
         if workers > 1:
             run_stages(stages_to_run(needs), workers)
@@ -168,7 +201,10 @@ def _run(params_file: Path, stage: Sequence[str], workers: int) -> int:
         case ["record", dataset, method]:
             record_results(params_file, dataset, method, FULL / "records")
         case ["half", dataset, method]:
-            record_shorter(params_file, dataset, method, FULL / "records")
+            record_recipe(params_file, dataset, method, FULL / "records", half=True)
+        case ["long", dataset, method]:
+            for half in (True, False):
+                record_recipe(params_file, dataset, method, FULL / "records", LONG, half)
         case words:
             raise UserError(f"unknown stage '{' '.join(words)}': expected {_STAGES}")
     return 0

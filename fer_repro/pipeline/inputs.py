@@ -20,6 +20,7 @@ from fer_repro.errors import UserError, exit_code
 from fer_repro.files import atomic_folder
 from fer_repro.git import ask_git
 from fer_repro.params import Params, read_params
+from fer_repro.recipes import is_synthetic
 from fer_repro.stage_code import STAGES, code_digests
 
 INPUTS = Path("inputs")
@@ -72,6 +73,7 @@ def full_plan(params: Params) -> dict[str, dict[str, Any]]:
         {"dataset": dataset, "method": method}
         for dataset, method in {**params.pipeline.runs, **params.full.runs}
     ]
+    default = pairs[: len(params.pipeline.runs)]
     return {
         "datasets": {**params.pipeline.datasets, **params.full.datasets},
         "runs": {
@@ -80,7 +82,12 @@ def full_plan(params: Params) -> dict[str, dict[str, Any]]:
             for seed in params.seeds
         },
         "records": {f"{pair['dataset']}-{pair['method']}": pair for pair in pairs},
-        "half": {f"{pair['dataset']}-{pair['method']}": pair for pair in pairs[: len(params.pipeline.runs)]},
+        "half": {f"{pair['dataset']}-{pair['method']}": pair for pair in default},
+        "long": {
+            f"{pair['dataset']}-{pair['method']}": pair
+            for pair in default
+            if is_synthetic(pair["dataset"]) and "long" in params.methods[pair["method"]].recipes
+        },
     }
 
 
