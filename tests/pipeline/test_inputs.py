@@ -65,7 +65,7 @@ def test_a_recipe_is_written_with_all_it_takes_over(notebooks, tmp_path):
         json.loads((tmp_path / f"inputs/recipes/fer2013/{method}.json").read_text())
         for method in ("rmn", "ran")
     )
-    assert (rmn["recipe_name"], rmn["recipe"]["epochs"], rmn["recipe"]["tta_copies"]) == ("fer2013", 3, 8)
+    assert (rmn["recipe_name"], rmn["recipe"]["epochs"], rmn["recipe"]["tta_copies"]) == ("fer2013", 40, 8)
     assert (ran["recipe_name"], ran["recipe"]["batch_size"]) == ("real_faces", 64)
     assert ran["data"]["folds"] == 0
 
