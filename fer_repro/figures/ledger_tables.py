@@ -197,7 +197,7 @@ def answer_sentence(row: pd.Series) -> str:
         row: from ``best_answer``.
     """
     rivals = [name.replace("_", " ") for name in str(row["against"]).split(" | ") if name]
-    against = " and ".join(rivals) if len(rivals) < 3 else f"the best of {len(rivals)} networks"
+    against = " and ".join(rivals) if row["kind"] != "ensemble" else "the one that validation chose"
     members = str(row["arm"]).replace("_", " ").split("+")
     arm = members[0] if len(members) == 1 else f"{len(members)} networks together"
     compared = f"{arm} against {against}" if rivals else arm

@@ -17,6 +17,7 @@ class Paper:
 
     Attributes:
         method: its name here.
+        name: of the method, as the paper spells it; the title where it is not known.
         title: of the paper.
         rest: authors, venue, arXiv identifier.
         link: to the paper.
@@ -27,6 +28,7 @@ class Paper:
     """
 
     method: str
+    name: str
     title: str
     rest: str
     link: str
@@ -97,6 +99,7 @@ def _paper(
     tested, best = words[words["tested"]], best_answer(words)
     return Paper(
         method,
+        str(paper.get("name", paper.get("title", method))),
         str(paper.get("title", method)),
         ". ".join(part for part in rest if part),
         f"https://arxiv.org/abs/{identifier}" if identifier else "",

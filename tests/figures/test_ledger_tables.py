@@ -65,9 +65,10 @@ def test_an_answer_names_comparison_size_data_and_budget(ledger):
     )
     many = row.copy()
     many["arm"], many["against"], many["protocol"] = "a+b+c", "a | b | c", "pose_30"
+    many["kind"] = "ensemble"
     many["was"], many["verdict"] = "no verified size", "direction reproduced"
     assert answer_sentence(many).startswith(
-        "The direction holds: 3 networks together against the best of 3 networks, +1.00"
+        "The direction holds: 3 networks together against the one that validation chose, +1.00"
     )
     assert "on synthetic faces, pose 30; 3 seeds" in answer_sentence(many)
     assert answer_sentence(many).endswith("The paper gives no verified size.")
