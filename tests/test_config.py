@@ -174,7 +174,10 @@ def test_a_recipe_takes_over_all_it_does_not_say():
 
 
 def test_another_kind_of_schedule_replaces_the_whole(params):
-    config = resolve(params("optimiser: {lr: 6e-3}", "optimiser: {lr: 6e-3}, schedule: {name: constant}"), recipe="real_faces")
+    config = resolve(
+        params("optimiser: {lr: 6e-3}", "optimiser: {lr: 6e-3}, schedule: {name: constant}"),
+        recipe="real_faces",
+    )
     assert config.recipe.schedule.name == "constant"
 
 

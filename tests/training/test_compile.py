@@ -79,8 +79,8 @@ def options_of(method, config):
 
 def small_config(method, dataset, arm):
     changes = {"recipe.epochs": EPOCHS, "recipe.batch_size": BATCH, "recipe.image_size": 32}
-    if method == "efficientnet":  # maps of one pixel, and Adam's first steps, let rounding grow
-        changes |= {"recipe.image_size": 64, "recipe.optimiser.name": "sgd"}
+    if method == "efficientnet":  # maps of one pixel, Adam's first steps and large ones let rounding grow
+        changes |= {"recipe.image_size": 64, "recipe.optimiser.name": "sgd", "recipe.optimiser.lr": 1e-3}
     return load_config(PARAMS, method, dataset, arm, 0, overrides=changes, smoke=True)
 
 
