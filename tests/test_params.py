@@ -37,8 +37,8 @@ def test_an_experiment_changes_one_line_each_time(copy):
 
 def test_a_number_that_is_taken_over_is_set_with_a_plus(copy):
     hydra = pytest.importorskip("dvc.utils.hydra", reason="DVC is not installed")
-    hydra.apply_overrides(copy, ["+methods.rmn.recipes.fer2013.tta_copies=0"])
-    assert changes(copy) == ["+         tta_copies: 0"]
+    hydra.apply_overrides(copy, ["+methods.adacos.recipes.synthetic.clip_norm=1.0"])
+    assert changes(copy) == ["+         clip_norm: 1.0"]
 
 
 def test_a_set_is_put_into_the_pipeline_once(copy):

@@ -113,7 +113,8 @@ def test_the_summary_is_the_ledger_and_says_where_the_report_is(project, capsys)
         "protocol": "official", "metric": "accuracy", "augmented": "False",
         "condition": "synthetic faces, width 1/8", "unit": "points", "published": "",
         "published_source": "", "measured": "72", "difference": "1.5", "low": "0.5", "high": "2.5",
-        "confidence": "0.95", "seeds": "3", "more_seeds": "", "verdict": "direction reproduced", "rule": "7",
+        "confidence": "0.95", "seeds": "3", "more_seeds": "", "verdict": "direction reproduced", "rule": "11",
+        "as_published": "False",
         "reason": "the sign is certain", "access": "make reproduce",
     }  # fmt: skip
     ledger = Path("results/comparison/ledger.csv")
