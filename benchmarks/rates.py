@@ -6,6 +6,7 @@ from typing import NamedTuple
 from benchmarks.tables import ROOT, Settings, Table
 from benchmarks.trained import SEEDS, trained
 from fer_repro.config import load_config
+from fer_repro.errors import UserError
 
 SHARES = (1 / 3, 1.0, 3.0)
 """Of the recipe's rate: the same grid for every arm, extended while the best one is at its edge."""
@@ -79,7 +80,10 @@ def _search(settings: Settings, run: Searched, arm: str) -> dict[float, float]:
                 "recipe.arm_rate": 0.0,
             }
             names = (f"rate-{rate:g}", (run.method, arm, run.dataset), run.recipe)
-            found[rate] = trained(settings, *names, SEEDS[0], change, run.data).validation_accuracy
+            try:
+                found[rate] = trained(settings, *names, SEEDS[0], change, run.data).validation_accuracy
+            except UserError:  # it diverged
+                found[rate] = 0.0
         wanted = [] if settings.quick else _beyond(found)
     return found
 
