@@ -26,13 +26,9 @@ app = typer.Typer(
 )
 PAGE = Path("reports/index.html")  # what the pipeline writes, anew each time
 data = typer.Typer(no_args_is_help=True)
-app.add_typer(
-    data, name="data", help="Add data sets of your own, and have them examined.", rich_help_panel=DATA
-)
+app.add_typer(data, name="data", help="Add data sets of your own; examine them.", rich_help_panel=DATA)
 
-Stores = Annotated[
-    Path, typer.Option("--store", help="Folder of the added sets; git and DVC ignore stores/.")
-]
+Stores = Annotated[Path, typer.Option("--store", help="Folder of added sets; git and DVC ignore it.")]
 Project = Annotated[
     Path,
     typer.Option(
@@ -269,9 +265,7 @@ def record(
     dataset: Annotated[str, typer.Argument(help="The data set, e.g. fer2013.", metavar="DATASET")],
     method: Annotated[str, typer.Argument(help="The method, e.g. rmn.", metavar="METHOD")],
     note: Annotated[str, typer.Option("--note", help="What a reader should know about this run.")] = "",
-    half: Annotated[
-        bool, typer.Option("--half", help="The runs have half a recipe's epochs: to see what more change.")
-    ] = False,
+    half: Annotated[bool, typer.Option("--half", help="Runs of half a recipe's epochs, to compare.")] = False,
     keep_runs: Annotated[
         bool,
         typer.Option(

@@ -110,7 +110,7 @@ def write_formats(
     return tuple(files)
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_kept_table(path: Path) -> pd.DataFrame:
     """Read a CSV that ``write_formats`` wrote; empty text stays empty text.
 
     Raises:

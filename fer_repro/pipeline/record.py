@@ -8,6 +8,7 @@ images stay where they are.
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,24 +72,7 @@ def keep_record(
     root = Path(project)
     results = _results(root, dataset, method)
     runs = _evaluated_runs(results / "rows.csv", run_folder(root / "runs", dataset, method, 0).parent)
-    config = read_run_config(runs[0])
-    commit, no_commit = head_commit(root)
-    record = {
-        "commit": commit,
-        "no_commit": no_commit,
-        "changed": changed_files(root) if commit else [],
-        CODE: code_digests(TRAINING, method),
-        DATA_DIGESTS: config.get(DATA_DIGESTS, {}),
-        "dataset": dataset,
-        "method": method,
-        HALF: half,
-        "note": note,
-        "recipe": config["recipe"],
-        "data": config.get("data", {}),
-        "recipe_name": config["recipe_name"],
-        "runs": [_run(folder, root, dataset, method) for folder in runs],
-        "environment": _environment(root, dataset, method),
-    }
+    described = {HALF: half, "note": note, **_described(root, dataset, method, runs)}
     with atomic_folder(Path(records) / name, force) as folder:
         for table in TABLES:
             shutil.copyfile(results / table, folder / table)
@@ -96,9 +80,29 @@ def keep_record(
             write_ledger(ledger, folder)
         for kept in _KEPT if keep_runs else ():
             shutil.copytree(root / kept, folder / kept)
-        text = json.dumps(record, indent=2, sort_keys=True) + "\n"
+        text = json.dumps(described, indent=2, sort_keys=True) + "\n"
         (folder / "record.json").write_text(text, encoding="utf-8")
     return Path(records) / name
+
+
+def _described(root: Path, dataset: str, method: str, runs: Sequence[Path]) -> dict[str, Any]:
+    """Gather what ``record.json`` states of runs: code, data, recipe, machine and times."""
+    config = read_run_config(runs[0])
+    commit, no_commit = head_commit(root)
+    return {
+        "commit": commit,
+        "no_commit": no_commit,
+        "changed": changed_files(root) if commit else [],
+        CODE: code_digests(TRAINING, method),
+        DATA_DIGESTS: config.get(DATA_DIGESTS, {}),
+        "dataset": dataset,
+        "method": method,
+        "recipe": config["recipe"],
+        "data": config.get("data", {}),
+        "recipe_name": config["recipe_name"],
+        "runs": [_run(folder, root, dataset, method) for folder in runs],
+        "environment": _environment(root, dataset, method),
+    }
 
 
 def record_own(

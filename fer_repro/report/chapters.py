@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fer_repro.figures.deviations import read_deviations, show_deviations
-from fer_repro.figures.exports import as_text_of, read_table
+from fer_repro.figures.exports import as_text_of, read_kept_table
 from fer_repro.figures.paper_tables import paper_parts
 from fer_repro.report.glance import Paper
 from fer_repro.report.records import Record
@@ -96,7 +96,7 @@ def _read_tables(file: Path, confidence: float) -> str:
     """Lay out the tables that the compare stage wrote as HTML."""
     if not file.is_file():
         return ""
-    table = read_table(file)
+    table = read_kept_table(file)
     return as_text_of("html", table, paper_parts(table, confidence))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from fer_repro.errors import UserError, print_error
-from fer_repro.figures.exports import TablePart, read_table, results_part, write_formats
+from fer_repro.figures.exports import TablePart, read_kept_table, results_part, write_formats
 from fer_repro.figures.ledger_tables import ledger_parts, read_ledger
 from fer_repro.figures.paper_tables import paper_parts
 from fer_repro.figures.result_tables import common_part
@@ -35,14 +35,14 @@ def comparison_tables(
     """
     ledger = read_ledger(folder / "ledger.csv")
     yield "ledger", ledger, ledger_parts(ledger)
-    table = read_table(folder / "table.csv")
+    table = read_kept_table(folder / "table.csv")
     yield "table", table, [results_part(table)]
-    ground = read_table(folder / "common_ground.csv")
+    ground = read_kept_table(folder / "common_ground.csv")
     yield "common_ground", ground, [common_part(ground, confidence)]
-    costs = read_table(folder / "cost.csv")
+    costs = read_kept_table(folder / "cost.csv")
     yield "cost", costs, [cost_part(costs)]
     for file in sorted((folder / "tables").glob("*.csv")):
-        table = read_table(file)
+        table = read_kept_table(file)
         yield f"tables/{file.stem}", table, paper_parts(table, confidence)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fer_repro.errors import UserError
-from fer_repro.figures.exports import TablePart, as_json, export_results, read_table, write_formats
+from fer_repro.figures.exports import TablePart, as_json, export_results, read_kept_table, write_formats
 from fer_repro.figures.tables import Column, beside_published
 
 FRAME = pd.DataFrame(
@@ -46,15 +46,15 @@ def test_git_keeps_csv_and_markdown(tmp_path):
 def test_a_table_is_read_as_it_was_written(tmp_path):
     frame = pd.DataFrame({"arm": ["NA", ""], "value": [0.5, np.nan], "runs": [3, 4]})
     file, *_ = write_formats(tmp_path / "table", frame, [])
-    pd.testing.assert_frame_equal(read_table(file), frame, check_dtype=False)
+    pd.testing.assert_frame_equal(read_kept_table(file), frame, check_dtype=False)
     file.write_bytes(b"")
     with pytest.raises(UserError, match=r"table\.csv: not readable as CSV"):
-        read_table(file)
+        read_kept_table(file)
 
 
 def test_results_have_their_gap_in_both_files(tmp_path, published):
     single = {"seed": "", "deviation": np.nan, "runs": 1, "low": np.nan, "high": np.nan}
     rows = published.assign(tta="random", value=published["value"] - 2, **single)
     export_results(beside_published(rows, published), tmp_path / "table")
-    assert read_table(tmp_path / "table.csv")["gap"].tolist()[0] == -2
+    assert read_kept_table(tmp_path / "table.csv")["gap"].tolist()[0] == -2
     assert "−2.00" in (tmp_path / "table.md").read_text(encoding="utf-8")
