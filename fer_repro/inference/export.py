@@ -166,7 +166,16 @@ def _graph(network: FaceNetwork, spec: ModelSpec) -> Any:  # noqa: ANN401 - onnx
     except torch.onnx.OnnxExporterError as error:
         raise UserError(f"{spec.name} cannot be exported: {str(error).splitlines()[0]}") from None
     assert program is not None
-    return program.model_proto
+    return _without_traces(program.model_proto)
+
+
+def _without_traces(proto: Any) -> Any:  # noqa: ANN401 - onnx.ModelProto
+    """Drop the exporter's notes, among them stack traces with the folders of this machine."""
+    graph = proto.graph
+    for part in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *graph.value_info):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    return proto
 
 
 def _drawn(spec: ModelSpec, count: int) -> np.ndarray:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -146,6 +147,12 @@ def test_a_graph_that_differs_is_not_kept(traced, run_of, tmp_path, monkeypatch)
 def test_large_outputs_may_differ_by_their_rounding(traced, run_of, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "compare", lambda *arguments: (1e-6, 8.4e-3, 400.0))
     assert export_model(run_of("adacos"), tmp_path / "a.onnx")["largest difference"] == 8.4e-3
+
+
+def test_a_graph_names_no_folder_of_this_machine(exported):
+    content = (exported("ran")[0] / "model.onnx").read_bytes()
+    assert b"site-packages" not in content
+    assert str(Path(export.__file__).parents[2]).encode() not in content
 
 
 def test_another_networks_graph_differs(exported, run_of):
