@@ -12,7 +12,7 @@ Force = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
 
 
 def models(as_json: Json = False) -> None:
-    """List the available models: trained runs, imported and exported files.
+    """List the available models: trained runs, imported and exported files, those of the repository.
 
     Columns: what --model takes, task, val (accuracy on the validation part), size of the file or weights.
 
