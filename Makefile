@@ -15,6 +15,8 @@ PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 endif
 # of the mutants; those chosen for a larger share include those of a smaller one
 SHARE := 0.33
+# trained on photographs; the network that comes with the repository is made of it
+RUN := runs/ferplus/ran/0/whole_face
 LOCKING := uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-index-url --no-header --no-annotate
 
 # stages are started by a shell: they must find this environment's programs
@@ -25,7 +27,7 @@ export DVC_NO_ANALYTICS := 1
 unexport PYTHONPATH
 unexport PYTHONHOME
 
-.PHONY: help install reproduce reproduce-full test test-slow mutants check-results verify lab docs bench audit lint lock data clean
+.PHONY: help install reproduce reproduce-full test test-slow mutants check-results verify lab docs bench audit lint lock data network clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -40,6 +42,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@echo "installing the pinned packages into $(VENV) (3 GB to fetch the first time, minutes) ..."
 	@$(BIN)/python -m pip install -qq --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
+	@$(BIN)/python -c "from fer_repro.inference.catalogue import fetch_networks; fetch_networks()"
 	@touch $@
 
 reproduce: $(STAMP) ## train and evaluate everything from the raw data, write reports/index.html
@@ -50,7 +53,7 @@ reproduce-full: reproduce ## also all other arms, and all methods on the same pe
 	@python -m fer_repro.pipeline.full
 
 test: $(STAMP) ## run the tests
-	@dvc pull --quiet data.dvc
+	@dvc pull --quiet data.dvc networks.dvc
 	@python -m pytest -q -n auto --dist loadfile -m "not slow and not gpu"
 
 test-slow: $(STAMP) ## run the tests that take minutes: stages and sweeps that are killed and continued, then mutants
@@ -96,6 +99,13 @@ data: $(STAMP) ## maintainers: after data/ has changed, track it and put it into
 	@dvc push data.dvc
 	@git add data.dvc dvcstore .gitignore
 	@echo "now: make reproduce, then commit data.dvc, dvcstore, dvc.lock and results together"
+
+network: $(STAMP) ## maintainers: export RUN as the network that comes with the repository, track and store it
+	@python -m fer_repro.cli export $(RUN) --to networks/ferplus-whole_face --half --force
+	@dvc add networks
+	@dvc push networks.dvc
+	@git add networks.dvc dvcstore
+	@echo "now: commit networks.dvc and dvcstore together"
 
 docs/face.png: ## maintainers: render the synthetic face of the examples
 	@python -c "from PIL import Image; from fer_repro.synthetic.render import render; from fer_repro.synthetic.stills import sample_stills; faces = render(sample_stills(3, {'train': 1}, 1).iloc[3:4], 224, colour=True); Image.fromarray(faces.images[0]).save('$@')"

@@ -1,7 +1,7 @@
 """Model cards: what a model is, how it was made and measured, and what it starts from."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,8 +78,8 @@ LIMITS = {
         "It names the expression that people would read in a face. It does not measure what anybody feels: "
         "the "
         "same face goes with different feelings, between people, situations and cultures.",
-        "Do not use it to judge people: not at work, in schools, for hiring, credit, policing or at "
-        "borders. In "
+        "Do not use it to judge people or to decide about them, nor for surveillance: not at work, in "
+        "schools, for hiring, credit, policing or at borders. In "
         "the European Union, inferring emotions at work and in education is forbidden but for medical and "
         "safety "
         "reasons (Regulation 2024/1689, Article 5(1)(f)); elsewhere it is high-risk (Annex III), and people "
@@ -120,7 +120,13 @@ SYNTHETIC_LIMIT = (
 )
 
 
-def write_card(path: Path, spec: ModelSpec, run: Path | None = None, root: Path | None = None) -> None:
+def write_card(
+    path: Path,
+    spec: ModelSpec,
+    run: Path | None = None,
+    root: Path | None = None,
+    rounding: Mapping[str, Any] | None = None,
+) -> None:
     """Write the card of a model.
 
     Args:
@@ -128,15 +134,23 @@ def write_card(path: Path, spec: ModelSpec, run: Path | None = None, root: Path 
         spec: of the model.
         run: its run's folder, from which what was measured is read; None: nothing was measured here.
         root: of the project, with ``results`` and ``prepared``; that of the run if left out.
+        rounding: what rounded weights change, see ``fer_repro.inference.export.rounding_of``.
     """
     with atomic_write(path) as temporary:
-        temporary.write_text(card(spec, run, root), encoding="utf-8")
+        temporary.write_text(card(spec, run, root, rounding), encoding="utf-8")
 
 
-def card(spec: ModelSpec, run: Path | None = None, root: Path | None = None) -> str:
+def card(
+    spec: ModelSpec,
+    run: Path | None = None,
+    root: Path | None = None,
+    rounding: Mapping[str, Any] | None = None,
+) -> str:
     """Write the text of a card; arguments as in ``write_card``."""
     homes = run.resolve().parents[4:5] if run is not None else ()
     facts = _facts(spec, run, root or next(iter(homes), Path()))
+    if rounding:
+        facts["rounding"] = dict(rounding)
     header = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=100)
     return f"---\n{header}---\n\n{_text(spec, facts)}"
 
@@ -145,7 +159,7 @@ def _facts(spec: ModelSpec, run: Path | None, root: Path) -> dict[str, Any]:
     method, start = load_method(spec.method), pretrained_weights(spec)
     return {
         "library_name": "fer_repro",
-        "license": "other" if spec.official else CODE_LICENCE.lower(),
+        "license": CODE_LICENCE.lower() if spec.trained_on == SYNTHETIC_FACES else "other",
         "pipeline_tag": "image-feature-extraction" if spec.task == "verification" else "image-classification",
         "tags": ["facial-expression-recognition", spec.method, spec.task],
         "datasets": [spec.dataset],
@@ -235,6 +249,7 @@ def _text(spec: ModelSpec, facts: dict[str, Any]) -> str:
         _pairs(facts["training"]),
         "## What was measured",
         _measured(facts),
+        *_rounding(facts.get("rounding", {})),
         "## Calibration",
         _calibration(facts["calibration"]),
         "## Groups",
@@ -282,6 +297,18 @@ def _measured(facts: dict[str, Any]) -> str:
         for each in facts["intervals"]
     ]
     return f"{this}\n\n{_table(('metric, mean over seeds', 'value', 'interval'), rows)}"
+
+
+def _rounding(values: Mapping[str, Any]) -> list[str]:
+    if not values:
+        return []
+    text = f"The weights are rounded to {values['weights']}; they are made float32 when they are loaded."
+    if "test_samples" in values:
+        text += (
+            f" Of the {values['test_samples']} test samples the network has {values['accuracy_after']:.2%} "
+            f"right, {values['accuracy_before']:.2%} before; {values['answers_changed']} answers differ."
+        )
+    return ["## Rounding", text]
 
 
 def _calibration(values: dict[str, float]) -> str:

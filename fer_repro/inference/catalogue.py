@@ -1,11 +1,15 @@
-"""The available models - runs, imported and exported files - and what each was trained on.
+"""The available models - runs, imported and exported files, the networks that come with the repository.
+
+What each was trained on is decided here only.
 
 A network that learned from rendered faces alone is as confident about photographs as about such faces, and is
-wrong much more often: docs/inference.md has the numbers. What it was trained on is decided here only.
+wrong much more often: docs/inference.md has the numbers.
 """
 
 import functools
+import hashlib
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -13,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_repro.datasets.dataset import is_addable
+from fer_repro.errors import UserError
+from fer_repro.files import atomic_folder, read_yaml
 from fer_repro.recipes import is_synthetic
 
 if TYPE_CHECKING:
@@ -20,6 +26,8 @@ if TYPE_CHECKING:
 
 PLACES = ("runs", "scratch/runs")
 FILES = "models"
+SHIPPED = "networks"  # with networks.dvc beside it, which names what the embedded store holds
+STORE = "dvcstore/files/md5"
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,7 @@ class Listed:
 
     Attributes:
         path: what ``load`` takes.
-        kind: run, file or, of ONNX, graph.
+        kind: run, file or, of ONNX, graph; shipped: a file that comes with the repository.
         method: of the model.
         arm: of the model.
         dataset: it was trained on.
@@ -57,12 +65,41 @@ class Listed:
 
 def list_models(root: Path = Path()) -> list[Listed]:
     """List the models below a project's folder, runs first; what cannot be read is left out."""
-    return [*_runs(root), *_files(root)]
+    fetch_networks(root)
+    return [*_runs(root), *_files(root / FILES, "file"), *_files(root / SHIPPED, "shipped")]
+
+
+def fetch_networks(root: Path = Path()) -> None:
+    """Make ``networks/`` from the embedded store, as ``dvc pull networks.dvc`` does, without DVC.
+
+    Nothing is done where the folder is there, or where none comes with the project; a line on stderr reports
+    a store that is not complete.
+    """
+    pointer = root / f"{SHIPPED}.dvc"
+    if (root / SHIPPED).exists() or not pointer.is_file():
+        return
+    try:
+        (tracked,) = read_yaml(pointer)["outs"]
+        with atomic_folder(root / SHIPPED, force=True) as folder:
+            for entry in json.loads(_stored(root, tracked["md5"])):
+                path = folder / entry["relpath"]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(_stored(root, entry["md5"]))
+    except (UserError, OSError, ValueError, KeyError, TypeError) as error:
+        print(f"note: {pointer}: its networks were not copied: {error}", file=sys.stderr, flush=True)
+
+
+def _stored(root: Path, md5: str) -> bytes:
+    path = root / STORE / md5[:2] / md5[2:]
+    content = path.read_bytes()
+    if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5.removesuffix(".dir"):
+        raise UserError(f"{path}: another content than its name says; `git checkout {STORE}` restores it")
+    return content
 
 
 def list_graphs(root: Path = Path()) -> Iterator[Listed]:
-    """List the ONNX files below ``models/``; what cannot be read is left out, all without ``onnx``."""
-    paths = sorted((root / FILES).rglob("*.onnx"))
+    """List the ONNX files beside other model files; what cannot be read is left out, all without ``onnx``."""
+    paths = [path for place in (FILES, SHIPPED) for path in sorted((root / place).rglob("*.onnx"))]
     if not paths or find_spec("onnx") is None:
         return
     import onnx
@@ -114,18 +151,18 @@ def _answers_real_or_manipulated(run: Path) -> bool:
         return "logit_manipulated" in file.readline()
 
 
-def _files(root: Path) -> Iterator[Listed]:
+def _files(folder: Path, kind: str) -> Iterator[Listed]:
     from safetensors import SafetensorError, safe_open
 
     from fer_repro.inference.spec import spec_of_metadata
 
-    for path in sorted((root / FILES).rglob("*.safetensors")):
+    for path in sorted(folder.rglob("*.safetensors")):
         try:
             with safe_open(str(path), framework="numpy") as file:
                 spec = spec_of_metadata(dict(file.metadata() or {}), path)
         except (SafetensorError, OSError, ValueError):  # a UserError, or a name that is not UTF-8
             continue
-        yield _file(path, "file", spec)
+        yield _file(path, kind, spec)
 
 
 def _file(path: Path, kind: str, spec: "ModelSpec") -> Listed:

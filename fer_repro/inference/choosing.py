@@ -1,9 +1,10 @@
 """Which networks are used if none is named: rules in order, and the reason in one line.
 
 1. Trained on photographs or videos of people comes before unknown data, and these before synthetic faces.
-2. A paper's own arm, or its ensemble of one seed, comes before rivals, baselines and controls.
-3. Numbers of two data sets are never compared: of several the first by name is taken.
-4. Within it the best accuracy on the validation part, then the first by name.
+2. The user's own runs and files come before the network that comes with the repository.
+3. A paper's own arm, or its ensemble of one seed, comes before rivals, baselines and controls.
+4. Numbers of two data sets are never compared: of several the first by name is taken.
+5. Within it the best accuracy on the validation part, then the first by name.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +13,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fer_repro.errors import UserError, one_line
-from fer_repro.inference.catalogue import FILES, PLACES, SYNTHETIC_FACES, Listed, is_unknown, list_models
+from fer_repro.inference.catalogue import (
+    FILES,
+    PLACES,
+    SHIPPED,
+    SYNTHETIC_FACES,
+    Listed,
+    is_unknown,
+    list_models,
+)
 
 _EXAMPLES = {
     "expression": "rmn synthetic",
@@ -50,6 +59,7 @@ class _Candidate(NamedTuple):
     paths: tuple[str, ...]
     dataset: str
     data: int
+    shipped: bool
     own: int
     accuracy: float | None
 
@@ -66,13 +76,14 @@ def choose_models(task: str = "expression", root: Path = Path()) -> ChosenModels
     """
     left = list(_candidates([each for each in list_models(root) if each.task == task]))
     if not left:
+        *places, last = (str(root / place) for place in (*PLACES, FILES, SHIPPED))
         raise UserError(
-            f"no model for {task} in {root / 'runs'}, {root / PLACES[1]} or {root / FILES}; "
+            f"no model for {task} in {', '.join(places)} or {last}; "
             f"train one (`fer-repro train {_EXAMPLES[task]}`), import one (`fer-repro import`), or name one "
             "with --model"
         )
     if len(left) == 1:
-        return ChosenModels(left[0].paths, f"the only one for {task}")
+        return ChosenModels(left[0].paths, f"the only one for {task}{_comes_along(left[0])}")
     reasons = []
     for key, word in _RULES:
         best = min(map(key, left))
@@ -82,7 +93,7 @@ def choose_models(task: str = "expression", root: Path = Path()) -> ChosenModels
         left = kept
     if len(left) > 1:
         reasons.append(f"first by name of {len(left)}")
-    return ChosenModels(left[0].paths, "; ".join(reasons))
+    return ChosenModels(left[0].paths, "; ".join(reasons) + _comes_along(left[0]))
 
 
 def _candidates(models: list[Listed]) -> Iterator[_Candidate]:
@@ -102,7 +113,12 @@ def _candidates(models: list[Listed]) -> Iterator[_Candidate]:
         own = each.arm == method.headline or len(members) > 1 or each.arm not in method.arms
         if paths not in seen:
             seen.add(paths)
-            yield _Candidate(paths, each.dataset, _rank(each.trained_on), OTHER - own, _accuracy(members))
+            data, shipped = _rank(each.trained_on), each.kind == "shipped"
+            yield _Candidate(paths, each.dataset, data, shipped, OTHER - own, _accuracy(members))
+
+
+def _comes_along(taken: _Candidate) -> str:
+    return "; it comes with the repository" if taken.shipped else ""
 
 
 def _rank(data: str) -> int:
@@ -118,6 +134,10 @@ def _why_data(taken: _Candidate, left: list[_Candidate]) -> str:
     if taken.data == REAL:
         return "not trained on synthetic faces or unknown data"
     return "the others are trained on synthetic faces"
+
+
+def _why_yours(taken: _Candidate, left: list[_Candidate]) -> str:
+    return "your own before the one that comes with the repository"
 
 
 def _why_own(taken: _Candidate, left: list[_Candidate]) -> str:
@@ -140,6 +160,7 @@ def _why_accuracy(taken: _Candidate, left: list[_Candidate]) -> str:
 _Rule = tuple[Callable[[_Candidate], Any], Callable[[_Candidate, list[_Candidate]], str]]
 _RULES: tuple[_Rule, ...] = (
     (lambda each: each.data, _why_data),
+    (lambda each: each.shipped, _why_yours),
     (lambda each: (each.own, -len(each.paths)), _why_own),
     (lambda each: each.dataset, _why_dataset),
     (lambda each: -1.0 if each.accuracy is None else -1.0 - each.accuracy, _why_accuracy),

@@ -1,5 +1,6 @@
 """``load``: from a run, a model file, an official checkpoint or a hub to a model that predicts."""
 
+import sys
 from pathlib import Path
 
 from fer_repro.errors import UserError
@@ -13,7 +14,7 @@ HUB = "hf://"
 
 
 def load(
-    source: str | Path,
+    source: str | Path = "",
     runtime: str = "",
     device: str = "auto",
     variant: str = "",
@@ -29,7 +30,9 @@ def load(
 
     Args:
         source: a run's folder; a ``.safetensors`` or ``.onnx`` file of this project, or a folder with
-            ``model.safetensors``; an official checkpoint; or ``hf://owner/name`` on the Hugging Face hub.
+            ``model.safetensors``; an official checkpoint; or ``hf://owner/name`` on the Hugging Face hub. ""
+            chooses a network of expressions below the current folder, as the commands do; a line on stderr
+            names it, with the reason.
         runtime: ``torch`` or ``onnx``; "" takes onnx for ``.onnx`` files and torch for all else. Under
             ``onnx`` torch is never imported.
         device: for torch: ``auto``, ``cpu``, ``cuda`` ...
@@ -47,7 +50,7 @@ def load(
     """
     if runtime not in ("", "torch", "onnx"):
         raise UserError(f"runtime is '{runtime}'; expected torch or onnx")
-    path = _fetched(source)
+    path = _fetched(source) if source else _chosen()
     if runtime == "onnx" or (not runtime and path.suffix == ".onnx"):
         if fast:
             raise UserError(f"{path}: fast is for runtime torch; ONNX Runtime folds and fuses by itself")
@@ -96,6 +99,14 @@ def open_weights(  # type: ignore[no-untyped-def]  # noqa: ANN201 - named in the
     if path.suffix == ".safetensors":
         return read_model(path)
     return open_official(path, variant)
+
+
+def _chosen() -> Path:
+    from fer_repro.inference.choosing import choose_models
+
+    choice = choose_models()
+    print(choice.text(), file=sys.stderr, flush=True)
+    return Path(choice.paths[0])
 
 
 def _fetched(source: str | Path) -> Path:

@@ -12,7 +12,7 @@ Force = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
 
 
 def models(as_json: Json = False) -> None:
-    """List the available models: trained runs, imported and exported files.
+    """List the available models: trained runs, imported and exported files, those of the repository.
 
     Columns: what --model takes, task, val (accuracy on the validation part), size of the file or weights.
 
@@ -115,6 +115,9 @@ def export(
     fold: Annotated[int, typer.Option("--fold", help="Of a run tested fold by fold.", min=0)] = 0,
     colour: Annotated[str, typer.Option("--colour", help="grey or rgb, if a run's data are missing.")] = "",
     face_size: Annotated[int, typer.Option("--face-size", help="Side of their images.", min=0)] = 0,
+    half: Annotated[
+        bool, typer.Option("--half", help="Round weights to float16; the card has what it changes.")
+    ] = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -130,7 +133,7 @@ def export(
         raise UserError(f"--push needs a folder with card and weights: --to is {to}")
     with doing("loading PyTorch"):
         from fer_repro.inference.export import export_model
-    done = export_model(model, to, variant, fold, colour, face_size, force)
+    done = export_model(model, to, variant, fold, colour, face_size, force, half)
     if push:
         from fer_repro.inference.hub import push_model as upload
 
@@ -143,6 +146,8 @@ def export(
             print(f"{name}: {one_line(str(done[name]))}")
     if "onnx" in done:
         print(_compared(done))
+    if "test_samples" in done.get("rounding", {}):
+        print(_rounded(done["rounding"]))
 
 
 def _compared(done: dict[str, Any]) -> str:
@@ -156,6 +161,13 @@ def _compared(done: dict[str, Any]) -> str:
         f"  of any output     {done['largest difference']:.1e} (outputs reach {done['largest output']:.3g})"
     ]
     return "\n".join(lines)
+
+
+def _rounded(found: dict[str, Any]) -> str:
+    return (
+        f"weights in float16: {found['accuracy_after']:.2%} of {found['test_samples']} test samples right, "
+        f"{found['accuracy_before']:.2%} before; {found['answers_changed']} answers differ"
+    )
 
 
 def doctor(as_json: Json = False) -> None:

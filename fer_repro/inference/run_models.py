@@ -105,7 +105,7 @@ def spec_of_run(
     method = load_method(facts.method)
     options = read_section(method.options, facts.model, f"{run}: recipe.model")
     view = method.view(options)
-    manifest = _manifest(run, facts) if colour is None or not face_size else {}
+    manifest = find_manifest(run, facts)[1] if colour is None or not face_size else {}
     pairs = facts.task == "verification"
     classes = () if pairs else _classes(run)
     if pairs and "head.weight" not in state:
@@ -145,10 +145,13 @@ def _classes(run: Path) -> tuple[str, ...]:
     return tuple(name.removeprefix("logit_") for name in columns if name.startswith("logit_"))
 
 
-def _manifest(run: Path, facts: RunFacts) -> dict[str, Any]:
-    """Find the manifest of a run's data set: beside the runs, or in the current folder.
+def find_manifest(run: Path, facts: RunFacts) -> tuple[Path, dict[str, Any]]:
+    """Find the manifest of a run's data set, and read it: beside the runs, or in the current folder.
 
     A set of that name with other images than the run was trained on is not used.
+
+    Raises:
+        UserError: there is none.
     """
     dataset, replaced = facts.dataset, ""
     homes = dict.fromkeys([*run.resolve().parents[4:5], Path.cwd()])
@@ -164,7 +167,7 @@ def _manifest(run: Path, facts: RunFacts) -> dict[str, Any]:
                 continue
             images = manifest.get("images")
             if not facts.images or not isinstance(images, dict) or images.get("sha256") == facts.images:
-                return manifest
+                return place, manifest
             replaced = replaced or f"{place} holds other images than it was trained on"
     raise UserError(
         f"{run}: colour and size of its data, {dataset}, are unknown: "

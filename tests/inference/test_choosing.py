@@ -1,11 +1,14 @@
 """Which networks are taken when none is named, and why."""
 
 import json
+from dataclasses import replace
 
 import pytest
+from tiny_models import tiny_state
 
 from fer_repro.errors import UserError
 from fer_repro.inference.choosing import choose_models
+from fer_repro.inference.networks import write_model
 
 EFFICIENTNET = ("plain", "attention", "plain_siamese", "attention_siamese", "xception")
 
@@ -45,6 +48,28 @@ def test_unknown_data_come_between(run, tmp_path):
     assert chosen(tmp_path) == ([unknown], "the others are trained on synthetic faces")
     real = run("fer2013/rmn/0/masked", 0.1)
     assert chosen(tmp_path)[0] == [real]
+
+
+@pytest.fixture
+def shipped(tmp_path):
+    """A network of FERPlus among those that come with the repository; its path as ``load`` takes it."""
+    path = tmp_path / "networks/ferplus-whole_face/model.safetensors"
+    path.parent.mkdir(parents=True)
+    state, spec = tiny_state("rmn")
+    write_model(path, state, replace(spec, dataset="ferplus"))
+    return path.as_posix()
+
+
+def test_the_shipped_network_comes_before_synthetic_faces(run, shipped, tmp_path):
+    assert chosen(tmp_path) == ([shipped], "the only one for expression; it comes with the repository")
+    run("synthetic/rmn/0/masked", 0.9)
+    reason = "not trained on synthetic faces or unknown data; it comes with the repository"
+    assert chosen(tmp_path) == ([shipped], reason)
+
+
+def test_own_real_runs_come_before_the_shipped_network(run, shipped, tmp_path):
+    own = run("fer2013/rmn/0/no_mask", 0.1)
+    assert chosen(tmp_path) == ([own], "your own before the one that comes with the repository")
 
 
 def test_the_papers_arm_comes_before_its_control(run, tmp_path):

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -15,7 +16,9 @@ import fer_repro
 from fer_repro.errors import UserError
 from fer_repro.inference import export
 from fer_repro.inference.export import export_model
+from fer_repro.inference.loading import open_weights
 from fer_repro.methods.method import method_names
+from fer_repro.runs.predictions import read_predictions
 
 PARITY = 1e-4  # of probabilities; the float32 rounding of ten layers
 
@@ -98,6 +101,34 @@ def test_the_onnx_runtime_never_imports_torch(exported, faces, tmp_path):
     assert np.allclose(found["p_happy"], expected["p_happy"], atol=PARITY)
 
 
+def test_rounded_weights_take_half_and_answer_alike(exported, run_of, faces, tmp_path):
+    folder, _ = exported("ran")
+    done = export_model(run_of("ran"), tmp_path / "half.safetensors", half=True)
+    whole, half = folder / "model.safetensors", tmp_path / "half.safetensors"
+    assert half.stat().st_size < 0.6 * whole.stat().st_size
+    expected, found = (fer_repro.load(path).predict(faces[:9], detector="none") for path in (whole, half))
+    assert np.allclose(found["confidence"], expected["confidence"], atol=0.01)
+    test = read_predictions(run_of("ran") / "predictions.csv").of_split("test")
+    accuracy = (test.logits.argmax(1) == test.targets).mean()
+    rounding = done["rounding"]
+    assert rounding["test_samples"] == len(test.targets)
+    assert rounding["accuracy_before"] == pytest.approx(accuracy)
+    assert abs(rounding["accuracy_after"] - accuracy) <= rounding["answers_changed"] / len(test.targets)
+    text = (tmp_path / "half.md").read_text()
+    assert f"Of the {len(test.targets)} test samples the network has {rounding['accuracy_after']:.2%}" in text
+    export_model(half, tmp_path / "again.safetensors")  # a rounded file stays whole
+    assert fer_repro.load(tmp_path / "again.safetensors").spec == fer_repro.load(half).spec
+
+
+def test_a_weight_beyond_float16_is_refused(run_of, tmp_path, monkeypatch):
+    state, spec = open_weights(run_of("ran"))
+    large = {name: each * 1e6 if each.is_floating_point() else each for name, each in state.items()}
+    monkeypatch.setattr(export, "open_weights", lambda *arguments: (large, spec))
+    with pytest.raises(UserError, match="numbers beyond float16; export it without --half"):
+        export_model(run_of("ran"), tmp_path / "a.safetensors", half=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.fixture
 def traced(exported, monkeypatch):
     """The graph of AdaCos' network is at hand: tracing it takes seconds."""
@@ -116,6 +147,12 @@ def test_a_graph_that_differs_is_not_kept(traced, run_of, tmp_path, monkeypatch)
 def test_large_outputs_may_differ_by_their_rounding(traced, run_of, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "compare", lambda *arguments: (1e-6, 8.4e-3, 400.0))
     assert export_model(run_of("adacos"), tmp_path / "a.onnx")["largest difference"] == 8.4e-3
+
+
+def test_a_graph_names_no_folder_of_this_machine(exported):
+    content = (exported("ran")[0] / "model.onnx").read_bytes()
+    assert b"site-packages" not in content
+    assert str(Path(export.__file__).parents[2]).encode() not in content
 
 
 def test_another_networks_graph_differs(exported, run_of):
