@@ -48,6 +48,8 @@ def every_triplet_loss(embeddings: Tensor, classes: Tensor, margin: float = 1.0)
     Raises:
         UserError: a class has fewer than two faces.
     """
+    if embeddings.dtype != torch.float64:
+        embeddings = embeddings.float()  # PyTorch has no distances in half precision on CPUs
     distances = torch.cdist(embeddings, embeddings, compute_mode="donot_use_mm_for_euclid_dist")
     means = []
     for own in (classes == 0, classes == 1):

@@ -75,3 +75,12 @@ def test_near_faces_far_from_the_origin_keep_their_distances():
     classes = torch.arange(40) % 2
     exact = every_triplet_loss(draws.double(), classes)
     torch.testing.assert_close(every_triplet_loss(draws + 4096, classes).double(), exact, rtol=2e-3, atol=0)
+
+
+def test_half_precision_features_have_distances():
+    """Networks that compute in bfloat16 return such features; their distances are those of the values."""
+    embeddings = torch.randn(6, 4, generator=torch.Generator().manual_seed(1)).bfloat16()
+    classes = torch.tensor([0, 0, 0, 1, 1, 1])
+    found = every_triplet_loss(embeddings, classes)
+    assert found.dtype == torch.float32
+    assert float(found) == pytest.approx(float(every_triplet_loss(embeddings.double(), classes)), rel=1e-5)
