@@ -65,12 +65,12 @@ def test_numbers_mean_what_they_look_like(params):
         ("[synthetic]", "[synthetic_clips]", ["pipeline.datasets", "'synthetic'", "no task"]),
         ("warmup: 0.2}", "worm: 0.2}", ["schedule", "worm", "'warmup'"]),
         ("name: one_cycle, w", "name: one_cycel, w", ["schedule", "one_cycel"]),
-        ("seeds: [0, 1, 2, 3, 4]\n", "seeds: [0, '1']\n", ["seeds", "'1'"]),
-        ("seeds: [0, 1, 2, 3, 4]\n", "sedes: [0, 1, 2]\n", ["sedes", "did you mean 'seeds'?"]),
-        ("seeds: [0, 1, 2, 3, 4]\n", "seeds: [0, 1\n", ["not readable as YAML", "line"]),
+        ("seeds:\n- 0\n- 1\n- 2\n- 3\n- 4\n", "seeds: [0, '1']\n", ["seeds", "'1'"]),
+        ("seeds:\n- 0\n- 1\n- 2\n- 3\n- 4\n", "sedes: [0, 1, 2]\n", ["sedes", "did you mean 'seeds'?"]),
+        ("seeds:\n- 0\n- 1\n- 2\n- 3\n- 4\n", "seeds: [0, 1\n", ["not readable as YAML", "line"]),
         ("confidence: 0.95", "confidence: 95", ["evaluation", "confidence", "95"]),
         ("compile: false", "compile: no", ["runtime", "compile", "'no'"]),
-        ("seeds: [0, 1, 2, 3, 4]\n", "seeds: [0]\nseeds: [1]\n", ["seeds", "repeats"]),
+        ("seeds:\n- 0\n- 1\n- 2\n- 3\n- 4\n", "seeds: [0]\nseeds: [1]\n", ["seeds", "repeats"]),
     ],
 )
 def test_a_mistake_is_one_clear_error(params, old, new, said):

@@ -12,7 +12,7 @@ from fer_repro.plain_yaml import MOST_VALUES, parse_yaml
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 SYNTHETIC = "methods.rmn.recipes.synthetic"
-SEEDS = "seeds: [0, 1, 2, 3, 4]\n"
+SEEDS = "seeds:\n- 0\n- 1\n- 2\n- 3\n- 4\n"
 METHODS = "methods: [rmn, ran]}"
 BOMB = "\n".join(
     ["note: &a0 [x, x, x, x, x, x, x, x, x]"]
