@@ -42,7 +42,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@echo "installing the pinned packages into $(VENV) (3 GB to fetch the first time, minutes) ..."
 	@$(BIN)/python -m pip install -qq --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
-	@$(BIN)/python -c "from fer_repro.inference.catalogue import fetch_networks; fetch_networks()"
+	@dvc pull --quiet networks.dvc 2>/dev/null || $(BIN)/python -c "from fer_repro.inference.catalogue import fetch_networks; fetch_networks()"
 	@touch $@
 
 reproduce: $(STAMP) ## train and evaluate everything from the raw data, write reports/index.html

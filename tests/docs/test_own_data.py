@@ -53,7 +53,7 @@ def clone(tmp_path_factory):
         ):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    for name in ("dvc.lock", "data.dvc"):
+    for name in ("dvc.lock", "data.dvc", "networks.dvc"):
         (folder / name).unlink(missing_ok=True)
     (folder / ".venv/bin").mkdir(parents=True)
     (folder / ".venv/bin/activate").touch()
