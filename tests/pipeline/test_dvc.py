@@ -154,7 +154,7 @@ def test_no_output_is_pushed_into_the_embedded_store():
 def restored(project):
     yield project
     project.call("git", "checkout", "-q", "--", ".")
-    project.dvc("repro", "-q")  # mostly `inputs` alone; whatever else a test has left behind runs, too
+    project.dvc("repro", "-q", "inputs")
 
 
 def test_a_second_reproduction_runs_nothing(project):
