@@ -249,8 +249,6 @@ def export_model(
             write_card(card, spec, run, rounding=done.get("rounding"))
         done |= {"safetensors": str(weights), "card": str(card)}
     if to.suffix in ("", ".onnx"):
-        from fer_repro.inference.export import export_onnx
-
         done["onnx"] = str(graph)
         done |= export_onnx(load_state(spec, state, str(path)), spec, graph).as_dict()
     return done
