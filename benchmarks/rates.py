@@ -31,6 +31,7 @@ class Searched(NamedTuple):
 RUNS = (
     Searched("rmn", "fer2013", "fer2013", 5, ("no_mask", "masked")),
     Searched("ran", "ferplus", "ferplus", 5, ("whole_face", "softmax_weights")),
+    Searched("fan", "ckplus48", "ckplus48", 7, ("score_fusion", "self_relation")),
     Searched("rmn", "synthetic", "long", 12, ("no_mask", "masked")),
     Searched("ran", "synthetic", "long", 8, ("whole_face", "softmax_weights")),
     Searched("fan", "synthetic_clips", "long", 36, ("score_fusion", "self_relation")),
@@ -60,8 +61,8 @@ def measure(settings: Settings) -> Table:
     return Table(
         "Learning rates of arms",
         f"Best validation accuracy in percent, seed {SEEDS[0]}, after so many epochs, a quarter or an eighth "
-        "of the recipe's; the test part is not looked at. Every arm has the same grid, 1/3, 1 and 3 times the "
-        "recipe's rate, extended while the best rate is at its edge (docs/verdicts.md).",
+        "of the recipe's; the test part is not looked at. Every arm has the same grid, 1/3, 1 and 3 times "
+        "the recipe's rate, extended while the best rate is at its edge (docs/verdicts.md).",
         ("network", "data set", "epochs", "rate", "validation accuracy, %", ""),
         rows,
     )

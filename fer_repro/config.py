@@ -4,6 +4,7 @@ One path: params.yaml -> ``load_config`` -> frozen dataclasses -> plain argument
 every number exists once, in params.yaml, where DVC sees it change.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -22,7 +23,7 @@ from fer_repro.params import (
     RuntimeConfig,
     read_params,
 )
-from fer_repro.recipes import PAPER, choose, own_recipe, resolve, say_departures
+from fer_repro.recipes import PAPER, choose, is_path, own_recipe, resolve, say_departures, start_file
 from fer_repro.sections import STRICT, Count, Fraction, NonNegative, Positive, PositiveInt, read_section
 
 TASK = "task"
@@ -31,6 +32,8 @@ DATA_DIGESTS = "data_sha256"
 """The key of ``config.json`` that holds the digests of the data a run was trained on."""
 ARM_RATE = "arm_rate"
 """The key of a recipe that may differ between arms that are compared: each has the best of one grid."""
+START_DIGEST = "start_sha256"
+"""The option of a network that starts from a file: its digest."""
 HALF = "half_epochs"
 """The key of a ``record.json`` that marks runs with half the epochs of others: they judge no claim."""
 Scale = Annotated[float, Field(gt=0, le=1)]
@@ -296,12 +299,20 @@ def load_config(
     }
     for key, value in {**(_small(values["recipe"]) if smoke else {}), **(overrides or {})}.items():
         _override(values, str(key), value)
+    _note_start(values["recipe"]["model"])
     where = f"{path} (with overrides)" if overrides else str(path)
     config = read_section(RunConfig, values, where)
     if config.recipe.note:
         raise UserError("overrides: recipe.note is not set by hand: it states how a run departs")
     note = say_departures(values, _paper(params, method, str(path)))
     return replace(config, recipe=replace(config.recipe, note=note))
+
+
+def _note_start(model: Any) -> None:  # noqa: ANN401 - untyped YAML
+    """Add the digest of the weights that a network starts from to its options."""
+    start = model.get("pretraining") if isinstance(model, dict) else None
+    if isinstance(start, str) and "/" in start and is_path(start):
+        model[START_DIGEST] = hashlib.sha256(start_file(start).read_bytes()).hexdigest()
 
 
 def _paper(params: Params, method: str, path: str) -> dict[str, Any] | None:

@@ -1,7 +1,11 @@
 """Which recipe of params.yaml a run takes, and what that recipe takes over from another one."""
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 
 from fer_repro.errors import UserError, nearest
 
@@ -19,6 +23,45 @@ NAMES = {
     "sgd": "SGD",
     "nesterov": "Nesterov SGD",
 }
+
+
+_STARTS = ("none", "imagenet")
+_WEIGHTS = ("weights.safetensors", "model.safetensors")  # of a run, of an exported network
+
+
+def is_path(start: str) -> bool:
+    """Whether ``model.pretraining`` is the path of a run, of an exported network or of a checkpoint."""
+    return start not in _STARTS
+
+
+def _known_start(start: str) -> str:
+    if is_path(start) and "/" not in start:
+        text = "expected none, imagenet, or the path of a run, a network or a checkpoint, with a /; {near}"
+        raise PydanticCustomError("start", text, {"near": nearest(start, _STARTS)})
+    return start
+
+
+Start = Annotated[str, AfterValidator(_known_start)]
+"""What a network starts from: none, imagenet, or a path as for ``start_file``."""
+
+
+def start_file(start: str) -> Path:
+    """Find the weights that a network starts from.
+
+    Args:
+        start: the folder of a trained run or of an exported network, or a checkpoint of a paper's authors.
+
+    Raises:
+        UserError: there are none.
+    """
+    path = Path(start)
+    for file in (path, *(path / name for name in _WEIGHTS)):
+        if file.is_file():
+            return file
+    raise UserError(
+        f"model.pretraining is {start}, and no weights are there: train that run first; networks of the "
+        "repository come with `make install`; model.pretraining none starts from random weights"
+    )
 
 
 def is_synthetic(dataset: str) -> bool:
@@ -119,11 +162,17 @@ def _facts(recipe: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
             if key in model
         },
         "image_size": (f"{recipe['image_size']}", f"{recipe['image_size']} px"),
-        "pretraining": (f"{start or 'none'}", f"{start} start" if start else "no pretraining"),
+        "pretraining": (f"{start or 'none'}", _start_phrase(start)),
         "batch_size": (f"{recipe['batch_size']}", f"batch {recipe['batch_size']}"),
         "optimiser": (name, name),
         "rate": (f"{optimiser['lr']:g}", f"rate {optimiser['lr']:g}"),
     }
+
+
+def _start_phrase(start: str) -> str:
+    if not start:
+        return "no pretraining"
+    return f"start from {start}" if "/" in start else f"{start} start"
 
 
 def choose(section: Any, name: str, where: str) -> Any:  # noqa: ANN401 - untyped YAML

@@ -1,5 +1,6 @@
 """params.yaml is read by one strict road."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from fer_repro.config import load_config, method_arms, run_folder
 from fer_repro.errors import UserError
 from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
+from fer_repro.recipes import is_path
 from fer_repro.sections import read_section
 
 PARAMS = Path(__file__).parent.parent / "params.yaml"
@@ -33,12 +35,37 @@ def resolve(path, **changes):
     )
 
 
+def test_a_start_is_one_of_two_words_or_a_file_whose_digest_is_kept(tmp_path):
+    (tmp_path / "weights.safetensors").write_bytes(b"tensors")
+    fan = {"method": "fan", "dataset": "synthetic_clips", "arm": "self_relation"}
+
+    def options(start):
+        config = resolve(PARAMS, **fan, overrides={"recipe.model.pretraining": start})
+        return read_section(load_method("fan").options, config.recipe.model, "model"), config
+
+    found, config = options(str(tmp_path))
+    digest = hashlib.sha256(b"tensors").hexdigest()
+    assert found.start_sha256 == config.recipe.model["start_sha256"] == digest
+    assert f"start from {tmp_path}" in config.recipe.note
+    assert load_method("fan").pretraining_name(found) == f"faces ({tmp_path}, SHA-256 {digest[:8]})"
+    assert "start_sha256" not in options("none")[1].recipe.model
+    with pytest.raises(UserError, match=r"pretraining is 'imagnet': .*did you mean 'imagenet'"):
+        options("imagnet")
+    with pytest.raises(UserError, match="pretraining is runs/none, and no weights are there"):
+        options("runs/none")
+    smoke = resolve(PARAMS, **fan, smoke=True, overrides=None)
+    assert smoke.recipe.model["pretraining"] == "none"
+
+
 def test_every_recipe_of_every_method_resolves():
     methods = read_params(PARAMS).methods
     for method in methods:
         for recipe in methods[method].recipes:
             arm = method_arms(PARAMS, method)[0]
-            config = resolve(PARAMS, method=method, arm=arm, recipe=recipe)
+            start = methods[method].recipes[recipe].get("model", {}).get("pretraining", "none")
+            absent = is_path(start) and not Path(start).exists()
+            overrides = {"recipe.model.pretraining": "none"} if absent else {}
+            config = resolve(PARAMS, method=method, arm=arm, recipe=recipe, overrides=overrides)
             assert config.recipe_name == recipe
 
 

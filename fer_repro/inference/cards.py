@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from fer_repro.config import START_DIGEST
 from fer_repro.datasets.dataset import is_addable, load_dataset
 from fer_repro.figures.tables import markdown_text
 from fer_repro.files import atomic_write, read_yaml
@@ -16,6 +17,7 @@ from fer_repro.inference.catalogue import SYNTHETIC_FACES
 from fer_repro.inference.run_models import read_run_facts
 from fer_repro.inference.spec import ModelSpec, file_digest
 from fer_repro.methods.method import load_method
+from fer_repro.recipes import is_path
 
 _IMAGENET = "trained on ImageNet, whose terms allow research and teaching only"
 TORCHVISION = f"weights by torchvision, code BSD-3-Clause; {_IMAGENET}"
@@ -39,6 +41,10 @@ class PretrainedWeights:
 
 def pretrained_weights(spec: ModelSpec) -> PretrainedWeights | None:
     """Name the pretrained weights of a network; None if there are none or they are unknown."""
+    start = str(spec.options.get("pretraining", "none")) if spec.official is None else "none"
+    if is_path(start):
+        digest = str(spec.options[START_DIGEST])
+        return PretrainedWeights(start, "the terms of the data it was trained on", digest)
     if spec.pretraining != "imagenet":
         return None
     name = load_method(spec.method).imagenet(spec.arm, spec.options)

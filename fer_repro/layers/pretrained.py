@@ -2,7 +2,8 @@
 
 ImageNet's are those that torchvision publishes. Those trained on faces are read from a file the user has,
 since nobody may redistribute them: ``Resnet18_FER+_pytorch.pth.tar`` and ``Resnet18_MS1M_pytorch.pth.tar``
-(FAN's README), ``ijba_res18_naive.pth.tar`` (RAN's). Networks take images in [0, 1] and standardise inside.
+(FAN's README), ``ijba_res18_naive.pth.tar`` (RAN's); or of a network trained here. Networks take images in
+[0, 1] and standardise inside.
 """
 
 import hashlib
@@ -14,9 +15,12 @@ from typing import Literal
 from urllib.error import URLError
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fer_repro.errors import UserError
+from fer_repro.recipes import is_path, start_file
 
 Trunk = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d"]
 
@@ -151,11 +155,36 @@ def check_images(images: Tensor) -> None:
         raise UserError(f"images have the shape {tuple(images.shape)}: expected (N, 3, H, W)")
 
 
-def load_face_trunk(network: nn.Module, path: Path) -> None:
-    """Copy the trunk of an authors' checkpoint into ``network``; heads keep their initial weights.
+def load_start(network: nn.Module, start: str, digest: str = "") -> None:
+    """Copy the trunk that a ResNet-18 starts from.
 
-    Their importer's rule: take ``state_dict``, leave out ``fc``, strip ``module.``, load the rest. Unlike
-    there, an incomplete trunk is refused.
+    Args:
+        network: with torchvision's key names, e.g. a ``SharedTrunk``.
+        start: ``none``, ``imagenet`` or a path as for ``fer_repro.recipes.start_file``.
+        digest: SHA-256 of that file; empty does not check it.
+
+    Raises:
+        UserError: the weights are missing, are not those of the digest, or do not fit.
+    """
+    if start == "imagenet":
+        load_imagenet_trunk(network, "resnet18")
+    elif is_path(start):
+        file = start_file(start)
+        found = hashlib.sha256(file.read_bytes()).hexdigest()
+        if digest not in ("", found):
+            raise UserError(
+                f"{file}: its SHA-256 begins with {found[:8]}, not with {digest[:8]}: it has changed "
+                "since the configuration was read"
+            )
+        load_face_trunk(network, file)
+
+
+def load_face_trunk(network: nn.Module, path: Path) -> None:
+    """Copy the trunk of a checkpoint into ``network``; heads keep their initial weights.
+
+    Of the papers' authors their importer's rule: take ``state_dict``, leave out ``fc``, strip ``module.``,
+    load the rest. Unlike there, an incomplete trunk is refused. Of a network trained here
+    (``.safetensors``) all heads are left out.
 
     Args:
         network: with torchvision's key names, e.g. a ``SharedTrunk``.
@@ -164,13 +193,14 @@ def load_face_trunk(network: nn.Module, path: Path) -> None:
     Raises:
         UserError: the file is missing or no checkpoint, or a tensor of the trunk is missing or does not fit.
     """
-    given = {
-        key.removeprefix("module."): value
-        for key, value in _read(path).items()
-        if not key.removeprefix("module.").startswith("fc.")
-    }
     own = network.state_dict()
-    trunk = [key for key in own if key.startswith(("conv1.", "bn1.", "layer"))]
+    trunk = [key for key in own if key.startswith(_TRUNK)]
+    heads = ("",) if path.suffix == ".safetensors" else ("fc.",)
+    given = {
+        key: value
+        for key, value in _read(path).items()
+        if key.startswith(_TRUNK) or not key.startswith(heads)
+    }
     odd = [key for key in given if key not in trunk]
     missing = [key for key in trunk if key not in given and not key.endswith("num_batches_tracked")]
     wrong = [key for key in trunk if key in given and given[key].shape != own[key].shape]
@@ -182,15 +212,20 @@ def load_face_trunk(network: nn.Module, path: Path) -> None:
             own[key].copy_(value)
 
 
+_TRUNK = ("conv1.", "bn1.", "layer")
+
+
 def _read(path: Path) -> dict[str, Tensor]:
     try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected the authors' checkpoint") from None
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
         reason = str(error).split("\n")[0]
         raise UserError(f"{path}: not readable as a checkpoint of tensors alone: {reason}") from None
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{path}: expected a state dict, or a dictionary that holds one as 'state_dict'")
-    return state
+    return {key.removeprefix("module."): value for key, value in state.items()}

@@ -43,10 +43,11 @@ from torch import Tensor, nn
 from fer_repro.errors import UserError, nearest
 from fer_repro.layers.cost import evaluating
 from fer_repro.layers.image_sets import SharedTrunk, check_mask, images_second, weighted_mean
-from fer_repro.layers.pretrained import check_start, load_imagenet_trunk
+from fer_repro.layers.pretrained import check_start, load_start
 from fer_repro.layers.resnet import Stem
 from fer_repro.loading.views import Frames
 from fer_repro.methods.method import Method, OfficialLayout
+from fer_repro.recipes import Start
 from fer_repro.sections import STRICT, PositiveInt
 
 Attention = Literal["self_relation", "self", "none"]
@@ -59,8 +60,9 @@ class FANOptions:
     width: PositiveInt  # channels of the stem and of stage 1; features have 8 times as many
     frames: PositiveInt  # K, frames per training group
     sampling: Literal["paper", "afew", "ckplus"]  # of training groups, see fer_repro.loading.frames
-    pretraining: Literal["none", "imagenet"]  # of the trunk
+    pretraining: Start  # of the trunk: none | imagenet | the path of a run, a network or a checkpoint
     stem: Stem = "table"  # before stage 1: table | small
+    start_sha256: str = ""  # of the file at that path; ``load_config`` sets it
 
 
 class FANOutput(NamedTuple):
@@ -258,7 +260,7 @@ def _build_model(arm: str, options: FANOptions, classes: int, pretrained: bool =
     """Build an arm's network in training mode; see ``fer_repro.methods.method.BuildModel``.
 
     Raises:
-        UserError: the arm is unknown, or ImageNet weights are asked for and do not fit or cannot be obtained.
+        UserError: the arm is unknown, or the weights to start from do not fit or cannot be obtained.
     """
     METHOD.check_arm(arm)
     check_start(options.pretraining, options.width, options.stem)
@@ -275,8 +277,8 @@ def _build_model(arm: str, options: FANOptions, classes: int, pretrained: bool =
             reference_evaluation=arm == "self_relation_reference",
             stem=options.stem,
         )
-    if pretrained and options.pretraining == "imagenet":
-        load_imagenet_trunk(network, "resnet18")
+    if pretrained:
+        load_start(network, options.pretraining, options.start_sha256)
     return network
 
 

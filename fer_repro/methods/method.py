@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fer_repro.errors import UserError, nearest
 from fer_repro.loading.views import Faces, View
+from fer_repro.recipes import is_path
 
 Task = Literal["expression", "verification", "manipulation"]
 EnsembleRule = Literal["probabilities", "logits"]
@@ -151,8 +152,9 @@ class Method:
         return (self.task, *self.further_tasks)
 
     def pretraining_name(self, options: Any) -> str:  # noqa: ANN401 - the method's own dataclass
-        """Name the weights that a network starts from, as tables print it: ``none`` or ``imagenet``."""
-        return str(getattr(options, "pretraining", "none"))
+        """Name the weights that a network starts from, as tables print it; a file's with its digest."""
+        start = str(getattr(options, "pretraining", "none"))
+        return f"faces ({start}, SHA-256 {options.start_sha256[:8]})" if is_path(start) else start
 
     def check_arm(self, arm: str) -> None:
         """Refuse an arm this method does not have.

@@ -23,11 +23,13 @@ those of its figures and of notes that agree, and the default arm follows [C].
 6. ``no_relation`` and ``whole_face`` are trained with equal settings here. [C]'s own variant without relation
    attention has sigmoid weights and no region-biased loss: arm ``sigmoid_no_relation``.
 7. Class count and width are arguments here (8 and 64 in [C]).
-8. ``uniform_weights`` is a control of ours: it has the regions and their cost, and no attention.
+8. Controls of ours: ``uniform_weights`` has the regions and their cost, and no attention. ``wide_face`` has
+   their cost and only the whole face, in a network sqrt(R) times as wide.
 9. Pretraining: the paper's trunk was trained on MS-Celeb-1M; the option ``pretraining`` names what is used
    instead, and ``fer_repro.layers.pretrained`` reads the authors' file where the user has it.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -38,11 +40,12 @@ from torch import Tensor, nn
 
 from fer_repro.layers.cost import evaluating
 from fer_repro.layers.image_sets import SharedTrunk, images_second, weighted_mean
-from fer_repro.layers.pretrained import check_start, load_imagenet_trunk
+from fer_repro.layers.pretrained import check_start, load_start
 from fer_repro.layers.resnet import Stem
 from fer_repro.loading.regions import region_names
 from fer_repro.loading.views import Regions
 from fer_repro.methods.method import Method, OfficialLayout
+from fer_repro.recipes import Start
 from fer_repro.sections import STRICT, BelowOne, PositiveInt
 
 Weights = Literal["softmax", "sigmoid"]
@@ -55,8 +58,9 @@ class RANOptions:
     width: PositiveInt  # channels of the stem and of stage 1; features have 8 times as many
     crops: Literal["fixed", "affectnet", "random", "landmarks"]  # see fer_repro.loading.regions
     margin: BelowOne  # of the region-biased loss
-    pretraining: Literal["none", "imagenet"]  # of the trunk
+    pretraining: Start  # of the trunk: none | imagenet | the path of a run, a network or a checkpoint
     stem: Stem = "table"  # before stage 1: table | small
+    start_sha256: str = ""  # of the file at that path; ``load_config`` sets it
 
 
 class RANOutput(NamedTuple):
@@ -178,18 +182,8 @@ class WholeFace(SharedTrunk):
         return RANOutput(self.fc(self.embed_images(faces)))  # (N, K)
 
 
-class EqualRegions(SharedTrunk):
-    """A control of ours: the same regions, each with the same weight, so without attention.
-
-    Args:
-        classes: number of expressions.
-        width: channels of stage 1; 64 in ResNet-18.
-        stem: before stage 1.
-    """
-
-    def __init__(self, classes: int, width: int = 64, stem: Stem = "table") -> None:
-        super().__init__(width, stem=stem)
-        self.fc = nn.Linear(self.features, classes)
+class EqualRegions(WholeFace):
+    """A control of ours: the same regions, each with the same weight, so without attention."""
 
     def forward(self, regions: Tensor) -> RANOutput:
         """Classify faces by the mean of all features; arguments as in ``RegionAttentionNetwork.forward``."""
@@ -268,6 +262,7 @@ _ARMS: dict[str, tuple[Weights, bool, bool, str]] = {  # weights, relation atten
     "softmax_weights": ("softmax", True, True, "The headline: weights as in the authors' code."),
     "whole_face": ("softmax", False, False, "The control: the same ResNet on the whole face alone."),
     "uniform_weights": ("softmax", False, False, "A control of ours: the same regions with equal weights."),
+    "wide_face": ("softmax", False, False, "A control of ours: the whole face, at the regions' compute."),
     "sigmoid_weights": ("sigmoid", True, True, "The paper's weights: sigmoids without softmax."),
     "no_biased_loss": ("softmax", True, False, "The headline without the region-biased loss."),
     "no_relation": ("softmax", False, True, "The headline without relation attention."),
@@ -284,7 +279,7 @@ def _build_model(arm: str, options: RANOptions, classes: int, pretrained: bool =
     """Build an arm's network in training mode; see ``fer_repro.methods.method.BuildModel``.
 
     Raises:
-        UserError: the arm is unknown, or ImageNet weights are asked for and do not fit or cannot be obtained.
+        UserError: the arm is unknown, or the weights to start from do not fit or cannot be obtained.
     """
     METHOD.check_arm(arm)
     check_start(options.pretraining, options.width, options.stem)
@@ -292,12 +287,15 @@ def _build_model(arm: str, options: RANOptions, classes: int, pretrained: bool =
     network: SharedTrunk
     if arm == "whole_face":
         network = WholeFace(classes, options.width, options.stem)
+    elif arm == "wide_face":  # costs grow with the square of the width
+        regions = len(region_names(options.crops))
+        network = WholeFace(classes, round(options.width * math.sqrt(regions)), options.stem)
     elif arm == "uniform_weights":
         network = EqualRegions(classes, options.width, options.stem)
     else:
         network = RegionAttentionNetwork(classes, options.width, weights, relation, biased, stem=options.stem)
-    if pretrained and options.pretraining == "imagenet":
-        load_imagenet_trunk(network, "resnet18")
+    if pretrained:
+        load_start(network, options.pretraining, options.start_sha256)
     return network
 
 

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fer_repro.config import load_config, method_arms
+from fer_repro.config import ARM_RATE, load_config, method_arms
 from fer_repro.errors import UserError, exit_code
 from fer_repro.files import atomic_folder
 from fer_repro.git import ask_git
@@ -192,8 +192,12 @@ def strip_at_save(path: str, model: dict[str, Any], contents_manager: Any, **_: 
 
 
 def _resolved(params_file: Path, dataset: str, method: str) -> dict[str, Any]:
-    config = load_config(params_file, method, dataset, method_arms(params_file, method)[0], seed=0)
-    return {"data": asdict(config.data), "recipe": asdict(config.recipe), "recipe_name": config.recipe_name}
+    arms = method_arms(params_file, method)
+    configs = {arm: load_config(params_file, method, dataset, arm, seed=0) for arm in arms}
+    first = configs[arms[0]]
+    rates = {arm: config.recipe.arm_rate for arm, config in configs.items()}
+    recipe = asdict(first.recipe) | {ARM_RATE: rates}
+    return {"data": asdict(first.data), "recipe": recipe, "recipe_name": first.recipe_name}
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -116,6 +116,11 @@ def test_licences_of_code_data_and_weights_stand_apart(rmn, run_of, rmn_card, tm
     (tmp_path / "checkpoints" / "resnet34-b627a593.pth").write_bytes(b"abc")
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, "abc"
     assert pretrained_weights(fer2013).sha256 == known
+    started = {"pretraining": "networks/faces", "start_sha256": known}
+    licence = read(card(replace(rmn.spec, options={**rmn.spec.options, **started})))[0]["licences"]
+    assert licence["pretrained_weights"] == {
+        "name": "networks/faces", "licence": "the terms of the data it was trained on", "sha256": known
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("method", ["adacos", "efficientnet", "fan"])

@@ -5,11 +5,12 @@ from urllib.error import URLError
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torchvision.models import ResNet18_Weights
 
 from fer_repro.errors import UserError
 from fer_repro.layers.image_sets import SharedTrunk
-from fer_repro.layers.pretrained import imagenet_weights, load_face_trunk
+from fer_repro.layers.pretrained import imagenet_weights, load_face_trunk, load_start
 
 NAME = ResNet18_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1]
 
@@ -121,3 +122,35 @@ def test_bad_files_are_one_error(tmp_path, capsys):
     torch.save({"epoch": 3}, path)
     with pytest.raises(UserError, match="expected a state dict"):
         load_face_trunk(Network(), path)
+
+
+def test_a_trained_run_gives_its_trunk_and_no_head(tmp_path, checkpoint):
+    _, trunk, _ = checkpoint
+    state = trunk.state_dict() | {"fc.weight": torch.ones(7, 16), "alpha.0.weight": torch.ones(1, 16)}
+    save_file({key: value.half() if value.is_floating_point() else value for key, value in state.items()},
+              tmp_path / "model.safetensors")  # fmt: skip
+    network = Network()
+    head = network.alpha[0].weight.clone()
+    digest = hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest()
+    load_start(network, f"{tmp_path}/", digest)
+    for key, value in trunk.state_dict().items():
+        found = network.state_dict()[key]
+        assert found.dtype == value.dtype
+        assert torch.allclose(found, value, rtol=1e-3, atol=1e-6), key
+    assert torch.equal(network.alpha[0].weight, head)
+
+
+def test_a_start_that_is_not_the_configured_one_is_refused(tmp_path, checkpoint):
+    path, _, state = checkpoint
+    network = Network()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with pytest.raises(UserError, match=r"begins with .*, not with 0000: it has changed"):
+        load_start(network, str(path), "0000")
+    wide = SharedTrunk(4).state_dict()
+    save_file(wide, tmp_path / "weights.safetensors")
+    with pytest.raises(UserError, match=r"does not fit this trunk: .* of another shape"):
+        load_start(network, f"{tmp_path}/")
+    load_start(network, "none")
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    load_start(network, str(path))
+    assert torch.equal(network.conv1.weight, state["module.conv1.weight"])

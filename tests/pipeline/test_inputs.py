@@ -70,6 +70,20 @@ def test_a_recipe_is_written_with_all_it_takes_over(notebooks, tmp_path):
     assert ran["data"]["folds"] == 0
 
 
+def test_the_learning_rate_of_every_arm_is_in_the_recipe_that_its_training_depends_on(notebooks, tmp_path):
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    params = tmp_path / "params.yaml"
+    for arm in ("masked", "no_mask"):
+        line = f"        rates: {{{arm}: 0.007}}\n"
+        params.write_text(
+            text.replace("        image_size: 64          # budget\n", f"{line}        image_size: 64\n", 1),
+            "utf-8",
+        )
+        write_inputs(params, notebooks, tmp_path / "inputs")
+        recipe = json.loads((tmp_path / "inputs/recipes/synthetic/rmn.json").read_text())["recipe"]
+        assert recipe["arm_rate"] == {"masked": 0.0, "no_mask": 0.0, arm: 0.007}
+
+
 def test_code_that_has_changed_since_is_refused_where_it_counts(notebooks, tmp_path, monkeypatch):
     package = Path(shutil.copytree(ROOT / "fer_repro", tmp_path / "fer_repro"))
     monkeypatch.setattr(stage_code, "PACKAGE", package)
