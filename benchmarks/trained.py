@@ -15,6 +15,7 @@ from benchmarks.training import epochs
 from fer_repro.config import load_config, run_folder
 from fer_repro.datasets.store import open_store
 from fer_repro.pipeline.run import train_run
+from fer_repro.runs.folder import kept_accuracy
 
 KEPT = ROOT / "scratch" / "benchmarks"
 SEEDS = (100, 101, 102)
@@ -29,17 +30,13 @@ class Training:
         history: its ``history.csv``: a row for each epoch.
         metrics: its ``metrics.json``.
         items: that an epoch trains on.
+        validation_accuracy: in percent, of the epoch that validation chose; the mean of all folds.
     """
 
     history: pd.DataFrame
     metrics: dict[str, Any]
     items: int
-
-    @property
-    def validation_accuracy(self) -> float:
-        """In percent, of the epoch that validation chose."""
-        chosen = self.history[self.history["best"] == 1]
-        return 100 * float(chosen["val_accuracy"].iloc[-1])
+    validation_accuracy: float
 
 
 def chosen_seeds(settings: Settings) -> tuple[int, ...]:
@@ -84,6 +81,7 @@ def trained(
         pd.read_csv(folder / "history.csv"),
         json.loads((folder / "metrics.json").read_text(encoding="utf-8")),
         round(statistics.median(epoch["seconds"] * epoch["images_per_second"] for epoch in paces)),
+        kept_accuracy(folder),
     )
 
 
