@@ -201,6 +201,26 @@ def test_the_readings_of_the_ensembles_table(results):
     assert best["dfdc", "video_auc"] == best["dfdc", "video_log_loss"] == "xception"
 
 
+def test_what_users_retrained_is_no_arm(results):
+    """Neither tables nor claims take it for the paper's own number: it has names of its own."""
+    rows = results[results["table"].str.endswith("retrained by users")]
+    assert len(rows) == 6
+    assert (
+        rows["source"] == "phamquiluan/ResidualMaskingNetwork#" + rows["table"].str.extract(r"(\d+)")[0]
+    ).all()
+    assert rows["note"].str.startswith("not the authors'").all()
+    assert not set(rows["arm"]) & {*load_method("rmn").arms, "ensemble_7"}
+    assert rows["value"].astype(float).max() < number(results, "masked"), "nobody reports to have reached it"
+
+
+def test_rows_of_facex_zoo_name_their_checkpoint(results):
+    rows = results[results["table"] == "README FaceX-Zoo"]
+    last = rows["metric"] == "rank1"
+    assert (rows["note"].str.contains("the last checkpoint") == last).all()
+    assert (rows["note"].str.contains("the best checkpoint of each test set") == ~last).all()
+    assert (rows["note"].str.startswith("AM-Softmax") == (rows["arm"] == "cosface")).all()
+
+
 def test_refined_and_original_megaface_stay_apart(results):
     ranks = results[results["metric"] == "rank1"]
     assert set(ranks["dataset"]) == {"megaface", "megaface_refined"}
