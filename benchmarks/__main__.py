@@ -19,9 +19,16 @@ import torch
 
 from benchmarks.page import table_text, write_page
 from benchmarks.tables import ROOT, Settings, Table, machine
+from fer_repro.errors import UserError
 
 PARTS = ("data_path", "training", "allocator", "networks", "latency", "stages", "start_up", "memory")
-LONG = ("budgets", "time_to_accuracy", "rates", "rival")  # a quarter of an hour to three hours of one core
+LONG = (
+    "budgets",
+    "time_to_accuracy",
+    "rates",
+    "rival",
+    "external",
+)  # a quarter of an hour to three hours of one core
 ON_CUDA = ("data_path", "training", "networks", "latency")
 
 
@@ -50,6 +57,9 @@ def main(arguments: list[str]) -> int:
         begin = time.monotonic()
         try:
             tables[name] = importlib.import_module(f"benchmarks.{name}").measure(settings)
+        except UserError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            continue
         except Exception:  # the others are worth their minutes
             traceback.print_exc()
             continue

@@ -10,14 +10,16 @@ from matplotlib.figure import Figure
 from fer_repro.figures.display import Shown, say, show_figure, show_table
 from fer_repro.figures.ledger_tables import DECIDED, VERDICTS, first_sizes, in_words
 from fer_repro.figures.results import recall_bars
-from fer_repro.figures.style import COLOURS, INK, QUIET, new_figure, plain
+from fer_repro.figures.style import COLOURS, DASHES, INK, PAPER, QUIET, legend_columns, new_figure, plain
 from fer_repro.figures.tables import (
     Column,
     in_percent,
     print_value,
+    spell_gap,
     uses_tta,
     without_repeats,
 )
+from fer_repro.recipes import is_synthetic
 
 CLAIM_COLUMNS = [
     "method", "dataset", "protocol", "metric", "tta", "headline", "control", "difference", "deviation", "low",
@@ -192,14 +194,19 @@ def claim_plot(ledger: pd.DataFrame) -> Figure:
     panels = figure.subplots(max(len(units), 1), 1, squeeze=False, height_ratios=counts or [1])[:, 0]
     for axes, unit in zip(panels, units, strict=False):
         _draw(axes, rows[rows["unit"] == unit], sizes, unit, many)
+    _explain_hues(panels[-1], rows)
+    panels[-1].plot([], [], "D", color=QUIET, fillstyle="none", label="published, on the paper's data")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def _explain_hues(axes: Axes, rows: pd.DataFrame) -> None:
+    """Add an entry to the legend for each colour of a verdict that occurs."""
     hues: dict[str, list[str]] = {}
     for verdict in (name for name in VERDICTS if name in set(rows["verdict"])):
         hues.setdefault(_HUES[verdict], []).append(verdict)
     for hue, verdicts in hues.items():
-        panels[-1].plot([], [], "o", color=hue, label=", ".join(verdicts))
-    panels[-1].plot([], [], "D", color=QUIET, fillstyle="none", label="published, on the paper's data")
-    figure.legend(loc="outside lower center", ncols=2)
-    return figure
+        axes.plot([], [], "o", color=hue, label=", ".join(verdicts))
 
 
 def _draw(axes: Axes, rows: pd.DataFrame, sizes: dict[str, pd.Series], unit: str, many: bool) -> None:
@@ -221,6 +228,104 @@ def _draw(axes: Axes, rows: pd.DataFrame, sizes: dict[str, pd.Series], unit: str
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
+
+
+def sized_claims(ledger: pd.DataFrame) -> pd.DataFrame:
+    """Choose the tested comparisons in points whose paper has a size, smallest first.
+
+    Args:
+        ledger: from ``read_ledger``.
+
+    Returns:
+        Rows of the ledger in words with ``size``, which is the published difference of the place, else of the
+        claim's first place with one, and ``name``.
+    """
+    words, sizes = in_words(ledger), first_sizes(ledger)
+    rows = words[words["tested"] & (words["kind"] != "absolute") & (words["unit"] == "points")]
+    first = rows["claim"].map({claim: row["published"] for claim, row in sizes.items()})
+    name = rows["claim"].str.replace("-", " ") + ", " + rows["data"]
+    rows = rows.assign(size=rows["published"].fillna(first).astype(float), name=name)
+    return rows.dropna(subset="size").sort_values("size", kind="stable")
+
+
+def size_plot(rows: pd.DataFrame) -> Figure:
+    """Draw measured differences with their intervals over the published ones; on the diagonal they agree.
+
+    Points that would hide one another are moved apart sideways.
+
+    Args:
+        rows: from ``sized_claims``, one or more.
+    """
+    figure = new_figure(7.6, 4.4 + 0.19 * -(-len(rows) // 2))
+    axes = figure.subplots()
+    axes.axhline(0, color=INK, linewidth=1)
+    axes.axvline(0, color=INK, linewidth=1)
+    ends = [min(0.0, rows["size"].min()), rows["size"].max()]
+    axes.plot(ends, ends, color=QUIET, linewidth=1.2, linestyle=DASHES, label="measured as published")
+    _explain_hues(axes, rows)
+    axes.plot([], [], "o", color=QUIET, label="real faces")
+    axes.plot([], [], "o", color=QUIET, fillstyle="none", label="synthetic faces")
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=legend_columns(labels))
+    points = []
+    places = _apart(rows["size"].to_numpy(), 0.028 * (ends[1] - ends[0]))
+    for number, (x, (_, row)) in enumerate(zip(places, rows.iterrows(), strict=True), 1):
+        hue, inside = _HUES[row["verdict"]], PAPER if is_synthetic(row["dataset"]) else None
+        axes.plot([x, x], [row["low"], row["high"]], color=hue, linewidth=4, alpha=0.28)
+        label = plain(f"{number}  {row['name']}")
+        points += axes.plot(
+            [x], [row["difference"]], "o", color=hue, markersize=7, markerfacecolor=inside or hue, label=label
+        )
+        top = np.nanmax([row["high"], row["difference"]])
+        axes.annotate(
+            f"{number}", (x, top), (0, 4), textcoords="offset points", ha="center", fontsize=8,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.5},
+        )  # fmt: skip
+    axes.set_xlabel("published difference (percentage points)")
+    axes.set_ylabel("measured difference (percentage points)")
+    axes.grid(axis="y")
+    figure.legend(handles=points, loc="outside lower center", ncols=2, fontsize=8)
+    return figure
+
+
+def show_sizes(ledger: pd.DataFrame) -> Shown:
+    """Show ``size_plot`` with what it leaves out; nothing where no tested claim has a published size.
+
+    Args:
+        ledger: from ``read_ledger``.
+    """
+    rows, tested = sized_claims(ledger), ledger[ledger["verdict"] != "not attempted"]
+    if rows.empty:
+        return Shown("")
+    compared = tested[tested["kind"] != "absolute"]
+    losses = int((compared["unit"] == "nats").sum())
+    others = len(compared) - losses - len(rows)
+    caption = (
+        f"Measured differences with their {100 * float(rows['confidence'].iloc[0]):g} % intervals over the "
+        "published ones: of the same data and protocol, else of the first data of the paper that has one. "
+        "Points that would hide one another are moved apart sideways. Left out: tested claims without a "
+        f"verified published size ({others}), and log losses, which are in nats ({losses})."
+    )
+    numbers = [
+        f"{number} {row['name']}: published {spell_gap(row['size'], 'points')}, measured {row['now']} "
+        f"({row['interval']}), {row['verdict']}"
+        for number, (_, row) in enumerate(rows.iterrows(), 1)
+    ]
+    return show_figure(size_plot(rows), caption, f"Points with intervals. {'; '.join(numbers)}.")
+
+
+def _apart(values: np.ndarray, least: float) -> np.ndarray:
+    """Move sorted values apart to a distance of at least ``least``; each crowd keeps its mean."""
+    crowds: list[list[float]] = []
+    for value in values:
+        crowds.append([float(value)])
+        while len(crowds) > 1 and _spread(crowds[-1], least)[0] - _spread(crowds[-2], least)[-1] < least:
+            crowds[-2:] = [crowds[-2] + crowds[-1]]
+    return np.concatenate([_spread(crowd, least) for crowd in crowds])
+
+
+def _spread(crowd: Sequence[float], least: float) -> np.ndarray:
+    return np.mean(crowd) + least * (np.arange(len(crowd)) - (len(crowd) - 1) / 2)
 
 
 def accuracy_by_protocol(intervals: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:

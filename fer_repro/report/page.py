@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from fer_repro.config import method_arms, run_folder
+from fer_repro.figures.claim_figures import show_sizes
 from fer_repro.figures.display import figure_html, show_results
 from fer_repro.figures.ledger_tables import count_verdicts, read_ledger
 from fer_repro.figures.result_files import (
@@ -63,6 +64,7 @@ class Page:
     rules: str = ""
     papers: list[Paper] = field(default_factory=list)
     counts: list[tuple[str, int]] = field(default_factory=list)
+    sizes: str = ""
     chapters: list[Chapter] = field(default_factory=list)
     results: str = ""
     gap_figure: str = ""
@@ -179,6 +181,7 @@ def _add_ledger(page: Page) -> None:
     papers = page.root / "results/published" / "papers.yaml"
     known = read_yaml(papers) if papers.is_file() else {}
     page.counts = count_verdicts(ledger)
+    page.sizes = show_sizes(ledger).markup
     page.rules = markdown_section(page.root / "docs/verdicts.md", "Rules")
     records = {(record.dataset, record.method): record.name for record in page.records}
     own = {(dataset, method, arm) for dataset, method in page.trained for arm in page.arms[method]}

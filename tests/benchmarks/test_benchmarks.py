@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -100,6 +102,42 @@ def test_the_grid_of_rates_grows_at_its_edge(part):
     assert rates._beyond({1 / 3: 60.0, 1.0: 62.0, 3.0: 61.0}) == []
     assert rates._beyond({1 / 3: 60.0, 1.0: 62.0, 3.0: 63.0}) == [9.0]
     assert rates._beyond({1 / 3: 64.0, 1.0: 62.0, 3.0: 63.0}) == [pytest.approx(1 / 9)]
+
+
+def test_faces_are_prepared_as_the_package_does(part):
+    external = part("external")
+    image = np.full((48, 48), 255, np.uint8)
+    image[46:] = 51  # whose mean is the padding
+    face = external.whole(image)
+    assert face.shape == (64, 64, 1)
+    assert face[0, 0] == 1.0
+    assert face[63, 0] == pytest.approx(-0.6)  # 2 (51 / 255 - 0.5)
+    wide = external.padded(image)
+    assert wide[0, 0] == wide[32, 0] == wide[63, 63] == pytest.approx(-0.6)
+    assert wide[32, 32] == 1.0
+
+
+def test_a_missing_package_is_one_clear_error(part, monkeypatch, capsys):
+    part("external")
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    assert part("__main__").main(["external", "--quick"]) == 1
+    message = capsys.readouterr().err
+    assert "is not installed: pip install ai-edge-litert keras h5py" in message
+    assert "Traceback" not in message
+
+
+def test_kept_rows_of_ready_networks_are_the_documented_ones(part):
+    rows = pd.read_csv(ROOT / "results/external.csv")
+    assert tuple(rows.columns) == part("external").COLUMNS
+    assert set(rows["images"]) == {3589, 927}
+    page = (ROOT / "docs/inference.md").read_text(encoding="utf-8")
+    lite = rows[rows["network"] == "emotion_model_quantized.tflite"]
+    for _, pair in lite.groupby(["dataset", "answers"]):
+        right_ones = (pair["accuracy"] * pair["images"] / 100).round()
+        left, right = (f"{100 * share:.1f} %" for share in right_ones / pair["images"])
+        assert f"| {left} | {right} |" in page, "accuracies of both preparations"
+    assert f"{lite['ms_per_face'].iloc[0]} ms per face" in page
 
 
 @pytest.mark.slow

@@ -1,17 +1,24 @@
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
-from finished_project import NOTE, difference_rows, result_rows
+from finished_project import NOTE, difference_rows, ledger_rows, result_rows
 
 from fer_repro.figures.claim_figures import (
     CLAIM_COLUMNS,
+    _apart,
     accuracy_by_protocol,
     claim_sentence,
     claim_table,
     difference_sentence,
     headline_claim,
+    show_sizes,
     show_subsets,
+    size_plot,
+    sized_claims,
 )
+from fer_repro.figures.ledger_tables import read_ledger
 
 
 @pytest.fixture
@@ -132,3 +139,39 @@ def test_sets_without_lists_say_so():
     whole = INTERVALS[INTERVALS["protocol"] == "official"]
     shown = show_subsets(accuracy_by_protocol(whole, ["headline", "control"]), 0.95)
     assert "no lists of occluded or rotated faces" in shown.markup
+
+
+def test_claims_are_placed_by_their_published_size():
+    ledger = ledger_rows()
+    synthetic = ledger[ledger["verdict"] == "inconclusive"]
+    real = synthetic.assign(dataset="ferplus", data="FERPlus", published=9.3, verdict="not reproduced")
+    losses, unknown = synthetic.assign(unit="nats"), synthetic.assign(claim="no-size")
+    rows = sized_claims(pd.concat([ledger, real, losses, unknown], ignore_index=True))
+    assert rows["name"].tolist() == ["rmn masks, synthetic faces", "rmn masks, FERPlus"]
+    assert rows["size"].tolist() == [1.72, 9.3]  # of the paper's own data where the place has none
+    (axes,) = size_plot(rows).axes
+    points = [line for line in axes.lines if line.get_label()[:1] in "12"]
+    assert [(*line.get_xdata(), *line.get_ydata()) for line in points] == [(1.72, 1.0), (9.3, 1.0)]
+    open_one, filled = (line.get_markerfacecolor() == line.get_color() for line in points)
+    assert (open_one, filled) == (False, True)
+    shown = show_sizes(pd.concat([ledger, losses, unknown, unknown])).markup
+    assert "published size (2), and log losses, which are in nats (1)" in shown
+    assert "1 rmn masks, synthetic faces: published +1.72, measured +1.00 points (−2.73 to +4.73)" in shown
+    assert show_sizes(unknown).markup == show_sizes(ledger.head(0)).markup == ""
+
+
+def test_crowded_points_keep_their_order_and_mean():
+    values = np.array([0.0, 0.61, 0.62, 4.28, 4.89, 4.89, 4.9, 9.3])
+    found = _apart(values, 0.25)
+    assert np.diff(found).min() >= 0.25 - 1e-12
+    assert found[[0, 7]].tolist() == [0.0, 9.3]
+    assert found[1:3].mean() == pytest.approx(0.615)
+    assert found[3:7].mean() == pytest.approx(values[3:7].mean())
+
+
+def test_numbers_of_the_kept_claims_do_not_overlap():
+    figure = size_plot(sized_claims(read_ledger("results/comparison/ledger.csv")))
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) > 5
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))

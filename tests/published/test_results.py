@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -40,6 +41,17 @@ LITERATURE = {
     "arcface", "cosface", "mv_softmax", "curricularface", "adaptiveface", "crystal_loss",
     "deepfakebench", "self_blended_images",
 }  # fmt: skip
+PLACE = ["method", "arm", "dataset", "protocol"]
+EIGHT = {
+    "ferplus": ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"],
+    "affectnet": ["neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt"],
+}
+LISTS = {  # images per class of RAN's lists, in that order
+    ("ferplus", "occlusion"): (160, 122, 133, 125, 23, 3, 36, 3),
+    ("ferplus", "pose_45"): (271, 141, 60, 89, 51, 1, 16, 4),
+    ("affectnet", "occlusion"): (102, 61, 56, 107, 100, 76, 90, 91),
+    ("affectnet", "pose_45"): (108, 106, 145, 132, 135, 137, 126, 96),
+}
 CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
 
@@ -116,16 +128,32 @@ def test_the_gains_of_rmn_over_its_backbone(results):
     assert number(results, "ensemble_7") == 76.82
 
 
-def test_confusion_matrices_are_whole():
-    table = read("confusions.csv")
-    assert not table.duplicated(["method", "arm", "dataset", "target", "predicted"]).any()
-    for (_, arm, dataset), cells in table.groupby(["method", "arm", "dataset"]):
-        matrix = cells.assign(value=cells["value"].astype(float)).pivot_table(
-            index="target", columns="predicted", values="value"
+def test_confusion_matrices_are_whole_or_diagonals():
+    """Missing cells are unknown, not 0: a row that sums to less than 1 would be read as one of zeros."""
+    table = read("confusions.csv").astype({"value": float})
+    assert not table.duplicated([*PLACE, "target", "predicted"]).any()
+    assert table["value"].between(0, 1).all()
+    for place, cells in table.groupby(PLACE):
+        classes = EIGHT.get(place[2], CLASSES)
+        matrix = cells.pivot_table(index="target", columns="predicted", values="value")
+        matrix = matrix.loc[classes, classes]
+        assert matrix.shape == (len(classes), len(classes))
+        if place[0] == "ran":
+            assert (matrix.notna().to_numpy() == np.eye(len(classes), dtype=bool)).all(), place
+        else:  # seven cells, each rounded
+            assert matrix.sum(axis=1, skipna=False).between(0.965, 1.035).all(), place
+
+
+def test_diagonals_of_ran_agree_with_its_accuracies(results):
+    """Weighted with the images per class of each list, as the rows of its matrices are."""
+    cells = read("confusions.csv").query("method == 'ran'").astype({"value": float})
+    known = results[results["table"] == "README matrices"].set_index(["arm", "dataset", "protocol"])["value"]
+    assert len(known) == 8
+    for place, rows in cells.groupby(["arm", "dataset", "protocol"]):
+        counts = np.array(LISTS[place[1:]])
+        assert 100 * (rows["value"] * counts).sum() / counts.sum() == pytest.approx(
+            float(known[place]), abs=0.1
         )
-        matrix = matrix.loc[CLASSES, CLASSES]
-        assert matrix.shape == (7, 7)
-        assert matrix.sum(axis=1).between(0.965, 1.035).all(), (arm, dataset)  # seven cells, each rounded
 
 
 def test_the_printed_matrix_agrees_with_the_printed_accuracy():
@@ -171,6 +199,26 @@ def test_the_readings_of_the_ensembles_table(results):
     assert best["ffpp_c23", "frame_log_loss"] == best["ffpp_c23", "video_auc"] == three
     assert best["dfdc", "frame_auc"] == best["dfdc", "frame_log_loss"] == "plain+plain_siamese+attention"
     assert best["dfdc", "video_auc"] == best["dfdc", "video_log_loss"] == "xception"
+
+
+def test_what_users_retrained_is_no_arm(results):
+    """Neither tables nor claims take it for the paper's own number: it has names of its own."""
+    rows = results[results["table"].str.endswith("retrained by users")]
+    assert len(rows) == 6
+    assert (
+        rows["source"] == "phamquiluan/ResidualMaskingNetwork#" + rows["table"].str.extract(r"(\d+)")[0]
+    ).all()
+    assert rows["note"].str.startswith("not the authors'").all()
+    assert not set(rows["arm"]) & {*load_method("rmn").arms, "ensemble_7"}
+    assert rows["value"].astype(float).max() < number(results, "masked"), "nobody reports to have reached it"
+
+
+def test_rows_of_facex_zoo_name_their_checkpoint(results):
+    rows = results[results["table"] == "README FaceX-Zoo"]
+    last = rows["metric"] == "rank1"
+    assert (rows["note"].str.contains("the last checkpoint") == last).all()
+    assert (rows["note"].str.contains("the best checkpoint of each test set") == ~last).all()
+    assert (rows["note"].str.startswith("AM-Softmax") == (rows["arm"] == "cosface")).all()
 
 
 def test_refined_and_original_megaface_stay_apart(results):

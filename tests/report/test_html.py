@@ -76,6 +76,13 @@ def test_every_image_is_described(page):
     assert all(drawing.get("aria-label") for drawing in page.find_all("svg"))
 
 
+def test_the_claims_open_with_measured_over_published(page):
+    figure = page.find(id="claims").find("figure")
+    assert figure.find_next("details", class_="claim")
+    assert "1 rmn masks, synthetic faces: published +1.72, measured +1.00 points" in figure.img["alt"]
+    assert "Left out: tested claims without a verified published size (0)" in figure.figcaption.get_text()
+
+
 def test_ids_are_unique_and_links_resolve(page):
     ids = [tag["id"] for tag in page.find_all(id=True)]
     assert len(ids) == len(set(ids))
