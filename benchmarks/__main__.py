@@ -28,6 +28,7 @@ LONG = (
     "rates",
     "rival",
     "external",
+    "real_clips",
 )  # a quarter of an hour to three hours of one core
 ON_CUDA = ("data_path", "training", "networks", "latency")
 

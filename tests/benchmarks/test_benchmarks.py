@@ -140,6 +140,15 @@ def test_kept_rows_of_ready_networks_are_the_documented_ones(part):
     assert f"{lite['ms_per_face'].iloc[0]} ms per face" in page
 
 
+def test_clips_that_are_told_apart_have_the_whole_area(part):
+    clips = part("real_clips")
+    manipulated = np.array([False, False, True, True])
+    told = np.array([[-2.0, -1.0, 1.0, 2.0], [-1.0, -2.0, 2.0, 1.0]])
+    assert clips._row("plain", told, manipulated) == ["plain", "100.0", "100 to 100", "100.0", "100.0"]
+    row = clips._row("plain", np.stack([told[0], -told[0]]), manipulated)
+    assert (row[1], row[2], *row[3:]) == ("50.0", "0 to 100", "0.0", "100.0")
+
+
 @pytest.mark.slow
 def test_every_part_runs():
     done = subprocess.run(
