@@ -36,6 +36,7 @@ RUNS = (
     Searched("ran", "synthetic", "long", 8, ("whole_face", "softmax_weights")),
     Searched("fan", "synthetic_clips", "long", 36, ("score_fusion", "self_relation")),
     Searched("adacos", "synthetic_pairs", "long", 20, ("softmax", "arcface", "dynamic")),
+    Searched("p2sgrad", "synthetic_pairs", "long", 20, ("softmax", "arcface", "p2sgrad")),
     Searched(
         "efficientnet",
         "synthetic_forgeries",

@@ -20,7 +20,6 @@ from fer_repro.errors import UserError, exit_code
 from fer_repro.files import atomic_folder
 from fer_repro.git import ask_git
 from fer_repro.params import Params, read_params
-from fer_repro.recipes import is_synthetic
 from fer_repro.stage_code import STAGES, code_digests
 
 INPUTS = Path("inputs")
@@ -85,8 +84,8 @@ def full_plan(params: Params) -> dict[str, dict[str, Any]]:
         "half": {f"{pair['dataset']}-{pair['method']}": pair for pair in default},
         "long": {
             f"{pair['dataset']}-{pair['method']}": pair
-            for pair in default
-            if is_synthetic(pair["dataset"]) and "long" in params.methods[pair["method"]].recipes
+            for pair in pairs
+            if params.methods[pair["method"]].recipes.get("long", {}).get("like") == pair["dataset"]
         },
     }
 

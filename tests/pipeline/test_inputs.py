@@ -11,7 +11,15 @@ from stub_project import save_as_an_editor, write_notebook
 from fer_repro import stage_code
 from fer_repro.errors import UserError
 from fer_repro.git import ask_git
-from fer_repro.pipeline.inputs import check_code, read_notebook, strip_at_save, stripped, write_inputs
+from fer_repro.params import read_params
+from fer_repro.pipeline.inputs import (
+    check_code,
+    full_plan,
+    read_notebook,
+    strip_at_save,
+    stripped,
+    write_inputs,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,6 +90,13 @@ def test_the_learning_rate_of_every_arm_is_in_the_recipe_that_its_training_depen
         write_inputs(params, notebooks, tmp_path / "inputs")
         recipe = json.loads((tmp_path / "inputs/recipes/synthetic/rmn.json").read_text())["recipe"]
         assert recipe["arm_rate"] == {"masked": 0.0, "no_mask": 0.0, arm: 0.007}
+
+
+def test_long_recipes_are_trained_on_the_data_of_the_recipe_that_they_are_like():
+    plan = full_plan(read_params(ROOT / "params.yaml"))
+    assert plan["long"]["synthetic_pairs-p2sgrad"] == {"dataset": "synthetic_pairs", "method": "p2sgrad"}
+    assert {*plan["half"]} < {*plan["long"]}
+    assert not any(name.startswith("synthetic_apex") for name in plan["long"])
 
 
 def test_code_that_has_changed_since_is_refused_where_it_counts(notebooks, tmp_path, monkeypatch):
