@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
-from pydantic_core import PydanticCustomError
 
 from fer_repro.errors import UserError, nearest
 
@@ -36,8 +35,8 @@ def is_path(start: str) -> bool:
 
 def _known_start(start: str) -> str:
     if is_path(start) and "/" not in start:
-        text = "expected none, imagenet, or the path of a run, a network or a checkpoint, with a /; {near}"
-        raise PydanticCustomError("start", text, {"near": nearest(start, _STARTS)})
+        known = "expected none, imagenet, or the path of a run, a network or a checkpoint, with a /"
+        raise ValueError(f"{known}; {nearest(start, _STARTS)}")
     return start
 
 
@@ -172,7 +171,7 @@ def _facts(recipe: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 def _start_phrase(start: str) -> str:
     if not start:
         return "no pretraining"
-    return f"start from {start}" if "/" in start else f"{start} start"
+    return f"{start.partition('/')[2] or start} start"
 
 
 def choose(section: Any, name: str, where: str) -> Any:  # noqa: ANN401 - untyped YAML

@@ -53,7 +53,13 @@ def _explain(kind: type, section: Mapping[str, Any], item: Any, where: str) -> s
         if difflib.get_close_matches(path[-1], odd, n=1, cutoff=0.5):
             return ""  # the unknown key is reported, with this one as its correction
         return f"{where}: key '{'.'.join(path)}' is missing"
-    expected = item["msg"].lower().replace("valid array", "list").replace("an object", "a mapping of keys")
+    expected = (
+        item["msg"]
+        .removeprefix("Value error, ")
+        .lower()
+        .replace("valid array", "list")
+        .replace("an object", "a mapping of keys")
+    )
     return f"{where}: {'.'.join(path)} is {item['input']!r}: {expected}"
 
 
