@@ -290,3 +290,18 @@ def test_two_processes_make_the_files_of_one(tmp_path):
     assert first.samples.tolist() == second.samples.tolist()
     assert np.allclose(first.logits, second.logits, rtol=1e-3, atol=1e-3)
     assert len({(folder / "config.json").read_text() for folder in folders}) == 1
+
+
+def test_the_stamp_follows_the_sources_too(tmp_path):
+    arm = arm_of(fold_store(tmp_path))
+    other = replace(arm, config=replace(arm.config, seed=1))
+    stamps = [replace(arm, sources=sources).stamp() for sources in ((), (arm,), (other,))]
+    assert len(set(stamps)) == 3
+
+
+def test_every_fold_begins_with_networks_of_that_fold(tmp_path):
+    arm = arm_of(fold_store(tmp_path), folds=3)
+    parts = replace(arm, sources=(replace(arm, state=Path("source")),)).folds()
+    assert [part.sources[0].fold for part in parts] == [part.fold for part in parts] == [1, 2, 3]
+    assert [part.sources[0].state for part in parts] == [Path(f"source/fold{k}") for k in (1, 2, 3)]
+    assert arm.folds()[0].sources == ()
