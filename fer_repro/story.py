@@ -74,6 +74,13 @@ from fer_repro.evaluation.region_weights import (
 )
 from fer_repro.evaluation.shorter import read_shorter
 from fer_repro.evaluation.summary import Evaluation, evaluate_runs, write_results
+from fer_repro.evaluation.visible_halves import (
+    accuracy_by_view,
+    agreement_with_teacher,
+    answers_by_view,
+    covered_faces,
+    softened_answers,
+)
 from fer_repro.figures.angles import (
     angle_histograms,
     gradient_lengths,

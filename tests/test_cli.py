@@ -79,7 +79,7 @@ def test_the_next_step_is_the_exact_edit(fer, project):
     made = (project / "params.yaml").read_text()
     assert made.count("\n") == before.count("\n") + 1
     assert "    fer2013: stores/fer2013/manifest.json\n  faces:" in made
-    assert "  faces: {datasets: [synthetic, fer2013], methods: [rmn, ran]} #" in made
+    assert "  faces: {datasets: [synthetic, fer2013], methods: [rmn, ran, distillation]} #" in made
     for further in ((), ("--enable",)):
         _, out, _ = fer("data", "add", "fer2013", "../raw/fer2013.csv", "--force", *further)
         assert out.rstrip().splitlines()[-1] == "Next: dvc repro"

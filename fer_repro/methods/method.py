@@ -3,7 +3,7 @@
 import functools
 import importlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -55,6 +55,23 @@ class FirstStep:
     build: Callable[[str, Any], nn.Module]
     build_loss: Callable[[float, bool], nn.Module]
     tune: Callable[[Any, Any], nn.Module]
+
+
+Outputs = Callable[[nn.Module], tuple[Tensor, Tensor]]
+"""Runs a network on all training samples, not augmented: its output (N, D) on the CPU, and targets (N,)."""
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """Arms that begin with the networks of other arms of the same run, which are trained once for all.
+
+    Attributes:
+        sources: arm -> the arms whose networks it begins with.
+        begin: arm, options, these networks, ``Outputs`` -> the arm's network, in training mode.
+    """
+
+    sources: Mapping[str, tuple[str, ...]]
+    begin: Callable[[str, Any, Sequence[Any], Outputs], nn.Module]
 
 
 def _same_key(key: str) -> str:
@@ -118,6 +135,7 @@ class Method:
         view: what the network gets of a face or clip, from the options.
         watch: numbers of a network that the history of its training keeps.
         first_step: training by triplets, where arms have it.
+        continuation: arms that begin with the networks of others.
         ensemble: arms that the paper combines, in the order of its table; empty where it has no ensemble.
         ensemble_rule: what it averages.
     """
@@ -143,6 +161,7 @@ class Method:
     view: Callable[[Any], View] = _faces
     watch: Callable[[nn.Module], dict[str, float]] | None = None
     first_step: FirstStep | None = None
+    continuation: Continuation | None = None
     ensemble: tuple[str, ...] = ()
     ensemble_rule: EnsembleRule = "probabilities"
 
@@ -150,6 +169,10 @@ class Method:
     def tasks(self) -> tuple[Task, ...]:
         """All its tasks."""
         return (self.task, *self.further_tasks)
+
+    def sources(self, arm: str) -> tuple[str, ...]:
+        """Name the arms whose networks an arm begins with."""
+        return self.continuation.sources.get(arm, ()) if self.continuation else ()
 
     def pretraining_name(self, options: Any) -> str:  # noqa: ANN401 - the method's own dataclass
         """Name the weights that a network starts from, as tables print it; a file's with its digest."""

@@ -1,11 +1,15 @@
 """One arm of one run: what it learns from, and its training."""
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from fer_repro.config import RunConfig, TripletConfig
 from fer_repro.datasets.folds import fold_split, identification_table
@@ -17,9 +21,10 @@ from fer_repro.loading.batches import BatchBuilder
 from fer_repro.loading.split import Split, distinct, official_validation, open_table
 from fer_repro.loading.views import Triplets
 from fer_repro.methods.method import Method, Task
+from fer_repro.stage_code import TRAINING
 from fer_repro.training.checkpoint import Checkpoint, fingerprint
 from fer_repro.training.fit import Fitted, fit
-from fer_repro.training.predict import validation
+from fer_repro.training.predict import predict, tested_rows, validation
 from fer_repro.training.seeding import make_deterministic, seed_everything
 
 if TYPE_CHECKING:
@@ -65,6 +70,7 @@ class Arm:
         task: from ``task_of``.
         fabric: where it computes.
         fold: the fold that is tested; 0 for the set's own split.
+        sources: the arms whose networks it begins with.
     """
 
     method: Method
@@ -75,11 +81,24 @@ class Arm:
     task: Task
     fabric: "Fabric"
     fold: int = 0
+    sources: "tuple[Arm, ...]" = ()
 
     def folds(self) -> "list[Arm]":
         """Give the trainings that this arm consists of: itself, or one for each fold."""
         folds = self.config.data.folds
-        return [replace(self, fold=k, state=self.state / f"fold{k}") for k in range(1, folds + 1)] or [self]
+        return [self._of_fold(k) for k in range(1, folds + 1)] or [self]
+
+    def _of_fold(self, fold: int) -> "Arm":
+        sources = tuple(source._of_fold(fold) for source in self.sources)
+        return replace(self, fold=fold, state=self.state / f"fold{fold}", sources=sources)
+
+    def stamp(self, code: Iterable[str] = TRAINING) -> str:
+        """Hash what the arm depends on, its sources included; see ``fingerprint``."""
+        own = fingerprint(self.config, self.store.digest, code, self.fabric.world_size)
+        if not self.sources:
+            return own
+        stamps = [own, *(source.stamp(code) for source in self.sources)]
+        return hashlib.sha256("\n".join(stamps).encode()).hexdigest()
 
     def table(self) -> tuple[pd.DataFrame, tuple[str, ...]]:
         """Give the sample table to learn from and its classes; people instead of labels for verification."""
@@ -175,13 +194,18 @@ def train_arm(arm: Arm) -> Trained:
 
 
 def _checkpoint(arm: Arm, name: str) -> Checkpoint:
-    stamp = fingerprint(arm.config, arm.store.digest, processes=arm.fabric.world_size)
-    return Checkpoint(arm.state / name, stamp)
+    return Checkpoint(arm.state / name, arm.stamp())
 
 
 def _start(arm: Arm, classes: int, train: Split, held_out: Split) -> tuple[nn.Module, Fitted | None]:
-    """Build the network; siamese arms learn distances first."""
+    """Build the network; siamese arms learn distances first, others begin with networks of other arms."""
     fabric, method, config, step = arm.fabric, arm.method, arm.config, arm.method.first_step
+    if method.continuation and arm.sources:
+        networks = [train_arm(source).network for source in arm.sources]
+        seed_everything(config.seed)  # the same whether the sources were trained or read back
+        return method.continuation.begin(
+            config.arm, arm.options, networks, partial(_outputs, arm, train)
+        ), None
     triplets = config.recipe.triplets
     if step is None or config.arm not in step.arms:
         return method.build_model(config.arm, arm.options, classes), None
@@ -205,6 +229,14 @@ def _start(arm: Arm, classes: int, train: Split, held_out: Split) -> tuple[nn.Mo
     )
     siamese.load_state_dict(fitted.weights)
     return step.tune(siamese, arm.options), fitted
+
+
+def _outputs(arm: Arm, train: Split, network: nn.Module) -> tuple[Tensor, Tensor]:
+    """Run a network on all training samples; see ``fer_repro.methods.method.Outputs``."""
+    screen, config = arm.screen(train), arm.config
+    batch_size, augmentation = config.evaluation.batch_size, config.recipe.augmentation
+    outputs, _ = predict(network, screen, arm.fabric, batch_size, augmentation, copies=0, seed=config.seed)
+    return torch.from_numpy(outputs), torch.from_numpy(tested_rows(screen)[1])
 
 
 def _first_config(config: RunConfig, triplets: TripletConfig) -> RunConfig:

@@ -6,6 +6,7 @@ has finished is kept below ``ckpt`` until every arm is done; with ``keep_state``
 
 import hashlib
 import json
+import logging
 import shutil
 import sys
 import time
@@ -19,7 +20,7 @@ from typing import Any
 from fer_repro.config import RunConfig, load_config, method_arms, run_folder
 from fer_repro.datasets.store import Store, open_store
 from fer_repro.files import atomic_folder, atomic_write
-from fer_repro.methods.method import load_method
+from fer_repro.methods.method import Method, load_method
 from fer_repro.pipeline.arm import Arm, Trained, task_of, train_arm
 from fer_repro.pipeline.outcome import write_outcome
 from fer_repro.sections import read_section
@@ -88,13 +89,15 @@ def train_run(
     Raises:
         UserError: the parameters or the data set are wrong, or training diverged.
     """
+    arms = tuple(arms) or method_arms(Path(params_file), method)
     configs = {
         arm: load_config(params_file, method, dataset, arm, seed, recipe, overrides, smoke)
-        for arm in tuple(arms) or method_arms(Path(params_file), method)
+        for arm in _with_sources(load_method(method), arms)
     }
     parts = _open_arms(configs, params_file, ckpt_root, Path(prepared_root) / dataset)
     report, kept = RunReport({}, {}, {}, ()), list[str]()
-    for arm, part in parts.items():
+    for arm in arms:
+        part = parts[arm]
         timing = run_folder(timings_root, dataset, method, seed, arm).with_suffix(".json")
         kept += [arm] if _is_kept(part) else []
         if arm not in kept:
@@ -113,6 +116,12 @@ def finish(ckpt_root: Path | str, dataset: str, method: str, seed: int) -> None:
     shutil.rmtree(run_folder(ckpt_root, dataset, method, seed), ignore_errors=True)
 
 
+def _with_sources(method: Method, arms: Sequence[str]) -> tuple[str, ...]:
+    """Name each arm after the arms that it begins with, each once."""
+    names = [name for arm in arms for name in (*_with_sources(method, method.sources(arm)), arm)]
+    return tuple(dict.fromkeys(names))
+
+
 def _open_arms(
     configs: Mapping[str, RunConfig], params_file: Path | str, ckpt_root: Path | str, prepared: Path
 ) -> dict[str, Arm]:
@@ -124,23 +133,29 @@ def _open_arms(
         where = f"{params_file}: methods.{config.method}.recipes.{config.recipe_name}.model"
         options[arm] = read_section(built.options, config.recipe.model, where)
     store = open_store(prepared)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     task, fabric = task_of(built, store), make_fabric(first)
     place = (ckpt_root, first.dataset, first.method, first.seed)
-    return {
-        arm: Arm(built, config, options[arm], store, run_folder(*place, arm), task, fabric)
-        for arm, config in configs.items()
-    }
+    opened: dict[str, Arm] = {}
+    for arm, config in configs.items():  # sources come first
+        sources = tuple(opened[source] for source in built.sources(arm))
+        state = run_folder(*place, arm)
+        opened[arm] = Arm(built, config, options[arm], store, state, task, fabric, sources=sources)
+    return opened
 
 
-def run_stamp(config: RunConfig, store: Store, processes: int = 1) -> str:
+def run_stamp(config: RunConfig, store: Store) -> str:
     """Hash everything that an arm's files depend on: ``fingerprint`` of all code, and the evaluation."""
+    return _with_evaluation(fingerprint(config, store.digest, RUN), config)
+
+
+def _with_evaluation(trained: str, config: RunConfig) -> str:
     evaluation = json.dumps(asdict(config.evaluation), sort_keys=True)
-    trained = fingerprint(config, store.digest, RUN, processes)
     return hashlib.sha256((trained + evaluation).encode()).hexdigest()
 
 
 def _stamp(arm: Arm) -> str:
-    return run_stamp(arm.config, arm.store, arm.fabric.world_size)
+    return _with_evaluation(arm.stamp(RUN), arm.config)
 
 
 def _is_kept(arm: Arm) -> bool:

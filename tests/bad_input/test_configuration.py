@@ -13,7 +13,7 @@ from fer_repro.plain_yaml import MOST_VALUES, parse_yaml
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 SYNTHETIC = "methods.rmn.recipes.synthetic"
 SEEDS = "seeds:\n- 0\n- 1\n- 2\n- 3\n- 4\n"
-METHODS = "methods: [rmn, ran]}"
+METHODS = "methods: [rmn, ran, distillation]}"
 BOMB = "\n".join(
     ["note: &a0 [x, x, x, x, x, x, x, x, x]"]
     + [f"n{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]

@@ -104,3 +104,21 @@ def reader_of_goldens():
 @pytest.fixture(scope="session")
 def fill():
     return FILL.fill
+
+
+@pytest.fixture(scope="session")
+def image():
+    return FILL.image
+
+
+@pytest.fixture(scope="session")
+def options():
+    """Makes the options of the distillation tests: those of the recipe, in a network of width 4."""
+    from fer_repro.methods.distillation import DistillationOptions
+
+    usual = {
+        "width": 4, "fill": 0.0, "kl_weight": 0.7, "temperature": 20.0, "squared_temperature": True,
+        "triplet_weight": 1.0, "margin": 0.2, "distance": "squared", "unit": True, "negatives": "every",
+        "pretraining": "none",
+    }  # fmt: skip
+    return lambda **changed: DistillationOptions(**{**usual, **changed})

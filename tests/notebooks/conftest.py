@@ -46,6 +46,7 @@ SETS = {
     "adacos": "synthetic_pairs",
     "p2sgrad": "synthetic_pairs",
     "efficientnet": "synthetic_forgeries",
+    "distillation": "synthetic",
 }
 
 

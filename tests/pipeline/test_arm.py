@@ -290,3 +290,52 @@ def test_two_processes_make_the_files_of_one(tmp_path):
     assert first.samples.tolist() == second.samples.tolist()
     assert np.allclose(first.logits, second.logits, rtol=1e-3, atol=1e-3)
     assert len({(folder / "config.json").read_text() for folder in folders}) == 1
+
+
+def continued(root, prepared, **arguments):
+    return train(root, prepared, "distillation", "synthetic", **arguments)
+
+
+def test_arms_begin_with_networks_that_one_run_trains_once(tmp_path, monkeypatch, capsys):
+    fold_store(tmp_path / "prepared")
+    whole = continued(tmp_path / "a", tmp_path / "prepared")
+    lines = [line for line in capsys.readouterr().err.splitlines() if "epoch 1/1" in line]
+    assert [line.split()[0].rpartition("/")[2] for line in lines] == list(whole.folders)
+    alone = continued(tmp_path / "b", tmp_path / "prepared", arms=["joined"])
+    assert list(alone.folders) == ["joined"]
+    assert names(tmp_path / "b/out/synthetic/distillation/0") == {"joined"}
+    for name in names(whole.folders["joined"]):
+        first, second = (report.folders["joined"] / name for report in (whole, alone))
+        assert first.read_bytes() == second.read_bytes(), name
+
+
+def test_a_killed_arm_trains_its_sources_only_once(tmp_path, monkeypatch, capsys):
+    from fer_repro.pipeline import outcome, run
+
+    fold_store(tmp_path / "prepared")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "write_outcome", stop)
+    with pytest.raises(KeyboardInterrupt):
+        continued(tmp_path, tmp_path / "prepared", arms=["joined"])
+    monkeypatch.setattr(run, "write_outcome", outcome.write_outcome)
+    assert capsys.readouterr().err.count("epoch 1/1") == 4
+    continued(tmp_path, tmp_path / "prepared", arms=["joined"])
+    assert "epoch 1/1" not in capsys.readouterr().err
+
+
+def test_the_stamp_follows_the_sources_too(tmp_path):
+    arm = arm_of(fold_store(tmp_path))
+    other = replace(arm, config=replace(arm.config, seed=1))
+    stamps = [replace(arm, sources=sources).stamp() for sources in ((), (arm,), (other,))]
+    assert len(set(stamps)) == 3
+
+
+def test_every_fold_begins_with_networks_of_that_fold(tmp_path):
+    arm = arm_of(fold_store(tmp_path), folds=3)
+    parts = replace(arm, sources=(replace(arm, state=Path("source")),)).folds()
+    assert [part.sources[0].fold for part in parts] == [part.fold for part in parts] == [1, 2, 3]
+    assert [part.sources[0].state for part in parts] == [Path(f"source/fold{k}") for k in (1, 2, 3)]
+    assert arm.folds()[0].sources == ()

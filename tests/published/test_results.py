@@ -31,7 +31,7 @@ ELSEWHERE = {  # protocols of other data sets than FER2013
     "ten_fold", "occlusion", "pose_30", "pose_45",
     "distractors_1e6", "templates", "authors_split", "deepfakebench", "cross_dataset",
 }  # fmt: skip
-UNREAD = {("p2sgrad", "softmax")}  # controls in tables that could not be read
+UNREAD = {("p2sgrad", "softmax"), ("distillation", "fine_tuned")}  # controls in tables that could not be read
 LITERATURE = {
     "human", "dl_svm", "cnn_sift", "cnns_bovw_svm", "cnn_ensemble_8",
     "st_network", "dtagn", "cnn_island_loss", "lomo",
