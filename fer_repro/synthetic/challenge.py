@@ -30,7 +30,8 @@ from fer_repro.synthetic.stills import (
 
 SPLIT = "challenge"
 LISTS = ("occlusion", "pose_30", "pose_45")
-PEOPLE = 30  # as many as in the stills' test split, with as many faces
+PEOPLE = 150
+PER_TESTED = 5  # people for each one of the stills' test split: the hard lists must not be what limits a test
 HARD_OCCLUDERS = ("hand", "mask", "block", "sunglasses", "hair")
 TURN = (30.0, 55.0)  # degrees of |yaw|; the stills' are normal around 0 and end at 30
 LARGE = (0.9, 1.3)  # occluder_size, which is at most 1 in the stills
@@ -150,7 +151,7 @@ def still_truth(table: pd.DataFrame, rows: NDArray[np.integer], size: int = SIZE
 
 
 def extend_stills(images: NDArray[np.uint8], table: pd.DataFrame, seed: int) -> Generated:
-    """Append the hard faces to the stills, as many as the stills' test split has people and expressions.
+    """Append the hard faces to the stills, of ``PER_TESTED`` times as many people as their test split has.
 
     Args:
         images: (N, H, H) uint8, the stills.
@@ -165,7 +166,7 @@ def extend_stills(images: NDArray[np.uint8], table: pd.DataFrame, seed: int) -> 
         UserError: the test split shows nobody, or a factor is missing from the table.
     """
     tested = np.flatnonzero(table["split"] == "test")
-    hard = draw_challenge(seed, table["subject"].iloc[tested].nunique(), images.shape[1])
+    hard = draw_challenge(seed, PER_TESTED * table["subject"].iloc[tested].nunique(), images.shape[1])
     first = hard.samples.assign(image=hard.samples["image"] + len(images))
     samples = pd.concat([table.assign(**dict.fromkeys(LISTS, 0)), first], ignore_index=True)
     known = still_truth(table, tested, images.shape[1])

@@ -84,23 +84,19 @@ def test_synthetic_faces_bring_their_images(tmp_path):
     raw, out = tmp_path / "data" / "synthetic", tmp_path / "prepared" / "synthetic"
     write_stills(raw, subjects={"train": 2, "val": 1, "test": 1}, faces_per_class=1)
     store = prepare_dataset("synthetic", raw / "manifest.json", out)
-    assert store.images.shape == (
-        28 + 14,
-        48,
-        48,
-    )  # seven covered and seven turned faces beside the test part
-    assert store.samples["split"].value_counts()["challenge"] == 14
+    assert store.images.shape == (28 + 70, 48, 48)  # of five people seven covered and seven turned faces
+    assert store.samples["split"].value_counts()["challenge"] == 70
     assert store.manifest.images.file == "images.npy"
     files = json.loads((raw / "manifest.json").read_text())["files"]
     assert set(store.manifest.source) - set(files) == {"truth.npz"}
     assert files.items() <= store.manifest.source.items()
-    assert read_audit(out)["facts"]["subjects_known"] == 42
+    assert read_audit(out)["facts"]["subjects_known"] == 98
     known = read_truth(out)
     assert (
         known["samples"].tolist()
         == store.samples.index[store.samples["split"].isin(["test", "challenge"])].tolist()
     )
-    assert known["expressive"].shape == (21, 48, 48)
+    assert known["expressive"].shape == (77, 48, 48)
     assert not store.samples["in_training"].any()
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     prepare_dataset("synthetic", raw / "manifest.json", out)

@@ -47,12 +47,12 @@ def extended(stills):
 def test_both_subsets_show_every_expression_equally_often(whole):
     assert tuple(whole.columns) == (*STILLS_COLUMNS, *LISTS)
     check_factors(whole)
-    assert whole["image"].tolist() == list(range(420))
+    assert whole["image"].tolist() == list(range(2100))
     assert set(whole["split"]) == {"challenge"}
-    assert whole.groupby(["occlusion", "label"]).size().tolist() == [30] * 14
+    assert whole.groupby(["occlusion", "label"]).size().tolist() == [150] * 14
     covered = whole[whole["occlusion"] == 1]
     assert covered.groupby(["occluder", "label"]).size().to_dict() == {
-        (kind, label): 6 for kind in HARD_OCCLUDERS for label in range(len(CLASSES))
+        (kind, label): 30 for kind in HARD_OCCLUDERS for label in range(len(CLASSES))
     }
 
 
@@ -61,8 +61,8 @@ def test_lists_are_what_the_angles_say(whole):
     assert whole["pose_30"].tolist() == (whole["occlusion"] == 0).astype(int).tolist()
     assert whole["pose_45"].tolist() == [int(abs(yaw) >= 45) for yaw in whole["yaw"]]
     assert turned["yaw"].abs().between(30, 55).all()
-    assert 60 < turned["pose_45"].sum() < 110
-    assert 80 < (turned["yaw"] > 0).sum() < 130
+    assert 360 < turned["pose_45"].sum() < 480
+    assert 470 < (turned["yaw"] > 0).sum() < 580
     assert 0 < (turned["occluder"] != "none").mean() < 0.4  # as often as in the stills
 
 
@@ -78,7 +78,7 @@ def test_covers_are_larger_than_the_usual_one_of_the_stills(whole, kind):
 def test_nobody_is_a_person_of_the_stills(seed):
     columns = list(IDENTITY_COLUMNS)
     people = sample_challenge(seed).groupby("subject")[columns].first()
-    assert len(people) == 30
+    assert len(people) == 150
     assert people.merge(sample_stills(seed)[columns].drop_duplicates(), on=columns).empty
 
 
@@ -99,10 +99,10 @@ def test_hard_faces_stand_behind_the_unchanged_stills(stills, extended):
     assert np.array_equal(extended.images[: len(images)], images)
     assert extended.samples.loc[: len(table) - 1, list(STILLS_COLUMNS)].equals(table)
     assert (extended.samples.loc[: len(table) - 1, list(LISTS)] == 0).all(axis=None)
-    assert extended.samples["image"].tolist() == list(range(len(images) + 28))
+    assert extended.samples["image"].tolist() == list(range(len(images) + 140))
     assert not extended.samples.isna().any(axis=None)
     hard = extended.samples["split"] == "challenge"
-    assert np.array_equal(extended.images[hard], draw_challenge(3, 2, SIZE).images)
+    assert np.array_equal(extended.images[hard], draw_challenge(3, 10, SIZE).images)
     assert extended.samples.dtypes[list(LISTS)].unique().tolist() == [np.dtype("int64")]
 
 
@@ -110,9 +110,9 @@ def test_truth_is_known_of_the_test_split_and_the_hard_faces(extended):
     rows = extended.truth["samples"]
     assert rows.dtype == np.int64
     assert set(extended.samples["split"].iloc[rows]) == {"test", "challenge"}
-    assert len(rows) == len(set(rows)) == 14 + 28
+    assert len(rows) == len(set(rows)) == 14 + 140
     for name in ("occluded", "expressive"):
-        assert extended.truth[name].shape == (42, SIZE, SIZE)
+        assert extended.truth[name].shape == (154, SIZE, SIZE)
         assert extended.truth[name].dtype == bool
     covered = extended.truth["occluded"].any(axis=(1, 2))
     visible = ~extended.samples["occluder"].iloc[rows].isin(["none", "glasses"]).to_numpy()
@@ -141,7 +141,7 @@ def test_truth_follows_the_rows_asked_for(stills):
 
 
 def test_mistakes_are_named(stills):
-    with pytest.raises(UserError, match=r"seed -1, 30 people: expected a seed from 0"):
+    with pytest.raises(UserError, match=r"seed -1, 150 people: expected a seed from 0"):
         sample_challenge(-1)
     images, table = stills
     with pytest.raises(UserError, match=r"0 people: expected a seed from 0 and one person"):
