@@ -178,11 +178,17 @@ def best_answer(words: pd.DataFrame) -> pd.Series | None:
 
     Args:
         words: rows of one paper, from ``in_words``.
+
+    Returns:
+        The row; its ``claims`` and ``decided`` count the claims that were tested, and decided anywhere.
     """
     tested = words[words["tested"]]
     if tested.empty:
         return None
-    return min((row for _, row in tested.iterrows()), key=_openness)
+    best = min((row for _, row in tested.iterrows()), key=_openness)
+    decided = tested[tested["verdict"].isin(DECIDED)]
+    counts = {"claims": tested["claim"].nunique(), "decided": decided["claim"].nunique()}
+    return pd.concat([best, pd.Series(counts)])
 
 
 def _openness(row: pd.Series) -> tuple[bool, bool, bool, float]:
@@ -204,11 +210,13 @@ def answer_sentence(row: pd.Series) -> str:
     lists = "" if row["protocol"] in ("official", "ten_fold") else f", {row['protocol']}".replace("_", " ")
     epochs = f", {row['epochs']:.0f} epochs" if _known(row["epochs"]) else ""
     budget = "as published" if str(row["as_published"]) == "True" else f"reduced budget{epochs}"
+    claims, decided = row.get("claims", 1), row.get("decided", 0)
+    others = f" Of {claims} claims tested {decided} {'is' if decided == 1 else 'are'} decided."
     was = "The paper gives no verified size." if "no verified" in row["was"] else f"Published: {row['was']}."
     return (
         f"{_ANSWERS[row['verdict']]}: {compared}, {row['now']} ({row['interval']}) by "
         f"{metric_words(row['metric'], '%')} on {row['data']}{lists}; {row['seeds']:.0f} seeds, {budget}. "
-        f"{was}"
+        f"{was}{others if decided and claims > 1 else ''}"
     )
 
 

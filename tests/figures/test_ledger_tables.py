@@ -72,6 +72,16 @@ def test_an_answer_names_comparison_size_data_and_budget(ledger):
     )
     assert "on synthetic faces, pose 30; 3 seeds" in answer_sentence(many)
     assert answer_sentence(many).endswith("The paper gives no verified size.")
+    many["claims"], many["decided"] = 4, 1
+    assert answer_sentence(many).endswith("size. Of 4 claims tested 1 is decided.")
+
+
+def test_the_best_answer_counts_the_claims_that_are_decided(ledger):
+    words = in_words(ledger)
+    counted = best_answer(words)
+    tested = words[words["tested"]]
+    assert (counted["claims"], counted["decided"]) == (tested["claim"].nunique(), 1)
+    assert best_answer(words.iloc[:2])["decided"] == 0
 
 
 def test_losses_are_in_nats(ledger):
