@@ -35,6 +35,7 @@ RUNS = {
     "p2sgrad": ("synthetic_pairs", ("p2sgrad",)),
     "fan": ("synthetic_clips", ("self_relation",)),
     "efficientnet": ("synthetic_forgeries", ("plain", "attention")),
+    "distillation": ("synthetic", ("joined",)),
 }
 
 
