@@ -104,7 +104,7 @@ def test_the_opening_view_tells_what_was_found_and_where(page):
     for piece in (
         "reproduced 1 inconclusive 1 not attempted 1",
         "Masks Reproduced: masked, 74.24 % (73.64 to 74.84) by accuracy on FER2013; 3 seeds, as published. "
-        "Published: 74.14 %. reproduced 1, inconclusive 1, not attempted 1",
+        "Published: 74.14 %. Of 2 claims tested 1 is decided. reproduced 1, inconclusive 1, not attempted 1",
         "synthetic faces +1.00 points −2.73 to +4.73",
         "1 record of runs on other data",
         "make reproduce trains and evaluates all of it",
