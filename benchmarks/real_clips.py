@@ -16,6 +16,7 @@ from fer_repro.errors import UserError
 from fer_repro.inference.manipulation import FRAMES, detect_manipulation
 from fer_repro.measures.detection import auc_shares
 from fer_repro.measures.variance_components import half_width, spread
+from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
 
 FOLDER = "deepfake"
@@ -31,7 +32,7 @@ def measure(settings: Settings) -> Table:
     manipulated = np.array([not any(word in str(clip) for word in REAL) for clip in clips])
     seeds = read_params(ROOT / "params.yaml").seeds[: 1 if settings.quick else None]
     runs = ROOT / "runs/synthetic_forgeries/efficientnet"
-    arms = sorted(folder.name for folder in (runs / str(seeds[0])).glob("*") if folder.name != "xception")
+    arms = sorted(load_method("efficientnet").ensemble)
     networks = [runs / str(seed) / arm for seed in seeds for arm in arms]
     logits = np.stack([_logits(clip, networks) for clip in clips], axis=1).reshape(len(seeds), len(arms), -1)
     scores = {f"ensemble of {len(arms)}": logits.mean(axis=1)}  # (S, C)
