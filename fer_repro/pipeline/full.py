@@ -59,13 +59,35 @@ def arms_of(params_file: Path, dataset: str, method: str) -> tuple[str, ...]:
 def train_job(params_file: Path, job: Job) -> None:
     """Train the arms of one job, or copy them where they exist already."""
     store = open_store(FULL / "prepared" / job.dataset)
-    for arm in arms_of(params_file, job.dataset, job.method):
-        config = load_config(params_file, job.method, job.dataset, arm, job.seed)
-        if not _is_trained(config, store, FULL):
-            if not take_over(config, store.digests, Path(), _folder(config, FULL / "runs")):
-                roots = (FULL / "runs", FULL / "ckpt" / arm, FULL / "timings", FULL / "prepared")
-                train_run(params_file, job.method, job.dataset, job.seed, *roots, arms=[arm])
+    configs = [
+        load_config(params_file, job.method, job.dataset, arm, job.seed)
+        for arm in arms_of(params_file, job.dataset, job.method)
+    ]
+    for config in configs:
+        place = _folder(config, FULL / "runs")
+        if not _is_trained(config, store, FULL) and take_over(config, store.digests, Path(), place):
             _stamp(config, store, FULL)
+    _train_missing(params_file, configs, store, FULL, FULL / "prepared")
+
+
+def _train_missing(
+    params_file: Path,
+    configs: Sequence[RunConfig],
+    store: Store,
+    root: Path,
+    prepared: Path,
+    recipe: str = "",
+    changes: Mapping[str, int] | None = None,
+) -> None:
+    """Train the arms of one seed that are not there in one call: they share what they begin with."""
+    missing = [config for config in configs if not _is_trained(config, store, root)]
+    if not missing:
+        return
+    first, roots = missing[0], (root / "runs", root / "ckpt", root / "timings", prepared)
+    arms = [config.arm for config in missing]
+    train_run(params_file, first.method, first.dataset, first.seed, *roots, recipe, changes, arms=arms)
+    for config in missing:
+        _stamp(config, store, root)
 
 
 def _folder(config: RunConfig, root: Path) -> Path:
@@ -140,12 +162,8 @@ def record_recipe(
     epochs = load_config(params_file, method, dataset, arms[0], seeds[0], recipe).recipe.epochs
     changes = {"recipe.epochs": max(1, epochs // 2)} if half else {}
     for seed in seeds:
-        for arm in arms:
-            config = load_config(params_file, method, dataset, arm, seed, recipe, changes)
-            if not _is_trained(config, store, root):
-                roots = (root / "runs", root / "ckpt" / arm, root / "timings", prepared)
-                train_run(params_file, method, dataset, seed, *roots, recipe, changes, arms=[arm])
-                _stamp(config, store, root)
+        configs = [load_config(params_file, method, dataset, arm, seed, recipe, changes) for arm in arms]
+        _train_missing(params_file, configs, store, root, prepared, recipe, changes)
     runs = open_runs(params_file, method, dataset, root / "runs", prepared, seeds, arms)
     write_results(root / "results/measured" / dataset / method, evaluate_runs(runs))
     ledger = None if half else judge_runs(runs, records)
