@@ -51,3 +51,13 @@ def head_commit(root: Path | str) -> tuple[str, str]:
 def changed_files(root: Path | str) -> list[str]:
     """List the tracked files that differ from the commit, sorted."""
     return sorted(line[3:] for line in ask_git(root, "status", "--porcelain", "-uno").splitlines())
+
+
+def hidden_files(folder: Path | str) -> list[str]:
+    """List the files below a folder that ignore rules keep out of git, sorted; none outside a repository.
+
+    The user's own rules count, too: of ``.git/info/exclude`` or of the whole machine.
+    """
+    if not head_commit(folder)[0]:
+        return []
+    return sorted(ask_git(folder, "ls-files", "--others", "--ignored", "--exclude-standard").splitlines())

@@ -8,6 +8,7 @@ images stay where they are.
 import json
 import re
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from fer_repro.evaluation.ledger import write_ledger
 from fer_repro.evaluation.summary import evaluate_runs, write_results
 from fer_repro.figures.result_files import read_rows
 from fer_repro.files import atomic_folder
-from fer_repro.git import changed_files, head_commit
+from fer_repro.git import changed_files, head_commit, hidden_files
 from fer_repro.report.records import CODE
 from fer_repro.runs.folder import kept_accuracy, open_runs, read_run_config, rest_on
 from fer_repro.runs.predictions import PAIR_SCORES, pack_predictions
@@ -82,7 +83,22 @@ def keep_record(
             shutil.copytree(root / kept, folder / kept)
         text = json.dumps(described, indent=2, sort_keys=True) + "\n"
         (folder / "record.json").write_text(text, encoding="utf-8")
+    _warn_of_hidden(Path(records) / name)
     return Path(records) / name
+
+
+def _warn_of_hidden(record: Path) -> None:
+    """Warn where git would leave a part of a record out: it could not grow in another clone."""
+    try:
+        hidden = hidden_files(record)
+    except UserError:  # git cannot be asked
+        return
+    if hidden:
+        print(
+            f"warning: git ignores {record / hidden[0]} and {len(hidden) - 1} other files of this record: "
+            f"a commit would leave them out; git check-ignore -v {record / hidden[0]} names the rule",
+            file=sys.stderr,
+        )
 
 
 def _described(root: Path, dataset: str, method: str, runs: Sequence[Path]) -> dict[str, Any]:

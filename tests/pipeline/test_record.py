@@ -98,6 +98,24 @@ def test_a_record_without_a_commit_says_why(project):
     assert "no commit yet" in json.loads((folder / "record.json").read_text())["no_commit"]
 
 
+def test_files_that_git_would_leave_out_are_named(project, capsys):
+    for command in (
+        ["init", "-q"],
+        ["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-q", "--allow-empty", "-m", "first"],
+    ):
+        subprocess.run(["git", "-C", str(project), *command], check=True)
+    places = {"project": project, "records": project / "results/records"}
+    keep_record("r", "fer2013", "rmn", keep_runs=True, **places)
+    assert capsys.readouterr().err == ""
+    exclude = project / ".git/info/exclude"  # a rule of the user's own, which hides more than it was meant to
+    exclude.parent.mkdir(exist_ok=True)
+    exclude.write_text("runs\n")
+    keep_record("s", "fer2013", "rmn", keep_runs=True, **places)
+    said = capsys.readouterr().err
+    assert "git ignores" in said
+    assert "records/s/runs/fer2013/rmn/0/masked/config.json and 8 other files" in said
+
+
 def test_rows_that_are_no_table_are_told(project):
     (project / "results/measured/fer2013/rmn/rows.csv").write_text("seed,value\n0,50\n")
     with pytest.raises(UserError, match=r"rows\.csv: column 'method' is missing"):
