@@ -31,7 +31,7 @@ COLUMNS = (
     "measured", "control", "difference", "low", "high", "confidence", "reference", "p", "p_holm", "tests",
     "p_half", "p_half_holm", "equal_within", "seed_variance", "sample_variance", "seeds", "groups", "epochs",
     "shorter_difference", "moved", "rise", "at_chance", "power", "detectable", "more_seeds", "verdict",
-    "rule", "rules_version", "reason", "line", "note", "access",
+    "rule", "rules_version", "reason", "line", "note", "access", "record",
 )  # fmt: skip
 
 PARTS = ("clean", "occlusion", "pose_30", "pose_45")
@@ -82,7 +82,7 @@ def judge(
     Returns:
         ``COLUMNS``, one row per claim and place, in the file's order. Differences are above 0 where they are
         on the claim's side (for losses: lower). What does not exist is missing; ``more_seeds`` too where no
-        number of seeds would decide.
+        number of seeds would decide. ``record`` names the record that holds the runs: none does here.
     """
     gathered = list(evidence)
     entries = [
@@ -135,6 +135,7 @@ def with_records(ledger: pd.DataFrame, records: Path | str) -> pd.DataFrame:
                 continue
             members = rows.index[rows["claim"] == found["claim"]]
             found["statement"] = rows.loc[members[0], "statement"]
+            found["record"] = path.parent.name
             place = int(rows.index[same][0]) if same.any() else int(members.max()) + 1
             rest = rows[~same]
             parts = rest[rest.index < place], found.to_frame().T, rest[rest.index >= place]
@@ -252,6 +253,7 @@ def _row(claims: Claims, entry: _Entry, confidence: float) -> dict[str, Any]:
         "tolerance": size.tolerance if size else np.nan,
         "published_source": size.source if size else entry.published.unverified,
         "confidence": confidence, "reference": 0.0 - claim.margin, "access": data.access,
+        "record": "",
     }  # fmt: skip
     if entry.tested is None:
         return row

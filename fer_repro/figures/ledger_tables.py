@@ -82,7 +82,9 @@ def read_ledger(path: Path | str) -> pd.DataFrame:
     for name in NEEDED:
         if name not in ledger:
             raise UserError(f"{path}: column '{name}' is missing; {nearest(name, ledger.columns)}")
-    return ledger if "epochs" in ledger else ledger.assign(epochs=math.nan)  # of version 1 of the rules
+    if "epochs" not in ledger:  # of version 1 of the rules
+        ledger = ledger.assign(epochs=math.nan)
+    return ledger if "record" in ledger else ledger.assign(record="")  # one record's own
 
 
 _NUMBERS = (

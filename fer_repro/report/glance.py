@@ -1,12 +1,13 @@
 """The ledger at a glance: what the first view of the page shows of every claim, with links."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from fer_repro.errors import UserError, nearest
 from fer_repro.figures.ledger_tables import answer_sentence, best_answer, count_verdicts, in_words
 from fer_repro.figures.tables import metric_words, spell, uses_tta
 
@@ -48,51 +49,61 @@ def glance(
     rows: pd.DataFrame,
     papers: Mapping[str, Mapping[str, Any]],
     tasks: Mapping[tuple[str, str], str],
-    records: Mapping[tuple[str, str], str] | None = None,
-    own: Collection[tuple[str, str, str]] = (),
+    records: Mapping[str, pd.DataFrame] | None = None,
 ) -> list[Paper]:
     """Gather the claims of each paper for the opening view.
 
     Args:
         ledger: from ``read_ledger``.
-        rows: measured result rows, with the values of single seeds.
+        rows: measured result rows of the pipeline's runs, with the values of single seeds.
         papers: what results/published/papers.yaml holds.
         tasks: data set and method -> task of the pipeline, as stages are called.
-        records: data set and method -> name of the record that holds their runs.
-        own: data set, method and arm of the pipeline's runs; claims on other arms use a record.
+        records: name of a record -> its rows; claims that rest on a record are shown with these.
     """
-    words = in_words(ledger)
+    words, sources = in_words(ledger), _Sources(rows, tasks, records or {})
     return [
-        _paper(str(method), papers.get(str(method), {}), part, rows, _Places(tasks, records or {}, own))
+        _paper(str(method), papers.get(str(method), {}), part, sources)
         for method, part in words.groupby("method", sort=False)
     ]
 
 
 @dataclass(frozen=True)
-class _Places:
+class _Sources:
     """Where the numbers of a claim are, and which command made them."""
 
+    measured: pd.DataFrame
     tasks: Mapping[tuple[str, str], str]
-    records: Mapping[tuple[str, str], str]
-    own: Collection[tuple[str, str, str]]
+    records: Mapping[str, pd.DataFrame]
 
-    def of(self, dataset: str, method: str, arm: str, against: Sequence[str]) -> dict[str, str]:
-        """Name folder, rows and command of a claim's runs; ``record`` is empty for those of the pipeline."""
-        place, record = f"{dataset}/{method}", self.records.get((dataset, method), "")
-        trained = all((dataset, method, each) in self.own for each in arm.split("+"))
-        compared = not against or any((dataset, method, each) in self.own for each in against)
-        if record and not (trained and compared):
-            folder = f"results/records/{record}"
-            return {"runs": folder, "rows": f"{folder}/rows.csv", "command": "", "record": record}
-        task = self.tasks.get((dataset, method), "")
-        command = f"dvc repro evaluate-{task}@{dataset}-{method}" if task else ""
-        rows = f"results/measured/{place}/rows.csv"
-        return {"runs": f"runs/{place}", "rows": rows, "command": command, "record": ""}
+    def rows(self, claim: pd.Series) -> pd.DataFrame:
+        """Return the table with the rows of a claim.
+
+        Raises:
+            UserError: they are of a record that is not there.
+        """
+        if claim["record"] and claim["record"] not in self.records:
+            raise UserError(
+                f"the ledger names the record '{claim['record']}', which is not there "
+                f"({nearest(claim['record'], self.records)}); to judge the claims again: dvc repro compare"
+            )
+        return self.records[claim["record"]] if claim["record"] else self.measured
+
+    def places(self, claim: pd.Series) -> dict[str, str]:
+        """Name folder, rows and command of a claim's runs."""
+        place = f"{claim['dataset']}/{claim['method']}"
+        if claim["record"]:
+            folder = f"results/records/{claim['record']}"
+            return {"runs": folder, "rows": f"{folder}/rows.csv", "command": ""}
+        task = self.tasks.get((str(claim["dataset"]), str(claim["method"])), "")
+        command = f"dvc repro evaluate-{task}@{claim['dataset']}-{claim['method']}" if task else ""
+        return {
+            "runs": f"runs/{place}",
+            "rows": f"results/measured/{place}/rows.csv",
+            "command": command,
+        }
 
 
-def _paper(
-    method: str, paper: Mapping[str, Any], words: pd.DataFrame, rows: pd.DataFrame, places: _Places
-) -> Paper:
+def _paper(method: str, paper: Mapping[str, Any], words: pd.DataFrame, sources: _Sources) -> Paper:
     identifier = str(paper.get("arxiv", ""))
     rest = [", ".join(paper.get("authors", [])), str(paper.get("venue", ""))]
     rest.append(f"arXiv:{identifier}" if identifier else "")
@@ -103,7 +114,7 @@ def _paper(
         str(paper.get("title", method)),
         ". ".join(part for part in rest if part),
         f"https://arxiv.org/abs/{identifier}" if identifier else "",
-        [_claim(row, rows, places) for _, row in tested.iterrows()],
+        [_claim(row, sources) for _, row in tested.iterrows()],
         [
             {
                 "data": data,
@@ -117,13 +128,13 @@ def _paper(
     )
 
 
-def _claim(row: pd.Series, rows: pd.DataFrame, places: _Places) -> dict[str, Any]:
-    seeds, values = _by_seed(row, rows)
+def _claim(row: pd.Series, sources: _Sources) -> dict[str, Any]:
+    seeds, values = _by_seed(row, sources.rows(row))
     return {
         **row,
         "metric_words": metric_words(row["metric"], "%"),
         "percent": f"{100 * float(row['confidence']):g}",
-        **places.of(str(row["dataset"]), str(row["method"]), str(row["arm"]), _against(row)),
+        **sources.places(row),
         "seed_names": seeds,
         "seed_values": values,
         "gauge": gauge(row) if row["kind"] != "absolute" else {},

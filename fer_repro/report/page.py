@@ -38,7 +38,14 @@ from fer_repro.report.provenance import (
     packages,
     stage_name,
 )
-from fer_repro.report.records import Record, read_records, rows_with_records, spell_machine, spell_time
+from fer_repro.report.records import (
+    Record,
+    read_records,
+    rows_with_records,
+    shown_records,
+    spell_machine,
+    spell_time,
+)
 from fer_repro.report.run_costs import (
     RUNS,
     cost_part,
@@ -84,6 +91,7 @@ class Page:
     commands: str = ""
     params: str = ""
     missing: list[tuple[str, str]] = field(default_factory=list)
+    measured: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=EMPTY_ROWS))
     rows: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=EMPTY_ROWS))
     published: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=EMPTY_ROWS[:14]))
 
@@ -149,6 +157,7 @@ def _add_results(page: Page) -> None:
         page.published = read_rows(published_file)
     if measured.empty:
         return
+    page.measured = in_percent(measured)
     page.rows = in_percent(rows_with_records(measured, page.root / "results/records"))
     if (page.root / "executed/comparison.ipynb").is_file():  # which shows the same
         return
@@ -183,9 +192,9 @@ def _add_ledger(page: Page) -> None:
     page.counts = count_verdicts(ledger)
     page.sizes = show_sizes(ledger).markup
     page.rules = markdown_section(page.root / "docs/verdicts.md", "Rules")
-    records = {(record.dataset, record.method): record.name for record in page.records}
-    own = {(dataset, method, arm) for dataset, method in page.trained for arm in page.arms[method]}
-    page.papers = glance(ledger, page.rows, known, page.trained, records, own)
+    folders = shown_records(page.root / "results/records")
+    records = {folder.name: in_percent(read_rows(folder / "rows.csv")) for folder in folders}
+    page.papers = glance(ledger, page.measured, known, page.trained, records)
 
 
 def _add_stories(page: Page) -> None:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from fer_repro.config import HALF
@@ -137,7 +136,8 @@ def _show(folder: Path, published: pd.DataFrame, confidence: float, ledger: pd.D
     file = folder / "ledger.csv"
     judged = read_ledger(file) if file.is_file() else pd.DataFrame()
     if len(judged):
-        judged = in_words(judged if ledger is None else _judged_together(judged, ledger))
+        # where better grounded runs lead, there is none of this record
+        judged = in_words(judged if ledger is None else ledger[ledger["record"] == folder.name])
     html = "".join(_verdict(row) for _, row in judged.iterrows()) + html
     html += _differences(rows, metric, confidence)
     html += say(_made_by(record)).markup
@@ -145,14 +145,6 @@ def _show(folder: Path, published: pd.DataFrame, confidence: float, ledger: pd.D
     html += as_html(how, FACTS, f"How the record {folder.name} was made")
     verdicts = tuple(dict.fromkeys(judged["verdict"])) if len(judged) else ()
     return Record(folder.name, method, dataset, f"{method} on {dataset}", verdicts, html)
-
-
-def _judged_together(rows: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:
-    """Take a record's rows from the ledger of all; where better grounded runs lead there is none."""
-    places = ["claim", "dataset", "protocol", "metric"]
-    both = ledger.merge(rows[[*places, "difference"]], on=places, suffixes=("", "_here"))
-    same = np.isclose(both["difference"].astype(float), both["difference_here"].astype(float), rtol=1e-5)
-    return both[same].drop(columns="difference_here").reset_index(drop=True)
 
 
 def _made_by(record: dict[str, Any]) -> str:

@@ -35,6 +35,8 @@ def test_a_record_takes_the_place_that_was_not_attempted(ledger, tmp_path):
     found = attempted(whole)
     assert found[PLACE].to_numpy().tolist() == row[PLACE].to_numpy().tolist()
     assert found["difference"].tolist() == [1.5]
+    assert found["record"].tolist() == ["a"]
+    assert (whole.drop(index=found.index)["record"] == "").all()
     assert found.index.tolist() == row.index.tolist()
     assert (whole["verdict"] == NOT_ATTEMPTED).sum() == len(ledger) - 1
     assert whole.groupby("claim", sort=False).size().index.tolist() == list(dict.fromkeys(ledger["claim"]))
@@ -66,6 +68,7 @@ def test_the_best_grounded_result_leads(ledger, tmp_path, ours, theirs, used):
     whole = with_records(tested, record(tmp_path / "a", ledger.loc[[first]], **theirs))
     assert len(whole) == len(ledger)
     assert whole.loc[first, "difference"] == used
+    assert whole.loc[first, "record"] == ("" if used == 7.0 else "a")
 
 
 @pytest.mark.parametrize(

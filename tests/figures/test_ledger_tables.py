@@ -133,7 +133,8 @@ def test_each_claim_leads_to_its_seeds_runs_and_command(ledger):
     papers = {"rmn": {"title": "Masks", "authors": ["A", "B"], "venue": "ICPR", "arxiv": "2603.05937"}}
     noise = [result_rows("fer2013"), result_rows(tta="random, 8 copies"), result_rows(metric="ece")]
     rows = pd.concat([result_rows(), *(part.assign(value=0.0) for part in noise)])
-    (paper,) = glance(ledger, rows, papers, {("synthetic", "rmn"): "faces"})
+    recorded = {"one": result_rows("fer2013")}
+    (paper,) = glance(ledger, rows, papers, {("synthetic", "rmn"): "faces"}, recorded)
     assert (paper.rest, paper.link) == ("A, B. ICPR. arXiv:2603.05937", "https://arxiv.org/abs/2603.05937")
     claim, reached = paper.tested
     assert claim["seed_names"] == ["0", "1", "2"]
@@ -143,29 +144,29 @@ def test_each_claim_leads_to_its_seeds_runs_and_command(ledger):
     ]
     assert claim["runs"] == "runs/synthetic/rmn"
     assert claim["command"] == "dvc repro evaluate-faces@synthetic-rmn"
-    assert (reached["command"], reached["gauge"]) == ("", {})  # not of this pipeline; no difference
+    assert (reached["command"], reached["gauge"]) == ("", {})  # of a record; no difference
     assert len(paper.missing) == 1
-    (unknown,) = glance(ledger, rows.head(0), {}, {})
+    (unknown,) = glance(ledger, rows.head(0), {}, {}, recorded)
     assert (unknown.title, unknown.link) == ("rmn", "")
 
 
-@pytest.mark.parametrize(
-    ("arms", "lies"),
-    [
-        (("masked", "no_mask"), "runs/synthetic/rmn"),
-        (("masked",), "results/records/full-rmn"),  # its rival was not trained here
-        (("no_mask",), "results/records/full-rmn"),
-        ((), "results/records/full-rmn"),
-    ],
-)
-def test_a_claim_on_arms_that_the_pipeline_did_not_train_leads_to_their_record(ledger, arms, lies):
-    own = [("synthetic", "rmn", arm) for arm in arms]
-    records = {("synthetic", "rmn"): "full-rmn"}
-    (paper,) = glance(ledger, result_rows(), {}, {("synthetic", "rmn"): "faces"}, records, own)
+def test_a_claim_that_rests_on_a_record_shows_its_numbers(ledger):
+    recorded = result_rows().assign(value=lambda rows: rows["value"] + 10)
+    places = {"tasks": {("synthetic", "rmn"): "faces"}, "records": {"long-rmn": recorded}}
+    (paper,) = glance(ledger.assign(record="long-rmn"), result_rows(), {}, **places)
     claim = paper.tested[0]
-    assert claim["runs"] == lies
-    assert bool(claim["command"]) == lies.startswith("runs/")
-    assert claim["record"] == ("" if lies.startswith("runs/") else "full-rmn")
+    assert claim["seed_values"] == [
+        ("masked", ["91.00", "90.00", "92.00"]),
+        ("no_mask", ["90.00", "90.50", "89.50"]),
+    ]
+    folder = "results/records/long-rmn"
+    assert (claim["runs"], claim["rows"], claim["command"]) == (folder, f"{folder}/rows.csv", "")
+    with pytest.raises(UserError, match="the record 'long-rnm', which is not there"):
+        glance(ledger.assign(record="long-rnm"), result_rows(), {}, **places)
+    (paper,) = glance(
+        ledger.assign(record=""), result_rows(), {}, **places
+    )  # the same runs without a record: the pipeline's
+    assert paper.tested[0]["seed_values"][0] == ("masked", ["81.00", "80.00", "82.00"])
 
 
 def test_the_drawing_keeps_everything_on_the_line(ledger):

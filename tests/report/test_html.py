@@ -133,7 +133,7 @@ def test_claims_tell_their_doubt(page):
 
 def test_each_missing_data_set_is_named_once(page):
     ledger = pd.concat([ledger_rows(), ledger_rows().head(1).assign(claim="b", statement="Two.")])
-    (paper,) = glance(ledger, result_rows(), {}, {})
+    (paper,) = glance(ledger.assign(record=""), result_rows(), {}, {})
     (part,) = paper.missing
     assert (part["data"], part["access"]) == ("FER2013", "free: somewhere")
     assert [claim["statement"] for claim in part["claims"]] == ["Masks <help>.", "Two."]
