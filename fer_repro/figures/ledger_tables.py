@@ -88,8 +88,8 @@ def read_ledger(path: Path | str) -> pd.DataFrame:
 
 
 _NUMBERS = (
-    "published", "tolerance", "measured", "difference", "low", "high", "p", "p_holm", "seeds", "groups",
-    "epochs", "power", "detectable", "more_seeds", "rule",
+    "published", "tolerance", "measured", "control", "difference", "low", "high", "p", "p_holm", "seeds",
+    "groups", "epochs", "shorter_difference", "moved", "power", "detectable", "more_seeds", "rule",
 )  # fmt: skip
 
 
