@@ -1,15 +1,18 @@
 """The results record as Markdown: each claim with its verdict, each record beside its paper, what is missing.
 
 Read from the files in ``results/`` alone. The documentation shows the whole page and README a short table;
-``python -m fer_repro.report.results_page`` updates the latter.
+``python -m fer_repro.report.results_page`` updates the latter, and CITATION.cff.
 """
 
 import re
 import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import yaml
 
 from fer_repro.errors import UserError, print_error
 from fer_repro.figures.ledger_tables import (
@@ -37,7 +40,9 @@ from fer_repro.files import atomic_write, read_yaml
 from fer_repro.measures.metrics import OWN
 from fer_repro.report.records import provenance, read_record, shown_records
 
+CITATION = "CITATION.cff"
 _LEDGER = "results/comparison/ledger.csv"
+_PAPERS = "results/published/papers.yaml"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 _SHORT = (
     Column("compared", "Compared"),
@@ -140,7 +145,7 @@ def with_table(readme: str, table: str) -> str:
 
 def spelled_methods(root: Path) -> dict[str, str]:
     """Read how each paper spells its method: key of ``methods`` -> name."""
-    return {key: paper["name"] for key, paper in read_yaml(root / "results/published/papers.yaml").items()}
+    return {key: paper["name"] for key, paper in read_yaml(root / _PAPERS).items()}
 
 
 def _claims(rows: pd.DataFrame, columns: tuple[Column, ...], names: Mapping[str, str]) -> list[str]:
@@ -196,17 +201,60 @@ def _record(folder: Path, root: Path, names: Mapping[str, str]) -> str:
     return f"### {name}\n\n{as_markdown(table, columns)}\n{how}"
 
 
+def citation(root: Path) -> str:
+    """Write CITATION.cff (version 1.2.0): the project, and as its references the papers that it reproduces.
+
+    Args:
+        root: the project's folder.
+
+    Raises:
+        UserError: results/published/papers.yaml or pyproject.toml is not readable.
+    """
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = {
+        "cff-version": "1.2.0",
+        "message": "If you use fer_repro, please cite it and the papers whose methods you used.",
+        "type": "software",
+        "title": "fer_repro",
+        "abstract": project["description"],
+        "version": project["version"],
+        "license": project["license"],
+        "authors": [{"name": "fer_repro contributors"}],
+        "references": [_reference(paper) for paper in read_yaml(root / _PAPERS).values()],
+    }
+    head = "# Made of results/published/papers.yaml: python -m fer_repro.report.results_page\n"
+    return head + yaml.safe_dump(text, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _reference(paper: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe one paper; of a name the last word counts as the family's."""
+    names = [str(name).rpartition(" ") for name in paper["authors"]]
+    authors = [{"family-names": last, "given-names": given} for given, _, last in names]
+    found: dict[str, Any] = {
+        "type": "article",
+        "title": paper["title"],
+        "authors": [{key: value for key, value in author.items() if value} for author in authors],
+        "year": paper["year"],
+        "notes": paper["venue"],
+    }
+    if paper.get("arxiv"):
+        found["identifiers"] = [{"type": "other", "value": f"arXiv:{paper['arxiv']}"}]
+    return found
+
+
 def _main() -> int:
-    """Bring README's table up to date; print whether it has changed."""
-    path = Path("README.md")
-    before = path.read_text(encoding="utf-8")
-    after = with_table(before, short_table(Path()))
-    if after == before:
-        print("README.md: the table of results is up to date")
-        return 0
-    with atomic_write(path) as partial:
-        partial.write_text(after, encoding="utf-8")
-    print("README.md: the table of results was rewritten")
+    """Bring README's table and CITATION.cff up to date; print whether they have changed."""
+    root = Path()
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    for path, after in (
+        (root / "README.md", with_table(readme, short_table(root))),
+        (root / CITATION, citation(root)),
+    ):
+        before = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if after != before:
+            with atomic_write(path) as partial:
+                partial.write_text(after, encoding="utf-8")
+        print(f"{path}: {'is up to date' if after == before else 'was rewritten'}")
     return 0
 
 

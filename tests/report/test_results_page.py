@@ -6,11 +6,20 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from fer_repro.errors import UserError
 from fer_repro.methods.method import method_names
 from fer_repro.report.records import shown_records
-from fer_repro.report.results_page import BEGIN, END, results_page, short_table, with_table
+from fer_repro.report.results_page import (
+    BEGIN,
+    CITATION,
+    END,
+    citation,
+    results_page,
+    short_table,
+    with_table,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,6 +39,17 @@ def test_readme_has_the_table_of_the_records():
     assert with_table(readme, short_table(ROOT)) == readme, (
         "README.md is older than results/records/: run python -m fer_repro.report.results_page"
     )
+
+
+def test_the_citation_names_every_paper():
+    text = (ROOT / CITATION).read_text(encoding="utf-8")
+    assert text == citation(ROOT), f"{CITATION} is old: run python -m fer_repro.report.results_page"
+    found = yaml.safe_load(text)
+    assert found["authors"] == [{"name": "fer_repro contributors"}]
+    assert len(found["references"]) == len(method_names())
+    (rmn,) = [one for one in found["references"] if "Residual Masking" in one["title"]]
+    assert rmn["authors"][1] == {"family-names": "Vu", "given-names": "The Huynh"}
+    assert (rmn["year"], rmn["identifiers"][0]["value"]) == (2020, "arXiv:2603.05937")
 
 
 def test_the_short_table_has_the_numbers_of_the_ledger():
