@@ -1,6 +1,7 @@
 """params.yaml is read by one strict road."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -243,3 +244,21 @@ def test_an_arm_has_its_own_rate(params):
 def test_a_mistake_in_rates(params, rates, said):
     with pytest.raises(UserError, match=said.replace("?", r"\?")):
         resolve(params("rates: {}", f"rates: {rates}"))
+
+
+def test_a_head_is_one_of_three_and_none_by_default(params):
+    assert resolve(PARAMS).recipe.head == "none"
+    assert resolve(params("head: none", "head: pgm")).recipe.head == "pgm"
+    with pytest.raises(UserError, match=r"head is 'maxout': .*'none', 'dropout' or 'pgm'"):
+        resolve(params("head: none", "head: maxout"))
+
+
+def test_a_configuration_of_before_there_were_heads_has_none(tmp_path):
+    path, values = tmp_path / "config.json", json.loads(resolve(PARAMS).as_json())
+    del values["recipe"]["head"]
+    path.write_text(json.dumps(values))
+    assert resolve(PARAMS).is_in(path)
+    assert not resolve(PARAMS, overrides={"recipe.head": "pgm"}).is_in(path)
+    for broken in ({}, {"recipe": None}, {"recipe": []}):
+        path.write_text(json.dumps(broken))
+        assert not resolve(PARAMS).is_in(path)
