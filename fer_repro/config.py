@@ -15,14 +15,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from fer_repro.errors import UserError, nearest
-from fer_repro.params import (
-    DataConfig,
-    EvaluationConfig,
-    MethodConfig,
-    Params,
-    RuntimeConfig,
-    read_params,
-)
+from fer_repro.params import DataConfig, EvaluationConfig, MethodConfig, Params, RuntimeConfig, read_params
 from fer_repro.recipes import PAPER, choose, is_path, own_recipe, resolve, say_departures, start_file
 from fer_repro.sections import STRICT, Count, Fraction, NonNegative, Positive, PositiveInt, read_section
 
@@ -34,8 +27,12 @@ ARM_RATE = "arm_rate"
 """The key of a recipe that may differ between arms that are compared: each has the best of one grid."""
 START_DIGEST = "start_sha256"
 """The option of a network that starts from a file: its digest."""
+HEAD = "head"
+"""The key of a recipe that runs of earlier versions lack: theirs is ``none``."""
 HALF = "half_epochs"
 """The key of a ``record.json`` that marks runs with half the epochs of others: they judge no claim."""
+Head = Literal["none", "dropout", "pgm"]
+"""What drops features before a network's linear layer in training: ``fer_repro.training.heads``."""
 Scale = Annotated[float, Field(gt=0, le=1)]
 Quality = Annotated[int, Field(ge=1, le=100)]
 
@@ -175,6 +172,7 @@ class RecipeConfig:
 
     note: str  # printed in every table with a result of this recipe: ``recipes.say_departures``
     model: dict[str, bool | int | float | str]  # the method's own options, checked by the method
+    head: Head  # what drops features before the linear layer in training, besides what the method has
     image_size: PositiveInt  # pixels; images are enlarged to this side
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "auto"]  # auto: bf16 where the machine has it
     epochs: PositiveInt
@@ -230,6 +228,7 @@ class RunConfig:
             found = json.loads(path.read_text(encoding="utf-8"))
             digests = found.pop(DATA_DIGESTS, None)
             found.pop(TASK, None)
+            found.get("recipe").setdefault(HEAD, "none")
         except (OSError, ValueError, RecursionError, AttributeError):  # absent or damaged: another one
             return False
         return found == json.loads(self.as_json()) and data_digests in (None, digests)

@@ -149,7 +149,7 @@ def say_departures(run: Mapping[str, Any], paper: Mapping[str, Any] | None) -> s
 def _facts(recipe: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """What readers of a table look for first: the value, and its phrase."""
     model, optimiser, epochs = recipe["model"], recipe["optimiser"], recipe["epochs"]
-    count = recipe["sampling"]["per_epoch"]
+    count, head = recipe["sampling"]["per_epoch"], recipe.get("head", "none")
     of = f" of {count}" if count else ""
     start = NAMES.get(model.get("pretraining", "none"), model.get("pretraining"))
     name = NAMES[optimiser["name"]]
@@ -160,6 +160,7 @@ def _facts(recipe: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
             for key, phrase in _MODEL.items()
             if key in model
         },
+        **({} if head == "none" else {"head": (head, f"{head} head")}),
         "image_size": (f"{recipe['image_size']}", f"{recipe['image_size']} px"),
         "pretraining": (f"{start or 'none'}", _start_phrase(start)),
         "batch_size": (f"{recipe['batch_size']}", f"batch {recipe['batch_size']}"),

@@ -30,6 +30,13 @@ from fer_repro.evaluation.answers import accuracy_by_factor, worst_errors
 from fer_repro.evaluation.claims import read_claims
 from fer_repro.evaluation.ensembles import ensemble_name, ensemble_runs
 from fer_repro.evaluation.evidence import read_evidence
+from fer_repro.evaluation.feature_strength import (
+    accuracy_without,
+    confidences_and_hits,
+    look_at_features,
+    shares_that_would_be_kept,
+    strength_table,
+)
 from fer_repro.evaluation.forgery_views import (
     kind_bars,
     look_at_frames,

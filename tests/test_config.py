@@ -1,6 +1,8 @@
 """params.yaml is read by one strict road."""
 
 import hashlib
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from fer_repro.recipes import is_path
 from fer_repro.sections import read_section
 
 PARAMS = Path(__file__).parent.parent / "params.yaml"
+FACES = re.search(r"    methods:\n(    - \w+\n)+", PARAMS.read_text())[0]  # the methods of single faces
 
 
 @pytest.fixture
@@ -85,11 +88,11 @@ def test_numbers_mean_what_they_look_like(params):
         ("lr: 1e-2", "lr: yes", ["optimiser.lr", "'yes'", "number"]),
         ("lr: 1e-2", "learning_rate: 3e-3", ["optimiser", "learning_rate"]),
         ("name: adamw", "name: adam", ["optimiser.name", "'adam'", "radam"]),
-        ("[rmn, ran, distillation]", "[rnn]", ["pipeline.faces", "rnn", "did you mean 'rmn'?"]),
-        ("[rmn, ran, distillation]", "rmn", ["pipeline.faces.methods", "list"]),
-        ("  faces: {", "  face: {", ["pipeline", "face", "did you mean 'faces'?"]),
-        ("[synthetic]", "[synthetic, nothing]", ["faces.datasets", "nothing"]),
-        ("[synthetic]", "[synthetic_clips]", ["pipeline.datasets", "'synthetic'", "no task"]),
+        (FACES, "    methods: [rnn]\n", ["pipeline.faces", "rnn", "did you mean 'rmn'?"]),
+        (FACES, "    methods: rmn\n", ["pipeline.faces.methods", "list"]),
+        ("  faces:", "  face:", ["pipeline", "face", "did you mean 'faces'?"]),
+        ("    - synthetic\n", "    - synthetic\n    - nothing\n", ["faces.datasets", "nothing"]),
+        ("    - synthetic\n", "    - synthetic_clips\n", ["pipeline.datasets", "'synthetic'", "no task"]),
         ("warmup: 0.2}", "worm: 0.2}", ["schedule", "worm", "'warmup'"]),
         ("name: one_cycle, w", "name: one_cycel, w", ["schedule", "one_cycel"]),
         ("seeds:\n- 0\n- 1\n- 2\n- 3\n- 4\n", "seeds: [0, '1']\n", ["seeds", "'1'"]),
@@ -243,3 +246,21 @@ def test_an_arm_has_its_own_rate(params):
 def test_a_mistake_in_rates(params, rates, said):
     with pytest.raises(UserError, match=said.replace("?", r"\?")):
         resolve(params("rates: {}", f"rates: {rates}"))
+
+
+def test_a_head_is_one_of_three_and_none_by_default(params):
+    assert resolve(PARAMS).recipe.head == "none"
+    assert resolve(params("head: none", "head: pgm")).recipe.head == "pgm"
+    with pytest.raises(UserError, match=r"head is 'maxout': .*'none', 'dropout' or 'pgm'"):
+        resolve(params("head: none", "head: maxout"))
+
+
+def test_a_configuration_of_before_there_were_heads_has_none(tmp_path):
+    path, values = tmp_path / "config.json", json.loads(resolve(PARAMS).as_json())
+    del values["recipe"]["head"]
+    path.write_text(json.dumps(values))
+    assert resolve(PARAMS).is_in(path)
+    assert not resolve(PARAMS, overrides={"recipe.head": "pgm"}).is_in(path)
+    for broken in ({}, {"recipe": None}, {"recipe": []}):
+        path.write_text(json.dumps(broken))
+        assert not resolve(PARAMS).is_in(path)

@@ -66,6 +66,8 @@ def test_the_note_says_what_ran_after_overrides():
     others = {"recipe.ema": 0.9, "recipe.label_smoothing": 0.1}
     assert note("paper", overrides=others) == f"{PAPER} but for ema, label smoothing"
     assert note("paper", overrides={"recipe.model.pretraining": "none"}) == "no pretraining"
+    assert note("paper", overrides={"recipe.head": "pgm"}) == "pgm head"
+    assert note(overrides={"recipe.head": "dropout"}) != note()
     assert note(smoke=True).endswith(", a smoke run")
 
 

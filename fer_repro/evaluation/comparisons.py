@@ -112,6 +112,7 @@ _WORDS = {
     "model.width": "width {}",
     "model.stem": "{} stem",
     "model.dimensions": "{}-d embeddings",
+    "head": "{} head",
     "image_size": "{} px",
     "epochs": "{} epochs",
     "batch_size": "batch {}",

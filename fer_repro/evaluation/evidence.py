@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fer_repro.config import paper_recipe, run_folder
+from fer_repro.config import HEAD, paper_recipe, run_folder
 from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.agreement import sample_groups
 from fer_repro.evaluation.ensembles import ensemble_runs
@@ -258,7 +258,7 @@ def _recipe(config: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten the recipe, and name what limits the data and what chose the epoch."""
     known = ("max_train", "max_test", "select_on")
     data = {key: value for key, value in config.get("data", {}).items() if key in known}
-    return {**flat(config["recipe"]), **data, "smoke": config.get("smoke", False)}
+    return {HEAD: "none", **flat(config["recipe"]), **data, "smoke": config.get("smoke", False)}
 
 
 def flat(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from fer_repro.config import ARM_RATE, HALF
+from fer_repro.config import ARM_RATE, HALF, HEAD
 from fer_repro.evaluation.evidence import CHOSEN, Evidence, flat
 from fer_repro.files import read_json
 from fer_repro.measures.metrics import find_metric
@@ -97,7 +97,7 @@ def read_shorter(records: Path | str) -> list[Shorter]:
             of_arm = validation.setdefault(run["arm"], {})
             of_arm[int(run["seed"])] = float(run["validation_accuracy"])
         rows = pd.read_csv(file.parent / "rows.csv", dtype={"seed": str}, keep_default_na=False)
-        recipe = flat(record["recipe"]) | flat(record["data"])
+        recipe = {HEAD: "none"} | flat(record["recipe"]) | flat(record["data"])
         found.append(Shorter(record["method"], record["dataset"], recipe, rows, validation))
     return found
 

@@ -87,7 +87,7 @@ def scale_history(history: pd.DataFrame, classes: int) -> Figure:
 
     Args:
         history: columns ``arm``, ``seed``, ``epoch``, ``scale``; rows without scale are left out.
-        classes: C.
+        classes: C; up to 2 draw no fixed scale.
     """
     known = history.dropna(subset=["scale"])
     arms = list(dict.fromkeys(known["arm"]))

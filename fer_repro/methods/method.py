@@ -116,7 +116,7 @@ class Method:
     Attributes:
         name: the file's name, and the key below ``methods`` in params.yaml.
         title: of the paper.
-        paper: arXiv identifier.
+        paper: arXiv identifier; empty where no open copy is known.
         task: what is predicted; under ``manipulation`` class 0 is real and class 1 is manipulated.
         further_tasks: what else the method is for, from what its models return besides logits.
         inputs: what one sample is: images (N, 3, H, W), frames (N, T, 3, H, W) or regions (N, R, 3, H, W).

@@ -17,13 +17,14 @@ from fer_repro.datasets.pairs import has_pairs
 from fer_repro.datasets.store import Store
 from fer_repro.datasets.votes import soft_targets
 from fer_repro.errors import UserError
-from fer_repro.loading.batches import BatchBuilder
+from fer_repro.loading.batches import Batch, BatchBuilder
 from fer_repro.loading.split import Split, distinct, official_validation, open_table
 from fer_repro.loading.views import Triplets
 from fer_repro.methods.method import Method, Task
 from fer_repro.stage_code import TRAINING
 from fer_repro.training.checkpoint import Checkpoint, fingerprint
 from fer_repro.training.fit import Fitted, fit
+from fer_repro.training.heads import dropping_features, linear_layer
 from fer_repro.training.predict import predict, tested_rows, validation
 from fer_repro.training.seeding import make_deterministic, seed_everything
 
@@ -178,19 +179,55 @@ def train_arm(arm: Arm) -> Trained:
     loss = method.build_loss(arm.options, config.recipe.label_smoothing)
     # arms that draw more initial weights than others see the same dropout; each process draws its own
     seed_everything(config.seed + PROCESS_STRIDE * fabric.global_rank)
-    fitted = fit(
-        network,
-        loss,
-        method.view(arm.options),
-        train,
-        config,
-        fabric,
-        validation(arm.screen(held_out), fabric, config.evaluation.batch_size),
-        _checkpoint(arm, "state.pt"),
-        watch=method.watch or (lambda network: {}),
-    )
+    item = None if config.recipe.head == "none" else _first_item(arm, held_out)
+    with dropping_features(config.recipe.head, network, loss, item) as loss:
+        fitted = fit(
+            network,
+            loss,
+            method.view(arm.options),
+            train,
+            config,
+            fabric,
+            validation(arm.screen(held_out), fabric, config.evaluation.batch_size),
+            _checkpoint(arm, "state.pt"),
+            watch=method.watch or (lambda network: {}),
+        )
     network.load_state_dict(fitted.weights)
     return Trained(network, fitted, first)
+
+
+def _first_item(arm: Arm, split: Split) -> Batch:
+    """Build a batch of one item on the CPU."""
+    view = arm.method.view(arm.options)
+    screen = BatchBuilder(view, split, arm.config.recipe.image_size, lambda tensor: tensor)
+    return screen.clean(view.testing(split).take(slice(0, 1)))
+
+
+def check_head(arm: Arm) -> None:
+    """Refuse a recipe's ``head`` where the arm has no linear layer for it, before anything is trained.
+
+    Raises:
+        UserError: naming the arms of the method that have one.
+    """
+    if arm.config.recipe.head == "none":
+        return
+    _, held_out, classes = arm.folds()[0].to_learn()
+    item, loss = _first_item(arm, held_out), arm.method.build_loss(arm.options)
+
+    def refusal(name: str) -> str:
+        try:
+            linear_layer(arm.method.build_model(name, arm.options, classes, pretrained=False), loss, item)
+        except UserError as error:
+            return str(error)
+        return ""
+
+    where, head = f"recipe {arm.config.recipe_name} of {arm.method.name}", arm.config.recipe.head
+    if reason := refusal(arm.config.arm):
+        others = ", ".join(name for name in arm.method.arms if not refusal(name)) or "none of them"
+        raise UserError(
+            f"{where}: head is '{head}', but {reason} in arm '{arm.config.arm}'; "
+            f"arms that can have it: {others}; 'none' always works"
+        )
 
 
 def _checkpoint(arm: Arm, name: str) -> Checkpoint:

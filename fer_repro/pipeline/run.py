@@ -21,7 +21,7 @@ from fer_repro.config import RunConfig, load_config, method_arms, run_folder
 from fer_repro.datasets.store import Store, open_store
 from fer_repro.files import atomic_folder, atomic_write
 from fer_repro.methods.method import Method, load_method
-from fer_repro.pipeline.arm import Arm, Trained, task_of, train_arm
+from fer_repro.pipeline.arm import Arm, Trained, check_head, task_of, train_arm
 from fer_repro.pipeline.outcome import write_outcome
 from fer_repro.sections import read_section
 from fer_repro.stage_code import RUN
@@ -141,6 +141,7 @@ def _open_arms(
         sources = tuple(opened[source] for source in built.sources(arm))
         state = run_folder(*place, arm)
         opened[arm] = Arm(built, config, options[arm], store, state, task, fabric, sources=sources)
+        check_head(opened[arm])
     return opened
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast, get_args
 import numpy as np
 import pandas as pd
 
-from fer_repro.config import ARM_RATE, DATA_DIGESTS, TASK, method_arms, run_folder
+from fer_repro.config import ARM_RATE, DATA_DIGESTS, HEAD, TASK, method_arms, run_folder
 from fer_repro.datasets.store import Store, open_store
 from fer_repro.errors import UserError
 from fer_repro.files import read_json
@@ -344,7 +344,7 @@ def _same_samples(ours: Predictions, theirs: Predictions) -> bool:
 def _shared(section: Any) -> Any:  # noqa: ANN401 - whatever a file holds
     """Leave out what arms that are compared need not share."""
     return (
-        {name: section[name] for name in section if name != ARM_RATE}
+        {HEAD: "none"} | {name: section[name] for name in section if name != ARM_RATE}
         if isinstance(section, dict)
         else section
     )

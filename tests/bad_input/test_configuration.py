@@ -13,7 +13,7 @@ from fer_repro.plain_yaml import MOST_VALUES, parse_yaml
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 SYNTHETIC = "methods.rmn.recipes.synthetic"
 SEEDS = "seeds:\n- 0\n- 1\n- 2\n- 3\n- 4\n"
-METHODS = "methods: [rmn, ran, distillation]}"
+METHODS = re.search(r"    methods:\n(    - \w+\n)+", PARAMS.read_text())[0]
 BOMB = "\n".join(
     ["note: &a0 [x, x, x, x, x, x, x, x, x]"]
     + [f"n{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
@@ -45,9 +45,9 @@ PARAMETERS = {
     "a logical seed": (SEEDS, "seeds: [true]\n", "seeds.0 is True"),
     "a seed too large": (SEEDS, "seeds: [4294967296]\n", "seeds.0 is 4294967296"),
     "no seeds": (SEEDS, "seeds: []\n", "seeds is []: list should have at least 1 item"),
-    "a method twice": (METHODS, "methods: [rmn, rmn]}", "faces.methods names 'rmn' twice"),
-    "a list of lists": (METHODS, "methods: [[rmn]]}", "pipeline.faces.methods.0 is ['rmn']"),
-    "an unknown method": (METHODS, "methods: [rmn, rn]}", "names 'rn', which methods does not have;"),
+    "a method twice": (METHODS, "    methods: [rmn, rmn]\n", "faces.methods names 'rmn' twice"),
+    "a list of lists": (METHODS, "    methods: [[rmn]]\n", "pipeline.faces.methods.0 is ['rmn']"),
+    "an unknown method": (METHODS, "    methods: [rmn, rn]\n", "names 'rn', which methods does not have;"),
     "a set without manifest": (
         "synthetic: data/synthetic/manifest.json", "synthetic:", "pipeline.datasets.synthetic is None"
     ),

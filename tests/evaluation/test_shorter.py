@@ -33,7 +33,7 @@ def test_only_records_of_half_the_epochs_are_read(tmp_path):
     write_record(tmp_path / "a", [row("masked", 0, 60.0)])
     write_record(tmp_path / "b", [row("masked", 0, 60.0)], half=False)
     (found,) = read_shorter(tmp_path)
-    assert found.recipe == {"epochs": 25, "model.width": 64, "max_train": 0}
+    assert found.recipe == {"head": "none", "epochs": 25, "model.width": 64, "max_train": 0}
     assert found.validation == {"masked": {0: 61.5}}
     assert found.fits(evidence_of({"masked": np.ones((3, 9))}))
     assert read_shorter(tmp_path / "nowhere") == []
@@ -52,6 +52,14 @@ def test_only_records_of_half_the_epochs_are_read(tmp_path):
 def test_another_setup_does_not_fit(tmp_path, changes):
     write_record(tmp_path / "a", [row("masked", 0, 60.0)], **changes)
     assert not read_shorter(tmp_path)[0].fits(evidence_of({"masked": np.ones((3, 9))}))
+
+
+def test_records_of_before_there_were_heads_have_none(tmp_path):
+    write_record(tmp_path / "a", [row("masked", 0, 60.0)])
+    (found,) = read_shorter(tmp_path)
+    for head in ("none", "pgm"):
+        evidence = evidence_of({"masked": np.ones((3, 9))}, recipe={**RECIPE, "head": head})
+        assert found.fits(evidence) == (head == "none")
 
 
 def test_only_rows_of_the_place_and_of_single_seeds_count(tmp_path):

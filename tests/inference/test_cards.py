@@ -132,6 +132,15 @@ def test_every_task_has_its_own_limits(run_of, method):
     assert words[model.spec.task] in body
 
 
+def test_a_paper_without_open_copy_has_no_number_in_an_archive(rmn_card, run_of):
+    assert "(arXiv:2603.05937)" in rmn_card[1]
+    model = fer_repro.load(run_of("maxout"))
+    header, body = read(card(model.spec, run_of("maxout")))
+    assert header["model"]["paper"]["arxiv"] == ""
+    assert "*Inspired by: Probability Guided Maxout*, for expression." in body
+    assert "arXiv" not in body.partition("## Input")[0]
+
+
 def test_a_model_file_stays_itself_when_moved(run_of, tmp_path, rmn):
     from fer_repro.inference.export import export_model
 

@@ -7,11 +7,14 @@ import pytest
 import torch
 
 from fer_repro.config import load_config
+from fer_repro.errors import UserError
+from fer_repro.loading.batches import Batch
 from fer_repro.loading.views import Faces, Frames, Regions
 from fer_repro.methods.method import load_method, method_names
 from fer_repro.params import read_params
 from fer_repro.recipes import resolve
 from fer_repro.sections import read_section
+from fer_repro.training.heads import dropping_features
 
 PARAMS = Path(__file__).parent.parent.parent / "params.yaml"
 CLASSES = {"expression": 7, "manipulation": 2}  # by task
@@ -19,6 +22,13 @@ TARGETS = {"expression": [0, 3, 6, 1], "manipulation": [0, 1, 1, 0]}
 VIEWS = {"images": Faces, "frames": Frames, "regions": Regions}
 CASES = [(name, arm) for name in method_names() for arm in load_method(name).arms]
 WIDER = {"rmn-googlenet": 16}  # at the usual width it has branches of one channel, which may be dead
+HEADLESS = {  # method -> arms whose logits are not those of a linear layer on features that are trained
+    "adacos": lambda arm: arm != "softmax",
+    "p2sgrad": lambda arm: arm != "softmax",
+    "fan": lambda arm: arm == "score_fusion",
+    "distillation": lambda arm: arm.startswith("joined"),
+    "maxout": lambda arm: arm != "none",  # they drop features themselves
+}
 LENGTHS = {"images": ((), ()), "frames": ((3,), (5,)), "regions": ((6,), (8,))}  # per sample
 
 
@@ -177,3 +187,32 @@ def test_explained_tensors_have_the_batch_first(case):
         assert tensor.shape[0] == 2, name
         assert not tensor.requires_grad, name
         assert torch.isfinite(tensor).all(), name
+
+
+@pytest.mark.parametrize("head", ["dropout", "pgm"])
+def test_every_arm_takes_a_head_or_refuses_it(request, case, head):
+    """Where it takes one, the loss is that of the logits that are left, and all weights learn from it."""
+    name, arm = request.node.callspec.params["case"]
+    method, options, model, side = case
+    targets, loss = torch.tensor(TARGETS[method.task]), method.build_loss(options)
+    item = Batch((samples(method, 1, side),), targets[:1])
+    if HEADLESS.get(name, lambda arm: False)(arm):
+        with pytest.raises(UserError, match=r"its logits|its loss|are frozen"):
+            dropping_features(head, model, loss, item).__enter__()
+        return
+    keys = list(model.state_dict())
+    with dropping_features(head, model, loss, item) as dropping:
+        assert model.training
+        assert list(model.state_dict()) == keys
+        output = model.train()(samples(method, 4, side))
+        dropping(output, targets).backward()
+    for name, parameter in itertools.chain(model.named_parameters(), dropping.named_parameters()):
+        if parameter.requires_grad:
+            assert parameter.grad is not None, name
+            assert torch.isfinite(parameter.grad).all(), name
+    scales = list(dropping.parameters())
+    assert len(scales) == len(list(loss.parameters())) + (head == "pgm")
+    assert all(scale.grad.abs().sum() > 0 for scale in scales)
+    model.eval()(samples(method, 2, side))  # notes nothing any more
+    with pytest.raises(RuntimeError, match="no features"):
+        dropping(output, targets)

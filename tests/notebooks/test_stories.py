@@ -15,6 +15,7 @@ FIGURES = {  # name: the set, and how many figures the story has with the image 
     "distillation": ("synthetic", 10),
     "efficientnet": ("synthetic_forgeries", 17),
     "fan": ("synthetic_clips", 12),
+    "maxout": ("synthetic", 10),
     "p2sgrad": ("synthetic_pairs", 11),
     "ran": ("synthetic", 15),
     "rmn": ("synthetic", 14),

@@ -339,3 +339,32 @@ def test_every_fold_begins_with_networks_of_that_fold(tmp_path):
     assert [part.sources[0].fold for part in parts] == [part.fold for part in parts] == [1, 2, 3]
     assert [part.sources[0].state for part in parts] == [Path(f"source/fold{k}") for k in (1, 2, 3)]
     assert arm.folds()[0].sources == ()
+
+
+def test_a_head_is_refused_before_any_arm_is_trained(tmp_path, capsys):
+    fold_store(tmp_path / "prepared")
+    chosen = {"recipe.head": "pgm"}
+    with pytest.raises(UserError) as error:
+        continued(tmp_path, tmp_path / "prepared", overrides=chosen)
+    said = (
+        "recipe synthetic of distillation: head is 'pgm', but the features before its linear layer are frozen"
+    )
+    assert said in str(error.value)
+    assert "in arm 'joined'; arms that can have it: untouched, fine_tuned, kl," in str(error.value)
+    assert "epoch" not in capsys.readouterr().err
+    report = continued(tmp_path, tmp_path / "prepared", overrides=chosen, arms=["kl"])
+    config = json.loads((report.folders["kl"] / "config.json").read_text())
+    assert (config["recipe"]["head"], config["recipe"]["note"].count("pgm head")) == ("pgm", 1)
+
+
+def test_a_head_changes_the_training_and_not_the_network(tmp_path):
+    fold_store(tmp_path / "prepared")
+    found = {}
+    for head in ("none", "dropout", "pgm"):
+        root = tmp_path / head
+        report = train(root, tmp_path / "prepared", "rmn", "synthetic", overrides={"recipe.head": head})
+        found[head] = load_file(report.folders["no_mask"] / "weights.safetensors")
+    keys = {head: list(weights) for head, weights in found.items()}
+    assert keys["none"] == keys["dropout"] == keys["pgm"]
+    for head in ("dropout", "pgm"):
+        assert not torch.equal(found["none"]["fc.1.weight"], found[head]["fc.1.weight"])

@@ -67,7 +67,9 @@ def test_a_recipe_is_written_with_all_it_takes_over(notebooks, tmp_path):
     text = text.replace(
         "    synthetic: data", "    fer2013: stores/fer2013/manifest.json\n    synthetic: data"
     )
-    params.write_text(text.replace("[synthetic]", "[synthetic, fer2013]", 1), encoding="utf-8")
+    params.write_text(
+        text.replace("    - synthetic\n", "    - synthetic\n    - fer2013\n", 1), encoding="utf-8"
+    )
     write_inputs(params, notebooks, tmp_path / "inputs")
     rmn, ran = (
         json.loads((tmp_path / f"inputs/recipes/fer2013/{method}.json").read_text())

@@ -55,6 +55,20 @@ def test_runs_of_another_recipe_are_refused(folder):
         read(folder)
 
 
+def test_runs_of_before_there_were_heads_have_none(folder):
+    """A record grows over versions: its first runs lack the key that its last ones have."""
+    place = folder / "runs" / "small" / "rmn" / "1" / "no_mask" / "config.json"
+    config = json.loads(place.read_text())
+    assert "head" not in config["recipe"]
+    for head in ("none", "pgm"):
+        config["recipe"]["head"] = head
+        place.write_text(json.dumps(config))
+        if head == "none":
+            assert len(read(folder)) == 4
+    with pytest.raises(UserError, match="another recipe than masked"):
+        read(folder)
+
+
 def test_runs_on_other_data_are_refused(folder, capsys):
     """Data sets are joined to runs by name; what a run was trained on stands in its configuration."""
     write_data(folder, SAMPLES, ("a", "b"))

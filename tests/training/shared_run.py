@@ -4,6 +4,7 @@ The first process writes what came of it, and what each process saw.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from fer_repro.loading.views import Faces
 from fer_repro.methods.method import load_method
 from fer_repro.training.checkpoint import Checkpoint
 from fer_repro.training.fit import fit
+from fer_repro.training.heads import dropping_features
 from fer_repro.training.predict import embed, predict, validation
 from fer_repro.training.processes import gathered, make_fabric
 from fer_repro.training.seeding import make_deterministic, seed_everything
@@ -48,7 +50,7 @@ class WatchedScreen(BatchBuilder):
             yield shown
 
 
-def train(network, folder, fabric, **recipe):
+def train(network, folder, fabric, head="none", **recipe):
     """Fit a network on 45 samples, 8 a batch; the last batch of five is shared unequally."""
     config = make_config("constant", optimiser=OptimiserConfig("sgd", 0.05, 0.0, 0.9), **recipe)
     seed_everything(1)
@@ -56,7 +58,13 @@ def train(network, folder, fabric, **recipe):
     screen = BatchBuilder(Faces(), split, 16, fabric.to_device)
     check = validation(screen, fabric, 7)
     loss = load_method("adacos").build_loss(None) if hasattr(network, "trunk") else nn.CrossEntropyLoss()
-    return fit(network, loss, Faces(), split, config, fabric, check, Checkpoint(Path(folder), "x"))
+    item = BatchBuilder(Faces(), split, 16, lambda tensor: tensor).clean(
+        Faces().testing(split).take(slice(0, 1))
+    )
+    with dropping_features(head, network, loss, item) as loss:
+        fitted = fit(network, loss, Faces(), split, config, fabric, check, Checkpoint(Path(folder), "x"))
+    scales = {f"loss.{name}": parameter.detach() for name, parameter in loss.named_parameters()}
+    return replace(fitted, weights={**fitted.weights, **scales})
 
 
 def adacos_net():
@@ -81,6 +89,7 @@ def main(result):
         ("normed", NormedNet, {"ema": 0.5, "clip_norm": 1.0}),
         ("parts", PlainNet, {"accumulate": 2}),
         ("adacos", adacos_net, {}),
+        ("pgm", PlainNet, {"head": "pgm", "accumulate": 2}),
     ):
         torch.manual_seed(0)
         network = make()

@@ -33,7 +33,7 @@ def test_both_see_the_same_samples_and_pixels_and_each_once(runs):
     assert sorted(map(tuple, one)) == sorted(tuple(row) for part in two for row in part)
 
 
-@pytest.mark.parametrize("name", ["plain", "normed", "parts", "adacos"])
+@pytest.mark.parametrize("name", ["plain", "normed", "parts", "adacos", "pgm"])
 def test_weights_and_history_are_equal_within_rounding(runs, name):
     one, two = (found[name] for found in runs)
     assert one["images"] == two["images"] == 3 * 45
