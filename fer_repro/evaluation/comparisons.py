@@ -112,6 +112,7 @@ _WORDS = {
     "model.width": "width {}",
     "model.stem": "{} stem",
     "model.dimensions": "{}-d embeddings",
+    "model.rows": "segments of {} rows",
     "image_size": "{} px",
     "epochs": "{} epochs",
     "batch_size": "batch {}",
