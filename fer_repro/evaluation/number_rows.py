@@ -119,3 +119,21 @@ def training_mean(samples: pd.DataFrame, levels: np.ndarray) -> float:
         levels: the number of each class, see ``fer_repro.loading.split.level_values``.
     """
     return float(levels[samples.loc[samples["split"] == "train", "label"].to_numpy()].mean())
+
+
+def predicted_numbers(runs: Sequence[NumberRun]) -> pd.DataFrame:
+    """List what every run predicts for the test part: arm, seed, sample, target, prediction."""
+    parts = [(run, run.predictions.of_split(SPLIT)) for run in runs]
+    tables = [
+        pd.DataFrame(
+            {
+                "arm": run.arm,
+                "seed": run.seed,
+                "sample": test.samples,
+                "target": test.targets,
+                "prediction": test.values,
+            }
+        )
+        for run, test in parts
+    ]
+    return pd.concat(tables, ignore_index=True)

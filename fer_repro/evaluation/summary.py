@@ -14,7 +14,7 @@ from fer_repro.evaluation.answers import recall_table
 from fer_repro.evaluation.calibration import calibrate, calibration_rows
 from fer_repro.evaluation.ensembles import ensemble_runs, papers_ensembles
 from fer_repro.evaluation.forgery_rows import ensemble_table, forgery_rows, measure_forgeries
-from fer_repro.evaluation.number_rows import measure_numbers, number_rows, training_mean
+from fer_repro.evaluation.number_rows import measure_numbers, number_rows, predicted_numbers, training_mean
 from fer_repro.evaluation.pair_rows import measure_pairs, pair_rows, roc_points
 from fer_repro.evaluation.row_form import COLUMNS, Subject, subject_of
 from fer_repro.evaluation.rows import difference_rows, result_rows
@@ -43,7 +43,8 @@ class Evaluation:
         recalls: arm, class, value, low, high: recall in [0, 1], its mean over seeds and interval.
         classes: K names in label order; none under verification and of a regression.
         calibration: one row per run and ensemble, see ``calibrate``.
-        scores: corners of every run's ROC under verification (``scores.csv``), see ``roc_points``.
+        scores: corners of every run's ROC under verification (``scores.csv``), see ``roc_points``; of a
+            regression ``arm``, ``seed``, ``sample``, ``target`` and ``prediction`` of every run.
         ensembles: networks and their combinations in the paper's layout, see ``ensemble_table``.
     """
 
@@ -156,9 +157,8 @@ def write_results(folder: Path | str, evaluation: Evaluation) -> tuple[Path, ...
     if isinstance(first, Run):
         tables["confusion.csv"] = _decisions(first, evaluation.classes)
     elif isinstance(first, NumberRun):
-        test = first.predictions.of_split(SPLIT)
-        columns = {"sample": test.samples, "target": test.targets, "prediction": test.values}
-        tables["values.csv"] = pd.DataFrame(columns)
+        of_first = evaluation.scores["arm"].eq(first.arm) & evaluation.scores["seed"].eq(first.seed)
+        tables["values.csv"] = evaluation.scores.loc[of_first, ["sample", "target", "prediction"]]
     else:
         tables["scores.csv"] = evaluation.scores
     for name, table in tables.items():
@@ -217,7 +217,9 @@ def _regression(runs: Sequence[NumberRun], levels: np.ndarray, terms: _Terms) ->
         arm: _means([{name: by_seed.values.mean() for name, by_seed in found.items()}])
         for arm, found in measure_numbers(runs, terms.samples).items()
     }
-    return Evaluation("regression", tuple(runs), rows, intervals, metrics, terms.curves)
+    return Evaluation(
+        "regression", tuple(runs), rows, intervals, metrics, terms.curves, scores=predicted_numbers(runs)
+    )
 
 
 def _classification(

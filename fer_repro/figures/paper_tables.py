@@ -111,7 +111,7 @@ def paper_parts(table: pd.DataFrame, confidence: float) -> list[TablePart]:
     """
     printed = table[table["table"] != ""]
     parts = [_printed(str(name), rows) for name, rows in printed.groupby("table", sort=False)]
-    here = table[(table["table"] == "") & table["metric"].isin([*printed["metric"], *ACCURACIES])]
+    here = table[(table["table"] == "") & table["metric"].isin([*printed["metric"], *ACCURACIES, "spearman"])]
     return parts + ([_measured(here, confidence)] if len(here) else [])
 
 

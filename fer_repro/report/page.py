@@ -40,9 +40,9 @@ from fer_repro.report.provenance import (
 )
 from fer_repro.report.records import Record, read_records, rows_with_records, spell_machine, spell_time
 from fer_repro.report.run_costs import (
-    RUNS,
     cost_part,
     read_timing,
+    run_columns,
     run_table,
     summarise_timing,
     training_times,
@@ -236,7 +236,8 @@ def _add_training(page: Page) -> None:
             alt = f"Loss and accuracy over epochs for {', '.join(arms)}; the table below has the values."
             figure = figure_html(learning_curves(history, arms), words, alt)
         runs = run_table(page.root, dataset, method, history)
-        table = as_html(runs, RUNS, f"Runs of {method} on {dataset}; accuracies at the best epoch")
+        caption = f"Runs of {method} on {dataset}; accuracies at the best epoch"
+        table = as_html(runs, run_columns(history), caption)
         page.training.append((f"{method} on {dataset.replace('_', ' ')}: {len(runs)} runs", figure + table))
 
 
