@@ -236,7 +236,8 @@ def _add_training(page: Page) -> None:
             alt = f"Loss and accuracy over epochs for {', '.join(arms)}; the table below has the values."
             figure = figure_html(learning_curves(history, arms), words, alt)
         runs = run_table(page.root, dataset, method, history)
-        caption = f"Runs of {method} on {dataset}; accuracies at the best epoch"
+        shown = "accuracies" if "val_accuracy" in history else "errors"
+        caption = f"Runs of {method} on {dataset}; {shown} at the best epoch"
         table = as_html(runs, run_columns(history), caption)
         page.training.append((f"{method} on {dataset.replace('_', ' ')}: {len(runs)} runs", figure + table))
 

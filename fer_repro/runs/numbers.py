@@ -82,7 +82,7 @@ def read_numbers(path: Path) -> PredictedNumbers:
 
 
 def pack_numbers(folder: Path, target: Path) -> None:
-    """Write ``predictions.csv`` of a run's folder as ``PACKED``, in single precision.
+    """Write ``predictions.csv`` of a run's folder as ``PACKED``, what was predicted in single precision.
 
     Args:
         folder: of the run; one with ``PACKED`` alone is read, too.
@@ -96,7 +96,8 @@ def pack_numbers(folder: Path, target: Path) -> None:
             samples=found.samples.astype(np.int32),
             splits=splits,
             codes=codes.astype(np.uint8),
-            numbers=np.stack([found.targets, found.values]).astype(np.float32),
+            targets=found.targets,
+            values=found.values.astype(np.float32),
         )
 
 
@@ -104,7 +105,7 @@ def _unpacked_numbers(path: Path) -> PredictedNumbers:
     try:
         with np.load(path, allow_pickle=False) as kept:
             rows = kept["samples"].astype(np.int64), kept["splits"][kept["codes"]]
-            return PredictedNumbers(*rows, *kept["numbers"].astype(np.float64))
+            return PredictedNumbers(*rows, kept["targets"], kept["values"].astype(np.float64))
     except (OSError, ValueError, KeyError, IndexError, BadZipFile) as error:
         raise UserError(
             f"{path}: not readable as packed numbers ({error!r}); record the runs again"

@@ -32,6 +32,7 @@ def test_packed_numbers_are_read_where_the_table_is_gone(tmp_path):
     found = read_numbers(tmp_path / "kept/predictions.csv")
     assert found.values == pytest.approx(predicted().values, rel=1e-6)
     assert found.splits.tolist() == predicted().splits.tolist()
+    assert found.targets.tolist() == [0, 0.33, 0.66, 1, 0.33]  # exactly: they are looked up in the set
     pack_numbers(tmp_path / "kept", tmp_path)  # packing again changes nothing
     assert (tmp_path / "predictions.npz").read_bytes() == (tmp_path / "kept/predictions.npz").read_bytes()
     (tmp_path / "kept/predictions.npz").write_bytes(b"PK")
