@@ -53,18 +53,27 @@ def measure_numbers(runs: Sequence[NumberRun], samples: pd.DataFrame) -> dict[st
 def number_measures(
     values: np.ndarray, targets: np.ndarray, groups: np.ndarray | None = None
 ) -> dict[str, BySeed]:
-    """Measure predictions (S, N) of numbers (N,); see ``measure_numbers``."""
+    """Measure predictions (S, N) of numbers (N,); see ``measure_numbers``.
+
+    Where all samples of a number are of one group nothing is known about other samples, and its intervals
+    are over seeds alone.
+    """
     found = {
-        "mse": BySeed(*squared_error_shares(values, targets), groups),
-        "spearman": BySeed(*spearman_shares(values, targets), groups),
+        "mse": _by_seed(*squared_error_shares(values, targets), groups),
+        "spearman": _by_seed(*spearman_shares(values, targets), groups),
     }
     levels = np.unique(targets)
     for level in levels if 1 < len(levels) <= _MOST else ():
         part = targets == level
         own = None if groups is None else groups[part]
         name = f"mse_{level:g}".replace(".", "_")
-        found[name] = BySeed(*squared_error_shares(values[:, part], targets[part]), own)
+        found[name] = _by_seed(*squared_error_shares(values[:, part], targets[part]), own)
     return found
+
+
+def _by_seed(values: np.ndarray, shares: np.ndarray, groups: np.ndarray | None) -> BySeed:
+    independent = shares.shape[1] if groups is None else len(np.unique(groups))
+    return BySeed(values, shares if independent > 1 else None, groups)
 
 
 def number_rows(

@@ -133,6 +133,14 @@ def test_many_true_numbers_have_no_rows_of_their_own():
     assert set(number_measures(targets[None, :1], targets[:1])) == {"mse", "spearman"}
 
 
+def test_a_number_of_one_person_has_intervals_over_seeds_alone():
+    targets, groups = np.array([0, 0, 1, 1, 1.0]), np.array([1, 1, 2, 3, 4])
+    found = number_measures(np.full((2, 5), 0.5), targets, groups)
+    assert found["mse_0"].shares is None
+    assert found["mse_1"].shares is not None
+    assert found["mse"].shares is not None
+
+
 def test_files_hold_true_and_predicted_numbers(project, tmp_path):
     evaluation = evaluate_runs(trained(project), resamples=50)
     names = {path.name for path in write_results(tmp_path, evaluation)}
