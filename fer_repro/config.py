@@ -95,9 +95,9 @@ class DistortionConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class OptimiserConfig:
-    """The optimiser: RAdam and AdamW, with decoupled weight decay, or SGD, also with Nesterov momentum."""
+    """The optimiser: RAdam and AdamW, with decoupled weight decay, Adam, SGD, also with Nesterov momentum."""
 
-    name: Literal["radam", "adamw", "sgd", "nesterov"]
+    name: Literal["radam", "adamw", "adam", "sgd", "nesterov"]
     lr: Positive
     weight_decay: NonNegative
     momentum: Fraction  # SGD's momentum, or beta1 of the others
@@ -173,7 +173,7 @@ class RecipeConfig:
     note: str  # printed in every table with a result of this recipe: ``recipes.say_departures``
     model: dict[str, bool | int | float | str]  # the method's own options, checked by the method
     head: Head  # what drops features before the linear layer in training, besides what the method has
-    image_size: PositiveInt  # pixels; images are enlarged to this side
+    image_size: Count  # pixels; images are enlarged to this side; 0: sequences, which have none
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "auto"]  # auto: bf16 where the machine has it
     epochs: PositiveInt
     batch_size: PositiveInt  # of an optimiser step, over all processes
@@ -370,6 +370,8 @@ _SMOKE: dict[str, Any] = {
 def _small(recipe: dict[str, Any]) -> dict[str, Any]:
     """Override what makes a run long."""
     copies = {"recipe.tta_copies": min(1, recipe["tta_copies"])}
+    if not recipe["image_size"]:  # sequences
+        copies["recipe.image_size"] = 0
     if "pretraining" in recipe["model"]:  # published weights fit full widths only
         copies["recipe.model.pretraining"] = "none"
     if recipe["triplets"] is None:

@@ -13,10 +13,17 @@ REAL_FACES = "real_faces"
 PAPER = "paper"
 """The recipe that others are like: their own lines are in what they depart from it."""
 _LIKE = "like"
-_MODEL = {"trunk": "trunk {}", "width": "width {}", "stem": "{} stem", "dimensions": "{}-d"}
+_MODEL = {
+    "trunk": "trunk {}",
+    "width": "width {}",
+    "stem": "{} stem",
+    "dimensions": "{}-d",
+    "rows": "segments of {} rows",
+}
 NAMES = {
     "none": "",
     "imagenet": "ImageNet",
+    "adam": "Adam",
     "adamw": "AdamW",
     "radam": "RAdam",
     "sgd": "SGD",
@@ -149,7 +156,8 @@ def say_departures(run: Mapping[str, Any], paper: Mapping[str, Any] | None) -> s
 def _facts(recipe: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """What readers of a table look for first: the value, and its phrase."""
     model, optimiser, epochs = recipe["model"], recipe["optimiser"], recipe["epochs"]
-    count, head = recipe["sampling"]["per_epoch"], recipe.get("head", "none")
+    count, size = recipe["sampling"]["per_epoch"], recipe["image_size"]
+    head = recipe.get("head", "none")
     of = f" of {count}" if count else ""
     start = NAMES.get(model.get("pretraining", "none"), model.get("pretraining"))
     name = NAMES[optimiser["name"]]
@@ -161,7 +169,7 @@ def _facts(recipe: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
             if key in model
         },
         **({} if head == "none" else {"head": (head, f"{head} head")}),
-        "image_size": (f"{recipe['image_size']}", f"{recipe['image_size']} px"),
+        **({"image_size": (f"{size}", f"{size} px")} if size else {}),  # sequences have none
         "pretraining": (f"{start or 'none'}", _start_phrase(start)),
         "batch_size": (f"{recipe['batch_size']}", f"batch {recipe['batch_size']}"),
         "optimiser": (name, name),

@@ -26,6 +26,8 @@ RUN = (
     *TRAINING,
     *_TESTED_DATA,
     "measures/classification.py",
+    "measures/regression.py",
+    "measures/saliency.py",
     "measures/verification.py",
     "pipeline/arm.py",
     "pipeline/outcome.py",

@@ -79,6 +79,15 @@ from fer_repro.evaluation.region_weights import (
     region_weights,
     weights_by_cover,
 )
+from fer_repro.evaluation.segments import (
+    error_table,
+    level_distances,
+    same_files,
+    true_segments,
+    weight_agreement,
+    weights_by_level,
+    weights_of_test,
+)
 from fer_repro.evaluation.shorter import read_shorter
 from fer_repro.evaluation.summary import Evaluation, evaluate_runs, write_results
 from fer_repro.evaluation.visible_halves import (
@@ -97,7 +106,13 @@ from fer_repro.figures.angles import (
     scale_of_classes,
     scale_table,
 )
-from fer_repro.figures.answer_figures import embedding_map, principal_plane, reliability_diagram, show_bars
+from fer_repro.figures.answer_figures import (
+    embedding_map,
+    numbers_over_truth,
+    principal_plane,
+    reliability_diagram,
+    show_bars,
+)
 from fer_repro.figures.attention import (
     show_agreement,
     show_attention_table,
@@ -148,6 +163,7 @@ from fer_repro.figures.result_tables import (
     ensemble_gains,
     published_ensembles,
     published_grid,
+    published_numbers,
     show_metrics,
     show_published,
 )
@@ -160,13 +176,14 @@ from fer_repro.figures.results import (
     paired_seeds,
     recall_bars,
 )
-from fer_repro.figures.sample_figures import pair_gallery, show_by_factor, worst_pairs
+from fer_repro.figures.sample_figures import pair_gallery, show_by_factor, show_faces, worst_pairs
+from fer_repro.figures.sequence_figures import alpha_by_level, distance_matrices, errors_by_level
 from fer_repro.figures.tables import beside_published
 from fer_repro.figures.true_areas import show_agreement_of_masks, show_moving
 from fer_repro.inference.explore import explore_frames, explore_masks, explore_regions, show_explorer
 from fer_repro.inference.explore_scores import explore_angles, explore_forgeries
 from fer_repro.layers.cost import stage_costs
-from fer_repro.measures.metrics import ACCURACIES, own_metric
+from fer_repro.measures.metrics import ACCURACIES, find_metric, own_metric
 from fer_repro.methods.method import Method
 from fer_repro.params import read_params
 from fer_repro.runs.folder import TrainedRuns, open_runs
@@ -179,6 +196,7 @@ _FILES = {
     "curves.csv": "histories, for dvc plots",
     "confusion.csv": "true and predicted classes, for dvc plots",
     "scores.csv": "points of every run's ROC, for dvc plots",
+    "values.csv": "true and predicted numbers, for dvc plots",
 }
 
 
@@ -236,8 +254,8 @@ class Story:
 
     @cached_property
     def main_metric(self) -> str:
-        """The metric of the claim: pair accuracy for verification, else accuracy."""
-        return own_metric({*ACCURACIES} & {*self.evaluation.rows["metric"]})
+        """The claim's metric: pair accuracy for verification, squared error of numbers, else accuracy."""
+        return own_metric({*ACCURACIES, "mse"} & {*self.evaluation.rows["metric"]})
 
     @cached_property
     def claims(self) -> pd.DataFrame:
@@ -256,16 +274,17 @@ class Story:
         return claim
 
     def show_curves(self, what: str = "", arms: Sequence[str] = ()) -> Shown:
-        """Show loss and accuracy over epochs.
+        """Show loss and accuracy over epochs; of a regression the loss alone.
 
         Args:
             what: the curves are of; empty: the data set's name.
             arms: which; empty takes all.
         """
         arms = arms or self.arms
+        shown = "Loss and accuracy" if "val_accuracy" in self.evaluation.curves else "Loss"
         return show_figure(
             learning_curves(self.evaluation.curves, arms),
-            f"Loss and accuracy {what or f'on {self.dataset}'}: the mean over {len(self.seeds)} seeds as a "
+            f"{shown} {what or f'on {self.dataset}'}: the mean over {len(self.seeds)} seeds as a "
             "line, their range as a band.",
             f"Learning curves of the arms {', '.join(arms)}.",
         )
@@ -277,9 +296,10 @@ class Story:
         if self.evaluation.task != "verification":
             rows = rows[rows["protocol"].eq(claim["protocol"]) & rows["tta"].eq(claim["tta"])]
         sentence, (headline, control) = claim_sentence(claim), (self.method.headline, self.method.control)
-        name = self.main_metric.replace("_", " ")
+        metric = find_metric(self.main_metric)
+        name = metric.words if metric.kept == "numbers" else self.main_metric.replace("_", " ")
         figure = show_figure(
-            paired_seeds(rows, headline, control, (claim["low"], claim["high"]), name),
+            paired_seeds(rows, headline, control, (claim["low"], claim["high"]), name, metric.unit),
             "The claim, seed by seed: left both arms, right their difference with the interval of its mean.",
             sentence,
         )
@@ -303,9 +323,10 @@ class Story:
             metrics = ("accuracy", "mean_class_accuracy")
             copies = table["tta"].where(table["tta"] != "none", "")
             table = table.assign(arm=(table["arm"] + ", " + copies).str.removesuffix(", "))
+        percent = "" if self.evaluation.task == "regression" else ", in percent"
         return show_metrics(
             table,
-            f"All arms, in percent, with the {100 * self.confidence:g} % interval of the mean over "
+            f"All arms{percent}, with the {100 * self.confidence:g} % interval of the mean over "
             f"{len(self.seeds)} seeds; a published number is given only for the same data and protocol.",
             metrics,
         )

@@ -87,7 +87,7 @@ def test_numbers_mean_what_they_look_like(params):
         ("epochs: 6 ", "epochs: 0 ", ["epochs", "greater than or equal to 1"]),
         ("lr: 1e-2", "lr: yes", ["optimiser.lr", "'yes'", "number"]),
         ("lr: 1e-2", "learning_rate: 3e-3", ["optimiser", "learning_rate"]),
-        ("name: adamw", "name: adam", ["optimiser.name", "'adam'", "radam"]),
+        ("name: adamw", "name: adamax", ["optimiser.name", "'adamax'", "radam"]),
         (FACES, "    methods: [rnn]\n", ["pipeline.faces", "rnn", "did you mean 'rmn'?"]),
         (FACES, "    methods: rmn\n", ["pipeline.faces.methods", "list"]),
         ("  faces:", "  face:", ["pipeline", "face", "did you mean 'faces'?"]),

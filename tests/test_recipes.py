@@ -81,4 +81,4 @@ def test_notes_fit_into_a_table():
 
 def test_only_papers_that_could_be_read_have_a_recipe():
     known = {name for name in read_params(PARAMS).methods if paper_recipe(PARAMS, name)}
-    assert known == {"rmn", "fan", "ran", "efficientnet"}
+    assert known == {"rmn", "fan", "ran", "efficientnet", "engagement"}

@@ -25,6 +25,7 @@ class Stream(IntEnum):
     AGAIN = 9  # which samples of the smaller class are repeated; the counter is the pass
     LABELS = 10  # which of a face's voted labels is trained on; the counter is the epoch
     VALIDATION = 11  # which samples of the smaller class validate under the official sampling
+    BOOTSTRAP = 12  # how often a sample is in each bootstrap sample
 
 
 def hashes(seed: int, stream: Stream, counter: int, samples: np.ndarray) -> np.ndarray:

@@ -20,8 +20,11 @@ from fer_repro.params import dataset_names
 from fer_repro.synthetic.factors import TRUTH, Generated, write_truth
 
 AUDIT = "audit.json"
-SYNTHETIC = ("synthetic", "synthetic_clips", "synthetic_apex", "synthetic_pairs", "synthetic_forgeries")
-KINDS = ("clips", "apex", "pairs", "forgeries")
+SYNTHETIC = (
+    "synthetic", "synthetic_clips", "synthetic_apex", "synthetic_pairs", "synthetic_forgeries",
+    "synthetic_engagement",
+)  # fmt: skip
+KINDS = ("clips", "apex", "pairs", "forgeries", "engagement")
 """Generators of synthetic sets; each is a module of ``fer_repro.synthetic``."""
 
 
@@ -116,15 +119,18 @@ def _prepare_added(name: str, manifest_path: Path, out: Path) -> None:
 def fitting_tasks(store: Store) -> tuple[str, ...]:
     """Name the tasks of the pipeline whose methods can train on a set, as ``params.TASKS`` has them.
 
-    Those of identities are for ``pairs``, real and manipulated faces for ``forgeries``, all others for the
-    expressions of ``faces``, and for those of ``clips`` as well where the table has clips. None fits a set
-    that nothing can be trained on; ``untrainable`` gives the reason.
+    Those of identities are for ``pairs``, real and manipulated faces for ``forgeries``, sequences of
+    measurements for ``sequences``, all others for the expressions of ``faces``, and for those of ``clips`` as
+    well where the table has clips. None fits a set that nothing can be trained on; ``untrainable`` gives the
+    reason.
 
     Raises:
         UserError: the set comes with pairs, and they are missing or were changed.
     """
     if untrainable(store):
         return ()
+    if store.has_sequences:
+        return ("sequences",)
     if has_pairs(store):
         return ("pairs",)
     if store.classes == REAL_OR_MANIPULATED:

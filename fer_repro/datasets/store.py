@@ -1,4 +1,4 @@
-"""Images as one memory-mapped uint8 array beside the sample table: written atomically, hashed."""
+"""Images, or sequences, as one memory-mapped array beside the sample table: written atomically, hashed."""
 
 import hashlib
 import json
@@ -19,6 +19,7 @@ from fer_repro.files import atomic_folder
 from fer_repro.sections import STRICT, PositiveInt, read_section
 
 MANIFEST, IMAGES, SAMPLES = "manifest.json", "images.npy", "samples.csv"
+PIXELS, MEASUREMENTS = "uint8", "float16"
 ORIGIN = "samples.csv of the set"  # among the sources of a set that shares another's images
 
 
@@ -32,7 +33,11 @@ class FileEntry:
 
 @dataclass(frozen=True, config=STRICT)
 class Manifest:
-    """What ``manifest.json`` holds; ``count`` counts images, ``source`` gives file name -> sha256."""
+    """What ``manifest.json`` holds; ``count`` counts images, ``source`` gives file name -> sha256.
+
+    A set of sequences has ``numbers`` float16: its "images" are arrays of ``height`` rows in time and
+    ``width`` measurements. Manifests of images do not name it.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -44,6 +49,7 @@ class Manifest:
     images: FileEntry
     samples: FileEntry
     note: str
+    numbers: Literal["uint8", "float16"] = "uint8"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -53,7 +59,10 @@ class Manifest:
 
     def as_json(self) -> str:
         """Byte-stable JSON: sorted keys, two spaces."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+        values = asdict(self)
+        if self.numbers == PIXELS:
+            del values["numbers"]
+        return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
 
 class Store:
@@ -62,7 +71,7 @@ class Store:
     Attributes:
         folder: where ``manifest.json`` and ``samples.csv`` lie.
         manifest: what the set is.
-        images: (N, H, W) or (N, H, W, 3) uint8, memory-mapped and read-only.
+        images: (N, H, W) or (N, H, W, 3) uint8, memory-mapped and read-only; sequences (N, T, D) are float16.
         samples: the sample table; ``image`` is a row of ``images``.
     """
 
@@ -76,6 +85,11 @@ class Store:
     def classes(self) -> tuple[str, ...]:
         """Class names in label order."""
         return self.manifest.classes
+
+    @property
+    def has_sequences(self) -> bool:
+        """Whether its samples are sequences of measurements, not images."""
+        return self.manifest.numbers == MEASUREMENTS
 
     @property
     def digests(self) -> dict[str, str]:
@@ -120,27 +134,32 @@ class StoreWriter:
         self._target, self._name, self._classes = target, name, tuple(classes)
         self._file: BinaryIO | None = None
         self._shape: tuple[int, ...] = ()
+        self._numbers = np.dtype(PIXELS)
 
     def append(self, images: np.ndarray) -> None:
-        """Write the next images, (n, H, W) or (n, H, W, 3) uint8, all of one size.
+        """Write the next images, (n, H, W) or (n, H, W, 3) uint8, all of one size; or float16 (n, T, D).
 
         Raises:
             UserError: another type or shape than the images before.
         """
         grey, colour = images.ndim == 3, images.ndim == 4 and images.shape[-1] == 3
-        if images.dtype != np.uint8 or not (grey or colour):
+        sequences = grey and images.dtype == MEASUREMENTS
+        if not sequences and (images.dtype != np.uint8 or not (grey or colour)):
             raise UserError(
                 f"images of {self._name}: found {images.dtype} {images.shape}: "
-                "expected uint8 (N, H, W) grey or (N, H, W, 3) RGB"
+                "expected uint8 (N, H, W) grey or (N, H, W, 3) RGB, or float16 (N, T, D) sequences"
             )
+        if sequences and not np.isfinite(images).all():
+            row = int(np.isfinite(images).all(axis=(1, 2)).argmin()) + self.count
+            raise UserError(f"images of {self._name}: sequence {row} holds a number that is not finite")
         if self._file is None:
-            self._shape = images.shape[1:]
+            self._shape, self._numbers = images.shape[1:], images.dtype
             self._file = (self.folder / IMAGES).open("wb")
             self._write_header()
-        if images.shape[1:] != self._shape:
+        if (images.shape[1:], images.dtype) != (self._shape, self._numbers):
             raise UserError(
                 f"images of {self._name}: image {self.count} is {images.shape[1:]}: expected {self._shape} "
-                "like the ones before"
+                f"{self._numbers} like the ones before"
             )
         self._file.write(np.ascontiguousarray(images).data)
         self.count += len(images)
@@ -170,6 +189,7 @@ class StoreWriter:
             images=FileEntry(IMAGES, file_sha256(self.folder / IMAGES)),
             samples=FileEntry(SAMPLES, ""),
             note=note,
+            numbers="uint8" if self._numbers == PIXELS else "float16",
         )
         _write_table(self.folder, self._target, manifest, samples)
         self.finished = True
@@ -183,7 +203,12 @@ class StoreWriter:
         # numpy pads the header so that a first axis of any length fits in place
         assert self._file is not None
         np.lib.format.write_array_header_1_0(
-            self._file, {"descr": "|u1", "fortran_order": False, "shape": (self.count, *self._shape)}
+            self._file,
+            {
+                "descr": self._numbers.newbyteorder("<").str,
+                "fortran_order": False,
+                "shape": (self.count, *self._shape),
+            },
         )
 
 
@@ -354,8 +379,9 @@ def _open_images(folder: Path, manifest: Manifest) -> np.ndarray:
         raise UserError(
             f"{path}: not readable as an array of {manifest.count} images, cut off or damaged? ({error})"
         ) from None
-    if images.dtype != np.uint8 or images.shape != manifest.shape:
+    if images.dtype != manifest.numbers or images.shape != manifest.shape:
         raise UserError(
-            f"{path}: holds {images.dtype} {images.shape}: {folder / MANIFEST} records uint8 {manifest.shape}"
+            f"{path}: holds {images.dtype} {images.shape}: {folder / MANIFEST} records {manifest.numbers} "
+            f"{manifest.shape}"
         )
     return images

@@ -24,8 +24,8 @@ from fer_repro.spreadsheets import as_numbers
 
 Kind = Literal["difference", "ensemble", "non_inferiority", "absolute"]
 STAND_INS = (
-    "synthetic", "synthetic_clips", "synthetic_pairs", "synthetic_forgeries", "ckplus48", "ckplus", "lfw",
-    "fer2013", "ferplus",
+    "synthetic", "synthetic_clips", "synthetic_pairs", "synthetic_forgeries", "synthetic_engagement",
+    "ckplus48", "ckplus", "lfw", "fer2013", "ferplus",
 )  # fmt: skip
 """Data sets that are available without a request, or synthetic."""
 _TOP_LEVEL = ("claims", "conditions", "data_sets")
@@ -37,7 +37,7 @@ class Size:
     """A published number: a difference in the direction of the claim, or a value to reach."""
 
     value: float
-    unit: Literal["%", "points", "nats"]
+    unit: Literal["%", "points", "nats", "MSE", "rho"]
     tolerance: Annotated[float, Field(gt=0)]  # values this far off still count as the same; same unit
     source: str
     error: Annotated[float, Field(gt=0)] | None = (

@@ -113,6 +113,7 @@ _WORDS = {
     "model.stem": "{} stem",
     "model.dimensions": "{}-d embeddings",
     "head": "{} head",
+    "model.rows": "segments of {} rows",
     "image_size": "{} px",
     "epochs": "{} epochs",
     "batch_size": "batch {}",

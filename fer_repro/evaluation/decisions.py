@@ -115,8 +115,9 @@ def _reason(row: dict[Hashable, Any], case: Case, rule: int, reason: str, missin
     if rule == 6 and epochs >= 2:
         return f"{reason}: {epochs // 2:.0f} instead of {epochs:.0f}"
     if rule == 7:
+        moved = f"{case.moved:+.4f}" if unit in ("MSE", "rho") else f"{case.moved:+.2f}"
         return (
-            f"{reason}: from {epochs // 2:.0f} to {epochs:.0f} the difference moved by {case.moved:+.2f} "
+            f"{reason}: from {epochs // 2:.0f} to {epochs:.0f} the difference moved by {moved} "
             f"{unit}, and the validation of an arm by {case.rise:+.1f} points; more epochs are needed"
         )
     if rule == 11 and case.published > 0 and case.high < PART * case.published:

@@ -13,13 +13,15 @@ from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.agreement import sample_groups
 from fer_repro.evaluation.ensembles import ensemble_runs
 from fer_repro.evaluation.forgery_rows import describe_frames, frame_logits
+from fer_repro.evaluation.number_rows import PROTOCOL, training_mean
 from fer_repro.evaluation.pair_rows import score_pairs
 from fer_repro.evaluation.row_form import Subject, subject_of
 from fer_repro.evaluation.rows import TESTED, tested_samples
+from fer_repro.loading.split import level_values
 from fer_repro.measures.metrics import METRICS, Metric
 from fer_repro.measures.variance_components import Floats, Spread, spread
 from fer_repro.methods.method import load_method
-from fer_repro.runs.folder import AnyRun, PairRun, Run, TrainedRuns, by_arm, kept_accuracy
+from fer_repro.runs.folder import AnyRun, NumberRun, PairRun, Run, TrainedRuns, by_arm, kept_accuracy
 from fer_repro.runs.predictions import SPLIT
 
 CHOSEN = "chosen by validation"
@@ -36,17 +38,17 @@ class Evidence:
         protocol: which samples count.
         metric: a key of ``METRICS``.
         augmented: with test-time augmentation.
-        arms: arm -> (S, N) hits of samples, accuracies of folds, or logits of the positive class.
+        arms: arm -> (S, N) hits of samples, accuracies of folds, logits of the positive class, or numbers.
         seeds: (S,) in the order of the rows.
-        targets: (N,) class indices; for logits whether manipulated.
+        targets: (N,) class indices; for logits whether manipulated; for numbers the true ones.
         groups: (N,) samples of one number are not independent; None where all are.
-        chance: accuracy, in ``METRICS``' unit, of answers without an image.
+        chance: accuracy, or error of a number, in ``METRICS``' unit, of answers without an image.
         pretraining: what the networks started from.
         note: of the recipe.
         recipe: dotted keys of the run's recipe, and ``max_train``, ``max_test``, ``select_on``, ``smoke``.
         paper: those of the paper's recipe; empty where params.yaml has none.
-        validation: arm -> (S,) accuracy of the kept epochs on the validation part, in percent; not of arms
-            that combine others.
+        validation: arm -> (S,) accuracy of the kept epochs on the validation part, in percent (the explained
+            variance of a regression); not of arms that combine others.
         members: those of which ``CHOSEN`` is one for each seed; empty without it.
     """
 
@@ -104,6 +106,8 @@ class Evidence:
         found = spread(*self._shares(arm, METRICS["auc"] if ranks else METRICS[self.metric]), self.groups)
         level = 50.0 if ranks else self.chance
         error = np.sqrt(found.sample_variance + found.both_variance)  # of these networks, other samples
+        if METRICS[self.metric].kept == "numbers" and METRICS[self.metric].lower_is_better:
+            return bool(found.value >= level - 2 * error)
         return bool(found.value <= level + 2 * error)
 
     def _shares(self, arm: str, metric: Metric) -> tuple[Floats, Floats]:
@@ -120,16 +124,18 @@ class Evidence:
 def read_evidence(found: TrainedRuns) -> list[Evidence]:
     """Gather what runs from ``open_runs`` show, whatever they were tested on."""
     subject, samples = subject_of(found), found.store.samples
-    runs: Sequence[AnyRun] = found.pairs or found.classified
     if found.task == "verification":
         evidence = [pair_evidence(found.pairs, subject)]
     elif found.task == "manipulation":
         evidence = forgery_evidence(found.classified, samples, subject)
+    elif found.task == "regression":
+        constant = training_mean(samples, level_values(found.store))
+        evidence = number_evidence(found.numbers, samples, subject, constant)
     else:
         evidence = expression_evidence(found.classified, samples, subject)
     paper = flat(paper_recipe(found.params_file, found.method.name) or {})
     validation: dict[str, tuple[float, ...]] = {}
-    for run in runs:
+    for run in found.runs:
         folder = run_folder(found.root, found.dataset, subject.method, run.seed, run.arm)
         validation[run.arm] = (*validation.get(run.arm, ()), kept_accuracy(folder))
     return [replace(each, paper=paper, validation=validation) for each in evidence]
@@ -221,6 +227,27 @@ def pair_evidence(runs: Sequence[PairRun], subject: Subject) -> Evidence:
     level = 100 * float(max(same, 1 - same))
     targets = np.zeros(count, int)
     return _evidence(runs, subject, first.protocol, "pair_accuracy", False, accuracies, targets, None, level)
+
+
+def number_evidence(
+    runs: Sequence[NumberRun], samples: pd.DataFrame, subject: Subject, constant: float
+) -> list[Evidence]:
+    """Gather predicted numbers, to be judged by squared error and by rank correlation.
+
+    Args:
+        runs: from ``read_number_runs``.
+        samples: the sample table.
+        subject: method and data set.
+        constant: the answer that needs no sample.
+    """
+    test = runs[0].predictions.of_split(SPLIT)
+    values = _stack(runs, lambda run: run.predictions.of_split(SPLIT).values)
+    groups = sample_groups(samples, test.samples)
+    levels = {"mse": float(np.mean((test.targets - constant) ** 2)), "spearman": 0.0}
+    return [
+        _evidence(runs, subject, PROTOCOL, metric, False, values, test.targets, groups, level)
+        for metric, level in levels.items()
+    ]
 
 
 def _hits(runs: Sequence[Run], chosen: NDArray, augmented: bool) -> dict[str, NDArray]:

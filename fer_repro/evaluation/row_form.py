@@ -188,7 +188,8 @@ def difference_row(
         tests: results of tests, e.g. ``DeLong p by seed 0.03, 0.2``.
     """
     scale = quantity.definition.scale
-    bounds = f"{scale * difference.low:.2f} to {scale * difference.high:.2f}"
+    places = 4 if quantity.definition.kept == "numbers" else 2
+    bounds = f"{scale * difference.low:.{places}f} to {scale * difference.high:.{places}f}"
     interval = f"{100 * confidence:g} % interval {bounds} ({difference.kind})"
     parts = [interval if np.isfinite(difference.low) else difference.kind, tests, subject.note]
     deviation = _deviation([scale * value for value in by_seed])

@@ -14,15 +14,17 @@ from fer_repro.evaluation.answers import recall_table
 from fer_repro.evaluation.calibration import calibrate, calibration_rows
 from fer_repro.evaluation.ensembles import ensemble_runs, papers_ensembles
 from fer_repro.evaluation.forgery_rows import ensemble_table, forgery_rows, measure_forgeries
+from fer_repro.evaluation.number_rows import measure_numbers, number_rows, predicted_numbers, training_mean
 from fer_repro.evaluation.pair_rows import measure_pairs, pair_rows, roc_points
 from fer_repro.evaluation.row_form import COLUMNS, Subject, subject_of
 from fer_repro.evaluation.rows import difference_rows, result_rows
 from fer_repro.files import atomic_write
+from fer_repro.loading.split import level_values
 from fer_repro.measures.classification import classification_metrics, confusion_matrix, softmax
-from fer_repro.measures.metrics import ACCURACIES, MAIN
+from fer_repro.measures.metrics import ACCURACIES, MAIN, METRICS
 from fer_repro.methods.method import Method, Task, load_method
 from fer_repro.params import read_params
-from fer_repro.runs.folder import PairRun, Run, TrainedRuns, by_arm
+from fer_repro.runs.folder import NumberRun, PairRun, Run, TrainedRuns, by_arm
 from fer_repro.runs.predictions import SPLIT
 
 
@@ -39,14 +41,15 @@ class Evaluation:
         curves: the histories under each other, with arm and seed (``curves.csv``).
         confusions: arm -> (K, K) counts, mean over seeds, row = true class.
         recalls: arm, class, value, low, high: recall in [0, 1], its mean over seeds and interval.
-        classes: K names in label order; none under verification.
+        classes: K names in label order; none under verification and of a regression.
         calibration: one row per run and ensemble, see ``calibrate``.
-        scores: corners of every run's ROC under verification (``scores.csv``), see ``roc_points``.
+        scores: corners of every run's ROC under verification (``scores.csv``), see ``roc_points``; of a
+            regression ``arm``, ``seed``, ``sample``, ``target`` and ``prediction`` of every run.
         ensembles: networks and their combinations in the paper's layout, see ``ensemble_table``.
     """
 
     task: Task
-    runs: tuple[Run, ...] | tuple[PairRun, ...]
+    runs: tuple[Run, ...] | tuple[PairRun, ...] | tuple[NumberRun, ...]
     rows: pd.DataFrame
     intervals: pd.DataFrame
     metrics: dict[str, dict[str, float]]
@@ -74,7 +77,7 @@ class _Terms:
 def evaluate_runs(
     found: TrainedRuns, resamples: int = 0, ensembles: Sequence[Sequence[str]] | None = None
 ) -> Evaluation:
-    """Evaluate the runs of all seeds and arms: of expressions, manipulations, or pairs to verify.
+    """Evaluate the runs of all seeds and arms: of expressions, manipulations, pairs to verify, or numbers.
 
     Args:
         found: from ``open_runs``.
@@ -95,6 +98,8 @@ def evaluate_runs(
     )
     if found.task == "verification":
         return _verification(found.pairs, terms)
+    if found.task == "regression":
+        return _regression(found.numbers, level_values(found.store), terms)
     trained = list(by_arm(found.classified))
     combined = papers_ensembles(found.method.name, trained) if ensembles is None else ensembles
     return _classification(found.task, found.classified, combined, terms)
@@ -111,12 +116,19 @@ def main_rows(evaluation: Evaluation) -> pd.DataFrame:
             "protocol": means["protocol"],
             "tta": means["tta"],
             "metric": means["metric"].str.replace("_", " "),
-            "mean": means["value"].map("{:.2f}".format),
+            "mean": _decimals(means["value"], means["metric"]),
             "unit": means["unit"],
             "seeds": means["runs"].astype(str),
-            "sd over seeds": deviations.map("{:.2f}".format).where(deviations.notna(), ""),
+            "sd over seeds": _decimals(deviations, means["metric"]).where(deviations.notna(), ""),
         }
     ).fillna("")
+
+
+def _decimals(values: pd.Series, metrics: pd.Series) -> pd.Series:
+    """Print numbers with two decimals, those that are no percentages with four."""
+    places = [2 if METRICS[metric].unit == "%" else 4 for metric in metrics]
+    said = [f"{value:.{count}f}" for value, count in zip(values, places, strict=True)]
+    return pd.Series(said, index=values.index, dtype=object)
 
 
 def write_results(folder: Path | str, evaluation: Evaluation) -> tuple[Path, ...]:
@@ -125,7 +137,8 @@ def write_results(folder: Path | str, evaluation: Evaluation) -> tuple[Path, ...
     ``rows.csv``, ``intervals.csv`` and ``curves.csv`` hold the tables of ``evaluation``.
     ``metrics.json`` has every mean; ``headline.json`` the few numbers that `dvc metrics show` is to print.
     ``confusion.csv`` lists true and predicted class of each test image of the first arm and seed, as DVC's
-    confusion template wants them; under verification ``scores.csv`` lists the points of each run's ROC.
+    confusion template wants them; under verification ``scores.csv`` lists the points of each run's ROC, of
+    a regression ``values.csv`` true and predicted numbers.
 
     Args:
         folder: usually ``results/measured/<data set>/<method>``.
@@ -143,6 +156,9 @@ def write_results(folder: Path | str, evaluation: Evaluation) -> tuple[Path, ...
     first = evaluation.runs[0]
     if isinstance(first, Run):
         tables["confusion.csv"] = _decisions(first, evaluation.classes)
+    elif isinstance(first, NumberRun):
+        of_first = evaluation.scores["arm"].eq(first.arm) & evaluation.scores["seed"].eq(first.seed)
+        tables["values.csv"] = evaluation.scores.loc[of_first, ["sample", "target", "prediction"]]
     else:
         tables["scores.csv"] = evaluation.scores
     for name, table in tables.items():
@@ -159,14 +175,14 @@ def headline_numbers(evaluation: Evaluation) -> dict[str, float]:
     """Pick the accuracy of the paper's arm and of its control, their difference, and its interval.
 
     Returns:
-        ``arm``, ``control`` in percent; ``difference``, ``low``, ``high`` in points. What a table of
-        intervals does not hold, as with a single seed, is left out.
+        ``arm``, ``control`` in percent; ``difference``, ``low``, ``high`` in points; of a regression all as
+        mean squared errors. What a table of intervals does not hold, as with a single seed, is left out.
     """
     table = evaluation.intervals
     if table.empty:
         return {}
     method = load_method(str(table["method"].iloc[0]))
-    table = table[table["metric"].isin(ACCURACIES) & table["tta"].eq("none")]
+    table = table[table["metric"].isin((*ACCURACIES, "mse")) & table["tta"].eq("none")]
     table = table[table["protocol"].eq(table["protocol"].iloc[0])] if len(table) else table
     first = {str(row["arm"]): row for row in table.iloc[::-1].to_dict("records")}
     difference = first.get(f"{method.headline} - {method.control}", {})
@@ -177,7 +193,8 @@ def headline_numbers(evaluation: Evaluation) -> dict[str, float]:
         "low": difference.get("low"),
         "high": difference.get("high"),
     }
-    return {name: float(f"{value:.4f}") for name, value in found.items() if pd.notna(value)}
+    form = ".6f" if (table["metric"] == "mse").any() else ".4f"
+    return {name: float(f"{value:{form}}") for name, value in found.items() if pd.notna(value)}
 
 
 def _verification(runs: Sequence[PairRun], terms: _Terms) -> Evaluation:
@@ -188,6 +205,20 @@ def _verification(runs: Sequence[PairRun], terms: _Terms) -> Evaluation:
     }
     return Evaluation(
         "verification", tuple(runs), rows, intervals, metrics, terms.curves, scores=roc_points(runs)
+    )
+
+
+def _regression(runs: Sequence[NumberRun], levels: np.ndarray, terms: _Terms) -> Evaluation:
+    constant, compare = training_mean(terms.samples, levels), (terms.confidence, terms.resamples)
+    rows, intervals = number_rows(
+        runs, terms.samples, terms.subject, terms.method.control, constant, *compare
+    )
+    metrics = {
+        arm: _means([{name: by_seed.values.mean() for name, by_seed in found.items()}])
+        for arm, found in measure_numbers(runs, terms.samples).items()
+    }
+    return Evaluation(
+        "regression", tuple(runs), rows, intervals, metrics, terms.curves, scores=predicted_numbers(runs)
     )
 
 
@@ -251,7 +282,7 @@ def _classification_metrics(run: Run) -> dict[str, float]:
 
 def _curves(found: TrainedRuns) -> pd.DataFrame:
     tables = []
-    for run in (*found.pairs, *found.classified):
+    for run in found.runs:
         folder = run_folder(found.root, found.dataset, found.method.name, run.seed, run.arm)
         tables.append(pd.DataFrame({"arm": run.arm, "seed": run.seed, **pd.read_csv(folder / "history.csv")}))
     return pd.concat(tables, ignore_index=True)

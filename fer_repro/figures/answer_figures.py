@@ -20,7 +20,9 @@ from fer_repro.figures.style import (
     QUIET,
     arm_colours,
     bare,
+    label_edges,
     new_figure,
+    panel_grid,
     plain,
 )
 from fer_repro.measures.calibration import BINS, binned_error, reliability_bins
@@ -29,12 +31,13 @@ from fer_repro.measures.calibration import BINS, binned_error, reliability_bins
 def show_outcome(
     confusions: Mapping[str, np.ndarray], classes: Sequence[str], scores: pd.DataFrame, about: str
 ) -> Shown:
-    """Show confusion matrices where classes were predicted, else how well pairs are distinguished.
+    """Show confusion matrices of predicted classes, else how well pairs are told apart or numbers predicted.
 
     Args:
         confusions: arm -> (K, K) counts; empty where pairs were scored.
         classes: K names.
-        scores: ``arm``, ``seed``, ``far``, ``tar`` of the pairs; empty where classes were predicted.
+        scores: ``arm``, ``seed``, ``far``, ``tar`` of the pairs, or ``target`` and ``prediction`` of the
+            samples; empty where classes were predicted.
         about: what was trained on what, for the caption.
     """
     if confusions:
@@ -42,6 +45,13 @@ def show_outcome(
             confusion_matrices(confusions, classes),
             f"Confusion on the test part, without test-time augmentation: {about}.",
             "One matrix per arm: rows are true classes, columns predicted ones.",
+        )
+    if "prediction" in scores:
+        return show_figure(
+            numbers_over_truth(scores),
+            f"Predicted numbers over true ones, on the test part: {about}. The mean of each true number as a "
+            "dot, single samples as points; on the line they would be right.",
+            "One panel per arm.",
         )
     return show_figure(
         roc_lines(scores),
@@ -67,6 +77,28 @@ def roc_lines(scores: pd.DataFrame) -> Figure:
         axes.plot(part["far"], part["tar"], color=colours[arm], label=None if name in known else name)
     axes.set(xlabel="accepted different pairs", ylabel="accepted same pairs", xlim=(0, 1), ylim=(0, 1))
     axes.legend(loc="lower right", frameon=False)
+    return figure
+
+
+def numbers_over_truth(scores: pd.DataFrame) -> Figure:
+    """Draw predicted over true numbers, one panel per arm: what a reliability diagram is for classes.
+
+    Args:
+        scores: ``arm``, ``seed``, ``target``, ``prediction``.
+    """
+    arms = list(dict.fromkeys(scores["arm"]))
+    figure, panels = panel_grid(len(arms), min(3, len(arms)), 2.6, 0.3)
+    ends = [float(scores["target"].min()), float(scores["target"].max())]
+    for axes, arm in zip(panels, arms, strict=True):
+        part = scores[scores["arm"] == arm]
+        axes.plot(ends, ends, color=QUIET, linewidth=1, linestyle=DASHES)
+        shift = np.random.default_rng(0).uniform(-0.02, 0.02, len(part)) * (ends[1] - ends[0])
+        axes.plot(part["target"] + shift, part["prediction"], ".", color=COLOURS[0], markersize=3, alpha=0.25)
+        means = part.groupby("target")["prediction"].mean()
+        axes.plot(means.index, means, "o-", color=COLOURS[1], markersize=6, linewidth=1.4)
+        axes.set_title(plain(arm), fontsize=9.5)
+        axes.grid(axis="y")
+    label_edges(panels, min(3, len(arms)), "true", "predicted")
     return figure
 
 

@@ -19,6 +19,7 @@ from fer_repro.figures.tables import (
     uses_tta,
     without_repeats,
 )
+from fer_repro.measures.metrics import find_metric
 from fer_repro.recipes import is_synthetic
 
 CLAIM_COLUMNS = [
@@ -76,10 +77,12 @@ def claim_table(
 
     Returns:
         One row per data set, protocol and use of test-time augmentation, in ``CLAIM_COLUMNS``; differences in
-        percentage points, ``published`` being the paper's own difference and the data set it is for.
+        the metric's unit, percentage points of shares; ``published`` is the paper's own difference and the
+        data set it is for.
     """
     rows = without_repeats(in_percent(measured))
-    same = (rows["method"] == method) & (rows["metric"] == metric) & (rows["unit"] == "points")
+    unit = find_metric(metric).gap_unit
+    same = (rows["method"] == method) & (rows["metric"] == metric) & (rows["unit"] == unit)
     claims = []
     for row in rows[same & (rows["arm"] == f"{headline} - {control}")].to_dict("records"):
         place = (str(row["dataset"]), str(row["protocol"]))
@@ -123,13 +126,13 @@ def _published_difference(
 
 def claim_sentence(claim: pd.Series) -> str:
     """Write one claim as text: difference, interval, seeds, budget, and what may be concluded."""
-    numbers = {
-        name: print_value(claim[name], "points") for name in ("difference", "low", "high", "published")
-    }
+    definition = find_metric(str(claim["metric"]))
+    unit = definition.gap_unit
+    numbers = {name: spell_gap(claim[name], unit) for name in ("difference", "low", "high", "published")}
     tta = "with" if uses_tta(claim["tta"]) else "without"
     verdict = difference_sentence(
         float(claim["difference"]), float(claim["low"]), float(claim["high"]), str(claim["headline"]),
-        str(claim["control"]),
+        str(claim["control"]), definition.lower_is_better,
     )  # fmt: skip
     paper = ""
     if claim["published_dataset"]:
@@ -140,24 +143,28 @@ def claim_sentence(claim: pd.Series) -> str:
         )
         paper = f" The paper reports {numbers['published']} on {claim['published_dataset']}{elsewhere}."
     percent = f"{100 * float(claim['confidence']):g} %"
-    metric = "" if claim["metric"] == "accuracy" else f" in {str(claim['metric']).replace('_', ' ')}"
+    name = definition.words if definition.kept == "numbers" else str(claim["metric"]).replace("_", " ")
+    metric = "" if claim["metric"] == "accuracy" else f" in {name}"
     return (
         f"{claim['headline']} minus {claim['control']}{metric} on {claim['dataset']}, {tta} test-time "
         "augmentation: "
-        f"{numbers['difference']} points ({percent} interval {numbers['low']} to {numbers['high']}, "
+        f"{numbers['difference']} {unit} ({percent} interval {numbers['low']} to {numbers['high']}, "
         f"{int(claim['runs'])} seeds; {claim['note']}). {verdict}{paper}"
     )
 
 
-def difference_sentence(difference: float, low: float, high: float, headline: str, control: str) -> str:
+def difference_sentence(
+    difference: float, low: float, high: float, headline: str, control: str, lower_is_better: bool = False
+) -> str:
     """State what an interval of a difference allows to conclude, and no more."""
     if not np.isfinite(low) or not np.isfinite(high):
         return "One seed only: no interval, so no verdict."
+    above, below = (control, headline) if lower_is_better else (headline, control)
     if low > 0:
-        return f"{headline} is ahead of {control} here: the whole interval lies above 0."
+        return f"{above} is ahead of {below} here: the whole interval lies above 0."
     if high < 0:
-        return f"{control} is ahead of {headline} here: the whole interval lies below 0."
-    lean = {1.0: f" (the mean favours {headline})", -1.0: f" (the mean favours {control})"}
+        return f"{below} is ahead of {above} here: the whole interval lies below 0."
+    lean = {1.0: f" (the mean favours {above})", -1.0: f" (the mean favours {below})"}
     return f"Direction uncertain: the interval spans 0{lean.get(float(np.sign(difference)), '')}."
 
 
@@ -173,7 +180,12 @@ def headline_claim(claims: pd.DataFrame) -> pd.Series | None:
 
 
 _FEW = 12  # claims whose names have two lines
-_UNITS = {"points": "difference (percentage points)", "nats": "difference (nats; right is a lower loss)"}
+_UNITS = {
+    "points": "difference (percentage points)",
+    "nats": "difference (nats; right is a lower loss)",
+    "MSE": "difference (mean squared error; right is a lower one)",
+    "rho": "difference (rank correlation)",
+}
 _ANSWERS = {"yes": COLOURS[2], "partly": COLOURS[4], "no": COLOURS[1]}
 _HUES = {verdict: _ANSWERS.get(DECIDED.get(verdict, ""), COLOURS[0]) for verdict in VERDICTS}
 

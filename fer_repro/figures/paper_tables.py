@@ -111,7 +111,7 @@ def paper_parts(table: pd.DataFrame, confidence: float) -> list[TablePart]:
     """
     printed = table[table["table"] != ""]
     parts = [_printed(str(name), rows) for name, rows in printed.groupby("table", sort=False)]
-    here = table[(table["table"] == "") & table["metric"].isin([*printed["metric"], *ACCURACIES])]
+    here = table[(table["table"] == "") & table["metric"].isin([*printed["metric"], *ACCURACIES, "spearman"])]
     return parts + ([_measured(here, confidence)] if len(here) else [])
 
 
@@ -119,9 +119,12 @@ def _printed(name: str, rows: pd.DataFrame) -> TablePart:
     networks = list(dict.fromkeys(rows["network"]))
     frame, columns = pd.DataFrame({"network": networks}), [Column("network", "Network")]
     places = list(_places(rows))
+    headings = [_heading(place, len({where[3] for where, _ in places}) > 1) for place, _ in places]
     for number, (place, part) in enumerate(places):
         cells = {row["network"]: row for _, row in part.iterrows()}
-        heading = _heading(place, len({where[3] for where, _ in places}) > 1)
+        heading = headings[number]
+        if headings.count(heading) > 1:  # of two splits
+            heading = f"{heading}, {place[2]}"
         for key, title, text in _cells(str(place[4]), bool(part["measured"].notna().any())):
             frame[f"{key}{number}"] = [text(cells[each]) if each in cells else "" for each in networks]
             columns.append(Column(f"{key}{number}", ", ".join(filter(None, [heading, title])), "range"))

@@ -81,6 +81,23 @@ def published_grid(published: pd.DataFrame, method: str, table: str) -> pd.DataF
     return texts.rename_axis(None, axis=1).reset_index()
 
 
+def published_numbers(published: pd.DataFrame, method: str, table: str) -> pd.DataFrame:
+    """Lay out one published table of one data set as one row per arm and one column per metric.
+
+    Args:
+        published: rows of results/published/results.csv.
+        method: its name there.
+        table: its name there.
+
+    Returns:
+        ``arm``, and a column per metric, as text.
+    """
+    rows = in_percent(published[(published["method"] == method) & (published["table"] == table)])
+    texts = rows.assign(text=list(map(spell, rows["value"], rows["unit"])), words=rows["metric"].map(_words))
+    wide = texts.pivot_table(index="arm", columns="words", values="text", aggfunc="first", sort=False)
+    return wide.rename_axis(None, axis=1).reset_index()
+
+
 def _words(metric: object) -> str:
     return metric_words(str(metric), "%")
 

@@ -142,6 +142,8 @@ def _even_bins(numbers: Array) -> Array:
 def learning_curves(history: pd.DataFrame, arms: Sequence[str] | None = None) -> Figure:
     """Draw loss and accuracy over epochs: the mean over seeds as a line, their range as a band.
 
+    A regression has no accuracy, and one panel.
+
     Args:
         history: columns ``arm``, ``seed``, ``epoch``, ``train_loss``, ``train_accuracy``, ``val_loss``,
             ``val_accuracy`` (accuracies as fractions).
@@ -150,8 +152,9 @@ def learning_curves(history: pd.DataFrame, arms: Sequence[str] | None = None) ->
     chosen = list(dict.fromkeys(history["arm"])) if arms is None else list(arms)
     colours, markers = arm_colours(chosen), arm_markers(chosen)
     figure = new_figure(7.6, 3.3)
-    panels = figure.subplots(1, 2)
-    for axes, quantity in zip(panels, ("loss", "accuracy"), strict=True):
+    quantities = ("loss", "accuracy") if "val_accuracy" in history else ("loss",)
+    panels = figure.subplots(1, len(quantities), squeeze=False)[0]
+    for axes, quantity in zip(panels, quantities, strict=True):
         for arm in chosen:
             runs = history[history["arm"] == arm]
             for part, dashes in (("train", DASHES), ("val", "solid")):
@@ -168,7 +171,8 @@ def learning_curves(history: pd.DataFrame, arms: Sequence[str] | None = None) ->
         if history["epoch"].nunique() == 1:
             axes.set_xticks(history["epoch"].unique())
         axes.grid(axis="y")
-    panels[1].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    for axes in panels[1:]:
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=legend_columns(labels))
     return figure
@@ -251,16 +255,20 @@ def paired_seeds(
     control: str,
     interval: tuple[float, float] = (np.nan, np.nan),
     quantity: str = "accuracy",
+    unit: str = "%",
 ) -> Figure:
     """Draw the claim: both arms of each seed joined by a line, and differences, mean and interval.
 
     Args:
-        values: columns ``arm``, ``seed``, ``value`` (percent).
+        values: columns ``arm``, ``seed``, ``value``.
         headline: the arm the paper is about.
         control: the arm it is compared with.
-        interval: of the mean difference, in points.
+        interval: of the mean difference, in points of percentages.
         quantity: what the values are.
+        unit: of the values.
     """
+    percent = unit == "%"
+    decimals = 2 if percent else 4
     table = values.pivot_table(index="seed", columns="arm", values="value")[[control, headline]].dropna()
     gain = table[headline] - table[control]
     figure = new_figure(7.6, 0.36 * len(gain) + 1.7)
@@ -271,7 +279,7 @@ def paired_seeds(
         left.scatter(np.full(len(table), x), table[arm], color=COLOURS[1 - x], s=46, zorder=2)
     left.set_xticks([0, 1], [plain(control), plain(headline)])
     left.set_xlim(-0.35, 1.35)
-    left.set_ylabel(f"{quantity} (%)")
+    left.set_ylabel(f"{quantity} ({unit})")
     left.yaxis.set_major_locator(MaxNLocator(nbins=5))
     left.set_title("One line per seed")
     left.grid(axis="y")
@@ -281,14 +289,15 @@ def paired_seeds(
     right.plot(gain.to_numpy(), places, "o", color=QUIET, markersize=6)
     right.plot(interval, [len(gain)] * 2, color=COLOURS[0], linewidth=6, alpha=0.28)
     right.plot([mean], [len(gain)], "o", color=COLOURS[0], markersize=8)
-    names = [f"seed {seed}: {value:+.2f}" for seed, value in gain.items()] + [f"mean: {mean:+.2f}"]
+    names = [f"seed {seed}: {value:+.{decimals}f}" for seed, value in gain.items()]
+    names += [f"mean: {mean:+.{decimals}f}"]
     right.set_yticks(range(len(gain) + 1), [name.replace("-", "\N{MINUS SIGN}") for name in names])
     right.set_ylim(len(gain) + 0.5, -0.5)
     known = [abs(value) for value in (*gain, *interval) if np.isfinite(value)]
-    reach = max([*known, 0.5]) * 1.12
+    reach = max([*known, 0.5 if percent else 1e-6]) * 1.12
     right.set_xlim(-reach, reach)
     right.grid(axis="x")
-    words = f"{plain(headline)} minus {plain(control)} (points)"
+    words = f"{plain(headline)} minus {plain(control)} ({'points' if percent else unit})"
     right.set_title(words if len(words) < 40 else words.replace(" minus ", "\nminus "))
     right.spines["left"].set_visible(False)
     right.tick_params(axis="y", length=0)

@@ -16,9 +16,20 @@ from fer_repro.figures.results import (
     recall_bars,
     show_face,
 )
+from fer_repro.figures.sequence_figures import segment_columns, sequence_sheet
 from fer_repro.figures.style import COLOURS, INK, bare, new_figure
 
-FACTORS = ("intensity", "yaw", "pitch", "roll", "light_azimuth", "light_strength", "blur", "occluder")
+FACTORS = (
+    "restlessness",
+    "intensity",
+    "yaw",
+    "pitch",
+    "roll",
+    "light_azimuth",
+    "light_strength",
+    "blur",
+    "occluder",
+)
 _FACTS = {
     "distinct_images": "distinct images",
     "duplicate_groups": "groups of pixel-identical images",
@@ -150,19 +161,30 @@ def choose_faces(
 
 
 def show_faces(images: np.ndarray, samples: pd.DataFrame, classes: Sequence[str], count: int = 4) -> Shown:
-    """Show a contact sheet with one column per class.
+    """Show a contact sheet with one column per class; sequences of measurements as lines.
 
     Args:
-        images: (N, H, W) or (N, H, W, 3) uint8.
+        images: (N, H, W) or (N, H, W, 3) uint8, or (N, T, D) float16.
         samples: sample table.
         classes: names in index order.
         count: rows of the sheet.
     """
     rows = choose_faces(samples, classes, count)
     titles = [classes[label] for label in samples.loc[rows, "label"]]
+    if np.issubdtype(images.dtype, np.floating):
+        return _show_sequences(images[samples.loc[rows, "image"]], samples.loc[rows], titles)
     figure = contact_sheet(images[samples.loc[rows, "image"]], titles, columns=len(set(titles)) or 1)
     caption = "Training images, one column per class, spread over the data set."
     return show_figure(figure, caption, f"{len(rows)} faces labelled {', '.join(dict.fromkeys(titles))}.")
+
+
+def _show_sequences(sequences: np.ndarray, samples: pd.DataFrame, titles: Sequence[str]) -> Shown:
+    known = ", and below them the true number of each segment" if segment_columns(samples) else ""
+    return show_figure(
+        sequence_sheet(sequences, samples, titles, columns=len(set(titles)) or 1),
+        f"Training sequences, one column per level: all measurements over time{known}.",
+        f"{len(titles)} sequences of level {', '.join(dict.fromkeys(titles))}.",
+    )
 
 
 def show_factors(samples: pd.DataFrame) -> Shown:
@@ -170,7 +192,7 @@ def show_factors(samples: pd.DataFrame) -> Shown:
     known = [factor for factor in FACTORS if factor in samples]
     if not known:
         return Shown("<p>Nothing is known about these images beyond their labels.</p>")
-    caption = "Distributions of the known factors of the faces, all splits together."
+    caption = "Distributions of the known factors, all splits together."
     if "intensity" in known:
         shown = samples["intensity"][samples["intensity"] > 0]
         caption += f" {len(shown):,} of {len(samples):,} show an expression: of intensity {_middle(shown)}."

@@ -15,7 +15,7 @@ from fer_repro.errors import UserError, nearest
 from fer_repro.measures.metrics import ACCURACIES, find_metric
 
 Kind = Literal["text", "range", "note", "percent", "points", "count", "number"]
-_REFERENCES = ("majority_class", "chance", "base_rate")  # answers without a network
+_REFERENCES = ("majority_class", "chance", "base_rate", "training_mean")  # answers without a network
 _PLACE = ("method", "arm", "dataset", "metric")
 GROUP = ["method", "arm", "dataset", "protocol", "split", "metric", "tta"]
 
@@ -72,23 +72,24 @@ def print_value(value: object, kind: Kind) -> str:
     return texts[kind](number)
 
 
-_KEPT = ("points", "nats")  # differences and log losses
+_FINE = ("nats", "MSE", "rho")  # log losses, squared errors and correlations: four decimals
+_KEPT = ("points", *_FINE)  # what is no percentage
 
 
 def spell(value: float, unit: str) -> str:
-    """Print a value in its unit: percent and points with two decimals, nats with four, points with a sign.
+    """Print a value in its unit: percent and points with two decimals, others with four, points with a sign.
 
     >>> spell(0.3294, "nats"), spell(-1.5, "points"), spell(float("nan"), "%")
     ('0.3294', '−1.50', '–')
     """
-    if unit == "nats" and np.isfinite(value):
+    if unit in _FINE and np.isfinite(value):
         return f"{value:.4f}".replace("-", "−")
     return print_value(value, "points" if unit == "points" else "percent").replace("-", "−")
 
 
 def spell_gap(value: float, unit: str) -> str:
     """Print a difference of values with its sign; ``unit`` is that of the values."""
-    if unit == "nats" and np.isfinite(value):
+    if unit in _FINE and np.isfinite(value):
         return f"{value:+.4f}".replace("-", "−")
     return print_value(value, "points")
 
@@ -100,7 +101,7 @@ def spell_range(low: float, high: float, unit: str) -> str:
 
 
 def in_percent(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows whose numbers are percent, whatever they were; points and nats stay.
+    """Return rows whose numbers are percent, whatever they were; points, nats, MSE and rho stay.
 
     Raises:
         UserError: a unit that is none of these, or a missing column.
@@ -110,7 +111,7 @@ def in_percent(rows: pd.DataFrame) -> pd.DataFrame:
             raise UserError(f"result rows: column '{column}' is missing; {nearest(column, rows.columns)}")
     odd = sorted(set(rows["unit"]) - {"%", "percent", "fraction", *_KEPT})
     if odd:
-        raise UserError(f"result rows: unit '{odd[0]}': expected %, points, nats or fraction")
+        raise UserError(f"result rows: unit '{odd[0]}': expected %, fraction, {', '.join(_KEPT)}")
     factor = np.where(rows["unit"] == "fraction", 100.0, 1.0)
     further = [name for name in ("deviation", "low", "high") if name in rows]
     scaled = rows.assign(

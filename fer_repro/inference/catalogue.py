@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fer_repro.config import TASK
 from fer_repro.datasets.dataset import is_addable
 from fer_repro.errors import UserError
 from fer_repro.files import atomic_folder, read_yaml
@@ -132,6 +133,7 @@ def _runs(root: Path) -> Iterator[Listed]:
 def _run(folder: Path, values: dict[str, Any], metrics: dict[str, Any], weights: list[Path]) -> Listed:
     pairs = (folder / "pairs.csv").is_file()
     detects = not pairs and _answers_real_or_manipulated(folder)
+    numbers = values.get(TASK) == "regression"
     return Listed(
         folder.as_posix(),
         "run",
@@ -139,7 +141,7 @@ def _run(folder: Path, values: dict[str, Any], metrics: dict[str, Any], weights:
         values["arm"],
         values["dataset"],
         values["seed"],
-        "verification" if pairs else "manipulation" if detects else "expression",
+        "regression" if numbers else "verification" if pairs else "manipulation" if detects else "expression",
         metrics.get("val", {}).get("accuracy"),
         round(sum(file.stat().st_size for file in weights) / 1e6, 1),
         trained_on(values["dataset"]),

@@ -19,7 +19,7 @@ from torch import Tensor
 from fer_repro.errors import UserError, nearest, one_line
 from fer_repro.files import check_name, keep_existing
 from fer_repro.inference.networks import state_digest
-from fer_repro.inference.spec import ModelSpec, OfficialNetwork, file_digest
+from fer_repro.inference.spec import ModelSpec, OfficialNetwork, file_digest, of_faces
 from fer_repro.methods.method import load_method, load_official, method_names
 from fer_repro.terminal import doing
 from fer_repro.training.checkpoint import check_finite
@@ -60,6 +60,7 @@ def _opened(
     if padding:
         constructor["backbone"] = padding
     method = load_method(method_name)
+    task, shows = of_faces(method.task, method.inputs, str(path))
     layout = method.official[identifier]
     described = {key: constructor[key] for key in layout.described if key in constructor}
     arguments = {key: value for key, value in constructor.items() if key not in described}
@@ -76,11 +77,11 @@ def _opened(
         method=method_name,
         arm="",
         official=OfficialNetwork(identifier, constructor),
-        task=method.task,
+        task=task,
         classes=layout.classes,
         outputs=len(layout.classes),
         options={},
-        shows=method.inputs,
+        shows=shows,
         regions=layout.regions,
         image_size=SIDE,
         face_size=SIDE,

@@ -9,7 +9,7 @@ import pandas as pd
 
 from fer_repro.config import DATA_DIGESTS
 from fer_repro.errors import UserError, nearest
-from fer_repro.inference.spec import Colour, ModelSpec
+from fer_repro.inference.spec import Colour, ModelSpec, of_faces
 from fer_repro.loading.regions import region_names
 from fer_repro.loading.views import Regions
 from fer_repro.measures.verification import roc
@@ -103,6 +103,7 @@ def spec_of_run(
     """
     facts = read_run_facts(run)
     method = load_method(facts.method)
+    task, shows = of_faces(facts.task, method.inputs, str(run))
     options = read_section(method.options, facts.model, f"{run}: recipe.model")
     view = method.view(options)
     manifest = find_manifest(run, facts)[1] if colour is None or not face_size else {}
@@ -115,11 +116,11 @@ def spec_of_run(
         method=facts.method,
         arm=facts.arm,
         official=None,
-        task=facts.task,
+        task=task,
         classes=classes,
         outputs=len(state["head.weight"]) if pairs else len(classes),
         options=facts.model,
-        shows=method.inputs,
+        shows=shows,
         regions=region_names(view.crops) if isinstance(view, Regions) else (),
         image_size=facts.image_size,
         face_size=face_size or int(manifest["height"]),

@@ -8,7 +8,7 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 from pydantic.dataclasses import dataclass
 
@@ -21,6 +21,8 @@ KEY = "fer_repro"
 """The entry of a file's metadata that holds the JSON."""
 LARGEST_SIDE = 4096  # pixels; a file that asks for more would exhaust the machine's memory
 Colour = Literal["grey", "rgb"]
+FaceTask = Literal["expression", "verification", "manipulation"]
+Shows = Literal["images", "frames", "regions"]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -67,11 +69,11 @@ class ModelSpec:
     method: str
     arm: str
     official: OfficialNetwork | None
-    task: Literal["expression", "verification", "manipulation"]
+    task: FaceTask
     classes: tuple[str, ...]
     outputs: PositiveInt
     options: dict[str, bool | int | float | str]
-    shows: Literal["images", "frames", "regions"]
+    shows: Shows
     regions: tuple[str, ...]
     image_size: PositiveInt
     face_size: PositiveInt
@@ -102,6 +104,25 @@ class ModelSpec:
     def as_json(self) -> str:
         """Byte-stable JSON on one line."""
         return json.dumps(asdict(self), sort_keys=True)
+
+
+def of_faces(task: str, inputs: str, where: str) -> tuple[FaceTask, Shows]:
+    """Return task and inputs of a network that sees faces.
+
+    Args:
+        task: of the method, or of the run.
+        inputs: of the method.
+        where: the run or the file, for the message.
+
+    Raises:
+        UserError: it sees something else.
+    """
+    if task not in get_args(FaceTask) or inputs not in get_args(Shows):
+        raise UserError(
+            f"{where}: a network for {task} that takes {inputs}: expected one that takes faces; what a run "
+            "predicts is in its predictions.csv"
+        )
+    return cast(FaceTask, task), cast(Shows, inputs)
 
 
 def read_spec(text: str, where: str) -> ModelSpec:

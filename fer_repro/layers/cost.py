@@ -1,11 +1,12 @@
 """A look at a live network: evaluation without traces, and what it costs, stage by stage."""
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import Tensor, nn, no_grad
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -31,16 +32,31 @@ def count_parameters(module: nn.Module, trainable: bool = False) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad or not trainable)
 
 
+def _rnn_operations(
+    steps: Sequence[int],
+    inner: Sequence[int],
+    recurrent: Sequence[int],
+    *_: Any,  # noqa: ANN401 - the operator's further arguments
+    **__: Any,  # noqa: ANN401
+) -> int:
+    """Count one recurrent layer: at each step of each sequence both weight matrices."""
+    length, batch, _features = steps
+    return 2 * length * batch * (inner[0] * inner[1] + recurrent[0] * recurrent[1])
+
+
+_COUNTED = {torch.ops.aten.mkldnn_rnn_layer: _rnn_operations}  # which PyTorch's own counter leaves out
+
+
 def count_flops(module: nn.Module, *inputs: Tensor) -> int:
     """Count the operations of one evaluation-mode forward pass, two per multiply-add.
 
-    Convolutions and matrix products are counted, as usual; normalisations and activations are not. Module and
-    inputs may live on the meta device, where nothing is computed.
+    Convolutions, matrix products and recurrent layers are counted; normalisations and activations are not.
+    Module and inputs may live on the meta device, where nothing is computed.
 
     Returns:
         Operations for the whole batch: pass a batch of one for the cost per image.
     """
-    with evaluating(module), FlopCounterMode(display=False) as counter:
+    with evaluating(module), FlopCounterMode(display=False, custom_mapping=_COUNTED) as counter:
         module(*inputs)
     return int(counter.get_total_flops())
 
@@ -67,7 +83,8 @@ def stage_costs(
     chosen = {path: network.get_submodule(path) for path in names}
     outputs: dict[str, str] = {}
     counts = dict.fromkeys(chosen, 0)
-    with evaluating(network), ExitStack() as hooks, FlopCounterMode(display=False) as counter:
+    counting = FlopCounterMode(display=False, custom_mapping=_COUNTED)
+    with evaluating(network), ExitStack() as hooks, counting as counter:
         for path, part in chosen.items():
             if count_parameters(part):
                 begin = functools.partial(_begin, counts, counter, path)

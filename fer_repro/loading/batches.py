@@ -23,7 +23,8 @@ class Batch(NamedTuple):
 
     Attributes:
         inputs: what the network is called with.
-        targets: (N,) int64 class indices; in training possibly (N, K) shares of the classes.
+        targets: (N,) int64 class indices; in training possibly (N, K) shares of the classes; (N,) float32 of
+            a regression.
     """
 
     inputs: tuple[Tensor, ...]
@@ -36,7 +37,7 @@ class BatchBuilder:
     Args:
         view: what the network sees of an item.
         split: the samples.
-        size: side of every image in pixels.
+        size: side of every image in pixels; sequences have none.
         to_device: moves a tensor to where the network is.
     """
 
@@ -76,6 +77,8 @@ class BatchBuilder:
 
     def row_length(self, items: BatchIndex) -> int:
         """Count the batches like ``items`` that fill one tile of augmentation, at least 1."""
+        if not self.size:
+            return 1
         return max(1, TILE // (items.positions.size * self.size**2))
 
     def copy(self, items: BatchIndex, augmentation: AugmentationConfig, seed: int, copy: int) -> Batch:
@@ -104,10 +107,14 @@ class BatchBuilder:
         seed: int,
         counter: int,
     ) -> Iterator[Batch]:
-        """Build a row of batches; their images are read and enlarged at once."""
+        """Build a row of batches; their images are read and enlarged at once, sequences stay as they are."""
         wanted = [items.positions[items.mask] for items in row]  # padding is neither read nor augmented
         positions = np.concatenate(wanted)
-        images = enlarge(self.to_device(read_images(self.split, positions)), self.split.samples[positions])
+        images = self.to_device(read_images(self.split, positions))
+        if images.is_floating_point():
+            images = images[:, 0].float()  # sequences (N, T, D)
+        else:
+            images = enlarge(images, self.split.samples[positions])
         for items, part in zip(row, images.split([len(each) for each in wanted]), strict=True):
             yield self._arranged(items, part, seed, counter)
 
@@ -121,7 +128,9 @@ class BatchBuilder:
             grouped[mask] = images
         samples = self.split.samples[items.positions]
         inputs = self.view.inputs(grouped, mask, samples, seed, counter)
-        return Batch(inputs, self.to_device(torch.from_numpy(items.targets)))
+        values = self.split.values
+        targets = items.targets if values is None else values[items.positions[:, 0]]
+        return Batch(inputs, self.to_device(torch.from_numpy(targets)))
 
 
 def batch_bounds(count: int, size: int, least: int = 2) -> list[tuple[int, int]]:

@@ -25,6 +25,7 @@ class Split:
         targets: (N,) int64 class indices.
         clips: its clips, where it was opened with them.
         shares: (N, K) float32 shares of the classes in the votes, where they are trained on.
+        values: (N,) float32 true numbers of a regression; else None.
     """
 
     images: np.ndarray
@@ -33,6 +34,7 @@ class Split:
     targets: np.ndarray
     clips: Clips | None = None
     shares: np.ndarray | None = None
+    values: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Count the samples."""
@@ -46,6 +48,7 @@ class Split:
             image_rows=self.image_rows[positions],
             targets=self.targets[positions],
             shares=None if self.shares is None else self.shares[positions],
+            values=None if self.values is None else self.values[positions],
         )
 
 
@@ -97,6 +100,23 @@ def open_table(store: Store, table: pd.DataFrame, name: str, limit: int = 0, in_
     return Split(store.images, rows, images, targets, clips)
 
 
+def level_values(store: Store) -> np.ndarray:
+    """Read the number that each class stands for where a set is for regression: (K,) float64, increasing.
+
+    Raises:
+        UserError: a class is no number, or they do not increase.
+    """
+    try:
+        values = np.array([float(name) for name in store.classes])
+    except ValueError:
+        values = np.zeros(0)
+    if not len(values) or not np.isfinite(values).all() or (np.diff(values) <= 0).any():
+        raise UserError(
+            f"{store.folder}: classes are {', '.join(store.classes)}: expected increasing numbers to regress"
+        )
+    return values
+
+
 def _limited(clips: Clips, limit: int) -> Clips:
     kept = stratified(clips.targets, np.arange(len(clips)), limit)
     frames = np.repeat(np.isin(np.arange(len(clips)), kept), clips.counts)
@@ -128,7 +148,7 @@ def read_images(split: Split, positions: np.ndarray) -> Tensor:
         positions: (N,) positions within the split.
 
     Returns:
-        (N, C, H, W) uint8, C = 1 grey or 3 RGB, whose channels lie together.
+        (N, C, H, W) uint8, C = 1 grey or 3 RGB, whose channels lie together; sequences (N, 1, T, D) float16.
     """
     pixels = torch.from_numpy(np.asarray(split.images[split.image_rows[positions]]))
     return pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)

@@ -1,15 +1,17 @@
-"""What a network sees of a split - faces, regions, clips or triplets - and in which order an epoch uses it.
+"""What a network sees of a split - faces, regions, clips, triplets, sequences - and in which order.
 
 A view defines which images make an item, in training and in testing, and how an item's images become the
 network's inputs. Everything between - reading, enlarging, augmenting - is the same for all. The order is
 shuffled, or alternates both classes.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from fer_repro.config import SamplingConfig
@@ -66,7 +68,7 @@ class View(Protocol):
         """Make what the network is called with.
 
         Args:
-            images: (G, K, 3, S, S) in [0, 1], enlarged and augmented.
+            images: (G, K, 3, S, S) in [0, 1], enlarged and augmented; of sequences (G, 1, T, D), as stored.
             mask: (G, K) bool, false at padding.
             samples: (G, K) rows of the sample table, the key of what is drawn.
             seed: the run's seed.
@@ -117,6 +119,34 @@ class Regions(Faces):
         """Cut the regions out of the augmented face; random ones are drawn anew in every epoch."""
         boxes = region_boxes(self.crops, samples[:, 0], seed, counter)
         return (cut_regions(images[:, 0], boxes, images.shape[-1]),)
+
+
+_COUNTS = [math.exp(-1) * sum(1 / math.factorial(k) for k in range(most + 1)) for most in range(16)]
+"""Distribution function of the Poisson distribution with mean 1, at 0 to 15."""
+
+
+@dataclass(frozen=True)
+class Sequences(Faces):
+    """Sequences of measurements (N, T, D), and counts (N, M): how often each is in a bootstrap sample.
+
+    A sample of as many sequences as there are, drawn with replacement, has each of them a number of times
+    that tends to the Poisson distribution with mean 1. The counts depend on seed and sequence alone, so that
+    a sequence has the same in every epoch.
+
+    Attributes:
+        members: M bootstrap samples.
+    """
+
+    members: int
+
+    def inputs(
+        self, images: Tensor, mask: Tensor, samples: np.ndarray, seed: int, counter: int
+    ) -> tuple[Tensor, ...]:
+        """Return sequences and counts."""
+        drawn = uniforms(seed, Stream.BOOTSTRAP, 0, samples[:, 0], self.members)
+        counts = np.searchsorted(_COUNTS, drawn, side="right")
+        sequences = images[:, 0]
+        return sequences, torch.from_numpy(counts).to(sequences)
 
 
 def clips_of(split: Split) -> Clips:

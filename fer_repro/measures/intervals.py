@@ -12,8 +12,8 @@ from fer_repro.measures.classification import class_indices, truth_values
 from fer_repro.measures.variance_components import Floats, Spread, half_width, spread
 
 FEW_SEEDS = 10  # from here on seeds are resampled; below, the t distribution
-Scale = Literal["linear", "logit", "log"]
-"""Where an interval is symmetric: differences are linear, shares logit, losses logarithmic."""
+Scale = Literal["linear", "logit", "log", "artanh"]
+"""Where an interval is symmetric: differences are linear, shares logit, losses log, correlations artanh."""
 _BLOCK = 250_000  # numbers held at a time while resampling: they stay in the cache
 
 
@@ -147,11 +147,12 @@ def t_interval(value: float, half: float, kind: str, scale: Scale = "linear") ->
     """Put Student's t interval around an estimate, on the scale where it cannot leave what is possible.
 
     The half width is carried to the scale by its derivative (the delta method): ``half / (p (1 - p))`` for
-    the logit of a share p, ``half / v`` for the logarithm of a loss v. Where the estimate is the bound itself
-    (every seed gets everything right) the interval is the estimate.
+    the logit of a share p, ``half / v`` for the logarithm of a loss v, ``half / (1 - r^2)`` for Fisher's z of
+    a correlation r. Where the estimate is the bound itself (every seed gets everything right) the interval is
+    the estimate.
 
     Args:
-        value: the estimate; in [0, 1] for ``logit``, from 0 for ``log``.
+        value: the estimate; in [0, 1] for ``logit``, from 0 for ``log``, in [-1, 1] for ``artanh``.
         half: quantile times standard error, in the value's own unit.
         kind: how the half width was made.
         scale: ``linear`` for differences.
@@ -160,7 +161,7 @@ def t_interval(value: float, half: float, kind: str, scale: Scale = "linear") ->
     >>> round(found.low, 3), round(found.high, 3)
     (0.494, 0.988)
     """
-    slope = {"linear": 1.0, "logit": value * (1 - value), "log": value}[scale]
+    slope = {"linear": 1.0, "logit": value * (1 - value), "log": value, "artanh": 1 - value**2}[scale]
     if half == 0 or slope <= 0:
         low = high = value
     elif scale == "linear":
@@ -168,6 +169,9 @@ def t_interval(value: float, half: float, kind: str, scale: Scale = "linear") ->
     elif scale == "logit":
         middle = special.logit(value)
         low, high = special.expit(middle - half / slope), special.expit(middle + half / slope)
+    elif scale == "artanh":
+        middle = np.arctanh(value)
+        low, high = np.tanh(middle - half / slope), np.tanh(middle + half / slope)
     else:
         with np.errstate(over="ignore"):  # an interval of one loss in two seeds may reach to infinity
             low, high = value * np.exp(-half / slope), value * np.exp(half / slope)

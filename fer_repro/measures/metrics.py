@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fer_repro.errors import UserError, nearest
 from fer_repro.measures.detection import auc_shares, log_loss_shares
 from fer_repro.measures.intervals import Scale, mean_shares
+from fer_repro.measures.regression import spearman_shares, squared_error_shares
 from fer_repro.measures.variance_components import Floats
 
 Measure = Callable[[NDArray, NDArray], tuple[Floats, Floats]]
@@ -27,15 +28,17 @@ class Metric:
         measure: (S, N) of what is kept of S seeds and N samples, and (N,) targets -> (S,) values and (S, N)
             shares, what each sample adds, as ``variance_components.spread`` takes them; None where a number
             is no sum over samples, or only papers have it.
-        kept: what ``measure`` takes: hits (or accuracies of folds), or scores of the positive class.
-        unit: ``%`` for shares, which are in [0, 1] until they are written; ``nats`` for log losses.
+        kept: what ``measure`` takes: hits (or accuracies of folds), scores of the positive class, or
+            predicted numbers, whose targets are numbers, too.
+        unit: ``%`` for shares, which are in [0, 1] until they are written; ``nats`` for log losses; ``MSE``
+            for squared errors of numbers, ``rho`` for rank correlations.
         lower_is_better: true for losses and errors.
     """
 
     words: str
     measure: Measure | None = None
-    kept: Literal["hits", "scores"] = "hits"
-    unit: Literal["%", "nats"] = "%"
+    kept: Literal["hits", "scores", "numbers"] = "hits"
+    unit: Literal["%", "nats", "MSE", "rho"] = "%"
     lower_is_better: bool = False
 
     @property
@@ -51,7 +54,8 @@ class Metric:
     @property
     def interval_scale(self) -> Scale:
         """Where intervals of its values are symmetric, so that none leaves what is possible."""
-        return "logit" if self.unit == "%" else "log"
+        scales: dict[str, Scale] = {"%": "logit", "rho": "artanh"}
+        return scales.get(self.unit, "log")
 
 
 def _mean(values: NDArray, targets: NDArray) -> tuple[Floats, Floats]:
@@ -78,17 +82,21 @@ METRICS = {
     "ece_after_temperature": Metric("expected calibration error after temperature", lower_is_better=True),
     "rank1": Metric("rank 1"),
     "top5_accuracy": Metric("top-5 accuracy"),
+    "mse": Metric("mean squared error", squared_error_shares, "numbers", "MSE", lower_is_better=True),
+    "spearman": Metric("Spearman's rank correlation", spearman_shares, "numbers", "rho"),
 }
 ACCURACIES = ("accuracy", "pair_accuracy")
 """Shares of single answers that are right: what tasks without their own metric are compared by."""
-MAIN = (*ACCURACIES, "auc")
+MAIN = (*ACCURACIES, "auc", "mse", "spearman")
 """What one line about a run reports: those that it has."""
-OWN = ("frame_auc", "pair_accuracy", "accuracy")
+OWN = ("frame_auc", "pair_accuracy", "accuracy", "mse")
 """The metric of a task: the first that its rows have."""
 
 
 def find_metric(name: str) -> Metric:
     """Look a metric up; ``tar_at_far_1e_3`` names its FAR, ``frame_auc_swap`` the kind of manipulation.
+
+    ``mse_0_33`` is the error of samples whose true number is 0.33.
 
     Raises:
         UserError: there is none of that name.
@@ -97,6 +105,8 @@ def find_metric(name: str) -> Metric:
         return METRICS[name]
     if far := re.fullmatch(r"tar_at_far_(\d)e_(\d+)", name):
         return replace(METRICS["tar_at_far"], words=f"TAR at FAR {far[1]}e-{far[2]}")
+    if level := re.fullmatch(r"mse_(\d+(?:_\d+)?)", name):
+        return replace(METRICS["mse"], words=f"mean squared error at {level[1].replace('_', '.')}")
     base = next((base for base in ("frame_auc", "video_auc") if name.startswith(f"{base}_")), "")
     if not base:
         raise UserError(f"unknown metric '{name}'; {nearest(name, METRICS)}")

@@ -15,7 +15,7 @@ from fer_repro.errors import UserError, nearest
 from fer_repro.loading.views import Faces, View
 from fer_repro.recipes import is_path
 
-Task = Literal["expression", "verification", "manipulation"]
+Task = Literal["expression", "verification", "manipulation", "regression"]
 EnsembleRule = Literal["probabilities", "logits"]
 
 _SHOWN = 5  # keys named in an error; the rest is counted
@@ -117,14 +117,17 @@ class Method:
         name: the file's name, and the key below ``methods`` in params.yaml.
         title: of the paper.
         paper: arXiv identifier; empty where no open copy is known.
-        task: what is predicted; under ``manipulation`` class 0 is real and class 1 is manipulated.
+        task: what is predicted; under ``manipulation`` class 0 is real and class 1 is manipulated, under
+            ``regression`` it is a number.
         further_tasks: what else the method is for, from what its models return besides logits.
-        inputs: what one sample is: images (N, 3, H, W), frames (N, T, 3, H, W) or regions (N, R, 3, H, W).
+        inputs: what one sample is: images (N, 3, H, W), frames (N, T, 3, H, W), regions (N, R, 3, H, W) or
+            sequences of measurements (N, T, D).
         headline: the arm that is the paper's method.
         control: the arm without the paper's idea.
         arms: arm -> one sentence.
         options: pydantic dataclass of a recipe's ``model`` section.
-        build_model: builds an arm's network, which returns logits (N, K) or a named tuple with ``logits``.
+        build_model: builds an arm's network, which returns logits (N, K) or a named tuple with ``logits``;
+            of a regression numbers (N,) or a named tuple with ``values``.
         build_loss: builds the loss.
         explain: the tensors the paper plots, each with the batch first; None where an arm has none.
         official: identifier in the authors' code -> layout.
@@ -144,7 +147,7 @@ class Method:
     title: str
     paper: str
     task: Task
-    inputs: Literal["images", "frames", "regions"]
+    inputs: Literal["images", "frames", "regions", "sequences"]
     headline: str
     control: str
     arms: Mapping[str, str]

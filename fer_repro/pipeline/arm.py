@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -18,14 +19,14 @@ from fer_repro.datasets.store import Store
 from fer_repro.datasets.votes import soft_targets
 from fer_repro.errors import UserError
 from fer_repro.loading.batches import Batch, BatchBuilder
-from fer_repro.loading.split import Split, distinct, official_validation, open_table
+from fer_repro.loading.split import Split, distinct, level_values, official_validation, open_table
 from fer_repro.loading.views import Triplets
 from fer_repro.methods.method import Method, Task
 from fer_repro.stage_code import TRAINING
 from fer_repro.training.checkpoint import Checkpoint, fingerprint
 from fer_repro.training.fit import Fitted, fit
 from fer_repro.training.heads import dropping_features, linear_layer
-from fer_repro.training.predict import predict, tested_rows, validation
+from fer_repro.training.predict import cross_entropy, predict, squared_error, tested_rows, validation
 from fer_repro.training.seeding import make_deterministic, seed_everything
 
 if TYPE_CHECKING:
@@ -39,10 +40,12 @@ def task_of(method: Method, store: Store) -> Task:
     """Return what a method is trained for on a data set.
 
     Raises:
-        UserError: the method has no such task.
+        UserError: the method has no such task, or takes other inputs.
     """
     task: Task = "expression"
-    if has_pairs(store) and ("verification" in method.tasks or _classes_are_people(store)):
+    if store.has_sequences:
+        task = "regression"
+    elif has_pairs(store) and ("verification" in method.tasks or _classes_are_people(store)):
         task = "verification"
     elif store.classes == FORGERY_CLASSES:
         task = "manipulation"
@@ -52,6 +55,40 @@ def task_of(method: Method, store: Store) -> Task:
             f"{' and '.join(method.tasks)}"
         )
     return task
+
+
+def check_recipe(config: RunConfig, store: Store) -> None:
+    """Refuse a recipe that asks of images what sequences do not have, or the other way round.
+
+    Raises:
+        UserError: naming the first such key.
+    """
+    recipe, where = config.recipe, f"recipe {config.recipe_name} of {config.method}"
+    if not store.has_sequences:
+        if recipe.image_size == 0:
+            raise UserError(f"{where}: image_size is 0: expected pixels, for '{config.dataset}' holds images")
+        return
+    augmentation = {
+        name: value for name, value in asdict(recipe.augmentation).items() if name != "resampling"
+    }
+    wanted = {
+        "image_size": (recipe.image_size, 0),
+        "selection": (recipe.selection, "loss"),
+        "targets": (recipe.targets, "labels"),
+        "head": (recipe.head, "none"),
+        "label_smoothing": (recipe.label_smoothing, 0.0),
+        "tta_copies": (recipe.tta_copies, 0),
+        "sampling.order": (recipe.sampling.order, "shuffle"),
+        "sampling.validation": (recipe.sampling.validation, "uniform"),
+        "distortions": (recipe.distortions, None),
+        **{f"augmentation.{name}": (value, 0.0) for name, value in augmentation.items() if value is not None},
+    }
+    for key, (found, expected) in wanted.items():
+        if found != expected:
+            raise UserError(
+                f"{where}: {key} is {found!r}: expected {expected or 0!r}, for '{config.dataset}' holds "
+                "sequences of measurements with numbers to predict"
+            )
 
 
 def _classes_are_people(store: Store) -> bool:
@@ -133,7 +170,10 @@ class Arm:
     def _limited(self, table: pd.DataFrame, name: str) -> Split:
         limits = {"train": self.config.data.max_train, "val": self.config.data.max_val}
         limit = limits.get(name, self.config.data.max_test)
-        return open_table(self.store, table, name, limit, self.method.view(self.options).in_clips)
+        split = open_table(self.store, table, name, limit, self.method.view(self.options).in_clips)
+        if self.task != "regression":
+            return split
+        return replace(split, values=level_values(self.store).astype(np.float32)[split.targets])
 
     def screen(self, split: Split) -> BatchBuilder:
         """Show a split as the network sees it."""
@@ -177,6 +217,7 @@ def train_arm(arm: Arm) -> Trained:
     train, held_out, classes = arm.to_learn()
     network, first = _start(arm, classes, train, held_out)
     loss = method.build_loss(arm.options, config.recipe.label_smoothing)
+    criterion = squared_error if arm.task == "regression" else cross_entropy
     # arms that draw more initial weights than others see the same dropout; each process draws its own
     seed_everything(config.seed + PROCESS_STRIDE * fabric.global_rank)
     item = None if config.recipe.head == "none" else _first_item(arm, held_out)
@@ -188,7 +229,7 @@ def train_arm(arm: Arm) -> Trained:
             train,
             config,
             fabric,
-            validation(arm.screen(held_out), fabric, config.evaluation.batch_size),
+            validation(arm.screen(held_out), fabric, config.evaluation.batch_size, criterion),
             _checkpoint(arm, "state.pt"),
             watch=method.watch or (lambda network: {}),
         )

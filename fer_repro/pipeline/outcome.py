@@ -13,12 +13,14 @@ from fer_repro.datasets.protocols import stratified
 from fer_repro.datasets.samples import CHALLENGE
 from fer_repro.errors import UserError
 from fer_repro.files import atomic_write
-from fer_repro.loading.split import Split
+from fer_repro.loading.split import Split, level_values
 from fer_repro.loading.views import Faces
 from fer_repro.measures.classification import classification_metrics, softmax
-from fer_repro.measures.metrics import MAIN
+from fer_repro.measures.metrics import MAIN, METRICS
+from fer_repro.measures.regression import rank_order, squared_error_shares
 from fer_repro.measures.verification import cosine_scores, verification_metrics
 from fer_repro.pipeline.arm import Arm, Trained
+from fer_repro.runs.numbers import PredictedNumbers, read_numbers, write_numbers
 from fer_repro.runs.predictions import (
     SPLITS,
     Predictions,
@@ -54,6 +56,9 @@ def write_outcome(arm: Arm, folds: Sequence[Trained], folder: Path) -> None:
     if arm.task == "verification":
         _write_scores(folder, arm, folds[0])
         numbers |= _score_metrics(folder / "pairs.csv")
+    elif arm.task == "regression":
+        write_numbers(folder / "predictions.csv", _numbers(arm, folds))
+        numbers |= _number_metrics(folder / "predictions.csv")
     else:
         copies = arm.config.recipe.tta_copies
         write_predictions(folder / "predictions.csv", _predictions(arm, folds), augmented=copies > 0)
@@ -71,7 +76,20 @@ def _write_history(path: Path, arm: Arm, fitted: Sequence[Fitted]) -> None:
 
 
 def _predictions(arm: Arm, folds: Sequence[Trained]) -> Predictions:
-    """Predict validation and test parts; with folds the test part of every fold, each sample once."""
+    return Predictions(arm.store.classes, *_predicted(arm, folds))
+
+
+def _numbers(arm: Arm, folds: Sequence[Trained]) -> PredictedNumbers:
+    samples, splits, labels, values, _ = _predicted(arm, folds)
+    return PredictedNumbers(samples, splits, level_values(arm.store)[labels], values.astype(np.float64))
+
+
+def _predicted(arm: Arm, folds: Sequence[Trained]) -> list[np.ndarray]:
+    """Predict validation and test parts; with folds the test part of every fold, each sample once.
+
+    Returns:
+        Samples, splits, labels, and both results of ``predict``.
+    """
     parts = [
         _predict(part, trained, name)
         for part, trained in zip(arm.folds(), folds, strict=True)
@@ -82,7 +100,7 @@ def _predictions(arm: Arm, folds: Sequence[Trained]) -> Predictions:
     if arm.config.data.folds:
         order = np.argsort(columns[0], kind="stable")
         columns = [column[order] for column in columns]
-    return Predictions(arm.store.classes, *columns)
+    return columns
 
 
 def _predict(arm: Arm, trained: Trained, name: str) -> tuple[np.ndarray, ...]:
@@ -108,6 +126,16 @@ def _prediction_metrics(path: Path, augmented: bool) -> dict[str, Any]:
         numbers[name] = _rounded(classification_metrics(part.targets, softmax(part.logits)))
         if augmented:
             numbers[f"{name}_tta"] = _rounded(classification_metrics(part.targets, part.probabilities))
+    return numbers
+
+
+def _number_metrics(path: Path) -> dict[str, Any]:
+    """Compute error and rank correlation from the file, so that anybody gets the same numbers from it."""
+    predictions, numbers = read_numbers(path), {}
+    for name in dict.fromkeys(predictions.splits.tolist()):
+        part = predictions.of_split(name)
+        error, _ = squared_error_shares(part.values[None], part.targets)
+        numbers[name] = _rounded({"mse": error[0], "spearman": rank_order(part.values, part.targets)})
     return numbers
 
 
@@ -198,8 +226,12 @@ def metric_line(metrics: dict[str, Any]) -> str:
     """Write the main test numbers of an arm as one line, for a terminal."""
     said = {"test": "test", "test_tta": "with test-time augmentation"}
     return ", ".join(
-        f"{words} {metric.replace('_', ' ')} {100 * metrics[name][metric]:.2f} %"
+        f"{words} {metric.replace('_', ' ')} {_spelt(metric, metrics[name][metric])}"
         for name, words in said.items()
         for metric in MAIN
         if metric in metrics.get(name, {})
     )
+
+
+def _spelt(metric: str, value: float) -> str:
+    return f"{100 * value:.2f} %" if METRICS[metric].unit == "%" else f"{value:.4f}"

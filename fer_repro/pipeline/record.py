@@ -24,7 +24,8 @@ from fer_repro.figures.result_files import read_rows
 from fer_repro.files import atomic_folder
 from fer_repro.git import changed_files, head_commit, hidden_files
 from fer_repro.report.records import CODE
-from fer_repro.runs.folder import kept_accuracy, open_runs, read_run_config, rest_on
+from fer_repro.runs.folder import kept_accuracy, open_runs, read_run_config, rest_on, run_task
+from fer_repro.runs.numbers import pack_numbers
 from fer_repro.runs.predictions import PAIR_SCORES, pack_predictions
 from fer_repro.stage_code import TRAINING, code_digests
 
@@ -190,6 +191,8 @@ def gather_runs(source: Path, record: Path, dataset: str, method: str, target: P
                 shutil.copyfile(folder / name, copy / name)
             if (folder / PAIR_SCORES).is_file():
                 shutil.copyfile(folder / PAIR_SCORES, copy / PAIR_SCORES)
+            elif run_task(read_run_config(folder), folder) == "regression":
+                pack_numbers(folder, copy)
             else:
                 pack_predictions(folder, copy)
             timing = run_folder(origin / "timings", *place).with_suffix(".json")

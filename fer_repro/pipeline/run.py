@@ -21,7 +21,7 @@ from fer_repro.config import RunConfig, load_config, method_arms, run_folder
 from fer_repro.datasets.store import Store, open_store
 from fer_repro.files import atomic_folder, atomic_write
 from fer_repro.methods.method import Method, load_method
-from fer_repro.pipeline.arm import Arm, Trained, check_head, task_of, train_arm
+from fer_repro.pipeline.arm import Arm, Trained, check_head, check_recipe, task_of, train_arm
 from fer_repro.pipeline.outcome import write_outcome
 from fer_repro.sections import read_section
 from fer_repro.stage_code import RUN
@@ -135,6 +135,8 @@ def _open_arms(
     store = open_store(prepared)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     task, fabric = task_of(built, store), make_fabric(first)
+    for config in configs.values():
+        check_recipe(config, store)
     place = (ckpt_root, first.dataset, first.method, first.seed)
     opened: dict[str, Arm] = {}
     for arm, config in configs.items():  # sources come first

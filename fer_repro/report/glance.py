@@ -10,6 +10,7 @@ import pandas as pd
 from fer_repro.errors import UserError, nearest
 from fer_repro.figures.ledger_tables import answer_sentence, best_answer, count_verdicts, in_words
 from fer_repro.figures.tables import metric_words, spell, uses_tta
+from fer_repro.measures.metrics import find_metric
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def _by_seed(row: pd.Series, rows: pd.DataFrame) -> tuple[list[str], list[tuple[
     for arm in arms:
         values = part[part["arm"] == arm].set_index("seed")["value"]
         if len(values):
-            unit = "nats" if row["unit"] == "nats" else "%"
+            unit = find_metric(str(row["metric"])).unit
             found.append((arm, [spell(float(values.get(seed, np.nan)), unit) for seed in seeds]))
     return seeds, found
 
@@ -163,7 +164,7 @@ def _against(row: pd.Series) -> list[str]:
     return [arm for arm in str(row["against"]).split(" | ") if arm]
 
 
-REACH = {"points": 15.0, "nats": 0.3}
+REACH = {"points": 15.0, "nats": 0.3, "MSE": 0.03, "rho": 0.3}
 """Where the small bars of claims end, on both sides of zero: one scale for all bars of a unit."""
 
 
@@ -172,7 +173,7 @@ def gauge(row: pd.Series) -> dict[str, float]:
 
     Values beyond ``REACH`` are at the end of the line.
     """
-    reach = REACH["nats" if row["unit"] == "nats" else "points"]
+    reach = REACH.get(str(row["unit"]), REACH["points"])
     values = {name: float(row[name]) for name in ("difference", "low", "high", "published")}
     return {
         name: 50 + 50 * float(np.clip(value / reach, -1, 1))

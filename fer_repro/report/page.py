@@ -47,9 +47,9 @@ from fer_repro.report.records import (
     spell_time,
 )
 from fer_repro.report.run_costs import (
-    RUNS,
     cost_part,
     read_timing,
+    run_columns,
     run_table,
     summarise_timing,
     training_times,
@@ -245,7 +245,9 @@ def _add_training(page: Page) -> None:
             alt = f"Loss and accuracy over epochs for {', '.join(arms)}; the table below has the values."
             figure = figure_html(learning_curves(history, arms), words, alt)
         runs = run_table(page.root, dataset, method, history)
-        table = as_html(runs, RUNS, f"Runs of {method} on {dataset}; accuracies at the best epoch")
+        shown = "accuracies" if "val_accuracy" in history else "errors"
+        caption = f"Runs of {method} on {dataset}; {shown} at the best epoch"
+        table = as_html(runs, run_columns(history), caption)
         page.training.append((f"{method} on {dataset.replace('_', ' ')}: {len(runs)} runs", figure + table))
 
 

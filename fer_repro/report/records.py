@@ -1,6 +1,7 @@
 """The project's own measured results of other runs, as results/records/ keeps them, as text and tables."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from fer_repro.figures.tables import (
     for_people,
     is_difference,
     print_value,
+    spell_gap,
     spell_range,
     uses_tta,
 )
@@ -126,13 +128,16 @@ def _show(folder: Path, published: pd.DataFrame, confidence: float, ledger: pd.D
     metric = own_metric(table["metric"])
     table, words = table[table["metric"] == metric], find_metric(metric).words
     budget = record["recipe"].get("note", "")
+    percent = find_metric(metric).unit == "%"
     caption = (
-        f"{words[:1].upper()}{words[1:]} of {method} on {dataset} in percent "
+        f"{words[:1].upper()}{words[1:]} of {method} on {dataset}{' in percent' if percent else ''} "
         f"({budget or 'budget not stated'}): mean over seeds with its interval ({100 * confidence:g} %, "
         "Student's t), the paper's number, the gap. Protocol clean: test images that are not in train or "
         "val. TTA: test-time augmentation."
     )
-    html = as_html(table.assign(protocol=table["protocol"].replace("", "official")), _RESULTS, caption)
+    spelt = {"value": table["measured"], "published": table["printed"], "gap": table["distance"]}
+    table = table.assign(protocol=table["protocol"].replace("", "official"), **({} if percent else spelt))
+    html = as_html(table, _RESULTS if percent else _as_text(_RESULTS), caption)
     file = folder / "ledger.csv"
     judged = read_ledger(file) if file.is_file() else pd.DataFrame()
     if len(judged):
@@ -173,17 +178,28 @@ def _differences(rows: pd.DataFrame, metric: str, confidence: float) -> str:
     table = rows[rows["arm"] == rows["arm"].iloc[0]] if len(rows) else rows
     if table.empty:
         return ""
-    ends = zip(table["low"], table["high"], strict=True)
+    ends, unit = zip(table["low"], table["high"], strict=True), find_metric(metric).gap_unit
+    percent = unit == "points"
     words = table.assign(
         arm=table["arm"].str.replace(" - ", " − "),
         augmented=["yes" if uses_tta(value) else "no" for value in table["tta"]],
-        interval=[spell_range(low, high, "points") for low, high in ends],
+        interval=[spell_range(low, high, unit) for low, high in ends],
+        **({} if percent else {"value": [spell_gap(value, unit) for value in table["value"]]}),
     )
     caption = (
-        f"Difference of the arms in {find_metric(metric).words}, percentage points, with its "
-        f"{100 * confidence:g} % interval over seeds and samples."
+        f"Difference of the arms in {find_metric(metric).words}, {'percentage points, ' if percent else ''}"
+        f"with its {100 * confidence:g} % interval over seeds and samples."
     )
-    return as_html(words, _DIFFERENCES, caption)
+    return as_html(words, _DIFFERENCES if percent else _as_text(_DIFFERENCES), caption)
+
+
+def _as_text(columns: Sequence[Column]) -> tuple[Column, ...]:
+    """Print numbers as they were spelt: those that are no percentages."""
+    return tuple(
+        replace(column, kind="range") if column.kind in ("percent", "points") else column
+        for column in columns
+        if column.name != "class_mean"
+    )
 
 
 def read_record(path: Path) -> dict[str, Any]:

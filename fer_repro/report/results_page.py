@@ -33,6 +33,7 @@ from fer_repro.figures.tables import (
     as_markdown,
     beside_published,
     for_people,
+    is_difference,
     result_columns,
     without_repeats,
 )
@@ -55,7 +56,7 @@ _SHORT = (
 _PLACES = tuple(column for column in TESTED if column.name not in ("statement", "condition"))
 _PLACES = (Column("condition", "On", "note"), *_PLACES)
 _MISSING = tuple(column for column in OPEN if column.name != "statement")
-_SHOWN = (*OWN, "video_auc")
+_SHOWN = (*OWN, "video_auc", "spearman")
 
 
 def results_page(root: Path) -> str:
@@ -190,7 +191,7 @@ def _gaps(ledger: pd.DataFrame, folders: list[Path]) -> str:
 
 def _record(folder: Path, root: Path, names: Mapping[str, str]) -> str:
     record, rows = read_record(folder / "record.json"), read_rows(folder / "rows.csv")
-    rows = rows[rows["metric"].isin(_SHOWN) & (rows["unit"] != "points")]
+    rows = rows[rows["metric"].isin(_SHOWN) & ~is_difference(rows)]
     published = read_rows(root / "results/published/results.csv")
     table = for_people(beside_published(without_repeats(rows), published))
     columns = [

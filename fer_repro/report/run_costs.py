@@ -169,6 +169,21 @@ RUNS = (
 )
 
 
+RUNS_OF_NUMBERS = tuple(
+    {
+        "val": Column("val", "Validation error", "number"),
+        "train": Column("train", "Training loss", "number"),
+    }.get(column.name, column)
+    for column in RUNS
+)
+"""Those of a regression, whose networks have no accuracy."""
+
+
+def run_columns(history: pd.DataFrame) -> tuple[Column, ...]:
+    """Choose the columns of ``run_table`` by what a history has."""
+    return RUNS if "val_accuracy" in history else RUNS_OF_NUMBERS
+
+
 def run_table(root: Path, dataset: str, method: str, history: pd.DataFrame) -> pd.DataFrame:
     """Lay out the runs of one method on one data set.
 
@@ -183,12 +198,17 @@ def run_table(root: Path, dataset: str, method: str, history: pd.DataFrame) -> p
         run = history[(history["arm"] == arm) & (history["seed"] == seed)]
         if run.empty:
             continue
-        best = run.iloc[int(run["val_accuracy"].argmax())]
+        if "val_accuracy" in run:
+            best = run.iloc[int(run["val_accuracy"].argmax())]
+            measured = {"val": 100 * best["val_accuracy"], "train": 100 * best["train_accuracy"]}
+        else:
+            best = run.iloc[int(run["val_loss"].argmin())]
+            measured = {"val": best["val_loss"], "train": best["train_loss"]}
         took = summarise_timing(read_timing(root / "timings", dataset, method, seed, arm))
         rows.append(
             {
                 "arm": arm, "seed": seed, "epochs": len(run), "best": best["epoch"],
-                "val": 100 * best["val_accuracy"], "train": 100 * best["train_accuracy"],
+                **measured,
                 **took, "memory": spell_memory(took["memory_mb"]),
             }
         )  # fmt: skip

@@ -20,7 +20,7 @@ from fer_repro.runs.folder import read_run_config, run_task
 from fer_repro.sections import read_section
 
 COLUMNS = ("method", "arm", "dataset", "parameters", "item", "flops")
-_ITEMS = {"images": "face", "frames": "frame", "regions": "region"}
+_ITEMS = {"images": "face", "frames": "frame", "regions": "region", "sequences": "sequence"}
 
 
 def measure_costs(

@@ -1,25 +1,31 @@
 """Trained runs read back from their folders, and checked to belong together."""
 
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
 import numpy as np
 import pandas as pd
 
-from fer_repro.config import ARM_RATE, DATA_DIGESTS, HEAD, TASK, method_arms, run_folder
+from fer_repro.config import TASK, method_arms, run_folder
 from fer_repro.datasets.store import Store, open_store
 from fer_repro.errors import UserError
 from fer_repro.files import read_json
 from fer_repro.measures.metrics import MAIN
+from fer_repro.measures.regression import explained_variance
 from fer_repro.methods.method import Method, Task, load_method
 from fer_repro.params import read_params
+from fer_repro.runs.checks import (
+    check_numbers,
+    check_shares,
+    check_targets,
+    check_terms,
+    same_samples,
+)
+from fer_repro.runs.numbers import PredictedNumbers, read_numbers
 from fer_repro.runs.predictions import PAIR_SCORES, SPLIT, Predictions, read_pair_scores, read_predictions
 from fer_repro.sections import read_section
-
-WHOLE = 1e-6  # by so much the sum of probabilities in a file, nine digits each, may differ from 1
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,13 @@ class PairRun(AnyRun):
     pairs: pd.DataFrame
 
 
+@dataclass(frozen=True)
+class NumberRun(AnyRun):
+    """A run that predicts numbers: ``predictions`` of validation, test and challenge."""
+
+    predictions: PredictedNumbers
+
+
 R = TypeVar("R", bound=AnyRun)
 
 
@@ -65,10 +78,11 @@ class TrainedRuns:
         task: what it was trained for.
         root: where the runs live.
         store: the data set.
-        classified: runs that predict classes; empty under verification.
+        classified: runs that predict classes; else empty.
         pairs: runs that verify; else empty.
         pretraining: what the networks started from.
         recipe: of all of them.
+        numbers: runs of a regression; else empty.
     """
 
     params_file: Path
@@ -81,6 +95,12 @@ class TrainedRuns:
     pairs: list[PairRun]
     pretraining: str
     recipe: Mapping[str, Any]
+    numbers: list[NumberRun] = field(default_factory=list)
+
+    @property
+    def runs(self) -> Sequence[AnyRun]:
+        """All runs, whatever they predict."""
+        return self.pairs or self.numbers or self.classified
 
 
 def read_runs(
@@ -105,20 +125,17 @@ def read_runs(
         UserError: a file is missing or damaged, a run saw other samples, data or another recipe than the
             first, or it was trained on other data than ``store`` holds.
     """
-    runs: list[Run] = []
-    for arm, seed, folder in _folders(root, dataset, method, seeds, arms):
-        predictions = read_predictions(folder / "predictions.csv")
-        _check_shares(folder / "predictions.csv", predictions)
-        runs.append(Run(arm, seed, read_run_config(folder), predictions))
-        if not _same_samples(predictions, runs[0].predictions):
-            raise UserError(
-                f"{folder / 'predictions.csv'}: other samples, targets or classes than {runs[0].arm}, "
-                f"seed {runs[0].seed}; arms and seeds are compared on the same samples only, train them again"
-            )
-        _check_terms(runs, folder, store)
-        if store is not None:
-            _check_targets(folder / "predictions.csv", predictions, store)
-    return runs
+
+    def read(path: Path) -> Predictions:
+        predictions = read_predictions(path)
+        check_shares(path, predictions)
+        return predictions
+
+    folders = _folders(root, dataset, method, seeds, arms)
+    form = _Form(
+        "predictions.csv", read, same_samples, check_targets, "samples, targets or classes", "samples"
+    )
+    return _read_all(Run, folders, store, form)
 
 
 def read_pair_runs(
@@ -137,53 +154,72 @@ def read_pair_runs(
         UserError: a file is missing or damaged, a run saw other pairs, data or another recipe than the
             first, or it was trained on other data than ``store`` holds.
     """
-    runs: list[PairRun] = []
-    for arm, seed, folder in _folders(root, dataset, method, seeds, arms):
-        pairs = read_pair_scores(folder / PAIR_SCORES)
-        runs.append(PairRun(arm, seed, read_run_config(folder), pairs))
-        if not pairs.drop(columns="score").equals(runs[0].pairs.drop(columns="score")):
-            raise UserError(
-                f"{folder / PAIR_SCORES}: other pairs than {runs[0].arm}, seed {runs[0].seed}; "
-                "arms and seeds are compared on the same pairs only, train them again"
-            )
-        _check_terms(runs, folder, store)
-    return runs
+
+    def same(ours: pd.DataFrame, theirs: pd.DataFrame) -> bool:
+        return bool(ours.drop(columns="score").equals(theirs.drop(columns="score")))
+
+    folders = _folders(root, dataset, method, seeds, arms)
+    form = _Form(PAIR_SCORES, read_pair_scores, same, lambda path, pairs, store: None, "pairs", "pairs")
+    return _read_all(PairRun, folders, store, form)
 
 
-def check_data(folder: Path, config: Mapping[str, Any], store: Store) -> None:
-    """Refuse a run that was trained on other data than a store holds; both may have one name.
+def read_number_runs(
+    root: Path | str,
+    dataset: str,
+    method: str,
+    seeds: Iterable[int],
+    arms: Iterable[str],
+    store: Store | None = None,
+) -> list[NumberRun]:
+    """Read the runs of all seeds and arms that predict numbers, and check that they belong together.
 
-    Runs of versions that kept no digest of their data cannot be judged: a line on stderr reports it.
-
-    Args:
-        folder: of the run.
-        config: what its config.json holds.
-        store: the data set as it is now.
+    Arguments as of ``read_runs``.
 
     Raises:
-        UserError: naming what differs.
+        UserError: a file is missing or damaged, a run saw other samples, data or another recipe than the
+            first, or it was trained on other data than ``store`` holds.
     """
-    known = config.get(DATA_DIGESTS)
-    if known is None:
-        print(
-            f"note: {folder}: keeps no digest of its data, so it is unknown whether it was trained on "
-            f"those of {store.folder}; train it again to be certain",
-            file=sys.stderr,
-            flush=True,
-        )
-        return
-    if differing := _differing(known, store.digests):
-        raise UserError(
-            f"{folder}: was trained on other data than {store.folder} holds now: {differing}; the set was "
-            "replaced since: train the run again, or bring the earlier set back"
-        )
+
+    def same(ours: PredictedNumbers, theirs: PredictedNumbers) -> bool:
+        names = ("samples", "splits", "targets")
+        return all(np.array_equal(getattr(ours, name), getattr(theirs, name)) for name in names)
+
+    folders = _folders(root, dataset, method, seeds, arms)
+    form = _Form("predictions.csv", read_numbers, same, check_numbers, "samples or targets", "samples")
+    return _read_all(NumberRun, folders, store, form)
 
 
-def _differing(known: Any, others: Mapping[str, str]) -> str:  # noqa: ANN401 - whatever a file holds
-    if not isinstance(known, dict):
-        return "all of them"
-    names = [name for name in sorted({*known, *others}) if known.get(name) != others.get(name)]
-    return ", ".join(f"other {name}" for name in names)
+@dataclass(frozen=True)
+class _Form:
+    """How runs of one task are read: their file, what must be the same, and what a store must have."""
+
+    file: str
+    read: Callable[[Path], Any]
+    same: Callable[[Any, Any], bool]
+    check: Callable[[Path, Any, Store], None]
+    parts: str
+    units: str
+
+
+def _read_all(
+    kind: type[R], folders: Sequence[tuple[str, int, Path]], store: Store | None, form: _Form
+) -> list[R]:
+    runs: list[R] = []
+    first: Any = None
+    for arm, seed, folder in folders:
+        path = folder / form.file
+        found = form.read(path)
+        first = found if first is None else first
+        runs.append(kind(arm, seed, read_run_config(folder), found))  # type: ignore[call-arg]
+        if not form.same(found, first):
+            raise UserError(
+                f"{path}: other {form.parts} than {runs[0].arm}, seed {runs[0].seed}; arms and seeds are "
+                f"compared on the same {form.units} only, train them again"
+            )
+        check_terms(runs, folder, store)
+        if store is not None:
+            form.check(path, found, store)
+    return runs
 
 
 def rest_on(rows: pd.DataFrame, folder: Path) -> bool:
@@ -199,14 +235,14 @@ def rest_on(rows: pd.DataFrame, folder: Path) -> bool:
     name = next((name for name in MAIN if name in known), "")
     own = rows[(rows["arm"] == folder.name) & (rows["seed"].astype(str) == folder.parent.name)]
     own = own[own["metric"] == name]
-    scale = np.where(own["unit"] == "fraction", 1.0, 100.0)
+    scale = np.where(own["unit"] == "%", 100.0, 1.0)
     return not name or bool(np.isclose(own["value"].astype(float), scale * known[name], atol=1e-6).any())
 
 
 def kept_accuracy(folder: Path) -> float:
     """Read a run's accuracy on its validation part, in percent, of the epoch whose weights were kept.
 
-    With folds it is their mean.
+    With folds it is their mean. A regression has no accuracy: its share of explained variance is taken.
 
     Raises:
         UserError: there is no history of a training.
@@ -214,6 +250,9 @@ def kept_accuracy(folder: Path) -> float:
     path = folder / "history.csv"
     try:
         history = pd.read_csv(path)
+        if "val_accuracy" not in history and "val_loss" in history:
+            part = read_numbers(folder / "predictions.csv").of_split("val")
+            return 100 * explained_variance(part.values, part.targets)
         kept = history[history["best"] == 1]
         folds = kept["fold"] if "fold" in kept else pd.Series(0, index=kept.index)
         return 100 * float(kept.groupby(folds)["val_accuracy"].last().mean())
@@ -292,11 +331,12 @@ def open_runs(
     config = read_run_config(first)
     options = read_section(built.options, config["recipe"]["model"], f"{first / 'config.json'}: recipe.model")
     task, place = run_task(config, first), (runs_root, dataset, method, chosen, trained, store)
-    classified = read_runs(*place) if task != "verification" else []
+    classified = read_runs(*place) if task not in ("verification", "regression") else []
     pairs = read_pair_runs(*place) if task == "verification" else []
+    numbers = read_number_runs(*place) if task == "regression" else []
     return TrainedRuns(
         params_file, built, dataset, task, Path(runs_root), store, classified, pairs,
-        built.pretraining_name(options), config["recipe"],
+        built.pretraining_name(options), config["recipe"], numbers,
     )  # fmt: skip
 
 
@@ -305,66 +345,3 @@ def _folders(
 ) -> list[tuple[str, int, Path]]:
     chosen = list(seeds)
     return [(arm, seed, run_folder(root, dataset, method, seed, arm)) for arm in arms for seed in chosen]
-
-
-def _check_shares(path: Path, predictions: Predictions) -> None:
-    """Check that there are rows, and that the probabilities of each are some."""
-    shares = predictions.probabilities
-    if not len(shares) or len(predictions.classes) < 2:
-        found = f"{len(shares)} rows of {len(predictions.classes)} classes"
-        raise UserError(f"{path}: {found}: expected at least one row of two or more")
-    good = (shares >= 0).all(axis=1) & (np.abs(shares.sum(axis=1) - 1) < WHOLE)
-    if not good.all():
-        row = int(np.argmin(good))
-        raise UserError(
-            f"{path}: row {row + 1}: tta_ columns are {shares[row].tolist()}: expected shares that sum to 1"
-        )
-
-
-def _check_targets(path: Path, predictions: Predictions, store: Store) -> None:
-    """Check that predictions are of a store's samples: each target is the label of its row."""
-    labels = store.samples["label"].to_numpy()
-    there = predictions.samples < len(labels)
-    good = there & (labels[np.where(there, predictions.samples, 0)] == predictions.targets)
-    if not good.all() or predictions.classes != store.classes:
-        row = int(np.argmin(good))
-        what = f"row {row + 1}: sample {predictions.samples[row]}, target {predictions.targets[row]}"
-        what = f"classes {', '.join(predictions.classes)}" if good.all() else what
-        raise UserError(
-            f"{path}: {what}: not those of {store.folder / store.manifest.samples.file}; the set was "
-            "replaced since: train the run again, or bring the earlier set back"
-        )
-
-
-def _same_samples(ours: Predictions, theirs: Predictions) -> bool:
-    columns = ((ours.samples, theirs.samples), (ours.splits, theirs.splits), (ours.targets, theirs.targets))
-    return ours.classes == theirs.classes and all(np.array_equal(*pair) for pair in columns)
-
-
-def _shared(section: Any) -> Any:  # noqa: ANN401 - whatever a file holds
-    """Leave out what arms that are compared need not share."""
-    return (
-        {HEAD: "none"} | {name: section[name] for name in section if name != ARM_RATE}
-        if isinstance(section, dict)
-        else section
-    )
-
-
-def _check_terms(runs: Sequence[AnyRun], folder: Path, store: Store | None) -> None:
-    """Check that the last run was trained with the recipe and on the data of the first, and of the store."""
-    first, run = runs[0], runs[-1]
-    for key, words in {"recipe": "another recipe", "data": "other limits of the data"}.items():
-        if _shared(run.config.get(key)) != _shared(first.config.get(key)):
-            raise UserError(
-                f"{folder / 'config.json'}: {words} than {first.arm}, seed {first.seed}; "
-                "arms and seeds are compared with equal settings only, train them again"
-            )
-    ours, theirs = (each.config.get(DATA_DIGESTS) for each in (run, first))
-    if ours is not None and theirs is not None and (differing := _differing(ours, theirs)):
-        raise UserError(
-            f"{folder}: was trained on other data than {first.arm}, seed {first.seed}: {differing}; arms "
-            "and seeds are compared on the same data only, train them again"
-        )
-    known_to_lack = any(DATA_DIGESTS not in each.config for each in runs[:-1])
-    if store is not None and not (ours is None and known_to_lack):  # one line for all of them
-        check_data(folder, run.config, store)

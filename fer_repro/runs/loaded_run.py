@@ -17,7 +17,8 @@ from fer_repro.errors import UserError
 from fer_repro.loading.batches import BatchBuilder
 from fer_repro.loading.split import Split
 from fer_repro.methods.method import Method, load_method
-from fer_repro.runs.folder import check_data, read_run_config, run_task
+from fer_repro.runs.checks import check_data
+from fer_repro.runs.folder import read_run_config, run_task
 from fer_repro.sections import read_section
 from fer_repro.training.checkpoint import check_finite
 from fer_repro.training.predict import item_batches

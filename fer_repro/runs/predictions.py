@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -87,7 +88,7 @@ def write_predictions(path: Path, predictions: Predictions, augmented: bool = Tr
 
 
 PACKED = "predictions.npz"
-"""What a record keeps of ``predictions.csv``, in half precision."""
+"""What a record keeps of ``predictions.csv``, in half precision; numbers of a regression are in single."""
 
 
 def pack_predictions(folder: Path, target: Path) -> None:
@@ -138,12 +139,7 @@ def read_predictions(path: Path) -> Predictions:
     """
     if not path.exists() and (packed := path.with_name(PACKED)).is_file():
         return _unpacked(packed)
-    try:
-        table = pd.read_csv(path, dtype={"split": str}, keep_default_na=False)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; expected the predictions of a trained run") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as CSV: {' '.join(str(error).split())}") from None
+    table = read_table(path)
     classes = tuple(re.findall(r"(?<=^logit_).+$", "\n".join(map(str, table.columns)), re.MULTILINE))
     expected = ["sample", "split", "target", *_prefixed("logit_", classes), *_prefixed("tta_", classes)]
     augmented = len(table.columns) > 3 + len(classes)
@@ -165,15 +161,38 @@ def read_predictions(path: Path) -> Predictions:
     )
 
 
+def read_table(path: Path) -> pd.DataFrame:
+    """Read ``predictions.csv`` without checks of its rows.
+
+    Raises:
+        UserError: it is missing or no table.
+    """
+    try:
+        return pd.read_csv(path, dtype={"split": str}, keep_default_na=False)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected the predictions of a trained run") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable as CSV: {' '.join(str(error).split())}") from None
+
+
 def _check_rows(path: Path, table: pd.DataFrame, numbers: pd.DataFrame, classes: int) -> None:
-    whole = numbers[["sample", "target"]]
-    odd = {
+    odd = odd_rows(table, numbers)
+    odd[f"target a class index from 0 to {classes - 1}"] = ~numbers["target"].isin(range(classes))
+    refuse_rows(path, table, odd)
+
+
+def odd_rows(table: pd.DataFrame, numbers: pd.DataFrame) -> dict[str, Any]:
+    """Find rows, (N,) bool, that break what holds for all predictions, by the rule they break."""
+    return {
         "a number in every column but split": ~np.isfinite(numbers.to_numpy(np.float64)).all(1),
-        "sample a whole number from 0": (whole["sample"] % 1 != 0) | ~whole["sample"].between(0, 2**53),
-        f"target a class index from 0 to {classes - 1}": ~whole["target"].isin(range(classes)),
+        "sample a whole number from 0": (numbers["sample"] % 1 != 0) | ~numbers["sample"].between(0, 2**53),
         f"split one of {', '.join(SPLITS)}": ~table["split"].isin(SPLITS),
         "every sample once": numbers["sample"].duplicated(),
     }
+
+
+def refuse_rows(path: Path, table: pd.DataFrame, odd: dict[str, Any]) -> None:
+    """Raise an error for the first row that ``odd_rows`` found."""
     for rule, wrong in odd.items():
         rows = np.flatnonzero(wrong)
         if len(rows):

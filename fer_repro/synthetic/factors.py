@@ -183,7 +183,7 @@ class Generated:
     """A synthetic data set in memory.
 
     Attributes:
-        images: (N, H, W) or (N, H, W, 3) uint8.
+        images: (N, H, W) or (N, H, W, 3) uint8, or sequences (N, T, D) float16.
         samples: the sample table, with the true factors as further columns; see ``check_samples``.
         classes: names in label order.
         note: what a reader of the results must know.
@@ -192,7 +192,7 @@ class Generated:
         pairs: the lists of pairs to verify, with the columns of ``pairs.csv``; None where there are none.
     """
 
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | NDArray[np.float16]
     samples: pd.DataFrame
     classes: tuple[str, ...]
     note: str

@@ -42,8 +42,8 @@ class Fitted:
     Attributes:
         weights: of the epoch with the best validation result, on the CPU; averaged ones with ``ema``.
         history: one record per epoch: epoch (from 1), lr (of its first step), train_loss, train_accuracy,
-            val_loss, val_accuracy (means over samples, accuracies in [0, 1]), best (1: weights were kept),
-            and what ``watch`` read off the network.
+            val_loss, val_accuracy (means over samples, accuracies in [0, 1], none of a regression), best (1:
+            weights were kept), and what ``watch`` read off the network.
         best_epoch: from 1.
         best: its validation result, the accuracy or the loss.
         images: how many this call trained on (fewer after a resume), in all processes.
@@ -254,6 +254,8 @@ class Fit:
             "best": int(better),
             **watched,
         }
+        if self.screen.split.values is not None:
+            record = {name: value for name, value in record.items() if not name.endswith("_accuracy")}
         state.history.append(record)
         state.step, state.tally = 0, [0.0, 0.0, 0.0]
         waited = state.epoch - state.best_epoch

@@ -28,16 +28,23 @@ class Microbatch(NamedTuple):
 
 
 def logits_of(output: Any) -> Tensor:  # noqa: ANN401 - a tensor or a method's named tuple
-    """Take the logits (N, K) from what a network returned: they themselves, or a named tuple's ``logits``."""
-    logits: Tensor = output if isinstance(output, Tensor) else output.logits
-    return logits
+    """Take a network's answer from what it returned: logits (N, K), or numbers (N,) of a regression.
+
+    A tensor is the answer; of a named tuple it is ``values``, or where there are none ``logits``.
+    """
+    if isinstance(output, Tensor):
+        return output
+    answer: Tensor = output.values if hasattr(output, "values") else output.logits
+    return answer
 
 
 def hits_of(output: Any, targets: Tensor) -> Tensor:  # noqa: ANN401 - a tensor or a method's named tuple
     """Return which items a network got right, (N,) bool: by the largest logit, or by the tuple's ``hits``.
 
-    Of shares (N, K) the largest counts.
+    Of shares (N, K) the largest counts. A number is never simply right: of a regression none counts.
     """
+    if targets.ndim == 1 and targets.is_floating_point():
+        return torch.zeros(len(targets), dtype=torch.bool, device=targets.device)
     labels = targets if targets.ndim == 1 else targets.argmax(1)
     if hasattr(output, "hits"):
         hits: Tensor = output.hits(labels)

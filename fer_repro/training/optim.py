@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
-from torch.optim import SGD, AdamW, Optimizer, RAdam
+from torch.optim import SGD, Adam, AdamW, Optimizer, RAdam
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from fer_repro.config import (
@@ -25,7 +25,8 @@ def make_optimiser(
 
     Args:
         parameters: of the network and of the loss; those without gradient are left out.
-        config: name, rate, weight decay, momentum (beta1 of RAdam and AdamW).
+        config: name, rate, weight decay (of Adam coupled: added to the gradient), momentum (beta1 of RAdam,
+            Adam and AdamW).
         decayed: ``all`` parameters, or ``weights``: those of convolutions and linear layers, not biases and
             the scales of norms, which have one dimension.
     """
@@ -42,6 +43,8 @@ def make_optimiser(
         return RAdam(groups, lr=lr, betas=betas, weight_decay=decay, decoupled_weight_decay=True)
     if config.name == "adamw":
         return AdamW(groups, lr=lr, betas=betas, weight_decay=decay, fused=fused)
+    if config.name == "adam":
+        return Adam(groups, lr=lr, betas=betas, weight_decay=decay, fused=fused)
     nesterov = config.name == "nesterov"
     return SGD(groups, lr=lr, momentum=config.momentum, weight_decay=decay, nesterov=nesterov, fused=fused)
 

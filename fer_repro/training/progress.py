@@ -74,9 +74,12 @@ class Progress:
         now = time.monotonic()
         steps = self._done - self._epoch_first
         rate = steps / self._steps * self._images / max(now - self._epoch_begin, 1e-9)
+        if "val_accuracy" in record:
+            right = f"train {100 * record['train_accuracy']:.2f} %  val {100 * record['val_accuracy']:.2f} %"
+        else:
+            right = f"val loss {record['val_loss']:.4f}"
         line = (
-            f"{self.name}  epoch {record['epoch']}/{self._epochs}  loss {record['train_loss']:.4f}  "
-            f"train {100 * record['train_accuracy']:.2f} %  val {100 * record['val_accuracy']:.2f} %"
+            f"{self.name}  epoch {record['epoch']}/{self._epochs}  loss {record['train_loss']:.4f}  {right}"
             f"{' best' if record['best'] else ''}  {rate:.0f} images/s  "
             f"{about(self._left())} left"
         )

@@ -126,8 +126,20 @@ MINIATURES = {  # layout: its tasks, or why it has none; most are too small for 
     "dfdc": "no sample of split val and test",
     "celebdf": "no sample of split val",
 }
-KINDS = {"faces": "expression", "clips": "expression", "pairs": "verification", "forgeries": "manipulation"}
-METHODS = {"faces": "rmn", "clips": "fan", "pairs": "adacos", "forgeries": "efficientnet"}
+KINDS = {
+    "sequences": "regression",
+    "faces": "expression",
+    "clips": "expression",
+    "pairs": "verification",
+    "forgeries": "manipulation",
+}
+METHODS = {
+    "faces": "rmn",
+    "clips": "fan",
+    "pairs": "adacos",
+    "forgeries": "efficientnet",
+    "sequences": "engagement",
+}
 
 
 def written(folder, labels, splits, clips="", classes=("a", "b")):

@@ -269,3 +269,53 @@ def test_memory_stays_flat(tmp_path):
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # KiB on Linux
     assert (tmp_path / "set" / "images.npy").stat().st_size > 400 * 2**20
     assert grown < 64 * 1024
+
+
+def sequences(n=4, rows=6, columns=3):
+    return np.linspace(-5, 5, n * rows * columns).astype(np.float16).reshape(n, rows, columns)
+
+
+def test_sequences_are_stored_as_they_are(tmp_path):
+    values = sequences()
+    store = write_store(tmp_path / "set", "toy", ("0", "0.5"), values, table(), {})
+    assert store.has_sequences
+    assert store.images.dtype == np.float16
+    np.testing.assert_array_equal(store.images, values)
+    assert open_store(tmp_path / "set", verify=True).manifest.shape == (4, 6, 3)
+    assert '"numbers": "float16"' in (tmp_path / "set/manifest.json").read_text()
+
+
+def test_a_view_of_sequences_keeps_what_they_are(tmp_path):
+    store = write_store(tmp_path / "set", "toy", ("0", "0.5"), sequences(), table(), {})
+    with view_writer(tmp_path / "view", store, store.samples):
+        pass
+    assert open_store(tmp_path / "view").has_sequences
+
+
+def test_manifests_of_images_do_not_name_their_numbers(folder):
+    assert "numbers" not in json.loads((folder / "manifest.json").read_text())
+    assert not open_store(folder).has_sequences
+
+
+def test_images_and_sequences_are_not_mixed(tmp_path):
+    with pytest.raises(UserError, match="image 4 is"), store_writer(tmp_path / "a", "toy", CLASSES) as writer:
+        writer.append(faces())
+        writer.append(sequences(4, 3, 5))
+    with (
+        pytest.raises(UserError, match="sequence 5 holds a number that is not finite"),
+        store_writer(tmp_path / "b", "toy", CLASSES) as writer,
+    ):
+        writer.append(sequences())
+        writer.append(np.where(np.arange(4)[:, None, None] == 1, np.inf, sequences()).astype(np.float16))
+    with (
+        pytest.raises(UserError, match="found float64"),
+        store_writer(tmp_path / "c", "toy", CLASSES) as writer,
+    ):
+        writer.append(sequences().astype(float))
+
+
+def test_a_manifest_that_names_other_numbers_is_refused(tmp_path):
+    write_store(tmp_path / "set", "toy", ("0", "0.5"), sequences(), table(), {})
+    edit(tmp_path / "set/manifest.json", '"numbers": "float16",', "")
+    with pytest.raises(UserError, match="holds float16"):
+        open_store(tmp_path / "set")

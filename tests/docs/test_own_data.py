@@ -30,7 +30,7 @@ def cut_down(path):
     params = read_yaml(path)
     params["seeds"], params["evaluation"]["bootstrap"] = [0], 50
     params["pipeline"]["datasets"] = {}
-    for task in ("faces", "clips", "pairs", "forgeries"):
+    for task in ("faces", "clips", "pairs", "forgeries", "sequences"):
         params["pipeline"][task]["datasets"] = []
     params["data"] = {"default": params["data"]["default"] | {"max_train": 40, "max_val": 40, "max_test": 40}}
     for section in params["methods"].values():

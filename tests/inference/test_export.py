@@ -10,15 +10,20 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 import fer_repro
+from fer_repro.config import load_config
 from fer_repro.errors import UserError
 from fer_repro.inference import export
+from fer_repro.inference.catalogue import list_models
+from fer_repro.inference.checkpoints import open_official
 from fer_repro.inference.export import export_model
 from fer_repro.inference.loading import open_weights
-from fer_repro.methods.method import method_names
+from fer_repro.methods.method import load_method, method_names
 from fer_repro.runs.predictions import read_predictions
+from fer_repro.training.checkpoint import copy_weights, save_weights
 
 PARITY = 1e-4  # of probabilities; the float32 rounding of ten layers
 
@@ -37,7 +42,10 @@ def exported(run_of, tmp_path_factory):
     return make
 
 
-@pytest.mark.parametrize("method", method_names())
+OF_FACES = [name for name in method_names() if load_method(name).inputs != "sequences"]
+
+
+@pytest.mark.parametrize("method", OF_FACES)
 def test_onnx_runtime_gives_torchs_numbers(exported, run_of, faces, method):
     folder, done = exported(method)
     assert done["largest difference"] < PARITY
@@ -210,3 +218,34 @@ def test_a_changed_model_file_is_refused(exported, tmp_path):
     (tmp_path / "changed.safetensors").write_bytes(content)
     with pytest.raises(UserError, match="the file was changed"):
         fer_repro.load(tmp_path / "changed.safetensors")
+
+
+def test_a_network_of_sequences_is_refused_in_one_sentence(tmp_path):
+    """It is listed, but neither loaded nor exported: a model here takes faces."""
+    run = tmp_path / "runs/synthetic_engagement/engagement/0/mse"
+    run.mkdir(parents=True)
+    config = load_config("params.yaml", "engagement", "synthetic_engagement", "mse", 0)
+    (run / "config.json").write_text(config.as_json({"images": ""}, "regression"))
+    (run / "metrics.json").write_text('{"val": {"mse": 0.05}}')
+    (run / "predictions.csv").write_text("sample,split,target,prediction\n0,val,0,0.5\n")
+    options = load_method("engagement").options(**config.recipe.model)
+    network = load_method("engagement").build_model("mse", options, 4)
+    save_weights(run / "weights.safetensors", copy_weights(network))
+    (listed,) = list_models(tmp_path)
+    assert (listed.task, listed.val_accuracy) == ("regression", None)
+    for attempt in (fer_repro.load, lambda path: export_model(path, tmp_path / "out")):
+        with pytest.raises(UserError, match="a network for regression that takes sequences: expected one"):
+            attempt(run)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_of_sequences_is_refused_in_one_sentence(tmp_path):
+    network = (
+        load_method("engagement")
+        .official["lstm_module.lstm_processing"]
+        .build({"feature_num": 3, "hidden_dim": 4})
+    )
+    torch.save(network.state_dict(), tmp_path / "theirs.pt")
+    with pytest.raises(UserError) as error:
+        open_official(tmp_path / "theirs.pt")
+    assert str(tmp_path / "theirs.pt") in str(error.value)

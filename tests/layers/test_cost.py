@@ -82,3 +82,13 @@ def test_parts_inside_others_are_told_by_their_own_names():
     for row, stage in ((0, 2), (2, 3)):
         assert table["parameters"][row] == sum(p.numel() for p in backbone.blocks[stage].parameters())
         assert table["macs"][row] > 28 * 28 * 56  # stages run in a slice of their container
+
+
+def test_recurrent_layers_are_counted():
+    """At each of T steps 4 H gates read the input and the state of each layer, two operations a weight."""
+    lstm = nn.LSTM(3, 5, num_layers=2, batch_first=True)
+    operations = 2 * 7 * 4 * 5 * ((3 + 5) + (5 + 5))
+    assert count_flops(lstm, torch.zeros(1, 7, 3)) == operations
+    assert count_flops(lstm, torch.zeros(2, 7, 3)) == 2 * operations
+    meta = count_flops(lstm.to("meta"), torch.zeros(1, 7, 3, device="meta"))
+    assert meta == operations

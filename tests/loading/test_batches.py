@@ -10,7 +10,7 @@ from fer_repro.loading.augmentation import augmented_copy, clean_images, trainin
 from fer_repro.loading.batches import BatchBuilder, batch_bounds
 from fer_repro.loading.distortions import distort
 from fer_repro.loading.split import Split
-from fer_repro.loading.views import BatchIndex, Faces, Frames
+from fer_repro.loading.views import BatchIndex, Faces, Frames, Sequences
 
 PLAIN = {"crop": 0.0, "jitter": None, "erase": None, "resampling": "two_step"}
 AUGMENTATION = AugmentationConfig(flip=0.5, rotation=30.0, shift=0.1, scale=0.1, **PLAIN)
@@ -139,3 +139,19 @@ def test_a_short_last_batch_joins_the_one_before_where_processes_need_their_shar
     assert batch_bounds(19, 8, 4) == [(0, 8), (8, 19)]
     assert batch_bounds(20, 8, 4) == [(0, 8), (8, 16), (16, 20)]
     assert batch_bounds(3, 8, 4) == [(0, 3)]
+
+
+def test_sequences_are_neither_enlarged_nor_augmented():
+    values = np.random.default_rng(1).normal(0, 3, (6, 20, 4)).astype(np.float16)
+    levels = np.array([0, 0.33, 0.66], np.float32)
+    labels = np.arange(6) % 3
+    split = Split(values, np.arange(6), np.arange(6)[::-1], labels, values=levels[labels])
+    builder = BatchBuilder(Sequences(2), split, 0, lambda tensor: tensor)
+    chosen = BatchIndex(np.array([[4], [1]]), np.ones((2, 1), bool), labels[[4, 1]])
+    recipe = make_recipe(image_size=0)
+    assert builder.row_length(chosen) == 1
+    for shown in (builder.clean(chosen), builder.training(chosen, recipe, 3, 1)):
+        assert shown.inputs[0].dtype == torch.float32
+        assert torch.equal(shown.inputs[0], torch.from_numpy(values[[1, 4]]).float())
+        assert shown.targets.dtype == torch.float32
+        assert shown.targets.tolist() == levels[[1, 1]].tolist()

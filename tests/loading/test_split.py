@@ -5,7 +5,15 @@ import pytest
 from fer_repro.datasets.store import write_store
 from fer_repro.errors import UserError
 from fer_repro.loading.frames import Clips
-from fer_repro.loading.split import Split, distinct, official_validation, open_split, open_table, read_images
+from fer_repro.loading.split import (
+    Split,
+    distinct,
+    level_values,
+    official_validation,
+    open_split,
+    open_table,
+    read_images,
+)
 
 COUNT = 103
 
@@ -167,3 +175,28 @@ def test_clips_are_refused():
     clips = Clips(np.arange(17), np.array([17]), np.array([1]), ("a",))
     with pytest.raises(UserError, match="single faces"):
         official_validation(make_split(clips=clips), 0, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("names", "good"),
+    [
+        (("0", "0.33", "1"), True),
+        (("a", "b", "c"), False),
+        (("1", "0.5", "0"), False),
+        (("0", "1", "nan"), False),
+    ],
+)
+def test_levels_are_increasing_numbers(tmp_path, names, good):
+    _, images, samples = make_store(tmp_path / "s")
+    store = write_store(tmp_path / "levels", "toy", names, images, samples, {})
+    if good:
+        assert level_values(store).tolist() == [0, 0.33, 1]
+    else:
+        with pytest.raises(UserError, match="expected increasing numbers"):
+            level_values(store)
+
+
+def test_chosen_samples_keep_their_numbers():
+    rows = np.arange(3)
+    split = Split(np.zeros((3, 2, 2)), rows, rows, rows, values=np.array([0, 0.5, 1]))
+    assert split.take(np.array([2, 0])).values.tolist() == [1, 0]

@@ -12,6 +12,7 @@ from fer_repro.loading.views import (
     Faces,
     Frames,
     Regions,
+    Sequences,
     Triplets,
     clips_of,
     epoch_items,
@@ -190,3 +191,29 @@ def test_drawing_again_is_even():
 def test_balanced_needs_two_classes(targets):
     with pytest.raises(UserError, match="balanced needs two classes"):
         shown(make_split(targets), BALANCED, 0, 0)
+
+
+def counts_of(samples, members=3, seed=0, counter=0):
+    images = torch.zeros(len(samples), 1, 5, 2)
+    ids = np.array(samples)[:, None]
+    return Sequences(members).inputs(images, torch.ones(ids.shape, dtype=bool), ids, seed, counter)
+
+
+def test_sequences_come_with_counts_that_stay(tmp_path):
+    shown, counts = counts_of([4, 9, 7])
+    assert shown.shape == (3, 5, 2)
+    assert counts.shape == (3, 3)
+    assert torch.equal(counts, counts_of([4, 9, 7], counter=5)[1])  # in every epoch
+    assert torch.equal(counts[[1]], counts_of([9])[1])  # whatever the batch
+    assert not torch.equal(counts, counts_of([4, 9, 7], seed=1)[1])
+
+
+def test_counts_are_those_of_a_bootstrap():
+    """As often as a draw with replacement has each sample: 0 in 36.8 % of cases, 1 on average."""
+    _, counts = counts_of(range(20_000), members=2)
+    drawn = np.bincount(np.random.default_rng(0).integers(0, 20_000, 20_000), minlength=20_000)
+    for member in counts.T.numpy():
+        assert member.mean() == pytest.approx(1, abs=0.03)
+        for number in range(4):
+            assert np.mean(member == number) == pytest.approx(np.mean(drawn == number), abs=0.015)
+    assert abs(np.corrcoef(counts.T.numpy())[0, 1]) < 0.03  # members draw apart

@@ -9,7 +9,7 @@ import torch
 from fer_repro.config import load_config
 from fer_repro.errors import UserError
 from fer_repro.loading.batches import Batch
-from fer_repro.loading.views import Faces, Frames, Regions
+from fer_repro.loading.views import Faces, Frames, Regions, Sequences
 from fer_repro.methods.method import load_method, method_names
 from fer_repro.params import read_params
 from fer_repro.recipes import resolve
@@ -17,9 +17,13 @@ from fer_repro.sections import read_section
 from fer_repro.training.heads import dropping_features
 
 PARAMS = Path(__file__).parent.parent.parent / "params.yaml"
-CLASSES = {"expression": 7, "manipulation": 2}  # by task
-TARGETS = {"expression": [0, 3, 6, 1], "manipulation": [0, 1, 1, 0]}
-VIEWS = {"images": Faces, "frames": Frames, "regions": Regions}
+CLASSES = {"expression": 7, "manipulation": 2, "regression": 4}  # by task
+TARGETS = {
+    "expression": [0, 3, 6, 1],
+    "manipulation": [0, 1, 1, 0],
+    "regression": [0.0, 0.33, 0.66, 1.0],
+}
+VIEWS = {"images": Faces, "frames": Frames, "regions": Regions, "sequences": Sequences}
 CASES = [(name, arm) for name in method_names() for arm in load_method(name).arms]
 WIDER = {"rmn-googlenet": 16}  # at the usual width it has branches of one channel, which may be dead
 HEADLESS = {  # method -> arms whose logits are not those of a linear layer on features that are trained
@@ -28,6 +32,7 @@ HEADLESS = {  # method -> arms whose logits are not those of a linear layer on f
     "fan": lambda arm: arm == "score_fusion",
     "distillation": lambda arm: arm.startswith("joined"),
     "maxout": lambda arm: arm != "none",  # they drop features themselves
+    "engagement": lambda arm: True,  # numbers, no classes
 }
 LENGTHS = {"images": ((), ()), "frames": ((3,), (5,)), "regions": ((6,), (8,))}  # per sample
 
@@ -44,12 +49,22 @@ def build(name, arm, seed=0, classes=None, width=None):
 
 
 def samples(method, count, side, seed=1, other=False):
+    if method.inputs == "sequences":  # at least of the length that the recipes of drawn sets have
+        shape = (count, 120 + 7 * other, 14)
+        return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
     shape = (count, *LENGTHS[method.inputs][other], 3, side, side)
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def logits_of(result):
-    return getattr(result, "logits", result)
+    if isinstance(result, torch.Tensor):
+        return result
+    return result.values if hasattr(result, "values") else result.logits
+
+
+def answers(method, count, classes=None):
+    """The shape of what a network answers for so many samples: logits, or numbers."""
+    return (count,) if method.task == "regression" else (count, classes or CLASSES[method.task])
 
 
 @pytest.mark.parametrize("name", ["adacos", "fan", "p2sgrad", "ran", "rmn"])
@@ -91,12 +106,12 @@ def test_logits_have_one_column_per_class_at_two_sizes_and_lengths(case):
     for larger in (False, True):
         batch = samples(method, 2, side + 32 * larger, other=larger)
         with torch.no_grad():
-            assert logits_of(model(batch)).shape == (2, CLASSES[method.task])
+            assert logits_of(model(batch)).shape == answers(method, 2)
 
 
 def test_the_number_of_expressions_is_free(case):
-    if case[0].task == "manipulation":
-        pytest.skip("real or manipulated: two classes")
+    if case[0].task in ("manipulation", "regression"):
+        pytest.skip("real or manipulated: two classes; or no classes")
     method, _, model, side = build(case[0].name, next(iter(case[0].arms)), classes=3)
     with torch.no_grad():
         assert logits_of(model.eval()(samples(method, 2, side))).shape == (2, 3)
@@ -128,7 +143,9 @@ def test_every_trainable_parameter_matters(request, case):
         for parameter in model.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
     result = model(samples(method, 4, side).double())
-    method.build_loss(options)(result, torch.tensor(TARGETS[method.task])).backward()
+    targets = torch.tensor(TARGETS[method.task])
+    targets = targets.double() if targets.is_floating_point() else targets
+    method.build_loss(options)(result, targets).backward()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             assert parameter.grad.norm() > 0, name

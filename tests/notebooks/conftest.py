@@ -32,12 +32,16 @@ DRAWN = {
         "size": 48, "frames": 2, "real": {"train": 6, "val": 6, "test": 6},
         "manipulated": {"train": 6, "val": 6, "test": 6},
     },
+    "synthetic_engagement": {
+        "units": {"train": 1, "val": 1, "test": 1}, "rows": 12, "videos_per_person": 2,
+    },
 }  # fmt: skip
 TASKS = {
     "synthetic": "faces",
     "synthetic_clips": "clips",
     "synthetic_pairs": "pairs",
     "synthetic_forgeries": "forgeries",
+    "synthetic_engagement": "sequences",
 }
 SETS = {
     "rmn": "synthetic",
@@ -48,6 +52,7 @@ SETS = {
     "efficientnet": "synthetic_forgeries",
     "distillation": "synthetic",
     "maxout": "synthetic",
+    "engagement": "synthetic_engagement",
 }
 
 

@@ -23,9 +23,10 @@ from fer_repro.errors import UserError
 from fer_repro.loading.split import official_validation, open_split
 from fer_repro.methods.method import load_method
 from fer_repro.params import enable_dataset
-from fer_repro.pipeline.arm import Arm, task_of
+from fer_repro.pipeline.arm import Arm, check_recipe, task_of
 from fer_repro.pipeline.outcome import metric_line, pairs_to_score
 from fer_repro.pipeline.run import train_run
+from fer_repro.runs.numbers import read_numbers
 from fer_repro.runs.predictions import read_pair_scores, read_predictions
 from fer_repro.sections import read_section
 from fer_repro.training.processes import make_fabric
@@ -44,6 +45,7 @@ SETTINGS = {
         "manipulated": {"train": 4, "val": 3, "test": 3},
         "frames": 2,
     },
+    "synthetic_engagement": {"units": {"train": 1, "val": 1, "test": 1}},
 }
 
 
@@ -200,6 +202,69 @@ def test_every_fold_is_tested_once_by_a_network_of_its_own(tmp_path):
     assert not torch.equal(weights[0]["fc.1.weight"], weights[1]["fc.1.weight"])
     assert pd.read_csv(folder / "history.csv")["fold"].tolist() == [1, 2, 3]
     assert len(report.metrics["no_mask"]["best_epoch"]) == 3
+
+
+def test_numbers_are_predicted_and_measured(tmp_path, prepared):
+    arms = ["rank_loss", "mse", "published_rank_loss", "bag"]
+    report = train(tmp_path, prepared, "engagement", "synthetic_engagement", arms=arms)
+    folder = report.folders["mse"]
+    assert names(folder) == {
+        "config.json", "explained.npz", "history.csv", "metrics.json", "predictions.csv",
+        "weights.safetensors",
+    }  # fmt: skip
+    assert json.loads((folder / "config.json").read_text())["task"] == "regression"
+    test = read_numbers(folder / "predictions.csv").of_split("test")
+    store = open_store(prepared / "synthetic_engagement")
+    assert test.targets.tolist() == [
+        float(store.classes[label]) for label in store.samples["label"].iloc[test.samples]
+    ]
+    found = report.metrics["mse"]["test"]
+    assert found["mse"] == pytest.approx(np.mean((test.values - test.targets) ** 2), rel=1e-8)
+    assert set(found) == {"mse", "spearman"}
+    assert metric_line(report.metrics["mse"]) == (
+        f"test mse {found['mse']:.4f}, test spearman {found['spearman']:.4f}"
+    )
+    history = pd.read_csv(folder / "history.csv")
+    assert not [name for name in history if "accuracy" in name]
+    assert history["val_loss"].iloc[0] == pytest.approx(report.metrics["mse"]["val"]["mse"], rel=1e-5)
+    with np.load(folder / "explained.npz") as explained:
+        assert explained["alpha"].shape == (2, 10)
+
+
+def test_the_published_rank_loss_trains_the_same_bits(tmp_path, prepared):
+    """It has no gradient: weights and predictions are those of the MSE alone, byte for byte."""
+    arms = ["rank_loss", "mse", "published_rank_loss"]
+    overrides = {"recipe.epochs": 2, "recipe.model.rank_weight": 1.0}
+    report = train(tmp_path, prepared, "engagement", "synthetic_engagement", arms=arms, overrides=overrides)
+    files = ("weights.safetensors", "predictions.csv")
+    kept = {arm: [(report.folders[arm] / name).read_bytes() for name in files] for arm in arms}
+    assert kept["published_rank_loss"] == kept["mse"]
+    assert kept["rank_loss"] != kept["mse"]
+    losses = {arm: pd.read_csv(report.folders[arm] / "history.csv")["train_loss"] for arm in arms}
+    assert (losses["published_rank_loss"] > losses["mse"] + 0.1).all()  # though it was added
+
+
+def test_sequences_and_images_are_not_confused(tmp_path, prepared):
+    sequences = open_store(prepared / "synthetic_engagement")
+    with pytest.raises(UserError, match="is for regression, method rmn for expression"):
+        task_of(load_method("rmn"), sequences)
+    with pytest.raises(UserError, match="is for expression, method engagement for regression"):
+        task_of(load_method("engagement"), fold_store(tmp_path))
+    assert task_of(load_method("engagement"), sequences) == "regression"
+    config = load_config(PARAMS, "engagement", "synthetic_engagement", "mse", 0)
+    check_recipe(config, sequences)
+    changes = {
+        "recipe.image_size": 48, "recipe.selection": "accuracy", "recipe.tta_copies": 2,
+        "recipe.augmentation.flip": 0.5, "recipe.label_smoothing": 0.1, "recipe.targets": "shares",
+        "recipe.sampling.order": "balanced",
+    }  # fmt: skip
+    for key, value in changes.items():
+        changed = load_config(PARAMS, "engagement", "synthetic_engagement", "mse", 0, overrides={key: value})
+        with pytest.raises(UserError, match=f"{key.removeprefix('recipe.')} is {value!r}: expected"):
+            check_recipe(changed, sequences)
+    images = load_config(PARAMS, "rmn", "synthetic", "masked", 0, overrides={"recipe.image_size": 0})
+    with pytest.raises(UserError, match="image_size is 0: expected pixels"):
+        check_recipe(images, fold_store(tmp_path / "again"))
 
 
 def arm_of(store, method="rmn", **data):

@@ -148,3 +148,21 @@ def test_constant_stays():
     rates.after_step()
     rates.after_epoch(0.1)
     assert rates.rate == 0.1
+
+
+def test_adam_adds_the_decay_to_the_gradient():
+    """Kingma and Ba, arXiv:1412.6980, Algorithm 1, with g <- g + wd * p: not AdamW."""
+    lr, decay, beta1, beta2 = 0.01, 0.1, 0.9, 0.999
+    tensor = parameter()
+    optimiser = make_optimiser([tensor], OptimiserConfig("adam", lr, decay, beta1))
+    values, first, second = [1.0, -2.0], [0.0, 0.0], [0.0, 0.0]
+    for step in range(1, 20):
+        tensor.grad = gradients(step)
+        optimiser.step()
+        for i, gradient in enumerate(gradients(step).tolist()):
+            decayed = gradient + decay * values[i]
+            first[i] = beta1 * first[i] + (1 - beta1) * decayed
+            second[i] = beta2 * second[i] + (1 - beta2) * decayed**2
+            mean, square = first[i] / (1 - beta1**step), second[i] / (1 - beta2**step)
+            values[i] -= lr * mean / (math.sqrt(square) + 1e-8)
+        assert tensor.tolist() == pytest.approx(values, rel=1e-9)
