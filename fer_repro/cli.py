@@ -193,7 +193,7 @@ def train(
     from fer_repro.pipeline.outcome import metric_line
 
     for arm, folder in report.folders.items():
-        typer.echo(f"{arm:18}{metric_line(report.metrics[arm])}   {folder}")
+        typer.echo(f"{arm:17} {metric_line(report.metrics[arm])}   {folder}")
 
 
 @app.command("evaluate", rich_help_panel=RUNS)
