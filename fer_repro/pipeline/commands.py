@@ -60,7 +60,7 @@ def train_command(
     from fer_repro.pipeline.outcome import metric_line
 
     for arm, folder in report.folders.items():
-        typer.echo(f"{arm:18}{metric_line(report.metrics[arm])}   {folder}")
+        typer.echo(f"{arm:17} {metric_line(report.metrics[arm])}   {folder}")
 
 
 def evaluate_command(

@@ -252,6 +252,8 @@ def kept_accuracy(folder: Path) -> float:
         history = pd.read_csv(path)
         if "val_accuracy" not in history and "val_loss" in history:
             part = read_numbers(folder / "predictions.csv").of_split("val")
+            if not len(part.targets):
+                raise ValueError("no validation part")
             return 100 * explained_variance(part.values, part.targets)
         kept = history[history["best"] == 1]
         folds = kept["fold"] if "fold" in kept else pd.Series(0, index=kept.index)
