@@ -125,9 +125,15 @@ MINIATURES = {  # layout: its tasks, or why it has none; most are too small for 
     "ffpp": ("forgeries",),
     "dfdc": "no sample of split val and test",
     "celebdf": "no sample of split val",
+    "resampled": ("traces",),
 }
-KINDS = {"faces": "expression", "clips": "expression", "pairs": "verification", "forgeries": "manipulation"}
-METHODS = {"faces": "rmn", "clips": "fan", "pairs": "adacos", "forgeries": "efficientnet"}
+KINDS = {
+    "faces": "expression", "clips": "expression", "pairs": "verification", "forgeries": "manipulation",
+    "traces": "manipulation",
+}  # fmt: skip
+METHODS = {
+    "faces": "rmn", "clips": "fan", "pairs": "adacos", "forgeries": "efficientnet", "traces": "benford",
+}  # fmt: skip
 
 
 def written(folder, labels, splits, clips="", classes=("a", "b")):
