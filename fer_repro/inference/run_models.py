@@ -105,8 +105,8 @@ def spec_of_run(
     method = load_method(facts.method)
     if method.as_stored:
         raise UserError(
-            f"{run}: {facts.method} reads traces in pixels as they are stored, and cutting and resizing "
-            "faces would remove them: it is neither run on files nor exported; `fer-repro train` and `fer-repro "
+            f"{run}: {facts.method} reads traces in pixels as they are stored, which cutting and resizing "
+            "faces would remove: it is neither run on files nor exported; `fer-repro train` and `fer-repro "
             "evaluate` answer for the images of a data set"
         )
     options = read_section(method.options, facts.model, f"{run}: recipe.model")
