@@ -63,6 +63,7 @@ from fer_repro.evaluation.pair_views import (
     tested_pairs,
     usual_threshold,
 )
+from fer_repro.evaluation.pixel_traces import digit_bars, empty_bars, few_images, image_pairs
 from fer_repro.evaluation.region_weights import (
     common_boxes,
     occluded_faces,
@@ -90,7 +91,13 @@ from fer_repro.figures.angles import (
     scale_of_classes,
     scale_table,
 )
-from fer_repro.figures.answer_figures import embedding_map, principal_plane, reliability_diagram, show_bars
+from fer_repro.figures.answer_figures import (
+    embedding_map,
+    principal_plane,
+    reliability_diagram,
+    show_bars,
+    show_curves,
+)
 from fer_repro.figures.attention import (
     show_agreement,
     show_attention_table,
@@ -256,11 +263,11 @@ class Story:
             arms: which; empty takes all.
         """
         arms = arms or self.arms
-        return show_figure(
-            learning_curves(self.evaluation.curves, arms),
+        return show_curves(
+            self.evaluation.curves,
+            arms,
             f"Loss and accuracy {what or f'on {self.dataset}'}: the mean over {len(self.seeds)} seeds as a "
             "line, their range as a band.",
-            f"Learning curves of the arms {', '.join(arms)}.",
         )
 
     def show_claim(self) -> Shown:

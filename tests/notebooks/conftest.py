@@ -32,12 +32,14 @@ DRAWN = {
         "size": 48, "frames": 2, "real": {"train": 6, "val": 6, "test": 6},
         "manipulated": {"train": 6, "val": 6, "test": 6},
     },
+    "synthetic_resampled": {"size": 64, "quality": 90, "people": {"train": 12, "val": 4, "test": 6}},
 }  # fmt: skip
 TASKS = {
     "synthetic": "faces",
     "synthetic_clips": "clips",
     "synthetic_pairs": "pairs",
     "synthetic_forgeries": "forgeries",
+    "synthetic_resampled": "traces",
 }
 SETS = {
     "rmn": "synthetic",
@@ -47,6 +49,7 @@ SETS = {
     "p2sgrad": "synthetic_pairs",
     "efficientnet": "synthetic_forgeries",
     "distillation": "synthetic",
+    "benford": "synthetic_resampled",
 }
 
 
