@@ -99,12 +99,14 @@ pipeline:
   clips: {datasets: [], methods: []}
   pairs: {datasets: [], methods: []}
   forgeries: {datasets: [], methods: []}
+  traces: {datasets: [], methods: []}
 full:
   datasets: {}
   faces: {datasets: [], methods: []}
   clips: {datasets: [], methods: []}
   pairs: {datasets: [], methods: []}
   forgeries: {datasets: [], methods: []}
+  traces: {datasets: [], methods: []}
 seeds: [0, 1, 2]
 data: {default: {max_train: 0, max_val: 0, max_test: 0, folds: 0, select_on: val}}
 recipe_defaults: {}
