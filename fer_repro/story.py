@@ -70,6 +70,7 @@ from fer_repro.evaluation.pair_views import (
     tested_pairs,
     usual_threshold,
 )
+from fer_repro.evaluation.pixel_traces import digit_bars, empty_bars, few_images, image_pairs
 from fer_repro.evaluation.region_weights import (
     common_boxes,
     occluded_faces,
@@ -112,6 +113,7 @@ from fer_repro.figures.answer_figures import (
     principal_plane,
     reliability_diagram,
     show_bars,
+    show_curves,
 )
 from fer_repro.figures.attention import (
     show_agreement,
@@ -282,11 +284,11 @@ class Story:
         """
         arms = arms or self.arms
         shown = "Loss and accuracy" if "val_accuracy" in self.evaluation.curves else "Loss"
-        return show_figure(
-            learning_curves(self.evaluation.curves, arms),
+        return show_curves(
+            self.evaluation.curves,
+            arms,
             f"{shown} {what or f'on {self.dataset}'}: the mean over {len(self.seeds)} seeds as a "
             "line, their range as a band.",
-            f"Learning curves of the arms {', '.join(arms)}.",
         )
 
     def show_claim(self) -> Shown:

@@ -18,13 +18,14 @@ from fer_repro.datasets.video_faces import CLASSES as REAL_OR_MANIPULATED
 from fer_repro.errors import UserError, nearest
 from fer_repro.params import dataset_names
 from fer_repro.synthetic.factors import TRUTH, Generated, write_truth
+from fer_repro.synthetic.resampled import RESAMPLED
 
 AUDIT = "audit.json"
 SYNTHETIC = (
     "synthetic", "synthetic_clips", "synthetic_apex", "synthetic_pairs", "synthetic_forgeries",
-    "synthetic_engagement",
+    "synthetic_engagement", "synthetic_resampled",
 )  # fmt: skip
-KINDS = ("clips", "apex", "pairs", "forgeries", "engagement")
+KINDS = ("clips", "apex", "pairs", "forgeries", "engagement", "resampled")
 """Generators of synthetic sets; each is a module of ``fer_repro.synthetic``."""
 
 
@@ -119,10 +120,10 @@ def _prepare_added(name: str, manifest_path: Path, out: Path) -> None:
 def fitting_tasks(store: Store) -> tuple[str, ...]:
     """Name the tasks of the pipeline whose methods can train on a set, as ``params.TASKS`` has them.
 
-    Those of identities are for ``pairs``, real and manipulated faces for ``forgeries``, sequences of
-    measurements for ``sequences``, all others for the expressions of ``faces``, and for those of ``clips`` as
-    well where the table has clips. None fits a set that nothing can be trained on; ``untrainable`` gives the
-    reason.
+    Those of identities are for ``pairs``, real and manipulated faces for ``forgeries``, resampled ones for
+    ``traces``, sequences of measurements for ``sequences``, all others for the expressions of ``faces``, and
+    for those of ``clips`` as well where the table has clips. None fits a set that nothing can be trained on;
+    ``untrainable`` gives the reason.
 
     Raises:
         UserError: the set comes with pairs, and they are missing or were changed.
@@ -134,7 +135,8 @@ def fitting_tasks(store: Store) -> tuple[str, ...]:
     if has_pairs(store):
         return ("pairs",)
     if store.classes == REAL_OR_MANIPULATED:
-        return ("forgeries",)
+        resampled = RESAMPLED in set(store.samples.get("forgery", ()))
+        return ("traces",) if resampled else ("forgeries",)
     return ("faces", "clips") if (store.samples["clip"] != "").any() else ("faces",)
 
 

@@ -14,6 +14,7 @@ from fer_repro.evaluation.evidence import Evidence
 from fer_repro.evaluation.verdicts import PART
 from fer_repro.measures.metrics import find_metric
 from fer_repro.measures.variance_components import Spread, half_width, one_sided
+from fer_repro.methods.method import load_method
 from fer_repro.recipes import NAMES
 
 
@@ -140,16 +141,25 @@ def departures(claims: Claims, claim: Claim, place: Place, evidence: Evidence) -
 
     Returns:
         Texts such as ``synthetic faces``, ``width 1/8``, ``64 px``, ``no pretraining``, in this order; empty
-        where the runs had what the paper's had.
+        where the runs had what the paper's had. Of arms that are fitted at once nothing that only training
+        has, such as epochs.
     """
+    solved = is_solved(claim, evidence)
+    unknown = ("the paper's recipe is not known",) if not evidence.paper else ()
     return (
         *_data(claims, claim, place),
-        *_recipe(claims, evidence),
+        *(unknown if solved else _recipe(claims, evidence)),
         *_limits(evidence),
-        *_pretraining(claims, evidence),
+        *(() if solved else _pretraining(claims, evidence)),
         *_augmentation(place, evidence),
         *(f"without {arm}" for arm in claim.against if arm not in evidence.arms),
     )
+
+
+def is_solved(claim: Claim, evidence: Evidence) -> bool:
+    """Whether all arms that are compared are fitted at once, so that there is no budget of epochs."""
+    method = load_method(evidence.method)
+    return all(method.is_solved(arm) for arm in (claim.arm, *claim.against) if arm in evidence.arms)
 
 
 def _data(claims: Claims, claim: Claim, place: Place) -> tuple[str, ...]:

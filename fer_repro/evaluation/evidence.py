@@ -171,9 +171,10 @@ def expression_evidence(runs: Sequence[Run], samples: pd.DataFrame, subject: Sub
 
 
 def forgery_evidence(runs: Sequence[Run], samples: pd.DataFrame, subject: Subject) -> list[Evidence]:
-    """Gather logits of manipulation by frame and by video, of networks and of the paper's ensemble.
+    """Gather logits of manipulation by frame and by video, of networks and of the paper's ensemble, and hits.
 
-    A video's logit is the mean of its frames'. Frames of a video, and videos made of one, are one group.
+    A video's logit is the mean of its frames'. The mean class accuracy is of frames, at logit 0. Frames of a
+    video, and videos made of one, are one group.
 
     Args:
         runs: from ``read_runs``.
@@ -197,11 +198,16 @@ def forgery_evidence(runs: Sequence[Run], samples: pd.DataFrame, subject: Subjec
         "frame": (logits, frames.manipulated, groups),
         "video": (by_video, frames.manipulated[first], groups[first]),
     }
-    return [
+    found = [
         _evidence(runs, subject, "official", f"{level}_{name}", False, *kept, 50.0)
         for level, kept in levels.items()
         for name in ("auc", "log_loss")
     ]
+    if len(np.unique(frames.manipulated)) < 2:  # no mean of both recalls
+        return found
+    right = {arm: (rows > 0) == frames.manipulated for arm, rows in logits.items()}
+    kept = (right, frames.manipulated.astype(np.int64), groups)
+    return [*found, _evidence(runs, subject, "official", "mean_class_accuracy", False, *kept, 50.0)]
 
 
 def pair_evidence(runs: Sequence[PairRun], subject: Subject) -> Evidence:

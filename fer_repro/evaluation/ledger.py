@@ -16,6 +16,7 @@ from fer_repro.evaluation.comparisons import (
     against_value,
     below_half,
     departures,
+    is_solved,
 )
 from fer_repro.evaluation.decisions import decide_rows
 from fer_repro.evaluation.evidence import CHOSEN, Evidence
@@ -279,13 +280,15 @@ def _unit(claim: Claim, place: Place) -> str:
 
 def _numbers(claims: Claims, entry: _Entry, tested: _Tested, confidence: float) -> dict[str, Any]:
     found, effect = tested.comparison, _effect(entry)
+    solved = is_solved(entry.claim, tested.evidence)
     compares = entry.claim.kind != "absolute"
     return {
         "measured": tested.evidence.spread(entry.claim.arm).value,
         "control": tested.evidence.spread(tested.rival).value if tested.rival else np.nan,
         "difference": found.value, "low": found.low, "high": found.high, "p": found.p,
         "p_half": _p_half(claims, entry, tested), "seed_variance": found.spread.seed_variance,
-        "sample_variance": found.spread.sample_variance, "epochs": tested.evidence.recipe.get("epochs"),
+        "sample_variance": found.spread.sample_variance,
+        "epochs": None if solved else tested.evidence.recipe.get("epochs"),
         "shorter_difference": tested.movement.shorter, "moved": tested.movement.moved,
         "rise": tested.movement.rise, "seeds": found.spread.seeds, "groups": found.spread.groups,
         "power": power(found.spread, effect, confidence) if compares and effect > 0 else np.nan,

@@ -1,4 +1,7 @@
-"""Runs with half the epochs, read from records: has training longer changed a result?"""
+"""Runs with half the epochs, read from records: has training longer changed a result?
+
+Arms that are fitted at once have no epochs: between two of them nothing can change.
+"""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -112,6 +115,8 @@ def movement(evidence: Evidence, arm: str, rival: str, shorter: Iterable[Shorter
         shorter: from ``read_shorter``.
     """
     built = load_method(evidence.method)
+    if built.is_solved(arm) and built.is_solved(rival):
+        return Movement(evidence.gain(arm, rival).value, 0.0, 0.0)
     least = _LEAST[{arm, rival} == {built.headline, built.control}]
     for record in shorter:
         if not record.fits(evidence):

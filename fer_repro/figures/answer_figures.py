@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from fer_repro.figures.display import Shown, say, show_figure
-from fer_repro.figures.results import confusion_matrices, recall_bars
+from fer_repro.figures.results import confusion_matrices, learning_curves, recall_bars
 from fer_repro.figures.style import (
     COLOURS,
     DASHES,
@@ -58,6 +58,24 @@ def show_outcome(
         f"Accepted same pairs over accepted different ones, on the test pairs: {about}.",
         "One curve per arm, from accepting nothing to accepting everything; the diagonal is chance.",
     )
+
+
+def show_curves(history: pd.DataFrame, arms: Sequence[str], caption: str) -> Shown:
+    """Show loss and accuracy over epochs; a sentence names arms that were fitted at once and have none.
+
+    Args:
+        history: as ``learning_curves`` takes it; the one record of an arm without epochs is of epoch 0.
+        arms: which.
+        caption: of the figure.
+    """
+    learnt = set(history.loc[history["epoch"] > 0, "arm"])
+    curved, fitted = ([arm for arm in arms if (arm in learnt) == has] for has in (True, False))
+    words = f"Fitted at once, without epochs and so without a curve: {', '.join(map(plain, fitted))}."
+    if not curved:
+        return say(words)
+    alt = f"Learning curves of the arms {', '.join(curved)}."
+    figure = show_figure(learning_curves(history, curved), caption, alt)
+    return Shown(figure.markup + say(words).markup) if fitted else figure
 
 
 def roc_lines(scores: pd.DataFrame) -> Figure:

@@ -103,7 +103,7 @@ def _candidates(models: list[Listed]) -> Iterator[_Candidate]:
     seen = set()
     for each in models:
         method = known.get(each.method)
-        if method is None or method.inputs == "frames":
+        if method is None or method.inputs == "frames" or method.as_stored:
             continue
         members = [each]
         if each.kind == "run" and each.task == "manipulation" and each.arm in method.ensemble:

@@ -104,6 +104,12 @@ def spec_of_run(
     facts = read_run_facts(run)
     method = load_method(facts.method)
     task, shows = of_faces(facts.task, method.inputs, str(run))
+    if method.as_stored:
+        raise UserError(
+            f"{run}: {facts.method} reads traces in pixels as they are stored, which cutting and resizing "
+            "faces would remove: it is neither run on files nor exported; `fer-repro train` and `fer-repro "
+            "evaluate` answer for the images of a data set"
+        )
     options = read_section(method.options, facts.model, f"{run}: recipe.model")
     view = method.view(options)
     manifest = find_manifest(run, facts)[1] if colour is None or not face_size else {}

@@ -3,7 +3,7 @@
 import functools
 import importlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fer_repro.errors import UserError, nearest
+from fer_repro.loading.batches import Batch
 from fer_repro.loading.views import Faces, View
 from fer_repro.recipes import is_path
 
@@ -72,6 +73,23 @@ class Continuation:
 
     sources: Mapping[str, tuple[str, ...]]
     begin: Callable[[str, Any, Sequence[Any], Outputs], nn.Module]
+
+
+@dataclass(frozen=True)
+class Solver:
+    """Arms whose numbers are found at once, in closed form or by another library: without epochs.
+
+    Their networks hold what was found as parameters without a gradient; see ``fer_repro.layers.solved``. They
+    are saved, read back and run as all networks are.
+
+    Attributes:
+        arms: which arms have it.
+        fit: network, batches of all training samples, each once and not augmented, seed of the run; puts what
+            it finds into the network.
+    """
+
+    arms: tuple[str, ...]
+    fit: Callable[[Any, Iterable[Batch], int], None]
 
 
 def _same_key(key: str) -> str:
@@ -139,6 +157,9 @@ class Method:
         watch: numbers of a network that the history of its training keeps.
         first_step: training by triplets, where arms have it.
         continuation: arms that begin with the networks of others.
+        solver: arms that are fitted without epochs.
+        as_stored: reads traces in the pixels that resizing destroys: it takes images of ``image_size`` only,
+            and the commands that cut faces out of files refuse it.
         ensemble: arms that the paper combines, in the order of its table; empty where it has no ensemble.
         ensemble_rule: what it averages.
     """
@@ -165,6 +186,8 @@ class Method:
     watch: Callable[[nn.Module], dict[str, float]] | None = None
     first_step: FirstStep | None = None
     continuation: Continuation | None = None
+    solver: Solver | None = None
+    as_stored: bool = False
     ensemble: tuple[str, ...] = ()
     ensemble_rule: EnsembleRule = "probabilities"
 
@@ -176,6 +199,10 @@ class Method:
     def sources(self, arm: str) -> tuple[str, ...]:
         """Name the arms whose networks an arm begins with."""
         return self.continuation.sources.get(arm, ()) if self.continuation else ()
+
+    def is_solved(self, arm: str) -> bool:
+        """Whether an arm is fitted at once; it has no epochs and no budget of them."""
+        return self.solver is not None and arm in self.solver.arms
 
     def pretraining_name(self, options: Any) -> str:  # noqa: ANN401 - the method's own dataclass
         """Name the weights that a network starts from, as tables print it; a file's with its digest."""

@@ -1,6 +1,7 @@
 """One arm of one run: what it learns from, and its training."""
 
 import hashlib
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -23,10 +24,17 @@ from fer_repro.loading.split import Split, distinct, level_values, official_vali
 from fer_repro.loading.views import Triplets
 from fer_repro.methods.method import Method, Task
 from fer_repro.stage_code import TRAINING
-from fer_repro.training.checkpoint import Checkpoint, fingerprint
+from fer_repro.training.checkpoint import Checkpoint, copy_weights, fingerprint
 from fer_repro.training.fit import Fitted, fit
 from fer_repro.training.heads import dropping_features, linear_layer
-from fer_repro.training.predict import cross_entropy, predict, squared_error, tested_rows, validation
+from fer_repro.training.predict import (
+    cross_entropy,
+    item_batches,
+    predict,
+    squared_error,
+    tested_rows,
+    validation,
+)
 from fer_repro.training.seeding import make_deterministic, seed_everything
 
 if TYPE_CHECKING:
@@ -215,6 +223,8 @@ def train_arm(arm: Arm) -> Trained:
     make_deterministic(config.runtime)
     seed_everything(config.seed)
     train, held_out, classes = arm.to_learn()
+    if method.is_solved(config.arm):
+        return _solve(arm, train, held_out, classes)
     network, first = _start(arm, classes, train, held_out)
     loss = method.build_loss(arm.options, config.recipe.label_smoothing)
     criterion = squared_error if arm.task == "regression" else cross_entropy
@@ -269,6 +279,21 @@ def check_head(arm: Arm) -> None:
             f"{where}: head is '{head}', but {reason} in arm '{arm.config.arm}'; "
             f"arms that can have it: {others}; 'none' always works"
         )
+
+
+def _solve(arm: Arm, train: Split, held_out: Split, classes: int) -> Trained:
+    """Fit an arm at once; its history is one record, of epoch 0."""
+    method, config, size = arm.method, arm.config, arm.config.evaluation.batch_size
+    assert method.solver is not None
+    network = method.build_model(config.arm, arm.options, classes)
+    screen, begin = arm.screen(train), time.monotonic()
+    method.solver.fit(network, (screen.clean(items) for items in item_batches(screen, size)), config.seed)
+    seconds = time.monotonic() - begin
+    learnt, chosen = (validation(arm.screen(split), arm.fabric, size)(network) for split in (train, held_out))
+    record = {"epoch": 0, "lr": 0.0, "train_loss": learnt[0], "train_accuracy": learnt[1]}
+    record |= {"val_loss": chosen[0], "val_accuracy": chosen[1], "best": 1}
+    fitted = Fitted(copy_weights(network), [record], 0, chosen[1], len(train), seconds, [])
+    return Trained(network, fitted, None)
 
 
 def _checkpoint(arm: Arm, name: str) -> Checkpoint:

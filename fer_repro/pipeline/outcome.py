@@ -50,7 +50,7 @@ def write_outcome(arm: Arm, folds: Sequence[Trained], folder: Path) -> None:
     epochs = [trained.fitted.best_epoch for trained in folds]
     numbers: dict[str, Any] = {
         "best_epoch": epochs if arm.config.data.folds else epochs[0],
-        "epochs": max(len(trained.fitted.history) for trained in folds),
+        "epochs": max(int(trained.fitted.history[-1]["epoch"]) for trained in folds),
         "parameters": sum(parameter.numel() for parameter in folds[0].network.parameters()),
     }
     if arm.task == "verification":

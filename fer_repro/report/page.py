@@ -240,10 +240,11 @@ def _add_training(page: Page) -> None:
         arms = [arm for arm in page.arms[method] if (history["arm"] == arm).any()]
         count = history["seed"].nunique()
         words = f"Learning curves of {method} on {dataset}: mean over {count} seeds, their range as a band."
-        figure = ""
-        if method not in page.stories:  # stories have the curves
+        figure, curved = "", history[history["epoch"] > 0]  # arms that are fitted at once have no epochs
+        if method not in page.stories and len(curved):  # stories have the curves
+            arms = [arm for arm in arms if (curved["arm"] == arm).any()]
             alt = f"Loss and accuracy over epochs for {', '.join(arms)}; the table below has the values."
-            figure = figure_html(learning_curves(history, arms), words, alt)
+            figure = figure_html(learning_curves(curved, arms), words, alt)
         runs = run_table(page.root, dataset, method, history)
         shown = "accuracies" if "val_accuracy" in history else "errors"
         caption = f"Runs of {method} on {dataset}; {shown} at the best epoch"

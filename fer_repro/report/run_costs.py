@@ -207,7 +207,7 @@ def run_table(root: Path, dataset: str, method: str, history: pd.DataFrame) -> p
         took = summarise_timing(read_timing(root / "timings", dataset, method, seed, arm))
         rows.append(
             {
-                "arm": arm, "seed": seed, "epochs": len(run), "best": best["epoch"],
+                "arm": arm, "seed": seed, "epochs": run["epoch"].max(), "best": best["epoch"],
                 **measured,
                 **took, "memory": spell_memory(took["memory_mb"]),
             }

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from safetensors.torch import load_file
 from torch import Tensor
 
 from fer_repro.config import method_arms, run_folder
@@ -17,6 +18,7 @@ from fer_repro.loading.views import View
 from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
 from fer_repro.runs.folder import read_run_config, run_task
+from fer_repro.runs.loaded_run import FIRST_FOLD, WEIGHTS
 from fer_repro.sections import read_section
 
 COLUMNS = ("method", "arm", "dataset", "parameters", "item", "flops")
@@ -39,7 +41,8 @@ def measure_costs(
 
     Returns:
         ``COLUMNS``: ``item`` is the input of one prediction, such as ``6 regions``; ``flops``
-        what the prediction takes, two per multiply-add.
+        what the prediction takes, two per multiply-add, NaN of arms that are fitted at once: their steps
+        are not counted, and ``parameters`` are all numbers that the fit has found.
     """
     seed = read_params(Path(params_file)).seeds[0]
     return pd.DataFrame(
@@ -62,10 +65,14 @@ def _cost(folder: Path, store: Store) -> dict[str, Any]:
     people = run_task(config, folder) == "verification"
     classes = identification_table(store.samples)[1] if people else store.classes
     network = method.build_model(config["arm"], options, len(classes), pretrained=False)
+    solved = method.is_solved(config["arm"])
+    if solved:  # how many numbers there are is known from the fit alone
+        network.load_state_dict(load_file(folder / (FIRST_FOLD if config["data"].get("folds") else WEIGHTS)))
     inputs = _first_item(store, method.view(options), config["recipe"]["image_size"])
     images = inputs[0].shape[1] if inputs[0].ndim == 5 else 1
     item = f"{images} {_ITEMS[method.inputs]}{'' if images == 1 else 's'}"
-    return {"parameters": count_parameters(network), "item": item, "flops": count_flops(network, *inputs)}
+    flops = float("nan") if solved else count_flops(network, *inputs)
+    return {"parameters": count_parameters(network), "item": item, "flops": flops}
 
 
 def _first_item(store: Store, view: View, size: int) -> tuple[Tensor, ...]:

@@ -111,11 +111,14 @@ def photograph(image: Array, view: Viewpoint, colour: bool) -> NDArray[np.uint8]
         values = values + grain[..., None] * view.noise
     pixels = np.clip(np.rint(values), 0, 255).astype(np.uint8)
     pixels = pixels if colour else pixels[..., 0]
-    if view.jpeg:
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "JPEG", quality=view.jpeg)
-        pixels = np.asarray(Image.open(buffer))
-    return pixels
+    return compress(pixels, view.jpeg) if view.jpeg else pixels
+
+
+def compress(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """Write (H, W) or (H, W, 3) as a JPEG file of a quality from 1 to 100, and read it back."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
+    return np.asarray(Image.open(buffer))
 
 
 def blur(values: Array, sigma: float) -> Array:

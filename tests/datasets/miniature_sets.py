@@ -4,11 +4,13 @@ import csv
 import json
 
 import numpy as np
+import pandas as pd
 from miniature_fer2013 import make_rows, write_csv
 from miniature_people import make_lfw
 from miniature_videos import write_face_film
 from PIL import Image
 
+from fer_repro.datasets.store import write_store
 from fer_repro.datasets.templates import PLACES
 from fer_repro.datasets.votes import EXPRESSIONS
 
@@ -198,10 +200,19 @@ def celebdf(root):
     write_text(root / "List_of_testing_videos.txt", "1 Celeb-real/id1_0000.mp4\n")
 
 
+def resampled(root):
+    """A set of twenty people of two images each, as an adapter of real faces keeps it."""
+    count = 40
+    images = np.random.default_rng(3).integers(0, 256, (count, 16, 16, 3), np.uint8)
+    people = [f"face {number // 2}" for number in range(count)]
+    table = pd.DataFrame({"image": range(count), "label": 0, "subject": people, "clip": "", "split": "train"})
+    write_store(root, "identities-mine", ("one",), images, table, {}, force=True)
+
+
 LAYOUTS = {
     "fer2013": fer2013, "ferplus": ferplus, "ckplus48": ckplus48, "ckplus": ckplus, "rafdb": rafdb,
     "affectnet": affectnet, "affectnet_lists": affectnet_lists, "sfew": sfew, "afew": afew, "folder": folder,
     "lfw": lfw, "identities": identities, "ijb": ijb, "megaface": megaface, "ffpp": ffpp, "dfdc": dfdc,
-    "celebdf": celebdf,
+    "celebdf": celebdf, "resampled": resampled,
 }  # fmt: skip
 """Name -> what lays the set out in a folder; ``affectnet_lists`` is the other layout of AffectNet."""

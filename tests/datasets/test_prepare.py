@@ -125,21 +125,16 @@ MINIATURES = {  # layout: its tasks, or why it has none; most are too small for 
     "ffpp": ("forgeries",),
     "dfdc": "no sample of split val and test",
     "celebdf": "no sample of split val",
+    "resampled": ("traces",),
 }
 KINDS = {
-    "sequences": "regression",
-    "faces": "expression",
-    "clips": "expression",
-    "pairs": "verification",
-    "forgeries": "manipulation",
-}
+    "faces": "expression", "clips": "expression", "pairs": "verification", "forgeries": "manipulation",
+    "sequences": "regression", "traces": "manipulation",
+}  # fmt: skip
 METHODS = {
-    "faces": "rmn",
-    "clips": "fan",
-    "pairs": "adacos",
-    "forgeries": "efficientnet",
-    "sequences": "engagement",
-}
+    "faces": "rmn", "clips": "fan", "pairs": "adacos", "forgeries": "efficientnet", "sequences": "engagement",
+    "traces": "benford",
+}  # fmt: skip
 
 
 def written(folder, labels, splits, clips="", classes=("a", "b")):

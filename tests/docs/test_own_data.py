@@ -15,7 +15,7 @@ from worked_pages import ROOT, blocks_of, run
 
 from fer_repro.config import load_config
 from fer_repro.files import read_yaml
-from fer_repro.params import read_params
+from fer_repro.params import TASKS, read_params
 from fer_repro.pipeline.preload import preloaded
 
 REAL = Path(os.environ.get("FER_REPRO_REAL_DATA", "-"))
@@ -30,7 +30,7 @@ def cut_down(path):
     params = read_yaml(path)
     params["seeds"], params["evaluation"]["bootstrap"] = [0], 50
     params["pipeline"]["datasets"] = {}
-    for task in ("faces", "clips", "pairs", "forgeries", "sequences"):
+    for task in TASKS:
         params["pipeline"][task]["datasets"] = []
     params["data"] = {"default": params["data"]["default"] | {"max_train": 40, "max_val": 40, "max_test": 40}}
     for section in params["methods"].values():

@@ -107,7 +107,9 @@ def test_forgeries_are_logits_of_frames_and_videos_with_their_ensemble(tmp_path)
             )
             kept[arm, seed] = z[12:]  # float32 in the file
     found = read(tmp_path, params, "efficientnet")
-    assert {one.metric for one in found} == {"frame_auc", "frame_log_loss", "video_auc", "video_log_loss"}
+    assert {one.metric for one in found} == {
+        "frame_auc", "frame_log_loss", "video_auc", "video_log_loss", "mean_class_accuracy",
+    }  # fmt: skip
     truth, videos = labels[24:], np.arange(12).repeat(frames)
     area, loss, video_area = (
         by_metric(found, metric=m) for m in ("frame_auc", "frame_log_loss", "video_auc")
@@ -126,6 +128,11 @@ def test_forgeries_are_logits_of_frames_and_videos_with_their_ensemble(tmp_path)
         seen = by_metric(found, metric="video_log_loss").spread(arm).value
         losses = [log_loss(truth[::frames], 1 / (1 + np.exp(-np.array(row)))) for row in means]
         assert seen == pytest.approx(np.mean(losses), abs=1e-5)
+    balanced = by_metric(found, metric="mean_class_accuracy")
+    for arm in ("plain", TOGETHER):
+        rows = together if arm == TOGETHER else [kept["plain", seed] for seed in SEEDS]
+        recalls = [[np.mean((row > 0)[truth == label] == label) for label in (0, 1)] for row in rows]
+        assert balanced.spread(arm).value == pytest.approx(100 * np.mean(recalls))
     lower = loss.spread("plain").value - loss.spread(TOGETHER).value
     assert loss.gain(TOGETHER, "plain").value == pytest.approx(lower)
 
@@ -189,7 +196,7 @@ def test_one_run_of_one_arm_is_evidence_too(tmp_path):
         (f"{level}_{name}", False, 50.0, ["plain"])
         for level in ("frame", "video")
         for name in ("auc", "log_loss")
-    ]
+    ] + [("mean_class_accuracy", False, 50.0, ["plain"])]
     assert found[0].arms["plain"].tolist() == [[2, 3, 4, 5, 6, 7]]
     assert (found[0].seeds, found[0].protocol, found[0].note) == ((1,), "official", "a small note")
     assert {key: found[0].recipe[key] for key in ("max_train", "max_test", "smoke", "tta_copies")} == {

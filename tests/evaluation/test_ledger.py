@@ -442,3 +442,29 @@ def test_the_file_reads_back(tmp_path):
     assert not any(line.endswith(b"\r") for line in lines)
     assert read["difference"].iloc[0] == pytest.approx(ledger["difference"].iloc[0], rel=1e-5)
     assert DRAWN.dataset == "synthetic"
+
+
+def test_arms_that_are_fitted_at_once_are_judged_without_epochs():
+    """Two forests need no run with half the epochs; a forest beside a network does."""
+    claims = read_claims()
+    hits = {
+        "published_order": np.tile([1, 1, 1, 1, 1, 1, 1, 0], (5, 15)),
+        "zigzag_order": np.tile([1, 0], (5, 60)), "nonzero": np.tile([1, 1, 0, 0], (5, 30)),
+        "network": np.tile([1, 1, 1, 0], (5, 30)),
+    }  # fmt: skip
+    evidence = evidence_of(
+        hits, np.arange(120) // 60, method="benford", dataset="synthetic_resampled", chance=50.0,
+        metric="mean_class_accuracy", pretraining="none",
+        recipe={"epochs": 40, "batch_size": 8, "optimiser.lr": 0.01, "max_train": 40},
+    )  # fmt: skip
+    ledger = judge(claims, [evidence], 0.95)
+    rows = ledger[ledger["verdict"] != "not attempted"].set_index("claim")
+    order, few = rows.loc["benford-published-order"], rows.loc["benford-few-images"]
+    assert order["verdict"] == "direction reproduced"
+    assert (order["moved"], order["rise"]) == (0, 0)
+    assert pd.isna(order["epochs"])
+    said = "resampled synthetic faces, the paper's recipe is not known, at most 40 training samples"
+    assert order["condition"] == said
+    assert few["verdict"] == "one budget only"
+    assert few["epochs"] == 40
+    assert "batch" not in order["line"]

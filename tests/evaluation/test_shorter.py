@@ -90,6 +90,19 @@ def test_movement_is_paired_by_seed():
     assert movement(evidence, "masked", "sigmoid_mask", []).moved != 0
 
 
+def test_arms_that_are_fitted_at_once_have_no_budget_of_epochs():
+    """Between two of them nothing changes; beside a network the record is needed."""
+    hits = {
+        "published_order": np.ones((3, 8)),
+        "zigzag_order": np.tile([1, 0], (3, 4)),
+        "network": np.ones((3, 8)),
+    }
+    evidence = evidence_of(hits, method="benford", dataset="synthetic_resampled")
+    found = movement(evidence, "published_order", "zigzag_order", [])
+    assert (found.shorter, found.moved, found.rise) == (50.0, 0.0, 0.0)
+    assert np.isnan(movement(evidence, "published_order", "network", []).moved)
+
+
 def test_lower_losses_are_gains():
     scores = {"plain": np.tile([3.0, -3.0], (3, 4)), "attention": np.tile([1.0, -1.0], (3, 4))}
     changes = {

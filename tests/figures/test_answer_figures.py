@@ -9,6 +9,7 @@ from fer_repro.figures.answer_figures import (
     reliability_diagram,
     roc_lines,
     show_bars,
+    show_curves,
     show_outcome,
 )
 from fer_repro.figures.style import png_bytes
@@ -24,6 +25,17 @@ def test_classes_give_matrices_and_pairs_curves():
     curves = show_outcome({}, (), SCORES, "m on d")
     assert "Accepted same pairs" in curves.markup
     assert "m on d" in curves.markup
+
+
+def test_arms_without_epochs_have_a_sentence_for_a_curve():
+    record = {"seed": 0, "train_loss": 1.0, "train_accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
+    rows = [{"arm": "a", "epoch": 0}, *({"arm": "b", "epoch": epoch} for epoch in (1, 2))]
+    history = pd.DataFrame([record | row for row in rows])
+    both = show_curves(history, ["a", "b"], "Curves.").markup
+    assert "Fitted at once, without epochs and so without a curve: a." in both
+    assert "Learning curves of the arms b." in both
+    assert "<figure" not in show_curves(history, ["a"], "Curves.").markup
+    assert "Fitted at once" not in show_curves(history, ["b"], "Curves.").markup
 
 
 def test_every_arm_has_one_name_and_its_own_points():

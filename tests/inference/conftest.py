@@ -27,6 +27,7 @@ DRAWN = {  # tiny sets, by the settings of the embedded ones with fewer people
         "manipulated": {"train": 4, "val": 3, "test": 3},
         "frames": 2,
     },
+    "synthetic_resampled": {"people": {"train": 6, "val": 3, "test": 4}},
 }
 RUNS = {
     "rmn": ("synthetic", ("masked",)),
@@ -37,6 +38,7 @@ RUNS = {
     "efficientnet": ("synthetic_forgeries", ("plain", "attention")),
     "distillation": ("synthetic", ("joined",)),
     "maxout": ("synthetic", ("pgm",)),
+    "benford": ("synthetic_resampled", ("published_order", "network")),
 }
 
 

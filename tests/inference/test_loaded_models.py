@@ -203,3 +203,16 @@ def test_import_is_quick_and_loads_nothing_heavy():
     assert min(spent) < 0.2
     with pytest.raises(AttributeError, match="has no attribute 'train'"):
         fer_repro.train  # noqa: B018
+
+
+@pytest.mark.parametrize("arm", ["published_order", "network"])
+def test_what_reads_traces_is_not_run_on_cut_faces(run_of, arm):
+    """Cutting and resizing would remove what it reads: an answer would be wrong in silence."""
+    with pytest.raises(UserError, match="benford reads traces in pixels as they are stored"):
+        fer_repro.load(run_of("benford", arm))
+
+
+def test_what_reads_traces_is_never_chosen(project, run_of):
+    from fer_repro.inference.choosing import choose_models
+
+    assert "benford" not in choose_models("manipulation", project).text()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from fer_repro.config import load_config
 from fer_repro.errors import UserError
@@ -14,6 +15,7 @@ from fer_repro.methods.method import load_method, method_names
 from fer_repro.params import read_params
 from fer_repro.recipes import resolve
 from fer_repro.sections import read_section
+from fer_repro.training.checkpoint import copy_weights, save_weights
 from fer_repro.training.heads import dropping_features
 
 PARAMS = Path(__file__).parent.parent.parent / "params.yaml"
@@ -25,6 +27,8 @@ TARGETS = {
 }
 VIEWS = {"images": Faces, "frames": Frames, "regions": Regions, "sequences": Sequences}
 CASES = [(name, arm) for name in method_names() for arm in load_method(name).arms]
+SOLVED = [(name, arm) for name, arm in CASES if load_method(name).is_solved(arm)]
+TRAINED = [case for case in CASES if case not in SOLVED]
 WIDER = {"rmn-googlenet": 16}  # at the usual width it has branches of one channel, which may be dead
 HEADLESS = {  # method -> arms whose logits are not those of a linear layer on features that are trained
     "adacos": lambda arm: arm != "softmax",
@@ -45,7 +49,16 @@ def build(name, arm, seed=0, classes=None, width=None):
     options = read_section(method.options, config.recipe.model, "params.yaml")
     torch.manual_seed(seed)
     classes = classes or CLASSES[method.task]
-    return method, options, method.build_model(arm, options, classes), config.recipe.image_size
+    model, side = method.build_model(arm, options, classes), config.recipe.image_size
+    if method.is_solved(arm):
+        method.solver.fit(model, learnt(method, classes, side), seed)
+    return method, options, model, side
+
+
+def learnt(method, classes, side):
+    """Twelve random images of all classes, in two batches."""
+    images, targets = samples(method, 12, side, seed=7), torch.arange(12) % classes
+    return [Batch((images[part],), targets[part]) for part in (slice(0, 7), slice(7, 12))]
 
 
 def samples(method, count, side, seed=1, other=False):
@@ -87,6 +100,48 @@ def case(request):
     return build(*request.param)
 
 
+@pytest.fixture(params=TRAINED, ids=lambda case: "-".join(case))
+def trained_case(request):
+    return build(*request.param)
+
+
+@pytest.fixture(params=SOLVED, ids=lambda case: "-".join(case))
+def solved_case(request):
+    return (*build(*request.param), request.param[1])
+
+
+def test_what_is_solved_has_no_gradients_and_needs_its_fit(solved_case):
+    method, options, model, side, arm = solved_case
+    assert list(model.parameters())
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    empty = method.build_model(arm, options, CLASSES[method.task])
+    with pytest.raises(UserError, match="train the arm"):
+        empty(samples(method, 2, side))
+
+
+def test_one_seed_finds_one_solution_whatever_the_batches(solved_case):
+    method, options, model, side, arm = solved_case
+    first, second = learnt(method, CLASSES[method.task], side)
+    images, targets = (
+        torch.cat([first.inputs[0], second.inputs[0]]),
+        torch.cat([first.targets, second.targets]),
+    )
+    twin = method.build_model(arm, options, CLASSES[method.task])
+    method.solver.fit(twin, iter([Batch((images,), targets)]), 0)
+    ours, theirs = model.state_dict(), twin.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_solution_is_saved_as_plain_tensors(tmp_path, solved_case):
+    method, options, model, side, arm = solved_case
+    save_weights(tmp_path / "weights.safetensors", copy_weights(model))
+    read = method.build_model(arm, options, CLASSES[method.task], pretrained=False)
+    read.load_state_dict(load_file(tmp_path / "weights.safetensors"), strict=True)
+    batch = samples(method, 3, side)
+    torch.testing.assert_close(logits_of(read(batch)), logits_of(model(batch)), rtol=0, atol=0)
+
+
 def test_params_know_the_method_and_its_arms():
     for name in method_names():
         section = read_params(PARAMS).methods[name]
@@ -117,8 +172,8 @@ def test_the_number_of_expressions_is_free(case):
         assert logits_of(model.eval()(samples(method, 2, side))).shape == (2, 3)
 
 
-def test_every_trainable_parameter_gets_a_gradient(case):
-    method, options, model, side = case
+def test_every_trainable_parameter_gets_a_gradient(trained_case):
+    method, options, model, side = trained_case
     loss_module = method.build_loss(options)
     targets = torch.tensor(TARGETS[method.task])
     result = model.train()(samples(method, 4, side))
@@ -133,11 +188,11 @@ def test_every_trainable_parameter_gets_a_gradient(case):
             assert parameter.grad is None, name
 
 
-def test_every_trainable_parameter_matters(request, case):
+def test_every_trainable_parameter_matters(request, trained_case):
     """Away from zero-initialised scales, and with fixed statistics, no gradient vanishes exactly."""
-    name, arm = request.node.callspec.params["case"]
+    name, arm = request.node.callspec.params["trained_case"]
     width = WIDER.get(f"{name}-{arm}")
-    method, options, model, side = build(name, arm, width=width) if width else case
+    method, options, model, side = build(name, arm, width=width) if width else trained_case
     model.double().eval()  # float64: the softmax masks of RMN receive small gradients
     with torch.no_grad():
         for parameter in model.parameters():

@@ -35,6 +35,7 @@ DRAWN = {
     "synthetic_engagement": {
         "units": {"train": 1, "val": 1, "test": 1}, "rows": 12, "videos_per_person": 2,
     },
+    "synthetic_resampled": {"size": 64, "quality": 90, "people": {"train": 12, "val": 4, "test": 6}},
 }  # fmt: skip
 TASKS = {
     "synthetic": "faces",
@@ -42,6 +43,7 @@ TASKS = {
     "synthetic_pairs": "pairs",
     "synthetic_forgeries": "forgeries",
     "synthetic_engagement": "sequences",
+    "synthetic_resampled": "traces",
 }
 SETS = {
     "rmn": "synthetic",
@@ -53,6 +55,7 @@ SETS = {
     "distillation": "synthetic",
     "maxout": "synthetic",
     "engagement": "synthetic_engagement",
+    "benford": "synthetic_resampled",
 }
 
 

@@ -12,6 +12,7 @@ from fer_repro.synthetic.factors import TRUTH
 pytestmark = pytest.mark.slow
 FIGURES = {  # name: the set, and how many figures the story has with the image for those who cannot move it
     "adacos": ("synthetic_pairs", 12),
+    "benford": ("synthetic_resampled", 7),
     "distillation": ("synthetic", 10),
     "efficientnet": ("synthetic_forgeries", 17),
     "engagement": ("synthetic_engagement", 9),

@@ -46,6 +46,7 @@ SETTINGS = {
         "frames": 2,
     },
     "synthetic_engagement": {"units": {"train": 1, "val": 1, "test": 1}},
+    "synthetic_resampled": {"people": {"train": 6, "val": 3, "test": 4}},
 }
 
 
@@ -121,6 +122,50 @@ def test_pairs_are_scored_by_networks_that_learnt_other_people(tmp_path, prepare
     assert list(pd.read_csv(folder / "history.csv"))[-1] == "scale"
     assert set(report.metrics["dynamic"]["test"]) >= {"auc", "pair_accuracy"}
     assert "pair accuracy" in metric_line(report.metrics["dynamic"])
+
+
+def test_an_arm_that_is_fitted_at_once_has_no_epochs(tmp_path, prepared):
+    report = train(tmp_path, prepared, "benford", "synthetic_resampled")
+    folder = report.folders["published_order"]
+    assert names(folder) == {
+        "config.json", "explained.npz", "history.csv", "metrics.json", "predictions.csv",
+        "weights.safetensors",
+    }  # fmt: skip
+    (record,) = pd.read_csv(folder / "history.csv").to_dict("records")
+    assert (record["epoch"], record["best"]) == (0, 1)
+    metrics, timing = report.metrics["published_order"], report.timings["published_order"]
+    assert record["val_accuracy"] == pytest.approx(metrics["val"]["accuracy"])
+    assert (metrics["best_epoch"], metrics["epochs"], timing["epochs"]) == (0, 0, [])
+    weights = load_file(folder / "weights.safetensors")
+    assert metrics["parameters"] == sum(tensor.numel() for tensor in weights.values())
+    assert (report.metrics["network"]["epochs"], report.metrics["network"]["best_epoch"]) == (1, 1)
+    again = train(tmp_path / "again", prepared, "benford", "synthetic_resampled", arms=["published_order"])
+    for name in names(folder):
+        assert (again.folders["published_order"] / name).read_bytes() == (folder / name).read_bytes(), name
+
+
+def test_a_solution_is_read_back_from_its_run(tmp_path, prepared):
+    from fer_repro.runs.loaded_run import load_run, look
+
+    report, store = (
+        train(tmp_path, prepared, "benford", "synthetic_resampled"),
+        open_store(prepared / "synthetic_resampled"),
+    )
+    run = load_run(report.folders["nonzero"], store)
+    written = read_predictions(report.folders["nonzero"] / "predictions.csv")
+    logits = look(run, written.samples, lambda network, images: {"logits": network(images)})["logits"]
+    np.testing.assert_allclose(logits, written.logits, rtol=1e-6)
+
+
+def test_images_of_another_size_are_not_resized_for_traces(tmp_path, prepared):
+    roots = {f"{name}_root": tmp_path / name for name in ("out", "ckpt", "timings")}
+    with pytest.raises(
+        UserError, match=r"image_size is 48, but .* of 64 x 64 pixels, and resizing would remove"
+    ):
+        train_run(
+            PARAMS, "benford", "synthetic_resampled", 0, **roots, prepared_root=prepared,
+            overrides={"recipe.image_size": 48},
+        )  # fmt: skip
 
 
 def test_siamese_arms_learn_distances_first(tmp_path, prepared):
@@ -433,3 +478,18 @@ def test_a_head_changes_the_training_and_not_the_network(tmp_path):
     assert keys["none"] == keys["dropout"] == keys["pgm"]
     for head in ("dropout", "pgm"):
         assert not torch.equal(found["none"]["fc.1.weight"], found[head]["fc.1.weight"])
+
+
+def test_costs_of_an_arm_that_is_fitted_at_once(tmp_path, prepared):
+    from fer_repro.runs.costs import _cost
+
+    report, store = (
+        train(tmp_path, prepared, "benford", "synthetic_resampled"),
+        open_store(prepared / "synthetic_resampled"),
+    )
+    forest, network = (_cost(report.folders[arm], store) for arm in ("nonzero", "network"))
+    weights = load_file(report.folders["nonzero"] / "weights.safetensors")
+    assert forest["parameters"] == sum(tensor.numel() for tensor in weights.values())
+    assert np.isnan(forest["flops"])
+    assert network["flops"] > 0
+    assert forest["item"] == network["item"] == "1 face"

@@ -100,6 +100,7 @@ pipeline:
   pairs: {datasets: [], methods: []}
   forgeries: {datasets: [], methods: []}
   sequences: {datasets: [], methods: []}
+  traces: {datasets: [], methods: []}
 full:
   datasets: {}
   faces: {datasets: [], methods: []}
@@ -107,6 +108,7 @@ full:
   pairs: {datasets: [], methods: []}
   forgeries: {datasets: [], methods: []}
   sequences: {datasets: [], methods: []}
+  traces: {datasets: [], methods: []}
 seeds: [0, 1, 2]
 data: {default: {max_train: 0, max_val: 0, max_test: 0, folds: 0, select_on: val}}
 recipe_defaults: {}

@@ -1,0 +1,70 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from fer_repro.errors import UserError
+from fer_repro.evaluation.synthesised_faces import COLUMNS, judge_faces
+from fer_repro.loading.augmentation import resize
+
+
+class Brightness(torch.nn.Module):
+    """Calls an image ``happy`` where it is bright; its embedding is the mean of each half."""
+
+    def forward(self, images):
+        assert images.shape[1:] == (3, 8, 8)  # three channels, at the network's own size
+        assert float(images.min()) >= 0
+        assert float(images.max()) <= 1
+        mean = images.mean(dim=(1, 2, 3))
+        return SimpleNamespace(logits=torch.stack([0.5 - mean, mean - 0.5], dim=1))
+
+    def embed(self, images):
+        return torch.stack([images[..., :4].mean(dim=(1, 2, 3)), images[..., 4:].mean(dim=(1, 2, 3))], dim=1)
+
+
+@pytest.fixture
+def run():
+    network = Brightness().eval()
+    return SimpleNamespace(
+        network=network, classes=("neutral", "happy"), config={"recipe": {"image_size": 8}}
+    )
+
+
+@pytest.fixture
+def faces():
+    inputs = torch.full((2, 1, 4, 4), 0.25)
+    inputs[1, :, :, 2:] = 0.0
+    return inputs, torch.full((2, 1, 4, 4), 0.75)
+
+
+def test_every_arm_has_a_row_for_each_face(run, faces):
+    inputs, targets = faces
+    outputs = {"bright": torch.full((2, 1, 4, 4), 1.5), "half": (inputs + targets) / 2}
+    table = judge_faces(outputs, inputs, targets, run, "happy", run)
+    assert tuple(table.columns) == COLUMNS
+    assert table["arm"].tolist() == [arm for arm in ("copy", "target", "bright", "half") for _ in range(2)]
+    by_arm = table.set_index(["arm", "face"])
+    assert by_arm["mse"].loc["copy"].tolist() == [0.25, (0.25 + 0.5625) / 2]
+    assert by_arm["mse"].loc["target"].tolist() == [0, 0]
+    assert by_arm["mse"].loc["bright"].tolist() == [0.5625, 0.5625]  # before it is limited for the networks
+    assert by_arm["called"].loc["copy"].tolist() == [False, False]
+    assert by_arm["called"].loc["bright"].tolist() == [True, True]
+
+
+def test_similarity_is_of_output_and_input(run, faces):
+    inputs, targets = faces
+    table = judge_faces({}, inputs, targets, run, "happy", run).set_index(["arm", "face"])
+    assert table["similarity"].loc["copy"].tolist() == pytest.approx([1, 1])
+    assert table["similarity"].loc["target", 0] == pytest.approx(1)  # both halves alike, as in the input
+    enlarged = [resize(images[1:].expand(-1, 3, -1, -1), 8) for images in (inputs, targets)]
+    vectors = [run.network.embed(images) for images in enlarged]
+    a, b = (vector[0].double().numpy() for vector in vectors)
+    assert table["similarity"].loc["target", 1] == pytest.approx(
+        a @ b / np.linalg.norm(a) / np.linalg.norm(b), abs=1e-3
+    )
+
+
+def test_an_unknown_expression_is_refused(run, faces):
+    with pytest.raises(UserError, match="no class 'happpy'; did you mean 'happy'"):
+        judge_faces({}, *faces, run, "happpy", run)
