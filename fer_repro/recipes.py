@@ -13,7 +13,13 @@ REAL_FACES = "real_faces"
 PAPER = "paper"
 """The recipe that others are like: their own lines are in what they depart from it."""
 _LIKE = "like"
-_MODEL = {"trunk": "trunk {}", "width": "width {}", "stem": "{} stem", "dimensions": "{}-d"}
+_MODEL = {
+    "trunk": "trunk {}",
+    "width": "width {}",
+    "stem": "{} stem",
+    "dimensions": "{}-d",
+    "unseen": "no {} in training",
+}
 NAMES = {
     "none": "",
     "imagenet": "ImageNet",

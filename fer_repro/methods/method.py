@@ -116,7 +116,7 @@ class Method:
     Attributes:
         name: the file's name, and the key below ``methods`` in params.yaml.
         title: of the paper.
-        paper: arXiv identifier.
+        paper: arXiv identifier; "" where it has none.
         task: what is predicted; under ``manipulation`` class 0 is real and class 1 is manipulated.
         further_tasks: what else the method is for, from what its models return besides logits.
         inputs: what one sample is: images (N, 3, H, W), frames (N, T, 3, H, W) or regions (N, R, 3, H, W).
@@ -136,6 +136,9 @@ class Method:
         watch: numbers of a network that the history of its training keeps.
         first_step: training by triplets, where arms have it.
         continuation: arms that begin with the networks of others.
+        unseen: arm, ``model`` section -> the kind of manipulation that the arm's training leaves out, or "".
+        kinds: arm, ``model`` section -> how many kinds of manipulation the arm learns as classes after the
+            real one; 0 where it learns two classes. It is tested by two columns of logits, as all others.
         ensemble: arms that the paper combines, in the order of its table; empty where it has no ensemble.
         ensemble_rule: what it averages.
     """
@@ -162,6 +165,8 @@ class Method:
     watch: Callable[[nn.Module], dict[str, float]] | None = None
     first_step: FirstStep | None = None
     continuation: Continuation | None = None
+    unseen: Callable[[str, Mapping[str, Any]], str] = lambda arm, options: ""
+    kinds: Callable[[str, Mapping[str, Any]], int] = lambda arm, options: 0
     ensemble: tuple[str, ...] = ()
     ensemble_rule: EnsembleRule = "probabilities"
 
