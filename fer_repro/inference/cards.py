@@ -244,10 +244,10 @@ def _start_licence(start: PretrainedWeights | None, spec: ModelSpec) -> Any:  # 
 
 def _text(spec: ModelSpec, facts: dict[str, Any]) -> str:
     paper = facts["model"]["paper"]
+    known = f" (arXiv:{paper['arxiv']})" if paper["arxiv"] else ""
     lines = [
         f"# {spec.name}",
-        f"A network of *{paper['title']}* (arXiv:{paper['arxiv']}), for {spec.task}. Weights: "
-        f"{markdown_text(spec.source)}.",
+        f"A network of *{paper['title']}*{known}, for {spec.task}. Weights: {markdown_text(spec.source)}.",
         EXAMPLE,
         "## Input",
         _pairs(facts["input"]),

@@ -36,6 +36,7 @@ RUNS = {
     "fan": ("synthetic_clips", ("self_relation",)),
     "efficientnet": ("synthetic_forgeries", ("plain", "attention")),
     "distillation": ("synthetic", ("joined",)),
+    "face_losses": ("synthetic_forgeries", ("arcface",)),
 }
 
 
