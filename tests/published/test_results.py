@@ -32,6 +32,7 @@ ELSEWHERE = {  # protocols of other data sets than FER2013
     "distractors_1e6", "templates", "authors_split", "deepfakebench", "cross_dataset",
 }  # fmt: skip
 UNREAD = {("p2sgrad", "softmax"), ("distillation", "fine_tuned")}  # controls in tables that could not be read
+CLOSED = {"face_losses"}  # papers of which no number could be read
 LITERATURE = {
     "human", "dl_svm", "cnn_sift", "cnns_bovw_svm", "cnn_ensemble_8",
     "st_network", "dtagn", "cnn_island_loss", "lomo",
@@ -97,6 +98,10 @@ def test_every_method_publishes_its_headline_and_control(results):
     for name in method_names():
         method = load_method(name)
         rows = results[results["method"] == name]
+        if name in CLOSED:
+            assert rows.empty
+            assert (papers[name]["arxiv"], papers[name]["title"]) == (method.paper, method.title)
+            continue
         assert method.headline in set(rows["arm"])
         assert method.control in set(rows["arm"]) or (name, method.control) in UNREAD
         assert set(rows["paper"]) == {method.paper} == {papers[name]["arxiv"]}
