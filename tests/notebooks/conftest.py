@@ -47,6 +47,7 @@ SETS = {
     "p2sgrad": "synthetic_pairs",
     "efficientnet": "synthetic_forgeries",
     "distillation": "synthetic",
+    "face_losses": "synthetic_forgeries",
 }
 
 

@@ -14,6 +14,7 @@ FIGURES = {  # name: the set, and how many figures the story has with the image 
     "adacos": ("synthetic_pairs", 12),
     "distillation": ("synthetic", 10),
     "efficientnet": ("synthetic_forgeries", 17),
+    "face_losses": ("synthetic_forgeries", 7),
     "fan": ("synthetic_clips", 12),
     "p2sgrad": ("synthetic_pairs", 11),
     "ran": ("synthetic", 15),
