@@ -35,7 +35,7 @@ from fer_repro.measures.detection import auc_shares, log_loss_shares
 from fer_repro.measures.intervals import mean_shares
 from fer_repro.measures.metrics import METRICS
 from fer_repro.methods.method import Method, load_method
-from fer_repro.runs.folder import Run, by_arm
+from fer_repro.runs.folder import Run, by_arm, unseen_kind
 from fer_repro.runs.predictions import SPLIT, Predictions
 
 TABLE = ("frame_auc", "frame_log_loss", "video_auc", "video_log_loss")
@@ -99,17 +99,16 @@ def unseen_parts(runs: Sequence[Run], samples: pd.DataFrame, method: Method) -> 
         method: of the runs.
 
     Returns:
-        kind -> runs with these frames of the test part, and all others.
+        kind -> runs with these frames of the test part, and all others; no kind that no tested frame shows.
     """
     parts: dict[str, list[Run]] = {}
     for run in runs:
-        model = run.config["recipe"].get("model", {})
-        kind = method.unseen(run.arm, model) if run.arm in method.arms else ""
-        if kind:
+        if kind := unseen_kind(method, run):
             found = run.predictions
             shown = samples["forgery"].to_numpy(str)[found.samples]
-            kept = (found.splits != SPLIT) | (found.targets == 0) | (shown == kind)
-            parts.setdefault(kind, []).append(replace(run, predictions=found.where(kept)))
+            part = found.where((found.splits != SPLIT) | (found.targets == 0) | (shown == kind))
+            if len(np.unique(part.of_split(SPLIT).targets)) == 2:
+                parts.setdefault(kind, []).append(replace(run, predictions=part))
     return parts
 
 

@@ -153,7 +153,7 @@ _BY_KIND = ("adacos", "softmax_kinds")
 
 def _unseen(arm: str, options: Mapping[str, Any]) -> str:
     """Name the kind of manipulation that an arm does not learn; see ``fer_repro.methods.method.Method``."""
-    kind = arm.partition(_UNSEEN)[2] or str(options["unseen"])
+    kind = arm.partition(_UNSEEN)[2] or str(options.get("unseen", "none"))
     return "" if kind == "none" or arm == "softmax_all_kinds" else kind
 
 

@@ -16,7 +16,14 @@ from fer_repro.files import read_json
 from fer_repro.measures.metrics import MAIN
 from fer_repro.methods.method import Method, Task, load_method
 from fer_repro.params import read_params
-from fer_repro.runs.predictions import PAIR_SCORES, SPLIT, Predictions, read_pair_scores, read_predictions
+from fer_repro.runs.predictions import (
+    PAIR_SCORES,
+    SPLIT,
+    SPLITS,
+    Predictions,
+    read_pair_scores,
+    read_predictions,
+)
 from fer_repro.sections import read_section
 
 WHOLE = 1e-6  # by so much the sum of probabilities in a file, nine digits each, may differ from 1
@@ -106,19 +113,24 @@ def read_runs(
             first, or it was trained on other data than ``store`` holds.
     """
     runs: list[Run] = []
+    alike: dict[str, Run] = {}  # by the kind that training and validation leave out: the first run
     for arm, seed, folder in _folders(root, dataset, method, seeds, arms):
         predictions = read_predictions(folder / "predictions.csv")
         _check_shares(folder / "predictions.csv", predictions)
         runs.append(Run(arm, seed, read_run_config(folder), predictions))
-        if not _same_samples(predictions, runs[0].predictions):
-            raise UserError(
-                f"{folder / 'predictions.csv'}: other samples, targets or classes than {runs[0].arm}, "
-                f"seed {runs[0].seed}; arms and seeds are compared on the same samples only, train them again"
-            )
+        _check_samples(runs[-1], runs[0], folder, (SPLIT,))
+        kind = unseen_kind(load_method(method), runs[-1])
+        _check_samples(runs[-1], alike.setdefault(kind, runs[-1]), folder)
         _check_terms(runs, folder, store)
         if store is not None:
             _check_targets(folder / "predictions.csv", predictions, store)
     return runs
+
+
+def unseen_kind(method: Method, run: Run) -> str:
+    """Name the kind of manipulation that a run's training and validation left out; "" where there is none."""
+    model = run.config["recipe"].get("model", {})
+    return method.unseen(run.arm, model) if run.arm in method.arms else ""
 
 
 def read_pair_runs(
@@ -333,6 +345,16 @@ def _check_targets(path: Path, predictions: Predictions, store: Store) -> None:
         raise UserError(
             f"{path}: {what}: not those of {store.folder / store.manifest.samples.file}; the set was "
             "replaced since: train the run again, or bring the earlier set back"
+        )
+
+
+def _check_samples(run: Run, first: Run, folder: Path, splits: Sequence[str] = SPLITS) -> None:
+    """Refuse a run with other samples of these splits than another one."""
+    parts = [each.predictions.where(np.isin(each.predictions.splits, splits)) for each in (run, first)]
+    if not _same_samples(*parts):
+        raise UserError(
+            f"{folder / 'predictions.csv'}: other samples, targets or classes than {first.arm}, "
+            f"seed {first.seed}; arms and seeds are compared on the same samples only, train them again"
         )
 
 
