@@ -19,6 +19,7 @@ _MODEL = {
     "stem": "{} stem",
     "dimensions": "{}-d",
     "rows": "segments of {} rows",
+    "unseen": "no {} in training",
 }
 NAMES = {
     "none": "",

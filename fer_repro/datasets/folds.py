@@ -11,9 +11,11 @@ import pandas as pd
 from fer_repro.datasets.draws import Stream, hashes
 from fer_repro.datasets.names import is_listed_file
 from fer_repro.datasets.protocols import check_subjects
-from fer_repro.errors import UserError
+from fer_repro.errors import UserError, nearest
 
 FOLDS = 10
+REAL_KINDS = ("", "none")
+"""What the column ``forgery`` holds for real faces."""
 CKPLUS_LIST = "emotion_fan_10fold.txt"
 CKPLUS_SUBJECTS = 118  # with a labelled sequence
 _HEADER = re.compile(r"(\d{1,9})-fold (\d{1,9})\b")
@@ -139,6 +141,74 @@ def ckplus_folds(labels: Mapping[str, str], folder: Path) -> tuple[dict[str, int
         if listed[sequence][1].lower()[:3] != label[:3]:  # Angry and anger, Sad and sadness
             raise UserError(f"{path}: '{sequence}' is '{listed[sequence][1]}': {folder} has it as '{label}'")
     return {sequence: listed[sequence][0] for sequence in labels}, f"Folds as published in {CKPLUS_LIST}."
+
+
+def manipulations(samples: pd.DataFrame, where: str) -> np.ndarray:
+    """Name what manipulated each face of a sample table, (N,) texts; "" where it is real.
+
+    Raises:
+        UserError: the table does not name the kinds, or not of a manipulated face of train, val or test.
+    """
+    if "forgery" not in samples:
+        raise UserError(f"{where}: column 'forgery' is missing; this data set does not name manipulations")
+    names = samples["forgery"].to_numpy(str)
+    names = np.where(np.isin(names, REAL_KINDS), "", names)
+    unnamed = np.flatnonzero((samples["label"].to_numpy() != 0) & (names == ""))
+    if len(unnamed):
+        raise UserError(
+            f"{where}: row {unnamed[0] + 1} is manipulated, and forgery is empty: expected its kind"
+        )
+    return names
+
+
+def without_kind(samples: pd.DataFrame, kind: str, where: str = "samples.csv") -> pd.DataFrame:
+    """Leave a kind of manipulation out of train and val; the test part stays as it is.
+
+    Args:
+        samples: a sample table with a column ``forgery``.
+        kind: one of its kinds.
+        where: the file for messages.
+
+    Returns:
+        Rows of ``samples`` under their own index.
+
+    Raises:
+        UserError: see ``manipulations``; or the set does not have the kind, or no other one to learn.
+    """
+    names = manipulations(samples, where)
+    known = sorted(set(names) - {""})
+    if kind not in known:
+        raise UserError(f"{where}: the manipulation '{kind}' is to be left out; {nearest(kind, known)}")
+    kept = samples[(names != kind) | samples["split"].eq("test").to_numpy()]
+    before, after = (set(table.loc[table["label"] != 0, "split"]) for table in (samples, kept))
+    for split in sorted(before - after):
+        raise UserError(f"{where}: without '{kind}' the part {split} has no manipulated face left to learn")
+    return kept
+
+
+def kind_labels(samples: pd.DataFrame, count: int, where: str = "samples.csv") -> pd.DataFrame:
+    """Make kinds of manipulation the classes of the training part: 0 real, then the kinds sorted by name.
+
+    Args:
+        samples: a sample table with a column ``forgery``.
+        count: of the kinds that the network has classes for.
+        where: the file for messages.
+
+    Returns:
+        A copy of the table; labels of other parts stay.
+
+    Raises:
+        UserError: see ``manipulations``; or the training part has another number of kinds.
+    """
+    names, train = manipulations(samples, where), samples["split"].eq("train").to_numpy()
+    kinds = sorted(set(names[train]) - {""})
+    if len(kinds) != count:
+        raise UserError(
+            f"{where}: the training part has {len(kinds)} kinds of manipulation, {', '.join(kinds)}: the "
+            f"network has classes for {count} (kinds)"
+        )
+    labels = np.searchsorted(["", *kinds], np.where(train, names, ""))
+    return samples.assign(label=np.where(train, labels, samples["label"]))
 
 
 def identification_table(

@@ -14,6 +14,8 @@ PROTOCOLS = {
     "pose_30": "test faces on the list of heads turned by more than 30 degrees (RAN)",
     "pose_45": "test faces on the list of heads turned by more than 45 degrees (RAN)",
 }
+UNSEEN = "unseen"
+"""Test faces that are real, or of the kind of manipulation that an arm's training left out."""
 LISTS = ("occlusion", "pose_30", "pose_45")
 """Protocols that choose by a column of their name, from the test part or from samples beside it."""
 _COLUMNS = {"official": (), "clean": ("in_training", "in_public"), **{name: (name,) for name in LISTS}}

@@ -53,6 +53,7 @@ def calibration_rows(
     subject: Subject,
     confidence: float,
     resamples: int,
+    protocol: str = "official",
 ) -> list[Row]:
     """Make result rows ``ece`` and ``ece_after_temperature``: seeds, means, and the base rate's.
 
@@ -63,15 +64,16 @@ def calibration_rows(
         subject: method and data set.
         confidence: of the means' intervals, e.g. 0.95.
         resamples: of a bootstrap over ten seeds or more.
+        protocol: which samples the runs' test part has.
     """
     rows: list[Row] = []
     for metric, column in (("ece", "ece"), ("ece_after_temperature", "ece_after")):
-        quantity = Quantity("official", metric)
+        quantity = Quantity(protocol, metric)
         for arm, part in calibration.groupby("arm", sort=False):
             values = dict(zip(part["seed"].tolist(), part[column].tolist(), strict=True))
             notes = None if metric == "ece" else _notes(part)
             rows += value_rows(subject, quantity, str(arm), values, confidence, resamples, notes)
-        if metric == "ece":
+        if metric == "ece" and protocol == "official":
             rows.append(_base_rate_row(subject, quantity, run, samples))
     return rows
 

@@ -70,6 +70,12 @@ def ensemble_runs(runs: Sequence[Run], members: Sequence[str], rule: EnsembleRul
         if len(chosen) != len(members):
             missing = [arm for arm in members if arm not in {run.arm for run in chosen}]
             raise UserError(f"ensemble {ensemble_name(members)}: arm '{missing[0]}' has no seed {first.seed}")
+        for run in chosen:
+            if not np.array_equal(run.predictions.samples, chosen[0].predictions.samples):
+                raise UserError(
+                    f"ensemble {ensemble_name(members)}: arm '{run.arm}' predicts other samples than "
+                    f"'{chosen[0].arm}': their validation leaves out different kinds"
+                )
         predictions = combine([run.predictions for run in chosen])
         found.append(Run(ensemble_name(members), first.seed, first.config, predictions))
     return found

@@ -9,10 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_repro.config import HEAD, paper_recipe, run_folder
+from fer_repro.datasets.protocols import UNSEEN
 from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.agreement import sample_groups
 from fer_repro.evaluation.ensembles import ensemble_runs
-from fer_repro.evaluation.forgery_rows import describe_frames, frame_logits
+from fer_repro.evaluation.forgery_rows import describe_frames, frame_logits, unseen_parts
 from fer_repro.evaluation.number_rows import PROTOCOL, training_mean
 from fer_repro.evaluation.pair_rows import score_pairs
 from fer_repro.evaluation.row_form import Subject, subject_of
@@ -180,13 +181,22 @@ def forgery_evidence(runs: Sequence[Run], samples: pd.DataFrame, subject: Subjec
         runs: from ``read_runs``.
         samples: the sample table; ``clip`` is the video, ``original`` what a manipulated one was made of.
         subject: method and data set.
+
+    Returns:
+        Those of the whole test part, and of each kind that the training of some arms left out.
     """
     built = load_method(subject.method)
     complete = len(built.ensemble) > 1 and set(built.ensemble) <= {run.arm for run in runs}
     together = ensemble_runs(runs, built.ensemble, built.ensemble_rule) if complete else []
-    everything = [*runs, *together]
+    parts = [("official", [*runs, *together])]
+    parts += [(UNSEEN, found) for found in unseen_parts(runs, samples, built).values()]
+    return [each for protocol, part in parts for each in _by_level(protocol, part, samples, subject)]
+
+
+def _by_level(protocol: str, runs: Sequence[Run], samples: pd.DataFrame, subject: Subject) -> list[Evidence]:
+    """Gather frames and videos by area and log loss."""
     frames = describe_frames(runs[0].predictions.of_split(SPLIT), samples)
-    logits = _stack(everything, lambda run: frame_logits(run.predictions.of_split(SPLIT)))
+    logits = _stack(runs, lambda run: frame_logits(run.predictions.of_split(SPLIT)))
     _, first = np.unique(frames.videos, return_index=True)
     counts = np.bincount(frames.videos)
     by_video = {
@@ -199,7 +209,7 @@ def forgery_evidence(runs: Sequence[Run], samples: pd.DataFrame, subject: Subjec
         "video": (by_video, frames.manipulated[first], groups[first]),
     }
     found = [
-        _evidence(runs, subject, "official", f"{level}_{name}", False, *kept, 50.0)
+        _evidence(runs, subject, protocol, f"{level}_{name}", False, *kept, 50.0)
         for level, kept in levels.items()
         for name in ("auc", "log_loss")
     ]
@@ -207,7 +217,7 @@ def forgery_evidence(runs: Sequence[Run], samples: pd.DataFrame, subject: Subjec
         return found
     right = {arm: (rows > 0) == frames.manipulated for arm, rows in logits.items()}
     kept = (right, frames.manipulated.astype(np.int64), groups)
-    return [*found, _evidence(runs, subject, "official", "mean_class_accuracy", False, *kept, 50.0)]
+    return [*found, _evidence(runs, subject, protocol, "mean_class_accuracy", False, *kept, 50.0)]
 
 
 def pair_evidence(runs: Sequence[PairRun], subject: Subject) -> Evidence:

@@ -1,16 +1,19 @@
 """Result rows of manipulation runs and ensembles: AUC and log loss of one logit, per frame and per video.
 
 As in arXiv:2004.07676 a video's logit is the mean of its frames' logits, before any sigmoid. Every class
-order here is real, manipulated, and a positive logit means manipulated.
+order here is real, manipulated, and a positive logit means manipulated. Arms whose training left out a kind
+of manipulation are measured a second time against that kind alone, protocol ``unseen``.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import torch
 
+from fer_repro.datasets.folds import REAL_KINDS, without_kind
+from fer_repro.datasets.protocols import UNSEEN
 from fer_repro.errors import UserError
 from fer_repro.evaluation.agreement import sample_groups
 from fer_repro.evaluation.ensembles import ensemble_name
@@ -30,12 +33,14 @@ from fer_repro.layers.ensemble import combinations, video_logits
 from fer_repro.measures.classification import finite, truth_values
 from fer_repro.measures.detection import auc_shares, log_loss_shares
 from fer_repro.measures.intervals import mean_shares
-from fer_repro.runs.folder import Run, by_arm
+from fer_repro.measures.metrics import METRICS
+from fer_repro.methods.method import Method, load_method
+from fer_repro.runs.folder import Run, by_arm, unseen_kind
 from fer_repro.runs.predictions import SPLIT, Predictions
 
 TABLE = ("frame_auc", "frame_log_loss", "video_auc", "video_log_loss")
 """The columns of the paper's table, each for frames and for videos."""
-_PROTOCOL = "official"
+_OFFICIAL = "official"
 
 
 def measure_forgeries(runs: Sequence[Run], samples: pd.DataFrame) -> dict[str, dict[str, BySeed]]:
@@ -77,24 +82,66 @@ def forgery_rows(
     Returns:
         Rows with ``COLUMNS`` and intervals with ``INTERVAL_COLUMNS``; log losses in nats.
     """
+    parts = {"": runs, **unseen_parts(runs, samples, load_method(subject.method))}
+    terms = (samples, subject, control, confidence, resamples)
+    found = [_rows(kind, part, *terms) for kind, part in parts.items()]
+    rows, differences, intervals = ([row for part in found for row in part[place]] for place in range(3))
+    table = pd.DataFrame([*rows, *differences], columns=list(COLUMNS))
+    return table, pd.DataFrame(intervals, columns=list(INTERVAL_COLUMNS))
+
+
+def unseen_parts(runs: Sequence[Run], samples: pd.DataFrame, method: Method) -> dict[str, list[Run]]:
+    """Choose the test frames of arms whose training left out a kind: the real ones and those of that kind.
+
+    Args:
+        runs: from ``read_runs``; those of arms that left out no kind, and ensembles, are left out.
+        samples: the sample table.
+        method: of the runs.
+
+    Returns:
+        kind -> runs with these frames of the test part, and all others; no kind that no tested frame shows.
+    """
+    parts: dict[str, list[Run]] = {}
+    for run in runs:
+        if kind := unseen_kind(method, run):
+            found = run.predictions
+            shown = samples["forgery"].to_numpy(str)[found.samples]
+            part = found.where((found.splits != SPLIT) | (found.targets == 0) | (shown == kind))
+            if len(np.unique(part.of_split(SPLIT).targets)) == 2:
+                parts.setdefault(kind, []).append(replace(run, predictions=part))
+    return parts
+
+
+def _rows(
+    kind: str,
+    runs: Sequence[Run],
+    samples: pd.DataFrame,
+    subject: Subject,
+    control: str,
+    confidence: float,
+    resamples: int,
+) -> tuple[list[Row], list[Row], list[Row]]:
+    """Make rows of values, of differences and of intervals: on the whole test part, or against one kind."""
     measured = measure_forgeries(runs, samples)
-    constant = _base_rate(runs[0], samples)
+    constant = _base_rate(runs[0], samples, without_kind(samples, kind) if kind else samples)
+    base, protocol = (f"base_rate_unseen_{kind}", UNSEEN) if kind else ("base_rate", _OFFICIAL)
     rows: list[Row] = []
     differences: list[Row] = []
     intervals: list[Row] = []
     for metric in next(iter(measured.values())):
-        quantity = Quantity(_PROTOCOL, metric)
+        if kind and metric not in METRICS:
+            continue  # names the kind, and there is only one
+        quantity = Quantity(protocol, metric)
         arms = {arm: found[metric] for arm, found in measured.items()}
         for arm, members in by_arm(runs).items():
             values = dict(zip((run.seed for run in members), arms[arm].values.tolist(), strict=True))
             rows += value_rows(subject, quantity, arm, values, confidence, resamples)
         note = "every frame gets the training split's share of manipulated frames"
-        rows.append(reference_row(subject, quantity, "base_rate", constant[metric], note))
+        rows.append(reference_row(subject, quantity, base, constant[metric], note))
         compared = compare_by_seed(subject, quantity, arms, control, confidence, resamples)
         differences += compared[0]
         intervals += compared[1]
-    table = pd.DataFrame([*rows, *differences], columns=list(COLUMNS))
-    return table, pd.DataFrame(intervals, columns=list(INTERVAL_COLUMNS))
+    return rows, differences, intervals
 
 
 def ensemble_table(
@@ -130,14 +177,13 @@ def ensemble_table(
     return pd.DataFrame(rows)
 
 
-def _base_rate(run: Run, samples: pd.DataFrame) -> dict[str, float]:
-    train = samples.loc[samples["split"] == "train", "label"].to_numpy()
+def _base_rate(run: Run, samples: pd.DataFrame, learnt: pd.DataFrame) -> dict[str, float]:
+    train = learnt.loc[learnt["split"] == "train", "label"].to_numpy()
     rate = float(np.clip(np.mean(train == 1), 1e-9, 1 - 1e-9))
     return base_rate_metrics(rate, describe_frames(run.predictions.of_split(SPLIT), samples))
 
 
 CLASSES = ("real", "manipulated")
-REAL_KINDS = ("", "none")
 
 
 @dataclass(frozen=True)

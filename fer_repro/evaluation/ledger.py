@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fer_repro.datasets.protocols import UNSEEN
 from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.claims import Claim, Claims, Place, Published
 from fer_repro.evaluation.comparisons import (
@@ -35,7 +36,7 @@ COLUMNS = (
     "rule", "rules_version", "reason", "line", "note", "access", "record",
 )  # fmt: skip
 
-PARTS = ("clean", "occlusion", "pose_30", "pose_45")
+PARTS = ("clean", "occlusion", "pose_30", "pose_45", UNSEEN)
 """Protocols that test a part of a test set."""
 NOT_ATTEMPTED = "not attempted"
 _AT_CHANCE = 4  # its rule in version 1

@@ -10,10 +10,16 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.config import run_folder
+from fer_repro.datasets.protocols import UNSEEN
 from fer_repro.evaluation.answers import recall_table
 from fer_repro.evaluation.calibration import calibrate, calibration_rows
 from fer_repro.evaluation.ensembles import ensemble_runs, papers_ensembles
-from fer_repro.evaluation.forgery_rows import ensemble_table, forgery_rows, measure_forgeries
+from fer_repro.evaluation.forgery_rows import (
+    ensemble_table,
+    forgery_rows,
+    measure_forgeries,
+    unseen_parts,
+)
 from fer_repro.evaluation.number_rows import measure_numbers, number_rows, predicted_numbers, training_mean
 from fer_repro.evaluation.pair_rows import measure_pairs, pair_rows, roc_points
 from fer_repro.evaluation.row_form import COLUMNS, Subject, subject_of
@@ -247,6 +253,8 @@ def _classification(
         table = ensemble_table(everything, terms.samples, terms.method.control, built.ensemble)
     calibration = calibrate(everything)
     confident = calibration_rows(calibration, runs[0], terms.samples, terms.subject, *level)
+    for part in unseen_parts(runs, terms.samples, built).values():
+        confident += calibration_rows(calibrate(part), part[0], terms.samples, terms.subject, *level, UNSEEN)
     tables += [pd.DataFrame(confident, columns=list(COLUMNS)), differences]
     confusions = {
         arm: np.mean([_confusion(run) for run in members], axis=0) for arm, members in by_arm(runs).items()

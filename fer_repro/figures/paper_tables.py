@@ -23,7 +23,7 @@ from fer_repro.figures.tables import (
     uses_tta,
     without_repeats,
 )
-from fer_repro.measures.metrics import ACCURACIES
+from fer_repro.measures.metrics import ACCURACIES, OWN
 
 COLUMNS = (
     "method", "table", "network", "dataset", "protocol", "split", "metric", "tta", "unit", "published",
@@ -107,11 +107,13 @@ def paper_parts(table: pd.DataFrame, confidence: float) -> list[TablePart]:
         confidence: as given there.
 
     Returns:
-        The paper's tables; then one of what was measured on other data, by the paper's metrics.
+        The paper's tables; then one of what was measured on other data, by the paper's metrics, or where no
+        number is published by those of the task.
     """
     printed = table[table["table"] != ""]
+    metrics = [*printed["metric"], *ACCURACIES, "spearman"] if len(printed) else [*OWN, "video_auc"]
     parts = [_printed(str(name), rows) for name, rows in printed.groupby("table", sort=False)]
-    here = table[(table["table"] == "") & table["metric"].isin([*printed["metric"], *ACCURACIES, "spearman"])]
+    here = table[(table["table"] == "") & table["metric"].isin(metrics)]
     return parts + ([_measured(here, confidence)] if len(here) else [])
 
 

@@ -160,6 +160,9 @@ class Method:
         solver: arms that are fitted without epochs.
         as_stored: reads traces in the pixels that resizing destroys: it takes images of ``image_size`` only,
             and the commands that cut faces out of files refuse it.
+        unseen: arm, ``model`` section -> the kind of manipulation that the arm's training leaves out, or "".
+        kinds: arm, ``model`` section -> how many kinds of manipulation the arm learns as classes after the
+            real one; 0 where it learns two classes. It is tested by two columns of logits, as all others.
         ensemble: arms that the paper combines, in the order of its table; empty where it has no ensemble.
         ensemble_rule: what it averages.
     """
@@ -188,6 +191,8 @@ class Method:
     continuation: Continuation | None = None
     solver: Solver | None = None
     as_stored: bool = False
+    unseen: Callable[[str, Mapping[str, Any]], str] = lambda arm, options: ""
+    kinds: Callable[[str, Mapping[str, Any]], int] = lambda arm, options: 0
     ensemble: tuple[str, ...] = ()
     ensemble_rule: EnsembleRule = "probabilities"
 

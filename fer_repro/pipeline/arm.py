@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fer_repro.config import RunConfig, TripletConfig
-from fer_repro.datasets.folds import fold_split, identification_table
+from fer_repro.datasets.folds import fold_split, identification_table, kind_labels, without_kind
 from fer_repro.datasets.pairs import has_pairs
 from fer_repro.datasets.store import Store
 from fer_repro.datasets.votes import soft_targets
@@ -147,20 +147,30 @@ class Arm:
         return hashlib.sha256("\n".join(stamps).encode()).hexdigest()
 
     def table(self) -> tuple[pd.DataFrame, tuple[str, ...]]:
-        """Give the sample table to learn from and its classes; people instead of labels for verification."""
+        """Give the sample table to learn from and its classes; people instead of labels for verification.
+
+        A kind of manipulation that the arm is to meet first in its test is neither in train nor in val.
+        """
         if self.task == "verification":
             return identification_table(self.store.samples)
         where = str(self.store.folder / "samples.csv")
         samples = self.store.samples
-        return (fold_split(samples, self.fold, where) if self.fold else samples), self.store.classes
+        if self.fold:
+            samples = fold_split(samples, self.fold, where)
+        if unseen := self.method.unseen(self.config.arm, self.config.recipe.model):
+            samples = without_kind(samples, unseen, where)
+        return samples, self.store.classes
 
     def to_learn(self) -> tuple[Split, Split, int]:
         """Open what is trained on and what chooses the epoch; and count the classes."""
         table, classes = self.table()
-        if self.config.data.select_on == "test" and self.task != "verification":
+        learnt, by_test = table, self.config.data.select_on == "test" and self.task != "verification"
+        if by_test:
             learnt = table.assign(split=table["split"].replace("val", "train"))
-            return self._voted(self.split(learnt, "train")), self.split(table, "test"), len(classes)
-        return self._voted(self.split(table, "train")), self._validation(table), len(classes)
+        if kinds := self.method.kinds(self.config.arm, self.config.recipe.model):
+            learnt = kind_labels(learnt, kinds, str(self.store.folder / "samples.csv"))
+        held_out = self.split(table, "test") if by_test else self._validation(table)
+        return self._voted(self.split(learnt, "train")), held_out, len(classes)
 
     def split(self, table: pd.DataFrame, name: str) -> Split:
         """Open one split of a table within the run's limits, each sample once."""

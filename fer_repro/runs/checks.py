@@ -12,7 +12,7 @@ from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError
 from fer_repro.loading.split import level_values
 from fer_repro.runs.numbers import PredictedNumbers
-from fer_repro.runs.predictions import Predictions
+from fer_repro.runs.predictions import SPLIT, Predictions
 
 if TYPE_CHECKING:
     from fer_repro.runs.folder import AnyRun
@@ -104,6 +104,11 @@ def same_samples(ours: Predictions, theirs: Predictions) -> bool:
     """Return whether two runs predicted the same samples, targets and classes."""
     columns = ((ours.samples, theirs.samples), (ours.splits, theirs.splits), (ours.targets, theirs.targets))
     return ours.classes == theirs.classes and all(np.array_equal(*pair) for pair in columns)
+
+
+def same_tests(ours: Predictions, theirs: Predictions) -> bool:
+    """Whether two runs predicted the same test samples, whatever was left out of their validation."""
+    return same_samples(ours.of_split(SPLIT), theirs.of_split(SPLIT))
 
 
 def _shared(section: Any) -> Any:  # noqa: ANN401 - whatever a file holds

@@ -22,6 +22,7 @@ from fer_repro.runs.checks import (
     check_targets,
     check_terms,
     same_samples,
+    same_tests,
 )
 from fer_repro.runs.numbers import PredictedNumbers, read_numbers
 from fer_repro.runs.predictions import PAIR_SCORES, SPLIT, Predictions, read_pair_scores, read_predictions
@@ -132,10 +133,19 @@ def read_runs(
         return predictions
 
     folders = _folders(root, dataset, method, seeds, arms)
-    form = _Form(
-        "predictions.csv", read, same_samples, check_targets, "samples, targets or classes", "samples"
-    )
-    return _read_all(Run, folders, store, form)
+    form = _Form("predictions.csv", read, same_tests, check_targets, "samples, targets or classes", "samples")
+    runs, alike = _read_all(Run, folders, store, form), dict[str, Run]()
+    for run, (_, _, folder) in zip(runs, folders, strict=True):  # validation may leave out a kind
+        first = alike.setdefault(unseen_kind(load_method(method), run), run)
+        if not same_samples(run.predictions, first.predictions):
+            raise _differing_samples(folder / form.file, first, form)
+    return runs
+
+
+def unseen_kind(method: Method, run: Run) -> str:
+    """Name the kind of manipulation that a run's training and validation left out; "" where there is none."""
+    model = run.config["recipe"].get("model", {})
+    return method.unseen(run.arm, model) if run.arm in method.arms else ""
 
 
 def read_pair_runs(
@@ -201,6 +211,13 @@ class _Form:
     units: str
 
 
+def _differing_samples(path: Path, first: AnyRun, form: _Form) -> UserError:
+    return UserError(
+        f"{path}: other {form.parts} than {first.arm}, seed {first.seed}; arms and seeds are "
+        f"compared on the same {form.units} only, train them again"
+    )
+
+
 def _read_all(
     kind: type[R], folders: Sequence[tuple[str, int, Path]], store: Store | None, form: _Form
 ) -> list[R]:
@@ -212,10 +229,7 @@ def _read_all(
         first = found if first is None else first
         runs.append(kind(arm, seed, read_run_config(folder), found))  # type: ignore[call-arg]
         if not form.same(found, first):
-            raise UserError(
-                f"{path}: other {form.parts} than {runs[0].arm}, seed {runs[0].seed}; arms and seeds are "
-                f"compared on the same {form.units} only, train them again"
-            )
+            raise _differing_samples(path, runs[0], form)
         check_terms(runs, folder, store)
         if store is not None:
             form.check(path, found, store)

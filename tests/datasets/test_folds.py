@@ -3,7 +3,15 @@ import hashlib
 import pandas as pd
 import pytest
 
-from fer_repro.datasets.folds import ckplus_folds, fold_split, held_out, read_fold_list, subject_folds
+from fer_repro.datasets.folds import (
+    ckplus_folds,
+    fold_split,
+    held_out,
+    kind_labels,
+    read_fold_list,
+    subject_folds,
+    without_kind,
+)
 from fer_repro.errors import UserError
 
 
@@ -144,3 +152,39 @@ def test_the_rule_says_that_nothing_confirms_it(tmp_path):
     assert [folds[f"S011/{part}"] for part in ("001", "002")] == [2, 2]
     _, other = ckplus_folds({"S900/001": "anger", **labels}, tmp_path)
     assert other == f"{note} 119 subjects, not 118: they are not the published folds."
+
+
+def forged():
+    """Of each part a real face and one of each kind, row by row."""
+    kinds = ["none", "swap", "transfer", "resample"]
+    rows = [(kind, split) for split in ("train", "val", "test") for kind in kinds]
+    labels = [int(kind != "none") for kind, _ in rows]
+    table = pd.DataFrame(rows, columns=["forgery", "split"])
+    return table.assign(image=range(12), label=labels, subject="", clip="")
+
+
+def test_a_kind_is_left_out_of_what_is_learnt_alone():
+    found = without_kind(forged(), "swap")
+    assert found.index.tolist() == [0, 2, 3, 4, 6, 7, 8, 9, 10, 11]
+    assert found["forgery"][found["split"] == "test"].tolist() == ["none", "swap", "transfer", "resample"]
+    assert found.equals(forged().loc[found.index])
+
+
+def test_what_cannot_be_left_out_is_refused():
+    with pytest.raises(UserError, match=r"'swop' is to be left out; did you mean 'swap'\?"):
+        without_kind(forged(), "swop")
+    one = forged().query("forgery in ('none', 'swap') or split != 'val'")
+    with pytest.raises(UserError, match="without 'swap' the part val has no manipulated face left"):
+        without_kind(one, "swap")
+    with pytest.raises(UserError, match="column 'forgery' is missing"):
+        without_kind(forged().drop(columns="forgery"), "swap")
+    with pytest.raises(UserError, match="row 2 is manipulated, and forgery is empty"):
+        without_kind(forged().replace({"forgery": {"swap": "none"}}), "resample")
+
+
+def test_kinds_are_classes_of_the_training_part():
+    found = kind_labels(without_kind(forged(), "swap"), 2)
+    assert found["label"].tolist() == [0, 2, 1, 0, 1, 1, 0, 1, 1, 1]  # real, resample, transfer
+    assert kind_labels(forged(), 3)["label"].tolist()[:4] == [0, 2, 3, 1]
+    with pytest.raises(UserError, match=r"has 3 kinds of manipulation, resample, swap, transfer: .* for 2"):
+        kind_labels(forged(), 2)

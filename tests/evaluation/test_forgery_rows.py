@@ -171,3 +171,50 @@ def test_the_table_has_the_papers_layout(runs, samples):
     assert list(table) == ["networks", "xception", *PAPERS, *numbers, "runs"]
     for _, row in table.iterrows():
         assert [name for name in ("xception", *PAPERS) if row[name]] == row["networks"].split("+")
+
+
+@pytest.fixture(scope="module")
+def unseen(samples, runs):
+    """Rows of arms that left out swap, one that left out transfer, and one that left out nothing."""
+    arms = ("softmax", "arcface", "arcface_unseen_transfer", "softmax_all_kinds")
+    config = {"recipe": {"tta_copies": 0, "model": {"unseen": "swap"}}}
+    renamed = dict(zip(ARMS, arms, strict=False))
+    found = [Run(renamed[run.arm], run.seed, config, run.predictions) for run in runs if run.arm in renamed]
+    subject = Subject("face_losses", "", "synthetic_forgeries", "none", "a small note")
+    learnt = samples.assign(forgery=["swap"] * 3 + ["transfer"] * 4 + samples["forgery"].tolist()[7:])
+    return forgery_rows(found, learnt, subject, "softmax", 0.95, 100), found, learnt
+
+
+@pytest.mark.parametrize(
+    ("arm", "kind"), [("softmax", "swap"), ("arcface", "swap"), ("arcface_unseen_transfer", "transfer")]
+)
+def test_what_an_arm_left_out_is_measured_alone(unseen, arm, kind):
+    (table, _), runs, samples = unseen
+    mine = table[(table["arm"] == arm) & (table["protocol"] == "unseen")].set_index(["metric", "seed"])
+    kept = (samples["split"] == "test") & samples["forgery"].isin(["none", kind])
+    for run in runs:
+        if run.arm == arm:
+            z = run.predictions.logits[:, 1]
+            tested = samples.iloc[run.predictions.samples].assign(z=z)[kept[run.predictions.samples]]
+            videos = tested.groupby("clip").agg(z=("z", "mean"), label=("label", "first"))
+            wanted = {
+                "frame_auc": 100 * sk.roc_auc_score(tested["label"], tested["z"]),
+                "video_auc": 100 * sk.roc_auc_score(videos["label"], videos["z"]),
+                "frame_log_loss": sk.log_loss(tested["label"], sigmoid(tested["z"])),
+                "video_log_loss": sk.log_loss(videos["label"], sigmoid(videos["z"])),
+            }
+            for metric, value in wanted.items():
+                assert mine["value"][(metric, str(run.seed))] == pytest.approx(value)
+    assert set(mine.reset_index()["metric"]) == {*TABLE, "video_accuracy"}
+
+
+def test_the_base_rate_is_that_of_what_was_learnt(unseen):
+    (table, intervals), _, samples = unseen
+    base = table[table["arm"] == "base_rate_unseen_swap"].set_index("metric")["value"]
+    truth = samples.query("split == 'test' and forgery in ('none', 'swap')")["label"]
+    assert base["frame_log_loss"] == pytest.approx(sk.log_loss(truth, np.full(len(truth), 4 / 7)))
+    here = table[table["protocol"] == "unseen"]["arm"]
+    assert not here.str.contains("all_kinds").any()
+    assert {"arcface - softmax"} == set(here[here.str.contains(" - ")]), "both left out the same kind"
+    both = intervals[(intervals["arm"] == "arcface - softmax") & (intervals["metric"] == "video_auc")]
+    assert sorted(both["protocol"]) == ["official", "unseen"]

@@ -64,6 +64,13 @@ def test_a_paper_without_rows_has_no_tables():
     assert paper_parts(paper_table(result_rows().head(0), published(), "ran"), 0.95) == []
 
 
+def test_a_paper_without_numbers_is_measured_by_its_task():
+    rows = pd.concat([result_rows(), result_rows(metric="video_auc"), result_rows(metric="ece")])
+    (here,) = paper_parts(paper_table(rows, published().head(0), "rmn"), 0.95)
+    headings = [column.heading for column in here.columns]
+    assert headings == ["Network", "synthetic, accuracy", "synthetic, video AUC", "seeds"]
+
+
 def test_tables_are_written_and_shown(tmp_path, table):
     write_paper_tables({"rmn": table}, tmp_path, 0.95)
     assert {path.suffix for path in tmp_path.glob("rmn.*")} == {".csv", ".md"}

@@ -39,6 +39,7 @@ RUNS = {
     "distillation": ("synthetic", ("joined",)),
     "maxout": ("synthetic", ("pgm",)),
     "benford": ("synthetic_resampled", ("published_order", "network")),
+    "face_losses": ("synthetic_forgeries", ("arcface",)),
 }
 
 

@@ -15,15 +15,9 @@ import torch.multiprocessing as mp
 from smoothed_controls import check_smoothing_of_softmax
 
 from fer_repro.errors import UserError
+from fer_repro.layers.adacos_head import AdaCosHead, across_processes, dynamic_scale, fixed_scale
 from fer_repro.layers.margin_heads import ArcFaceHead, CosFaceHead, cosines
-from fer_repro.methods.adacos import (
-    METHOD,
-    AdaCosHead,
-    AdaCosOptions,
-    across_processes,
-    dynamic_scale,
-    fixed_scale,
-)
+from fer_repro.methods.adacos import METHOD, AdaCosOptions
 
 TOLERANCE = 1e-9
 GOLDENS = Path(__file__).parent.parent / "goldens"

@@ -56,6 +56,7 @@ SETS = {
     "maxout": "synthetic",
     "engagement": "synthetic_engagement",
     "benford": "synthetic_resampled",
+    "face_losses": "synthetic_forgeries",
 }
 
 

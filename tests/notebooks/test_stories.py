@@ -16,6 +16,7 @@ FIGURES = {  # name: the set, and how many figures the story has with the image 
     "distillation": ("synthetic", 10),
     "efficientnet": ("synthetic_forgeries", 17),
     "engagement": ("synthetic_engagement", 9),
+    "face_losses": ("synthetic_forgeries", 7),
     "fan": ("synthetic_clips", 12),
     "maxout": ("synthetic", 10),
     "p2sgrad": ("synthetic_pairs", 11),

@@ -493,3 +493,43 @@ def test_costs_of_an_arm_that_is_fitted_at_once(tmp_path, prepared):
     assert np.isnan(forest["flops"])
     assert network["flops"] > 0
     assert forest["item"] == network["item"] == "1 face"
+
+
+def test_an_arm_learns_no_face_of_the_kind_that_it_leaves_out(tmp_path, prepared):
+    arms = ("arcface", "softmax_all_kinds", "adacos", "arcface_unseen_transfer")
+    report = train(tmp_path, prepared, "face_losses", "synthetic_forgeries", arms=arms)
+    store = open_store(prepared / "synthetic_forgeries")
+    shown = {}
+    for arm in arms:
+        found = read_predictions(report.folders[arm] / "predictions.csv")
+        assert set(found.targets) == {0, 1}, "tested as real or manipulated, whatever was learnt"
+        names = store.samples["forgery"].iloc[found.samples].to_numpy(str)
+        shown[arm] = {part: set(names[found.splits == part]) for part in ("val", "test")}
+    every = {"none", "swap", "transfer", "resample"}
+    assert shown["arcface"]["val"] == shown["adacos"]["val"] == every - {"swap"}
+    assert shown["arcface_unseen_transfer"]["val"] == every - {"transfer"}
+    assert shown["softmax_all_kinds"]["val"] == every
+    assert all(each["test"] == every for each in shown.values())
+    weights = load_file(report.folders["adacos"] / "weights.safetensors")
+    assert len(weights["head.weight"]) == 3
+
+
+def test_kinds_become_targets_of_the_training_part_alone(tmp_path, prepared):
+    store = open_store(prepared / "synthetic_forgeries")
+    method = load_method("face_losses")
+    for arm, kind in (("adacos", True), ("arcface", False)):
+        config = load_config(PARAMS, "face_losses", "synthetic_forgeries", arm, 0)
+        options = read_section(method.options, config.recipe.model, "model")
+        fabric = make_fabric(config)
+        part = Arm(method, config, options, store, tmp_path, task_of(method, store), fabric)
+        train_part, held_out, classes = part.to_learn()
+        names = store.samples["forgery"].iloc[train_part.samples]
+        wanted = names.map({"none": 0, "resample": 1, "transfer": 2}).to_numpy()
+        assert (train_part.targets == (wanted if kind else wanted > 0)).all()
+        assert set(held_out.targets) == {0, 1}
+        assert classes == 2
+    config = load_config(
+        PARAMS, "face_losses", "synthetic_forgeries", "adacos", 0, overrides={"recipe.model.kinds": 3}
+    )
+    with pytest.raises(UserError, match="the network has classes for 3"):
+        Arm(method, config, options, store, tmp_path, "manipulation", fabric).to_learn()

@@ -36,7 +36,7 @@ UNREAD = {  # arms in tables that could not be read
     ("p2sgrad", "softmax"), ("distillation", "fine_tuned"), ("engagement", "rank_loss"),
     ("engagement", "mse"), ("benford", "published_order"), ("benford", "nonzero"),
 }  # fmt: skip
-CLOSED = {"maxout"}  # no open copy of the paper: no number could be read
+CLOSED = {"face_losses", "maxout"}  # no open copy of the paper: no number could be read
 LITERATURE = {
     "human", "dl_svm", "cnn_sift", "cnns_bovw_svm", "cnn_ensemble_8",
     "st_network", "dtagn", "cnn_island_loss", "lomo",

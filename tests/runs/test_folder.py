@@ -7,7 +7,9 @@ from evaluated_project import sample_table, write_classes, write_data, write_pai
 
 from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError
-from fer_repro.runs.folder import by_arm, read_pair_runs, read_runs, run_task
+from fer_repro.evaluation.ensembles import ensemble_runs
+from fer_repro.methods.method import load_method
+from fer_repro.runs.folder import by_arm, read_pair_runs, read_runs, run_task, unseen_kind
 
 SAMPLES = sample_table([0, 1] * 4, ["train"] * 2 + ["val"] * 2 + ["test"] * 4)
 PAIRS = pd.DataFrame(
@@ -193,3 +195,33 @@ def test_each_of_the_samples_columns_is_compared(folder, column):
 def test_a_run_without_its_task_is_refused(tmp_path, task):
     with pytest.raises(UserError, match=r"config.json: task is .*expected expression, .* add a line such as"):
         run_task({} if task is None else {"task": task}, tmp_path)
+
+
+def test_arms_that_leave_out_different_kinds_share_the_test_part(tmp_path):
+    """Their validation parts differ; those of arms that leave out the same kind must not."""
+    samples = sample_table([0, 1, 1, 0, 1, 1], ["val"] * 3 + ["test"] * 3)
+    arms = {"arcface": 1, "softmax": 1, "arcface_unseen_transfer": 2}  # and the sample that it leaves out
+
+    def leave_out(place, sample):
+        lines = (place / "predictions.csv").read_text().splitlines()
+        kept = [line for line in lines if not line.startswith(f"{sample},")]
+        (place / "predictions.csv").write_text("\n".join(kept) + "\n")
+
+    for arm, sample in arms.items():
+        place = write_run(tmp_path, "face_losses", arm, 0, {"unseen": "swap"})
+        write_classes(place, ("real", "manipulated"), samples, np.eye(2)[[0, 1] * 3])
+        leave_out(place, sample)
+    place = (tmp_path / "runs", "small", "face_losses", (0,), tuple(arms))
+    kinds = [unseen_kind(load_method("face_losses"), run) for run in read_runs(*place)]
+    assert kinds == ["swap", "swap", "transfer"]
+    leave_out(tmp_path / "runs/small/face_losses/0/softmax", 2)
+    with pytest.raises(UserError, match="other samples, targets or classes than arcface, seed 0"):
+        read_runs(*place)
+    with pytest.raises(
+        UserError, match="arm 'arcface_unseen_transfer' predicts other samples than 'arcface'"
+    ):
+        runs = read_runs(*place[:-1], ("arcface", "arcface_unseen_transfer"))
+        ensemble_runs(runs, ("arcface", "arcface_unseen_transfer"), "logits")
+    leave_out(tmp_path / "runs/small/face_losses/0/arcface_unseen_transfer", 5)
+    with pytest.raises(UserError, match="other samples, targets or classes than arcface, seed 0"):
+        read_runs(*place[:-1], ("arcface", "arcface_unseen_transfer"))

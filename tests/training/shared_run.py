@@ -69,8 +69,8 @@ def train(network, folder, fabric, head="none", **recipe):
 
 def adacos_net():
     """A tiny trunk below the dynamic head, whose scale follows statistics of the batch."""
+    from fer_repro.layers.adacos_head import AdaCosHead
     from fer_repro.layers.embedding import EmbeddingClassifier
-    from fer_repro.methods.adacos import AdaCosHead
 
     trunk = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     return EmbeddingClassifier(trunk, AdaCosHead(6, 3))

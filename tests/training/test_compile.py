@@ -14,12 +14,12 @@ from tiny_run import PARAMS, TinyNet, make_config, run
 from torch import nn
 
 from fer_repro.config import load_config
+from fer_repro.layers.adacos_head import AdaCosHead
 from fer_repro.layers.embedding import EmbeddingClassifier, HeadLoss
 from fer_repro.layers.margin_heads import CONTROLS, control_head
 from fer_repro.loading.frames import Clips
 from fer_repro.loading.split import Split
 from fer_repro.loading.views import Faces, Triplets
-from fer_repro.methods.adacos import AdaCosHead
 from fer_repro.methods.method import load_method
 from fer_repro.methods.p2sgrad import P2SGradHead
 from fer_repro.sections import read_section
