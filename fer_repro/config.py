@@ -4,7 +4,6 @@ One path: params.yaml -> ``load_config`` -> frozen dataclasses -> plain argument
 every number exists once, in params.yaml, where DVC sees it change.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -15,6 +14,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from fer_repro.errors import UserError, nearest
+from fer_repro.files import file_sha256
 from fer_repro.params import DataConfig, EvaluationConfig, MethodConfig, Params, RuntimeConfig, read_params
 from fer_repro.recipes import PAPER, choose, is_path, own_recipe, resolve, say_departures, start_file
 from fer_repro.sections import STRICT, Count, Fraction, NonNegative, Positive, PositiveInt, read_section
@@ -310,8 +310,8 @@ def load_config(
 def _note_start(model: Any) -> None:  # noqa: ANN401 - untyped YAML
     """Add the digest of the weights that a network starts from to its options."""
     start = model.get("pretraining") if isinstance(model, dict) else None
-    if isinstance(start, str) and "/" in start and is_path(start):
-        model[START_DIGEST] = hashlib.sha256(start_file(start).read_bytes()).hexdigest()
+    if isinstance(start, str) and is_path(start):
+        model[START_DIGEST] = file_sha256(start_file(start))
 
 
 def _paper(params: Params, method: str, path: str) -> dict[str, Any] | None:

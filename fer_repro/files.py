@@ -1,6 +1,7 @@
 """YAML mappings, and atomic writes, which rename when they are done."""
 
 import ctypes
+import hashlib
 import json
 import os
 import re
@@ -19,6 +20,12 @@ if sys.platform != "win32":
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of the kernel
+
+
+def file_sha256(path: Path) -> str:
+    """Compute the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def natural_order(path: Path) -> tuple[tuple[tuple[int, int, str], ...], ...]:

@@ -38,11 +38,11 @@ _WEIGHTS = ("weights.safetensors", "model.safetensors")  # of a run, of an expor
 
 def is_path(start: str) -> bool:
     """Whether ``model.pretraining`` is the path of a run, of an exported network or of a checkpoint."""
-    return start not in _STARTS
+    return "/" in start
 
 
 def _known_start(start: str) -> str:
-    if is_path(start) and "/" not in start:
+    if not is_path(start) and start not in _STARTS:
         known = "expected none, imagenet, or the path of a run, a network or a checkpoint, with a /"
         raise ValueError(f"{known}; {nearest(start, _STARTS)}")
     return start

@@ -6,9 +6,10 @@ sections.py, terminal.py and pipeline/notebooks.py carry numbers but do not make
 evaluation of a single seed only plot in data.ipynb and train.ipynb.
 """
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+
+from fer_repro.files import file_sha256
 
 PACKAGE = Path(__file__).parent
 _DATA = ("datasets/draws.py", "datasets/protocols.py", "datasets/votes.py", "loading/*.py")
@@ -75,7 +76,7 @@ def code_digests(patterns: Iterable[str], method: str = "") -> dict[str, str]:
     """
     files = {path for pattern in patterns for path in PACKAGE.glob(pattern.format(method=method))}
     return {
-        path.relative_to(PACKAGE).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        path.relative_to(PACKAGE).as_posix(): file_sha256(path)
         for path in sorted(files)
         if path.is_file() and path.suffix != ".pyc"
     }

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fer_repro.datasets.samples import Converted
-from fer_repro.datasets.store import Store, file_sha256
+from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError
+from fer_repro.files import file_sha256
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from fer_repro.datasets.folds import identification_table
 from fer_repro.datasets.pairs import PAIRS, has_pairs, open_pairs, people_in, write_pairs
 from fer_repro.datasets.protocols import check_subjects
 from fer_repro.datasets.samples import SPLITS
-from fer_repro.datasets.store import Store, file_sha256, open_store, store_writer, view_writer
+from fer_repro.datasets.store import Store, open_store, store_writer, view_writer
 from fer_repro.datasets.video_faces import CLASSES as REAL_OR_MANIPULATED
 from fer_repro.errors import UserError, nearest
+from fer_repro.files import file_sha256
 from fer_repro.params import dataset_names
 from fer_repro.synthetic.factors import TRUTH, Generated, write_truth
 from fer_repro.synthetic.resampled import RESAMPLED

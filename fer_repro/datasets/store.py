@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from fer_repro.datasets.samples import check_samples, has_controls, read_samples, samples_csv
 from fer_repro.errors import UserError
-from fer_repro.files import atomic_folder
+from fer_repro.files import atomic_folder, file_sha256
 from fer_repro.sections import STRICT, PositiveInt, read_section
 
 MANIFEST, IMAGES, SAMPLES = "manifest.json", "images.npy", "samples.csv"
@@ -319,12 +319,6 @@ def open_store(folder: Path | str, verify: bool = False) -> Store:
                 "the file was changed after the set was written, make the set again"
             )
     return Store(folder, manifest, images, samples)
-
-
-def file_sha256(path: Path) -> str:
-    """Sha256 of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_table(folder: Path, target: Path, manifest: Manifest, samples: pd.DataFrame) -> None:

@@ -29,9 +29,9 @@ from fer_repro.datasets.faces import (
 )
 from fer_repro.datasets.image_files import check_files, listed
 from fer_repro.datasets.names import composed, is_listed_file
-from fer_repro.datasets.store import file_sha256
 from fer_repro.datasets.video import map_frames
 from fer_repro.errors import UserError
+from fer_repro.files import file_sha256
 from fer_repro.terminal import progress
 
 CLASSES = ("real", "manipulated")

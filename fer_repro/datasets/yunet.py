@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from fer_repro.datasets.faces import Box, CascadeDetector, Detector, check_rgb
-from fer_repro.datasets.store import file_sha256
 from fer_repro.errors import UserError, nearest
+from fer_repro.files import file_sha256
 
 CASCADE, YUNET = "cascade", "yunet"
 FILE_VARIABLE = "FER_REPRO_YUNET"

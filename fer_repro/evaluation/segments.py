@@ -1,6 +1,5 @@
 """Networks and the segments of sequences: weights beside the truth, distances of levels, equal bits."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from fer_repro.datasets.protocols import protocol_rows
 from fer_repro.datasets.store import Store
+from fer_repro.files import file_sha256
 from fer_repro.loading.split import level_values
 from fer_repro.measures.intervals import mean_interval
 from fer_repro.measures.saliency import rank_correlation
@@ -131,10 +131,7 @@ def same_files(first: Mapping[int, Path], second: Mapping[int, Path]) -> pd.Data
     rows = []
     for seed, folder in first.items():
         for name in _FILES:
-            ours, theirs = (
-                hashlib.sha256((place / name).read_bytes()).hexdigest()[:16]
-                for place in (folder, second[seed])
-            )
+            ours, theirs = (file_sha256(place / name)[:16] for place in (folder, second[seed]))
             rows.append((seed, name, ours, theirs, "yes" if ours == theirs else "no"))
     return pd.DataFrame(rows, columns=["seed", "file", "first", "second", "same"])
 

@@ -11,11 +11,11 @@ import yaml
 from fer_repro.config import START_DIGEST
 from fer_repro.datasets.dataset import is_addable, load_dataset
 from fer_repro.figures.tables import markdown_text
-from fer_repro.files import atomic_write, read_yaml
+from fer_repro.files import atomic_write, file_sha256, read_yaml
 from fer_repro.inference import measured
 from fer_repro.inference.catalogue import SYNTHETIC_FACES
 from fer_repro.inference.run_models import read_run_facts
-from fer_repro.inference.spec import ModelSpec, file_digest
+from fer_repro.inference.spec import ModelSpec
 from fer_repro.methods.method import load_method
 from fer_repro.recipes import is_path
 
@@ -58,7 +58,7 @@ def _of_torch(name: str) -> str:
 
     file = Path(torch.hub.get_dir()) / "checkpoints" / name
     begins = name.rpartition("-")[2].removesuffix(".pth")
-    return file_digest(file) if file.is_file() else f"{begins}... (the file is not in the cache)"
+    return file_sha256(file) if file.is_file() else f"{begins}... (the file is not in the cache)"
 
 
 def _of_hub(folder: str) -> str:
@@ -67,7 +67,7 @@ def _of_hub(folder: str) -> str:
     except ImportError:
         return "unknown (huggingface-hub is not installed)"
     files = sorted(Path(HF_HUB_CACHE).glob(f"{folder}/snapshots/*/model.safetensors"))
-    return file_digest(files[-1]) if files else "unknown (the file is not in the cache)"
+    return file_sha256(files[-1]) if files else "unknown (the file is not in the cache)"
 
 
 CODE_LICENCE = "MIT"

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from fer_repro.errors import UserError, nearest, one_line
-from fer_repro.files import check_name, keep_existing
+from fer_repro.files import check_name, file_sha256, keep_existing
 from fer_repro.inference.networks import state_digest
-from fer_repro.inference.spec import ModelSpec, OfficialNetwork, file_digest, of_faces
+from fer_repro.inference.spec import ModelSpec, OfficialNetwork, of_faces
 from fer_repro.methods.method import load_method, load_official, method_names
 from fer_repro.terminal import doing
 from fer_repro.training.checkpoint import check_finite
@@ -260,7 +260,7 @@ def import_official(
         state, spec = _opened(theirs, path, variant, padding)
     if classes and len(classes) != spec.outputs:
         raise UserError(f"--classes names {len(classes)} classes: {spec.name} has {spec.outputs}")
-    digest = file_digest(path)
+    digest = file_sha256(path)
     spec = replace(spec, classes=tuple(classes) or spec.classes, source=f"{spec.source}, sha256 {digest}")
     with doing(f"writing {to}"):
         write_model(to, state, spec)

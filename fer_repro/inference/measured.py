@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.config import DATA_DIGESTS
-from fer_repro.datasets.store import file_sha256
 from fer_repro.figures.result_files import read_rows
+from fer_repro.files import file_sha256
 from fer_repro.measures.calibration import BINS, fit_temperature
 from fer_repro.measures.classification import expected_calibration_error, recalls, softmax
 from fer_repro.runs.folder import read_run_config, rest_on

@@ -4,7 +4,6 @@ It is JSON in the metadata of a safetensors or ONNX file, so a model is one file
 torch.
 """
 
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -162,9 +161,3 @@ def spec_of_metadata(metadata: dict[str, str], where: Path) -> ModelSpec:
             "file that `fer-repro import` or `fer-repro export` wrote"
         )
     return read_spec(metadata[KEY], str(where))
-
-
-def file_digest(path: Path) -> str:
-    """Hash a file: SHA-256 in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

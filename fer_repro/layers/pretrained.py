@@ -6,7 +6,6 @@ since nobody may redistribute them: ``Resnet18_FER+_pytorch.pth.tar`` and ``Resn
 [0, 1] and standardise inside.
 """
 
-import hashlib
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fer_repro.errors import UserError
+from fer_repro.files import file_sha256
 from fer_repro.recipes import is_path, start_file
 
 Trunk = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d"]
@@ -103,8 +103,7 @@ def _fetching(trunk: str, url: str) -> Iterator[None]:
 
 def _check_hash(place: Path) -> None:
     """Compare a cached file with the hash in its name; torch checks only while it fetches."""
-    with place.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_sha256(place)
     expected = place.stem.rsplit("-", 1)[-1]
     if not digest.startswith(expected):
         raise UserError(f"{place}: its SHA-256 begins with {digest[:8]}, not with {expected}: delete it")
@@ -170,7 +169,7 @@ def load_start(network: nn.Module, start: str, digest: str = "") -> None:
         load_imagenet_trunk(network, "resnet18")
     elif is_path(start):
         file = start_file(start)
-        found = hashlib.sha256(file.read_bytes()).hexdigest()
+        found = file_sha256(file)
         if digest not in ("", found):
             raise UserError(
                 f"{file}: its SHA-256 begins with {found[:8]}, not with {digest[:8]}: it has changed "

@@ -16,7 +16,7 @@ from bs4 import BeautifulSoup
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fer_repro.errors import UserError, print_error
-from fer_repro.files import atomic_write
+from fer_repro.files import atomic_write, file_sha256
 from fer_repro.report.page import Page, gather
 from fer_repro.report.story_html import box_tables, number_captions, shrink_images
 from fer_repro.terminal import doing
@@ -94,7 +94,7 @@ def write_sources(root: Path, out: Path) -> None:
         digest = hashlib.sha256()
         for path in sorted({root / name, *(root / name).rglob("*")}):
             if path.is_file() and not path.match("*.failed.ipynb"):
-                content = hashlib.sha256(path.read_bytes()).hexdigest()
+                content = file_sha256(path)
                 digest.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
         found[name] = digest.hexdigest()
     with atomic_write(out) as temporary:

@@ -1,7 +1,6 @@
 """Where and with what the page was made, and the commands that make its numbers again."""
 
 import functools
-import hashlib
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from fer_repro.figures.tables import Column
-from fer_repro.files import read_yaml
+from fer_repro.files import file_sha256, read_yaml
 from fer_repro.git import ask_git, changed_files, head_commit
 
 FACTS = (Column("what", "What"), Column("value", "Value"))
@@ -92,11 +91,7 @@ def file_hashes(root: Path, files: Iterable[Path]) -> pd.DataFrame:
     Returns:
         ``file`` and ``hash``, SHA-256 in hexadecimal.
     """
-    rows = [
-        (file.relative_to(root).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest())
-        for file in files
-        if file.is_file()
-    ]
+    rows = [(file.relative_to(root).as_posix(), file_sha256(file)) for file in files if file.is_file()]
     return pd.DataFrame(rows, columns=["file", "hash"])
 
 

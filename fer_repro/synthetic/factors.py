@@ -4,7 +4,6 @@ Lengths are in face units: the chin of the average head lies at y = -1, the crow
 viewer's right, y up and z towards the viewer, all in the head's own coordinates with the eyes near y = 0.1.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -15,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_repro.errors import UserError, nearest
+from fer_repro.files import file_sha256
 
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """Expressions in FER2013's order."""
@@ -205,7 +205,7 @@ def write_truth(folder: Path, truth: Mapping[str, NDArray]) -> str:
     path = folder / TRUTH
     with path.open("wb") as file:
         np.savez_compressed(file, **dict(sorted(truth.items())))  # type: ignore[arg-type]
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return file_sha256(path)
 
 
 def read_truth(folder: Path | str) -> dict[str, NDArray]:

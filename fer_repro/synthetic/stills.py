@@ -4,7 +4,6 @@ Beside the strips are the table of factors and a manifest with hashes.
 """
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from fer_repro.errors import UserError, print_error
-from fer_repro.files import atomic_folder
+from fer_repro.files import atomic_folder, file_sha256
 from fer_repro.synthetic.expression import sample_actions
 from fer_repro.synthetic.factors import CLASSES, FACTOR_COLUMNS, IDENTITY_COLUMNS
 from fer_repro.synthetic.identity import sample_identities
@@ -243,9 +242,9 @@ def write_strips(folder: Path, images: NDArray[np.uint8], table: pd.DataFrame, s
         name = f"stills_{start // PER_STRIP:03d}.png"
         strip = images[start : start + PER_STRIP].reshape(-1, width)
         Image.fromarray(strip).save(folder / name, optimize=True)
-        files[name] = _sha256(folder / name)
+        files[name] = file_sha256(folder / name)
     table.to_csv(folder / TABLE, index=False, float_format="%g", lineterminator="\n")
-    files[TABLE] = _sha256(folder / TABLE)
+    files[TABLE] = file_sha256(folder / TABLE)
     manifest = {
         "name": "synthetic",
         "classes": list(CLASSES),
@@ -286,7 +285,7 @@ def read_stills(folder: Path | str) -> tuple[NDArray[np.uint8], pd.DataFrame, di
             raise UserError(
                 f"{path} is missing, though {folder / MANIFEST} lists it; run `dvc pull data.dvc`"
             )
-        if _sha256(path) != digest:
+        if file_sha256(path) != digest:
             raise UserError(f"{path} is not the file {folder / MANIFEST} describes: its sha256 differs")
     strips = [_read_strip(folder / name, manifest) for name in sorted(manifest["files"]) if name != TABLE]
     images = np.concatenate(strips)
@@ -359,10 +358,6 @@ def _read_strip(path: Path, manifest: dict[str, Any]) -> NDArray[np.uint8]:
             f"{path}: an image of {strip.shape}, {strip.dtype}; expected grey {height} x {width} faces"
         )
     return strip.reshape(-1, height, width)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from fer_repro.datasets import yunet
 from fer_repro.datasets.adding import add_dataset
 from fer_repro.datasets.face_index import read_face_index
 from fer_repro.datasets.faces import CascadeDetector, largest_face, overlap
-from fer_repro.datasets.store import file_sha256
 from fer_repro.datasets.yunet import YuNetDetector, named_detector
 from fer_repro.errors import UserError
+from fer_repro.files import file_sha256
 
 REAL = Path(os.environ.get("FER_REPRO_REAL_DATA", "") or "/nowhere")
 

@@ -29,8 +29,8 @@ from fer_repro.datasets.pairs import (
     read_pairs,
 )
 from fer_repro.datasets.people import find_folder, find_images, find_people
-from fer_repro.datasets.store import file_sha256
 from fer_repro.errors import UserError
+from fer_repro.files import file_sha256
 
 TERMS = "These are your own faces: check that you may keep and show them."
 

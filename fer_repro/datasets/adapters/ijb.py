@@ -28,7 +28,6 @@ from fer_repro.datasets.audit import Official
 from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.image_files import check_files
 from fer_repro.datasets.names import ListedFiles, composed
-from fer_repro.datasets.store import file_sha256
 from fer_repro.datasets.templates import (
     SIDE,
     TEMPLATE_PAIRS,
@@ -38,6 +37,7 @@ from fer_repro.datasets.templates import (
     read_template_pairs,
 )
 from fer_repro.errors import UserError
+from fer_repro.files import file_sha256
 
 CLASSES = ("face",)  # labels carry no information here: the lists do not name people
 VARIANTS: dict[str, Official | None] = {

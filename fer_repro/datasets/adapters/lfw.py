@@ -22,8 +22,8 @@ from fer_repro.datasets.image_files import ImageFile, convert_images
 from fer_repro.datasets.names import composed, is_listed_file
 from fer_repro.datasets.pairs import COLUMNS, ConvertedPairs, people_in, read_pairs
 from fer_repro.datasets.people import find_folder, find_images, find_people
-from fer_repro.datasets.store import file_sha256
 from fer_repro.errors import UserError
+from fer_repro.files import file_sha256
 
 LISTS = {"pairs.txt": "view2", "pairsDevTrain.txt": "dev_train", "pairsDevTest.txt": "dev_test"}
 PAIR_FACTS = {

@@ -20,8 +20,8 @@ from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.image_files import ImageFile, convert_images
 from fer_repro.datasets.names import ListedFiles, composed
 from fer_repro.datasets.samples import Converted
-from fer_repro.datasets.store import file_sha256
 from fer_repro.errors import UserError
+from fer_repro.files import file_sha256
 
 CLASSES = ("probe", "distractor")
 VARIANTS: dict[str, Official | None] = {"original": None}

@@ -13,8 +13,9 @@ import pandas as pd
 
 from fer_repro.datasets.dataset import Conversion, Dataset
 from fer_repro.datasets.samples import Converted
-from fer_repro.datasets.store import MANIFEST, Store, file_sha256, open_store
+from fer_repro.datasets.store import MANIFEST, Store, open_store
 from fer_repro.errors import UserError
+from fer_repro.files import file_sha256
 from fer_repro.synthetic.light import compress
 from fer_repro.synthetic.resampled import LABELS, RESAMPLED, halve
 
