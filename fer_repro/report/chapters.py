@@ -36,6 +36,11 @@ class Chapter:
     sheet: str
     records: tuple[Record, ...]
 
+    @property
+    def group(self) -> str:
+        """The heading of papers with its task; empty where it is not known."""
+        return self.paper.group if self.paper else ""
+
 
 def make_chapters(
     methods: Sequence[str],

@@ -1,7 +1,7 @@
 """The ledger at a glance: what the first view of the page shows of every claim, with links."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,16 @@ from fer_repro.errors import UserError, nearest
 from fer_repro.figures.ledger_tables import answer_sentence, best_answer, count_verdicts, in_words
 from fer_repro.figures.tables import metric_words, spell, uses_tta
 from fer_repro.measures.metrics import find_metric
+
+GROUPS = {
+    "faces": "Expressions of single faces",
+    "clips": "Expressions of clips",
+    "pairs": "Do two faces show one person?",
+    "forgeries": "Real or manipulated?",
+    "traces": "Traces that processing leaves in pixels",
+    "sequences": "Numbers of sequences",
+}
+"""Task of the pipeline -> heading of its papers, in the order of the page."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,7 @@ class Paper:
         missing: per data set that is not here its name ``data``, ``access`` (how to get it), and ``claims``.
         counts: verdicts that occur, with how often.
         answer: one sentence on the claim that is answered best; empty where none was tested.
+        group: of papers with one task, as ``GROUPS`` spells it; empty where it is not known.
     """
 
     method: str
@@ -38,6 +49,7 @@ class Paper:
     missing: list[dict[str, Any]]
     counts: list[tuple[str, int]]
     answer: str
+    group: str = ""
 
     @property
     def mains(self) -> list[dict[str, Any]]:
@@ -102,6 +114,18 @@ class _Sources:
             "rows": f"results/measured/{place}/rows.csv",
             "command": command,
         }
+
+
+def grouped(papers: Sequence[Paper], tasks: Mapping[str, str]) -> list[Paper]:
+    """Put papers of one task together, in the order of ``GROUPS``; those of unknown task come last.
+
+    Args:
+        papers: from ``glance``.
+        tasks: method -> its task.
+    """
+    order = [*GROUPS, ""]
+    found = sorted(papers, key=lambda paper: order.index(tasks.get(paper.method, "")))
+    return [replace(paper, group=GROUPS.get(tasks.get(paper.method, ""), "")) for paper in found]
 
 
 def _paper(method: str, paper: Mapping[str, Any], words: pd.DataFrame, sources: _Sources) -> Paper:

@@ -24,7 +24,7 @@ from fer_repro.figures.tables import accuracy_labels, as_html, beside_published,
 from fer_repro.files import read_yaml
 from fer_repro.params import read_params
 from fer_repro.report.chapters import Chapter, make_chapters
-from fer_repro.report.glance import Paper, glance
+from fer_repro.report.glance import Paper, glance, grouped
 from fer_repro.report.provenance import (
     COMMANDS,
     FACTS,
@@ -68,6 +68,7 @@ class Page:
     seeds: list[int]
     arms: dict[str, list[str]]
     confidence: float
+    tasks: dict[str, str] = field(default_factory=dict)  # method -> its first task
     rules: str = ""
     papers: list[Paper] = field(default_factory=list)
     counts: list[tuple[str, int]] = field(default_factory=list)
@@ -120,7 +121,7 @@ def gather(root: Path) -> Page:
     """
     params_file = root / "params.yaml"
     params = read_params(params_file)
-    methods = params.pipeline.methods
+    methods, trained = params.pipeline.methods, {**params.pipeline.runs, **params.full.runs}
     page = Page(
         root=root,
         datasets=list(params.pipeline.datasets),
@@ -129,6 +130,7 @@ def gather(root: Path) -> Page:
         seeds=params.seeds,
         arms={name: list(method_arms(params_file, name)) for name in methods},
         confidence=params.evaluation.confidence,
+        tasks={method: task for (_, method), task in reversed([*trained.items()])},
         params=params_file.read_text(encoding="utf-8"),
     )
     _add_results(page)
@@ -194,7 +196,7 @@ def _add_ledger(page: Page) -> None:
     page.rules = markdown_section(page.root / "docs/verdicts.md", "Rules")
     folders = shown_records(page.root / "results/records")
     records = {folder.name: in_percent(read_rows(folder / "rows.csv")) for folder in folders}
-    page.papers = glance(ledger, page.measured, known, page.trained, records)
+    page.papers = grouped(glance(ledger, page.measured, known, page.trained, records), page.tasks)
 
 
 def _add_stories(page: Page) -> None:

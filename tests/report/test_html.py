@@ -19,8 +19,8 @@ from PIL import Image
 
 from fer_repro.errors import UserError
 from fer_repro.files import read_yaml
-from fer_repro.params import read_params
-from fer_repro.report.glance import gauge, glance
+from fer_repro.params import TASKS, read_params
+from fer_repro.report.glance import GROUPS, Paper, gauge, glance, grouped
 from fer_repro.report.html import SOURCES, report_main, write_report, write_sources
 from fer_repro.report.provenance import command_table
 
@@ -138,6 +138,21 @@ def test_each_missing_data_set_is_named_once(page):
     assert (part["data"], part["access"]) == ("FER2013", "free: somewhere")
     assert [claim["statement"] for claim in part["claims"]] == ["Masks <help>.", "Two."]
     assert page.get_text().count("free: somewhere") == 1
+
+
+def test_papers_are_grouped_by_task(page):
+    heading = "Expressions of single faces"
+    for part in ("nav.toc li.group", "ul.glance > li.group", "#claims > p.group", "#papers > p.group"):
+        assert [each.get_text(strip=True) for each in page.select(part)] == [heading], part
+    papers = [
+        Paper(name, name, name, "", "", [], [], [], "") for name in ("fan", "own", "adacos", "ran", "rmn")
+    ]
+    tasks = {"fan": "clips", "ran": "faces", "rmn": "faces", "adacos": "pairs"}
+    found = [(paper.method, paper.group) for paper in grouped(papers, tasks)]
+    assert [name for name, _ in found] == ["ran", "rmn", "fan", "adacos", "own"]
+    assert found[0][1] == heading
+    assert found[-1][1] == ""
+    assert set(GROUPS) == set(TASKS)
 
 
 def test_claims_lead_to_runs_rows_and_sources(page):
