@@ -93,7 +93,7 @@ from fer_repro.evaluation.shorter import read_shorter
 from fer_repro.evaluation.summary import Evaluation, evaluate_runs, write_results
 from fer_repro.evaluation.synthesised_faces import (
     chosen_distances,
-    errors_by_pairs,
+    errors_by_option,
     face_rows,
     image_frames,
     judge_faces,
@@ -117,7 +117,7 @@ from fer_repro.figures.angles import (
 )
 from fer_repro.figures.answer_figures import (
     embedding_map,
-    errors_by_count,
+    errors_by_setting,
     numbers_over_truth,
     principal_plane,
     reliability_diagram,

@@ -1,6 +1,6 @@
 """How good synthesised faces are: pixel by pixel, to a network of expressions, and to one of identities.
 
-How many pairs of images a map needs, and which pixels it chooses.
+What a map needs, pairs and lambda, and which pixels it chooses.
 
 Errors are measured before anything is stretched or limited; networks get what they were trained on, values
 in [0, 1]. The inputs as they are (a copy) and the true targets belong beside every map: the first has the
@@ -29,7 +29,6 @@ from fer_repro.runs.loaded_run import LoadedRun, load_run
 
 COLUMNS = ("arm", "face", "mse", "called", "similarity")
 COPY, TARGET = "copy", "target"
-PAIR_COUNTS = (10, 25, 50, 100, 200)
 _BATCH = 64
 
 
@@ -86,44 +85,46 @@ def face_rows(frames: Tensor, outputs: Mapping[str, Tensor], people: Sequence[in
     )
 
 
-def errors_by_pairs(
+def errors_by_option(
     method: Method,
     options: Any,  # noqa: ANN401 - the method's own
     arms: Sequence[str],
     store: Store,
     seeds: Sequence[int],
     confidence: float,
-    counts: Sequence[int] = PAIR_COUNTS,
+    name: str,
+    values: Sequence[float],
 ) -> pd.DataFrame:
-    """Fit arms to the first pairs of an order that each seed draws, and test them on the test part.
+    """Fit arms anew with other values of one option, and test them on the test part.
 
     Args:
         method: with a solver.
-        options: of the recipe, with ``pairs``.
+        options: of the recipe.
         arms: that the solver fits.
         store: the data set.
-        seeds: of the orders.
+        seeds: each draws the pairs that are learnt, as in its run.
         confidence: such as 0.95.
-        counts: numbers of training pairs; those of which there are too few are left out.
+        name: of the option. Numbers of ``pairs`` of which there are too few are left out; all pairs are no
+            draw, and have no interval.
+        values: of the option.
 
     Returns:
-        ``arm``, ``count``, ``value``, ``low``, ``high``: mean squared error, and its interval over seeds;
-        with all pairs there are no draws, and no interval.
+        ``arm``, ``setting``, ``value``, ``low``, ``high``: mean squared error, and its interval over seeds.
     """
     assert method.solver is not None
     learnt, tested = image_frames(store, "train"), image_frames(store, "test")
+    batch, whole = Batch((learnt,), torch.zeros(len(learnt))), len(learnt)
     rows = []
     for arm in arms:
-        for count in (count for count in counts if count <= len(learnt)):
+        for value in (value for value in values if name != "pairs" or value <= whole):
             errors = []
-            for seed in seeds if count < len(learnt) else seeds[:1]:
-                drawn = np.sort(np.random.default_rng([seed]).permutation(len(learnt))[:count])
-                network: Any = method.build_model(arm, replace(options, pairs=count), 1)
-                method.solver.fit(network, [Batch((learnt[drawn],), torch.zeros(count))], seed)
+            for seed in seeds[:1] if (name, value) == ("pairs", whole) else seeds:
+                network: Any = method.build_model(arm, replace(options, **{name: value}), 1)
+                method.solver.fit(network, [batch], seed)
                 errors.append(float(network(tested).values.double().square().mean()))
             found = mean_interval(errors, confidence)
-            rows.append((arm, count, found.value, found.low, found.high))
-    return pd.DataFrame(rows, columns=["arm", "count", "value", "low", "high"])
+            rows.append((arm, value, found.value, found.low, found.high))
+    return pd.DataFrame(rows, columns=["arm", "setting", "value", "low", "high"])
 
 
 def chosen_distances(folders: Mapping[int, Path], store: Store) -> pd.DataFrame:

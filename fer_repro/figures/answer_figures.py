@@ -248,12 +248,12 @@ def _draw_groups(axes: Axes, points: Array, names: Array) -> None:
                     handletextpad=0.2, columnspacing=1.0)  # fmt: skip
 
 
-def errors_by_count(table: pd.DataFrame, counted: str) -> Figure:
-    """Draw squared errors over how many samples were learnt from, one line per arm with its intervals.
+def errors_by_setting(table: pd.DataFrame, words: str) -> Figure:
+    """Draw squared errors over the values of a setting, one line per arm with its intervals.
 
     Args:
-        table: ``arm``, ``count``, ``value``, ``low``, ``high``, the last two missing where unknown.
-        counted: what is counted, for the axis.
+        table: ``arm``, ``setting``, ``value``, ``low``, ``high``, the last two missing where unknown.
+        words: what is set, for the axis.
     """
     arms = list(dict.fromkeys(table["arm"]))
     colours, markers = arm_colours(arms), arm_markers(arms)
@@ -262,15 +262,15 @@ def errors_by_count(table: pd.DataFrame, counted: str) -> Figure:
     for arm in arms:
         part = table[table["arm"] == arm]
         axes.fill_between(
-            part["count"], part["low"], part["high"], color=colours[arm], alpha=0.14, linewidth=0
+            part["setting"], part["low"], part["high"], color=colours[arm], alpha=0.14, linewidth=0
         )
-        axes.plot(part["count"], part["value"], color=colours[arm], marker=markers[arm], label=plain(arm))
-    counts = sorted(set(table["count"]))
+        axes.plot(part["setting"], part["value"], color=colours[arm], marker=markers[arm], label=plain(arm))
+    settings = sorted(set(table["setting"]))
     axes.set_xscale("log")
-    axes.set_xticks(counts, [str(count) for count in counts])
+    axes.set_xticks(settings, [f"{setting:g}" for setting in settings])
     axes.set_xticks([], minor=True)
     axes.set_yscale("log")
-    axes.set(xlabel=counted, ylabel="mean squared error")
+    axes.set(xlabel=words, ylabel="mean squared error")
     axes.grid(axis="y")
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=legend_columns(labels))

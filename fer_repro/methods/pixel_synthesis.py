@@ -26,11 +26,10 @@ Differences from the papers.
 3. The global map, every pixel of the input for each of the output, is solved and kept in its dual form: the
    same weights, from a matrix of the pairs instead of the pixels.
 4. Here no image is scaled by its own minimum and maximum: what the wanted image's are is not known where a
-   face is synthesised. Lambda is that of values in 0 ... 1, errors are in grey levels of 0 ... 255.
-5. The controls are ours: the face as it is (``copy``), and that face plus the mean difference of all pairs
-   (``mean_difference``), which has one number per pixel and no weights.
-6. ``pairs`` of the training pairs are drawn by the seed. Two seeds share some, so that their spread is
-   smaller than that of other people.
+   face is synthesised. Errors are in grey levels of 0 ... 255. Unscaled values are smaller, so [C]'s lambda
+   of 0.4 shrinks more; arms ``..._weak`` have one that the validation people choose.
+5. The controls are ours: the face as it is, and that face plus the mean difference of all pairs.
+6. The seed draws ``pairs`` of the training pairs; two seeds share some of them.
 """
 
 from collections.abc import Iterable
@@ -53,12 +52,12 @@ from fer_repro.sections import STRICT, Positive, PositiveInt
 
 Array = NDArray[np.float64]
 _NUMBERS = 2**24  # of the matrices that are solved together
-_WINDOWS = {"window_1": 1, "window_3": 3, "window_5": 5, "window_9": 9}  # arm -> r
 _ARMS = {
     "window_3": "The headline: every pixel observes a window of 3 x 3; the code's own.",
     "window_1": "Every pixel observes the one at its place.",
     "window_5": "Windows of 5 x 5.",
     "window_9": "Windows of 9 x 9.",
+    **{f"window_{r}_weak": f"As window_{r}, with a weaker lambda." for r in (1, 3)},
     "chosen": "Every pixel observes chosen ones, wherever they are.",
     "global": "The rival: every pixel observes all of them.",
     "mean_difference": "The control: the face plus the mean difference of all pairs.",
@@ -72,6 +71,7 @@ class SynthesisOptions:
 
     pairs: PositiveInt  # to learn from, drawn by the seed; all where there are fewer
     strength: Positive  # lambda, for values in 0 ... 1
+    weak: Positive  # lambda of the arms ..._weak
     chosen: PositiveInt  # f, how many pixels each one observes in the arm ``chosen``
 
 
@@ -79,8 +79,8 @@ class SynthesisOutput(NamedTuple):
     """What the network returns.
 
     Attributes:
-        values: (N,) distance of each synthesised image from the wanted one, the root of its mean squared
-            error in grey levels of 0 ... 255. Their squares, averaged, are the squared error of all pixels.
+        values: (N,) distance of each synthesised image from the wanted one: the root of the mean squared
+            error of its pixels, in grey levels of 0 ... 255.
         images: (N, C, H, W) as synthesised, neither stretched nor limited.
     """
 
@@ -252,8 +252,7 @@ class PixelMap(Solved):
 class GlobalMap(Solved):
     """The rival: every pixel of the input for each of the output, by (P, P + 1) weights of each channel.
 
-    They are A^T times ``shares``, and kept as these factors, which are smaller: ``learnt`` (C, M, P) the M
-    inputs, and ``shares`` (C, M, P).
+    They are A^T times ``shares``, and kept as these factors: M inputs ``learnt`` and ``shares``, (C, M, P).
     """
 
     def __init__(self) -> None:
@@ -332,7 +331,7 @@ class Synthesiser(nn.Module):
         super().__init__()
         self.arm, self.options = arm, options
         self.map: PixelMap | GlobalMap | MeanDifference = PixelMap()
-        if arm not in (*_WINDOWS, "chosen"):
+        if arm in ("global", "mean_difference", "copy"):
             self.map = GlobalMap() if arm == "global" else MeanDifference()
 
     def forward(self, frames: Tensor, mask: Tensor | None = None) -> SynthesisOutput:
@@ -354,7 +353,8 @@ class Synthesiser(nn.Module):
         frames = frames[np.sort(drawn[: self.options.pairs])]
         if (frames == frames[:, :, :1]).all():
             frames = frames[:, :, :1]
-        inputs, targets, strength = frames[:, 0], frames[:, -1], self.options.strength
+        inputs, targets = frames[:, 0], frames[:, -1]
+        strength = self.options.weak if self.arm.endswith("_weak") else self.options.strength
         if isinstance(self.map, GlobalMap):
             self.map.solve(inputs, targets, strength)
         elif isinstance(self.map, MeanDifference):
@@ -362,7 +362,7 @@ class Synthesiser(nn.Module):
         elif self.arm == "chosen":
             self.map.choose(inputs, targets, self.options.chosen, strength)
         else:
-            self.map.solve(inputs, targets, _WINDOWS[self.arm], strength)
+            self.map.solve(inputs, targets, int(self.arm.split("_")[1]), strength)
 
 
 class WantedError(nn.Module):

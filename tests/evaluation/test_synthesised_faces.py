@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 import torch
 
+from fer_repro.datasets.draws import Stream, hashes
 from fer_repro.datasets.store import write_store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.synthesised_faces import (
     COLUMNS,
-    errors_by_pairs,
+    errors_by_option,
     face_rows,
     image_frames,
     judge_faces,
@@ -104,19 +105,28 @@ def test_frames_are_an_image_and_the_wanted_one(store):
 
 
 def test_errors_by_pairs_are_those_of_the_pairs_that_were_drawn(store):
-    options = SynthesisOptions(pairs=1, strength=0.4, chosen=1)  # counts replace it
-    table = errors_by_pairs(METHOD, options, ("mean_difference",), store, (0, 1), 0.95, (2, 6, 50))
-    assert table["count"].tolist() == [2, 6]
+    options = SynthesisOptions(pairs=1, strength=0.4, weak=0.01, chosen=1)  # values replace it
+    table = errors_by_option(METHOD, options, ("mean_difference",), store, (0, 1), 0.95, "pairs", (2, 6, 50))
+    assert table["setting"].tolist() == [2, 6]
     images = store.images.astype(float)
     errors = []
     for seed in (0, 1):
-        people = np.random.default_rng([seed]).permutation(6)[:2]
+        people = np.argsort(hashes(seed, Stream.PAIRS, 0, np.arange(6)))[:2]
         mean = sum(images[2 * person + 1] - images[2 * person] for person in people) / 2
         gaps = [images[row] + mean - images[row + 1] for row in (14, 16, 18)]
         errors.append(np.mean(np.square(gaps)))
     assert table["value"][0] == pytest.approx(np.mean(errors), rel=1e-5)
     assert table["low"][0] < table["value"][0] < table["high"][0]
     assert np.isnan(table["low"][1])  # all pairs: no draw
+
+
+def test_another_lambda_is_another_map(store):
+    options = SynthesisOptions(pairs=4, strength=0.4, weak=0.01, chosen=1)
+    table = errors_by_option(METHOD, options, ("window_1",), store, (0, 1), 0.95, "strength", (0.01, 0.4))
+    again = errors_by_option(METHOD, options, ("window_1_weak",), store, (0, 1), 0.95, "pairs", (4,))
+    assert table["setting"].tolist() == [0.01, 0.4]
+    assert table["value"][0] == again["value"][0]
+    assert table["value"][0] != table["value"][1]
 
 
 def test_faces_are_listed_person_after_person(store):

@@ -176,7 +176,7 @@ def test_images_that_are_no_squares_are_refused():
 
 
 def fitted(arm, frames, seed=0, **changes):
-    options = SynthesisOptions(**{"pairs": 100, "strength": 0.4, "chosen": 1, **changes})
+    options = SynthesisOptions(**{"pairs": 100, "strength": 0.4, "weak": 0.01, "chosen": 1, **changes})
     network = METHOD.build_model(arm, options, 1)
     METHOD.solver.fit(network, [Batch((torch.from_numpy(frames).float(),), torch.zeros(len(frames)))], seed)
     return network
@@ -239,3 +239,10 @@ def test_clips_of_other_lengths_are_refused():
     mask = torch.tensor([[True, True], [True, False]])
     with pytest.raises(UserError, match="differ in their number of frames"):
         fitted("copy", clips())(torch.rand(2, 2, 3, 5, 5), mask)
+
+
+def test_weak_arms_are_windows_with_their_own_lambda():
+    frames = clips()
+    weak, same = fitted("window_3_weak", frames).map, fitted("window_3", frames, strength=0.01).map
+    assert torch.equal(weak.weights, same.weights)
+    assert not torch.equal(weak.weights, fitted("window_3", frames).map.weights)
