@@ -372,12 +372,13 @@ def _small(recipe: dict[str, Any]) -> dict[str, Any]:
     copies = {"recipe.tta_copies": min(1, recipe["tta_copies"])}
     if not recipe["image_size"]:  # sequences
         copies["recipe.image_size"] = 0
+    smoke = {key: _SMOKE[key] for key in _SMOKE if "width" not in key or "width" in recipe["model"]}
     if "pretraining" in recipe["model"]:  # published weights fit full widths only
         copies["recipe.model.pretraining"] = "none"
     if recipe["triplets"] is None:
-        return {**_SMOKE, **copies}
+        return {**smoke, **copies}
     triplets = {"epochs": 1, "per_epoch": 8, "batch_size": 4}
-    return {**_SMOKE, **copies, **{f"recipe.triplets.{key}": value for key, value in triplets.items()}}
+    return {**smoke, **copies, **{f"recipe.triplets.{key}": value for key, value in triplets.items()}}
 
 
 def _override(values: dict[str, Any], key: str, value: object) -> None:

@@ -13,7 +13,7 @@ from fer_repro.errors import UserError, nearest
 from fer_repro.files import atomic_write, read_yaml
 from fer_repro.sections import STRICT, Count, NonNegative, PositiveInt, read_section
 
-TASKS = ("faces", "clips", "pairs", "forgeries", "sequences", "traces")
+TASKS = ("faces", "clips", "pairs", "forgeries", "sequences", "traces", "synthesis")
 """What the pipeline trains for: each task with data sets and methods of its own."""
 DEFAULT = "default"
 """The entry of ``data`` that holds what the entry of a data set does not set."""
@@ -86,6 +86,7 @@ class PipelineConfig:
     forgeries: TaskConfig
     sequences: TaskConfig
     traces: TaskConfig
+    synthesis: TaskConfig
 
     @property
     def tasks(self) -> dict[str, TaskConfig]:

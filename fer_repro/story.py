@@ -91,6 +91,14 @@ from fer_repro.evaluation.segments import (
 )
 from fer_repro.evaluation.shorter import read_shorter
 from fer_repro.evaluation.summary import Evaluation, evaluate_runs, write_results
+from fer_repro.evaluation.synthesised_faces import (
+    chosen_distances,
+    errors_by_option,
+    face_rows,
+    image_frames,
+    judge_faces,
+    synthesise,
+)
 from fer_repro.evaluation.visible_halves import (
     accuracy_by_view,
     agreement_with_teacher,
@@ -109,6 +117,7 @@ from fer_repro.figures.angles import (
 )
 from fer_repro.figures.answer_figures import (
     embedding_map,
+    errors_by_setting,
     numbers_over_truth,
     principal_plane,
     reliability_diagram,

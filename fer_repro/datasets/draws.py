@@ -26,6 +26,7 @@ class Stream(IntEnum):
     LABELS = 10  # which of a face's voted labels is trained on; the counter is the epoch
     VALIDATION = 11  # which samples of the smaller class validate under the official sampling
     BOOTSTRAP = 12  # how often a sample is in each bootstrap sample
+    PAIRS = 13  # which pairs of images a solution is fitted to
 
 
 def hashes(seed: int, stream: Stream, counter: int, samples: np.ndarray) -> np.ndarray:

@@ -24,9 +24,9 @@ from fer_repro.synthetic.resampled import RESAMPLED
 AUDIT = "audit.json"
 SYNTHETIC = (
     "synthetic", "synthetic_clips", "synthetic_apex", "synthetic_pairs", "synthetic_forgeries",
-    "synthetic_engagement", "synthetic_resampled",
+    "synthetic_engagement", "synthetic_resampled", "synthetic_smiles",
 )  # fmt: skip
-KINDS = ("clips", "apex", "pairs", "forgeries", "engagement", "resampled")
+KINDS = ("clips", "apex", "pairs", "forgeries", "engagement", "resampled", "smiles")
 """Generators of synthetic sets; each is a module of ``fer_repro.synthetic``."""
 
 
@@ -122,7 +122,8 @@ def fitting_tasks(store: Store) -> tuple[str, ...]:
     """Name the tasks of the pipeline whose methods can train on a set, as ``params.TASKS`` has them.
 
     Those of identities are for ``pairs``, real and manipulated faces for ``forgeries``, resampled ones for
-    ``traces``, sequences of measurements for ``sequences``, all others for the expressions of ``faces``, and
+    ``traces``, sequences of measurements for ``sequences``, images with what they are to become for
+    ``synthesis``, all others for the expressions of ``faces``, and
     for those of ``clips`` as well where the table has clips. None fits a set that nothing can be trained on;
     ``untrainable`` gives the reason.
 
@@ -133,6 +134,8 @@ def fitting_tasks(store: Store) -> tuple[str, ...]:
         return ()
     if store.has_sequences:
         return ("sequences",)
+    if store.has_wanted_images:
+        return ("synthesis",)
     if has_pairs(store):
         return ("pairs",)
     if store.classes == REAL_OR_MANIPULATED:
@@ -156,7 +159,7 @@ def untrainable(store: Store) -> str:
     if absent:
         return f"{name} has no sample of split {' and '.join(absent)}: expected some of train, val and test."
     learnt = sorted(set(samples["label"][samples["split"] == "train"]))
-    if len(learnt) < 2:
+    if len(learnt) < 2 and not store.has_wanted_images:
         return f"{name} has only '{store.classes[learnt[0]]}' in train: expected two classes or more."
     return ""
 

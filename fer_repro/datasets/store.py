@@ -17,6 +17,7 @@ from fer_repro.datasets.samples import check_samples, has_controls, read_samples
 from fer_repro.errors import UserError
 from fer_repro.files import atomic_folder, file_sha256
 from fer_repro.sections import STRICT, PositiveInt, read_section
+from fer_repro.synthetic.factors import DISTANCE
 
 MANIFEST, IMAGES, SAMPLES = "manifest.json", "images.npy", "samples.csv"
 PIXELS, MEASUREMENTS = "uint8", "float16"
@@ -90,6 +91,11 @@ class Store:
     def has_sequences(self) -> bool:
         """Whether its samples are sequences of measurements, not images."""
         return self.manifest.numbers == MEASUREMENTS
+
+    @property
+    def has_wanted_images(self) -> bool:
+        """Whether each clip is an image and what it is to become; all are labelled by that distance, 0."""
+        return self.classes == DISTANCE and set(self.samples["clip"].value_counts()) == {2}
 
     @property
     def digests(self) -> dict[str, str]:

@@ -25,7 +25,7 @@ from fer_repro.spreadsheets import as_numbers
 Kind = Literal["difference", "ensemble", "non_inferiority", "absolute"]
 STAND_INS = (
     "synthetic", "synthetic_clips", "synthetic_pairs", "synthetic_forgeries", "synthetic_engagement",
-    "synthetic_resampled",
+    "synthetic_resampled", "synthetic_smiles",
     "ckplus48", "ckplus", "lfw", "fer2013", "ferplus",
 )  # fmt: skip
 """Data sets that are available without a request, or synthetic."""

@@ -2,6 +2,9 @@
 
 A squared error alone says little: where most true numbers are near their mean, the mean itself has a small
 one. So the row of that constant answer, and a rank correlation, are beside every error.
+
+Where all true numbers are equal they are distances to what is wanted: then there is neither an order nor a
+constant answer, and the error is alone.
 """
 
 from collections.abc import Sequence
@@ -39,7 +42,8 @@ def measure_numbers(runs: Sequence[NumberRun], samples: pd.DataFrame) -> dict[st
         samples: the sample table; predictions name its rows.
 
     Returns:
-        arm -> ``mse``, ``spearman``, and ``mse_0_33`` of the samples whose true number is 0.33 -> its values.
+        arm -> ``mse``, ``spearman`` where true numbers differ, and ``mse_0_33`` of the samples whose true
+        number is 0.33 -> its values.
     """
     test = runs[0].predictions.of_split(SPLIT)
     groups = sample_groups(samples, test.samples)
@@ -58,11 +62,10 @@ def number_measures(
     Where all samples of a number are of one group nothing is known about other samples, and its intervals
     are over seeds alone.
     """
-    found = {
-        "mse": _by_seed(*squared_error_shares(values, targets), groups),
-        "spearman": _by_seed(*spearman_shares(values, targets), groups),
-    }
+    found = {"mse": _by_seed(*squared_error_shares(values, targets), groups)}
     levels = np.unique(targets)
+    if len(levels) > 1:
+        found["spearman"] = _by_seed(*spearman_shares(values, targets), groups)
     for level in levels if 1 < len(levels) <= _MOST else ():
         part = targets == level
         own = None if groups is None else groups[part]
@@ -112,7 +115,8 @@ def number_rows(
         for arm, members in by_arm(runs).items():
             values = dict(zip((run.seed for run in members), arms[arm].values.tolist(), strict=True))
             rows += value_rows(subject, quantity, arm, values, confidence, resamples)
-        rows.append(reference_row(subject, quantity, CONSTANT, float(answers[metric].values[0]), note))
+        if np.ptp(targets) > 0:
+            rows.append(reference_row(subject, quantity, CONSTANT, float(answers[metric].values[0]), note))
         compared = compare_by_seed(subject, quantity, arms, control, confidence, resamples)
         differences += compared[0]
         intervals += compared[1]

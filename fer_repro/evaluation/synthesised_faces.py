@@ -1,24 +1,151 @@
 """How good synthesised faces are: pixel by pixel, to a network of expressions, and to one of identities.
 
+What a map needs, pairs and lambda, and which pixels it chooses.
+
 Errors are measured before anything is stretched or limited; networks get what they were trained on, values
 in [0, 1]. The inputs as they are (a copy) and the true targets belong beside every map: the first has the
 identity without the expression, the second both.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from fer_repro.datasets.protocols import protocol_rows
+from fer_repro.datasets.store import Store
 from fer_repro.errors import UserError, nearest
 from fer_repro.loading.augmentation import resize
-from fer_repro.runs.loaded_run import LoadedRun
+from fer_repro.loading.batches import Batch
+from fer_repro.loading.frames import find_clips
+from fer_repro.measures.intervals import mean_interval
+from fer_repro.methods.method import Method
+from fer_repro.runs.loaded_run import LoadedRun, load_run
 
 COLUMNS = ("arm", "face", "mse", "called", "similarity")
 COPY, TARGET = "copy", "target"
 _BATCH = 64
+
+
+def image_frames(store: Store, split: str) -> Tensor:
+    """Read images and what they are to become: (N, 2, C, H, W) in [0, 1], C = 1 grey or 3 RGB.
+
+    Args:
+        store: a set whose clips are such pairs.
+        split: which part.
+
+    Raises:
+        UserError: the set holds something else.
+    """
+    if not store.has_wanted_images:
+        raise UserError(f"{store.folder}: expected clips of two images of which the second is wanted")
+    table = store.samples.iloc[protocol_rows(store.samples, split, "official")]
+    rows = find_clips(table, str(store.folder)).rows
+    pixels = torch.from_numpy(store.images[store.samples["image"].to_numpy(np.int64)[rows]]).float() / 255
+    planes = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+    return planes.unflatten(0, (-1, 2))
+
+
+def synthesise(folders: Mapping[str, Path], store: Store) -> dict[str, Tensor]:
+    """Synthesise the test images of a set by the maps of some runs.
+
+    Args:
+        folders: arm -> run.
+        store: the data set.
+
+    Returns:
+        arm -> (N, C, H, W), neither limited nor stretched.
+    """
+    frames = image_frames(store, "test")
+    return {arm: load_run(folder, store).network(frames).images for arm, folder in folders.items()}
+
+
+def face_rows(frames: Tensor, outputs: Mapping[str, Tensor], people: Sequence[int]) -> pd.DataFrame:
+    """List the faces of some people: the image, what it is to become, and what each arm makes of it.
+
+    Args:
+        frames: (N, 2, C, H, W) of ``image_frames``.
+        outputs: from ``synthesise``.
+        people: positions of the pairs.
+
+    Returns:
+        ``image`` (H, W) or (H, W, 3) in [0, 1], limited, and ``title``; person after person.
+    """
+    given = {"neutral": frames[:, 0], "wanted": frames[:, 1], **outputs}
+    rows = [(images[person].clamp(0, 1), name) for person in people for name, images in given.items()]
+    shown = [(image.permute(1, 2, 0).numpy(), name) for image, name in rows]
+    return pd.DataFrame(
+        [(image[..., 0] if image.shape[2] == 1 else image, name) for image, name in shown],
+        columns=["image", "title"],
+    )
+
+
+def errors_by_option(
+    method: Method,
+    options: Any,  # noqa: ANN401 - the method's own
+    arms: Sequence[str],
+    store: Store,
+    seeds: Sequence[int],
+    confidence: float,
+    name: str,
+    values: Sequence[float],
+) -> pd.DataFrame:
+    """Fit arms anew with other values of one option, and test them on the test part.
+
+    Args:
+        method: with a solver.
+        options: of the recipe.
+        arms: that the solver fits.
+        store: the data set.
+        seeds: each draws the pairs that are learnt, as in its run.
+        confidence: such as 0.95.
+        name: of the option. Numbers of ``pairs`` of which there are too few are left out; all pairs are no
+            draw, and have no interval.
+        values: of the option.
+
+    Returns:
+        ``arm``, ``setting``, ``value``, ``low``, ``high``: mean squared error, and its interval over seeds.
+    """
+    assert method.solver is not None
+    learnt, tested = image_frames(store, "train"), image_frames(store, "test")
+    batch, whole = Batch((learnt,), torch.zeros(len(learnt))), len(learnt)
+    rows = []
+    for arm in arms:
+        for value in (value for value in values if name != "pairs" or value <= whole):
+            errors = []
+            for seed in seeds[:1] if (name, value) == ("pairs", whole) else seeds:
+                network: Any = method.build_model(arm, replace(options, **{name: value}), 1)
+                method.solver.fit(network, [batch], seed)
+                errors.append(float(network(tested).values.double().square().mean()))
+            found = mean_interval(errors, confidence)
+            rows.append((arm, value, found.value, found.low, found.high))
+    return pd.DataFrame(rows, columns=["arm", "setting", "value", "low", "high"])
+
+
+def chosen_distances(folders: Mapping[int, Path], store: Store) -> pd.DataFrame:
+    """Measure how far from its own place the pixel lies that each pixel of the output observes first.
+
+    Args:
+        folders: seed -> run of an arm whose map has ``places``.
+        store: the data set.
+
+    Returns:
+        ``seed``, ``same_place`` (share in percent), ``median`` and ``largest`` distance in pixels.
+    """
+    rows = []
+    for seed, folder in folders.items():
+        network: Any = load_run(folder, store).network
+        places = network.map.get_parameter("places")[:, 0].numpy()
+        side = round(len(places) ** 0.5)
+        own = np.arange(len(places))
+        distances = np.hypot(places // side - own // side, places % side - own % side)
+        rows.append((seed, 100 * (distances == 0).mean(), np.median(distances), distances.max()))
+    return pd.DataFrame(rows, columns=["seed", "same_place", "median", "largest"])
 
 
 def judge_faces(

@@ -19,8 +19,10 @@ from fer_repro.figures.style import (
     PAPER,
     QUIET,
     arm_colours,
+    arm_markers,
     bare,
     label_edges,
+    legend_columns,
     new_figure,
     panel_grid,
     plain,
@@ -244,3 +246,32 @@ def _draw_groups(axes: Axes, points: Array, names: Array) -> None:
     if named:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=4, fontsize=8.5,
                     handletextpad=0.2, columnspacing=1.0)  # fmt: skip
+
+
+def errors_by_setting(table: pd.DataFrame, words: str) -> Figure:
+    """Draw squared errors over the values of a setting, one line per arm with its intervals.
+
+    Args:
+        table: ``arm``, ``setting``, ``value``, ``low``, ``high``, the last two missing where unknown.
+        words: what is set, for the axis.
+    """
+    arms = list(dict.fromkeys(table["arm"]))
+    colours, markers = arm_colours(arms), arm_markers(arms)
+    figure = new_figure(7.6, 3.4)
+    axes = figure.subplots()
+    for arm in arms:
+        part = table[table["arm"] == arm]
+        axes.fill_between(
+            part["setting"], part["low"], part["high"], color=colours[arm], alpha=0.14, linewidth=0
+        )
+        axes.plot(part["setting"], part["value"], color=colours[arm], marker=markers[arm], label=plain(arm))
+    settings = sorted(set(table["setting"]))
+    axes.set_xscale("log")
+    axes.set_xticks(settings, [f"{setting:g}" for setting in settings])
+    axes.set_xticks([], minor=True)
+    axes.set_yscale("log")
+    axes.set(xlabel=words, ylabel="mean squared error")
+    axes.grid(axis="y")
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=legend_columns(labels))
+    return figure

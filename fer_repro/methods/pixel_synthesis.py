@@ -23,20 +23,69 @@ Differences from the papers.
    chosen pixels are both here.
 2. Chosen pixels are [F]'s orthogonal matching pursuit. Its locality bonus is left out: with one pixel it
    always chooses the same place, which windows of 1 x 1 with shared weights are.
-3. The global map, every pixel of the input for each of the output, is solved in its dual form: the same
-   weights, from a matrix of the pairs instead of the pixels.
+3. The global map, every pixel of the input for each of the output, is solved and kept in its dual form: the
+   same weights, from a matrix of the pairs instead of the pixels.
+4. Here no image is scaled by its own minimum and maximum: what the wanted image's are is not known where a
+   face is synthesised. Errors are in grey levels of 0 ... 255. Unscaled values are smaller, so [C]'s lambda
+   of 0.4 shrinks more; arms ``..._weak`` have one that the validation people choose.
+5. The controls are ours: the face as it is, and that face plus the mean difference of all pairs.
+6. The seed draws ``pairs`` of the training pairs; two seeds share some of them.
 """
+
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
 
+from fer_repro.datasets.draws import Stream, hashes
 from fer_repro.errors import UserError
 from fer_repro.layers.solved import Solved
+from fer_repro.loading.batches import Batch
+from fer_repro.loading.views import Frames
+from fer_repro.methods.method import Method, Solver
+from fer_repro.sections import STRICT, Positive, PositiveInt
 
 Array = NDArray[np.float64]
 _NUMBERS = 2**24  # of the matrices that are solved together
+_ARMS = {
+    "window_3": "The headline: every pixel observes a window of 3 x 3; the code's own.",
+    "window_1": "Every pixel observes the one at its place.",
+    "window_5": "Windows of 5 x 5.",
+    "window_9": "Windows of 9 x 9.",
+    **{f"window_{r}_weak": f"As window_{r}, with a weaker lambda." for r in (1, 3)},
+    "chosen": "Every pixel observes chosen ones, wherever they are.",
+    "global": "The rival: every pixel observes all of them.",
+    "mean_difference": "The control: the face plus the mean difference of all pairs.",
+    "copy": "The face as it is.",
+}
+
+
+@dataclass(frozen=True, config=STRICT)
+class SynthesisOptions:
+    """The ``model`` section of a recipe."""
+
+    pairs: PositiveInt  # to learn from, drawn by the seed; all where there are fewer
+    strength: Positive  # lambda, for values in 0 ... 1
+    weak: Positive  # lambda of the arms ..._weak
+    chosen: PositiveInt  # f, how many pixels each one observes in the arm ``chosen``
+
+
+class SynthesisOutput(NamedTuple):
+    """What the network returns.
+
+    Attributes:
+        values: (N,) distance of each synthesised image from the wanted one: the root of the mean squared
+            error of its pixels, in grey levels of 0 ... 255.
+        images: (N, C, H, W) as synthesised, neither stretched nor limited.
+    """
+
+    values: Tensor
+    images: Tensor
 
 
 def scaled(images: Array) -> Array:
@@ -194,31 +243,39 @@ class PixelMap(Solved):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, C, H, H); what comes out is not limited to their range."""
-        _check_solved(self)
-        flat = images.flatten(2)  # (N, C, P)
+        biases, flat = _fitting(self, images, "biases"), images.flatten(2)  # (N, C, P)
         seen = flat[:, :, self.get_parameter("places").long()]  # (N, C, P, K)
         mapped = (seen * self.get_parameter("weights").to(images)).sum(dim=3)
-        return (mapped + self.get_parameter("biases").to(images)).reshape(images.shape)
+        return (mapped + biases).reshape(images.shape)
 
 
 class GlobalMap(Solved):
-    """The rival: every pixel of the input for each of the output, (C, P, P + 1) weights, the bias last."""
+    """The rival: every pixel of the input for each of the output, by (P, P + 1) weights of each channel.
+
+    They are A^T times ``shares``, and kept as these factors: M inputs ``learnt`` and ``shares``, (C, M, P).
+    """
 
     def __init__(self) -> None:
-        super().__init__("weights")
+        super().__init__("learnt", "shares")
 
     def solve(self, inputs: Array, targets: Array, strength: float) -> None:
-        """Fit each channel on its own; arguments as of ``PixelMap.solve``."""
-        inputs, targets = _flat(inputs), _flat(targets)
-        found = [ridge(inputs[:, c], targets[:, c], strength).T for c in range(inputs.shape[1])]
-        self.keep(weights=np.stack(found))
+        """Fit each channel on its own; arguments as of ``PixelMap.solve``, lambda above 0."""
+        learnt, targets = (_flat(each).swapaxes(0, 1) for each in (inputs, targets))  # (C, M, P)
+        kernel = learnt @ learnt.swapaxes(1, 2) + 1 + strength * np.eye(len(inputs))  # 1: of the bias
+        self.keep(learnt=learnt, shares=np.linalg.solve(kernel, targets))
+
+    @property
+    def weights(self) -> Tensor:
+        """All weights, (C, P, P + 1), the bias last."""
+        learnt, shares = self.get_parameter("learnt"), self.get_parameter("shares")
+        return torch.einsum("cmo,cmp->cop", shares, F.pad(learnt, (0, 1), value=1.0))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map images (N, C, H, H)."""
-        _check_solved(self)
-        weights = self.get_parameter("weights").to(images)  # (C, P, P + 1)
-        mapped = torch.einsum("ncp,cop->nco", images.flatten(2), weights[..., :-1]) + weights[..., -1]
-        return mapped.reshape(images.shape)
+        """Map images (N, C, H, H); one channel's weights are for all."""
+        learnt, shares = _fitting(self, images, "learnt"), self.get_parameter("shares").to(images)
+        flat = images.flatten(2).swapaxes(0, 1)  # (C, N, P)
+        mapped = (flat @ learnt.swapaxes(1, 2) + 1) @ shares
+        return mapped.swapaxes(0, 1).reshape(images.shape)
 
 
 class MeanDifference(Solved):
@@ -233,8 +290,8 @@ class MeanDifference(Solved):
 
     def forward(self, images: Tensor) -> Tensor:
         """Add the difference to images (N, C, H, H)."""
-        _check_solved(self)
-        return images + self.get_parameter("difference").to(images).reshape(images.shape[1:])
+        difference = _fitting(self, images, "difference")  # (C, P)
+        return images + difference.reshape(-1, *images.shape[2:])
 
 
 def _flat(images: Array) -> Array:
@@ -248,6 +305,96 @@ def _flat(images: Array) -> Array:
     return images.reshape(*images.shape[:2], -1)
 
 
-def _check_solved(module: Solved) -> None:
+def _fitting(module: Solved, images: Tensor, name: str) -> Tensor:
+    """Return one of a map's tensors (..., P) for images (N, C, H, H) of the size that it was fitted to.
+
+    Raises:
+        UserError: the map was not fitted, or to another size.
+    """
     if not module.is_solved:
         raise UserError("this map has not been fitted: train the arm, or load the weights of a run")
+    found, pixels = module.get_parameter(name), images.shape[2] * images.shape[3]
+    if found.shape[-1] != pixels:
+        raise UserError(f"images of {pixels} pixels: expected {found.shape[-1]}, as the map was fitted to")
+    return found.to(images)
+
+
+class Synthesiser(nn.Module):
+    """A map of images beside what they are to become: the first and the last frame of a clip.
+
+    Args:
+        arm: which map, see ``_ARMS``.
+        options: of the recipe.
+    """
+
+    def __init__(self, arm: str, options: SynthesisOptions) -> None:
+        super().__init__()
+        self.arm, self.options = arm, options
+        self.map: PixelMap | GlobalMap | MeanDifference = PixelMap()
+        if arm in ("global", "mean_difference", "copy"):
+            self.map = GlobalMap() if arm == "global" else MeanDifference()
+
+    def forward(self, frames: Tensor, mask: Tensor | None = None) -> SynthesisOutput:
+        """Synthesise from the first of frames (N, T, 3, H, H) in [0, 1], and compare with the last.
+
+        Raises:
+            UserError: the map was not fitted, or a clip has fewer frames than others.
+        """
+        if mask is not None and not mask.all():
+            raise UserError("clips differ in their number of frames: expected an image and the wanted one")
+        images = self.map(frames[:, 0])
+        errors = (images - frames[:, -1]).square().flatten(1).mean(dim=1)
+        return SynthesisOutput(255 * errors.sqrt(), images)
+
+    def learn(self, batches: Iterable[Batch], seed: int) -> None:
+        """Fit the map to the pairs that the seed draws; channels that are all the same count as one."""
+        frames = np.concatenate([batch.inputs[0].cpu().numpy() for batch in batches]).astype(np.float64)
+        drawn = np.argsort(hashes(seed, Stream.PAIRS, 0, np.arange(len(frames))), kind="stable")
+        frames = frames[np.sort(drawn[: self.options.pairs])]
+        if (frames == frames[:, :, :1]).all():
+            frames = frames[:, :, :1]
+        inputs, targets = frames[:, 0], frames[:, -1]
+        strength = self.options.weak if self.arm.endswith("_weak") else self.options.strength
+        if isinstance(self.map, GlobalMap):
+            self.map.solve(inputs, targets, strength)
+        elif isinstance(self.map, MeanDifference):
+            self.map.solve(inputs, inputs if self.arm == "copy" else targets)
+        elif self.arm == "chosen":
+            self.map.choose(inputs, targets, self.options.chosen, strength)
+        else:
+            self.map.solve(inputs, targets, int(self.arm.split("_")[1]), strength)
+
+
+class WantedError(nn.Module):
+    """The squared error that solutions are judged by; no arm is trained by it."""
+
+    def forward(self, output: SynthesisOutput, targets: Tensor) -> Tensor:
+        """Compute it; targets (N,) are 0, the wanted distance."""
+        return F.mse_loss(output.values, targets)
+
+
+def _build_model(arm: str, options: SynthesisOptions, classes: int, pretrained: bool = True) -> Synthesiser:
+    METHOD.check_arm(arm)
+    return Synthesiser(arm, options)
+
+
+def _build_loss(options: SynthesisOptions, label_smoothing: float = 0.0) -> nn.Module:
+    return WantedError()
+
+
+METHOD = Method(
+    name="pixel_synthesis",
+    title="Pixel-based Facial Expression Synthesis",
+    paper="2010.14397",
+    task="regression",
+    inputs="frames",
+    headline="window_3",
+    control="mean_difference",
+    arms=_ARMS,
+    options=SynthesisOptions,
+    build_model=_build_model,
+    build_loss=_build_loss,
+    view=lambda options: Frames("paper", 2),
+    solver=Solver(tuple(_ARMS), Synthesiser.learn),
+    as_stored=True,
+)

@@ -51,7 +51,7 @@ def task_of(method: Method, store: Store) -> Task:
         UserError: the method has no such task, or takes other inputs.
     """
     task: Task = "expression"
-    if store.has_sequences:
+    if store.has_sequences or store.has_wanted_images:
         task = "regression"
     elif has_pairs(store) and ("verification" in method.tasks or _classes_are_people(store)):
         task = "verification"
@@ -61,6 +61,12 @@ def task_of(method: Method, store: Store) -> Task:
         raise UserError(
             f"{store.folder}: data set '{store.manifest.name}' is for {task}, method {method.name} for "
             f"{' and '.join(method.tasks)}"
+        )
+    if task == "regression" and store.has_sequences != (method.inputs == "sequences"):
+        holds = "sequences of measurements" if store.has_sequences else "images and what they are to become"
+        raise UserError(
+            f"{store.folder}: data set '{store.manifest.name}' holds {holds}, method {method.name} takes "
+            f"{method.inputs}"
         )
     return task
 
@@ -75,6 +81,10 @@ def check_recipe(config: RunConfig, store: Store) -> None:
     if not store.has_sequences:
         if recipe.image_size == 0:
             raise UserError(f"{where}: image_size is 0: expected pixels, for '{config.dataset}' holds images")
+        if store.has_wanted_images and recipe.tta_copies:
+            raise UserError(
+                f"{where}: tta_copies is {recipe.tta_copies}: expected 0, for nothing is classified"
+            )
         return
     augmentation = {
         name: value for name, value in asdict(recipe.augmentation).items() if name != "resampling"
@@ -299,10 +309,16 @@ def _solve(arm: Arm, train: Split, held_out: Split, classes: int) -> Trained:
     screen, begin = arm.screen(train), time.monotonic()
     method.solver.fit(network, (screen.clean(items) for items in item_batches(screen, size)), config.seed)
     seconds = time.monotonic() - begin
-    learnt, chosen = (validation(arm.screen(split), arm.fabric, size)(network) for split in (train, held_out))
+    criterion = squared_error if arm.task == "regression" else cross_entropy
+    learnt, chosen = (
+        validation(arm.screen(split), arm.fabric, size, criterion)(network) for split in (train, held_out)
+    )
     record = {"epoch": 0, "lr": 0.0, "train_loss": learnt[0], "train_accuracy": learnt[1]}
     record |= {"val_loss": chosen[0], "val_accuracy": chosen[1], "best": 1}
-    fitted = Fitted(copy_weights(network), [record], 0, chosen[1], len(train), seconds, [])
+    if arm.task == "regression":
+        record = {name: value for name, value in record.items() if not name.endswith("_accuracy")}
+    best = chosen[0] if arm.task == "regression" else chosen[1]
+    fitted = Fitted(copy_weights(network), [record], 0, best, len(train), seconds, [])
     return Trained(network, fitted, None)
 
 

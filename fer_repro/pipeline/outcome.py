@@ -135,7 +135,9 @@ def _number_metrics(path: Path) -> dict[str, Any]:
     for name in dict.fromkeys(predictions.splits.tolist()):
         part = predictions.of_split(name)
         error, _ = squared_error_shares(part.values[None], part.targets)
-        numbers[name] = _rounded({"mse": error[0], "spearman": rank_order(part.values, part.targets)})
+        numbers[name] = _rounded({"mse": error[0]})
+        if np.ptp(part.targets) > 0:  # equal numbers have no order
+            numbers[name] |= _rounded({"spearman": rank_order(part.values, part.targets)})
     return numbers
 
 

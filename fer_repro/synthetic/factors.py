@@ -176,6 +176,8 @@ def take_part(kind: type[Part], row: Mapping[Any, Any]) -> Part:
 
 
 TRUTH = "truth.npz"
+DISTANCE = ("0",)
+"""The only class of a set of images and what they are to become: the distance between both that is wanted."""
 
 
 @dataclass(frozen=True)

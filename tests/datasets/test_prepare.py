@@ -129,11 +129,11 @@ MINIATURES = {  # layout: its tasks, or why it has none; most are too small for 
 }
 KINDS = {
     "faces": "expression", "clips": "expression", "pairs": "verification", "forgeries": "manipulation",
-    "sequences": "regression", "traces": "manipulation",
+    "sequences": "regression", "traces": "manipulation", "synthesis": "regression",
 }  # fmt: skip
 METHODS = {
     "faces": "rmn", "clips": "fan", "pairs": "adacos", "forgeries": "efficientnet", "sequences": "engagement",
-    "traces": "benford",
+    "traces": "benford", "synthesis": "pixel_synthesis",
 }  # fmt: skip
 
 
@@ -177,6 +177,25 @@ def test_one_class_to_learn_is_none(tmp_path):
     store = written(tmp_path, [0, 0, 1], ["train", "val", "test"])
     assert fitting_tasks(store) == ()
     assert "only 'a' in train: expected two classes or more" in untrainable(store)
+
+
+def test_images_and_what_they_are_to_become_are_for_synthesis(tmp_path):
+    splits, clips = ["train", "train", "val", "val", "test", "test"], ["a", "a", "b", "b", "c", "c"]
+    store = written(tmp_path, [0] * 6, splits, clips, classes=("0",))
+    assert fitting_tasks(store) == ("synthesis",)
+    assert task_of(load_method("pixel_synthesis"), store) == "regression"
+    with pytest.raises(UserError, match="holds images and what they are to become, method engagement takes"):
+        task_of(load_method("engagement"), store)
+    with pytest.raises(UserError, match="is for regression, method rmn for expression"):
+        task_of(load_method("rmn"), store)
+
+
+@pytest.mark.parametrize("clips", ["", ["a", "a", "b", "b", "c", ""], ["a", "a", "b", "b", "b", "b"]])
+def test_one_class_without_pairs_is_nothing_to_learn(tmp_path, clips):
+    splits = ["train", "train", "val", "val", "val" if clips and clips[-1] == "b" else "test"]
+    store = written(tmp_path, [0] * 6, [*splits, splits[-1]], clips, classes=("0",))
+    assert not store.has_wanted_images
+    assert fitting_tasks(store) == ()
 
 
 def test_stills_are_not_for_clips(tmp_path):

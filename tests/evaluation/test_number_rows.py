@@ -13,12 +13,12 @@ from scipy.stats import spearmanr
 from fer_repro.config import run_folder
 from fer_repro.datasets.store import write_store
 from fer_repro.errors import UserError
-from fer_repro.evaluation.evidence import read_evidence
+from fer_repro.evaluation.evidence import number_evidence, read_evidence
 from fer_repro.evaluation.number_rows import number_measures, number_rows, predicted_numbers, training_mean
 from fer_repro.evaluation.row_form import Subject
 from fer_repro.evaluation.summary import evaluate_runs, headline_numbers, main_rows, write_results
 from fer_repro.figures.claim_figures import claim_sentence, claim_table
-from fer_repro.runs.folder import kept_accuracy, open_runs
+from fer_repro.runs.folder import NumberRun, kept_accuracy, open_runs
 from fer_repro.runs.numbers import PredictedNumbers, write_numbers
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -55,6 +55,22 @@ def project(tmp_path_factory):
             )
             answers[arm, seed] = found
     return folder, params, samples, answers
+
+
+def test_distances_have_an_error_alone():
+    """Where all true numbers are equal there is no order, and no constant answer that would be perfect."""
+    values = np.array([[1.0, 2.0, 4.0], [2.0, 2.0, 3.0]])
+    assert set(number_measures(values, np.zeros(3))) == {"mse"}
+    samples = sample_table(np.zeros(3, int), np.array(["test"] * 3)).assign(subject=list("abc"))
+    keys = np.arange(3), np.array(["test"] * 3), np.zeros(3)
+    runs = [
+        NumberRun("a", seed, {"recipe": {}}, PredictedNumbers(*keys, row)) for seed, row in enumerate(values)
+    ]
+    rows, _ = number_rows(runs, samples, SUBJECT, "a", 0.0, 0.95, 50)
+    assert set(rows["arm"]) == {"a"}
+    assert set(rows["metric"]) == {"mse"}
+    (evidence,) = number_evidence(runs, samples, SUBJECT, 0.0)
+    assert (evidence.metric, evidence.is_at_chance("a")) == ("mse", False)
 
 
 def trained(project):
@@ -130,7 +146,7 @@ def test_people_are_groups_and_arms_are_paired(project):
 def test_many_true_numbers_have_no_rows_of_their_own():
     targets = np.linspace(0, 1, 40)
     assert set(number_measures(targets[None], targets)) == {"mse", "spearman"}
-    assert set(number_measures(targets[None, :1], targets[:1])) == {"mse", "spearman"}
+    assert set(number_measures(targets[None, :1], targets[:1])) == {"mse"}
 
 
 def test_a_number_of_one_person_has_intervals_over_seeds_alone():

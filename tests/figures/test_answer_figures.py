@@ -5,6 +5,7 @@ from sklearn.decomposition import PCA
 
 from fer_repro.figures.answer_figures import (
     embedding_map,
+    errors_by_setting,
     principal_plane,
     reliability_diagram,
     roc_lines,
@@ -109,3 +110,15 @@ def test_groups_differ_in_colour_or_marker():
         (tuple(part.get_facecolor()[0]), part.get_paths()[0].vertices.tobytes()) for part in axes.collections
     }
     assert len(looks) == 20
+
+
+def test_errors_are_drawn_over_the_true_settings():
+    table = pd.DataFrame(
+        [("a", 10, 4.0, 3.0, 5.0), ("a", 200, 2.0, np.nan, np.nan), ("b", 10, 1.0, 0.5, 1.5)],
+        columns=["arm", "setting", "value", "low", "high"],
+    )
+    figure = errors_by_setting(table, "pairs")
+    (axes,) = figure.axes
+    assert [line.get_xydata().tolist() for line in axes.lines] == [[[10, 4], [200, 2]], [[10, 1]]]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["10", "200"]
+    assert axes.get_xlabel() == "pairs"

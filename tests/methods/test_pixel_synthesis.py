@@ -5,12 +5,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fer_repro.datasets.draws import Stream, hashes
 from fer_repro.errors import UserError
-from fer_repro.methods.method import method_names
+from fer_repro.loading.batches import Batch
 from fer_repro.methods.pixel_synthesis import (
+    METHOD,
     GlobalMap,
     MeanDifference,
     PixelMap,
+    SynthesisOptions,
     choose_pixels,
     ridge,
     scaled,
@@ -172,5 +175,74 @@ def test_images_that_are_no_squares_are_refused():
         PixelMap().solve(np.zeros((2, 1, 4, 5)), np.zeros((2, 1, 4, 5)), 1, 0.4)
 
 
-def test_it_is_no_method_until_images_can_be_targets():
-    assert "pixel_synthesis" not in method_names()
+def fitted(arm, frames, seed=0, **changes):
+    options = SynthesisOptions(**{"pairs": 100, "strength": 0.4, "weak": 0.01, "chosen": 1, **changes})
+    network = METHOD.build_model(arm, options, 1)
+    METHOD.solver.fit(network, [Batch((torch.from_numpy(frames).float(),), torch.zeros(len(frames)))], seed)
+    return network
+
+
+def clips(count=12, channels=3, size=5):
+    return np.stack(pairs(count, channels, size), axis=1)  # (N, 2, C, H, W)
+
+
+def test_the_distance_is_the_root_of_the_error_in_grey_levels():
+    frames = clips(3)
+    found = fitted("copy", frames)(torch.from_numpy(frames)).values
+    for number in range(3):
+        before, wanted = frames[number]
+        total = sum((255 * b - 255 * w) ** 2 for b, w in zip(before.ravel(), wanted.ravel(), strict=True))
+        assert float(found[number]) ** 2 == pytest.approx(total / before.size, rel=1e-9)
+
+
+def test_the_first_frame_is_mapped_and_the_last_never_seen():
+    frames = torch.from_numpy(clips())
+    network = fitted("window_3", frames.numpy())
+    other = frames.clone()
+    other[:, 1] = 0.5
+    assert torch.equal(network(frames).images, network(other).images)
+    assert not torch.equal(network(frames).values, network(other).values)
+
+
+def test_a_seed_draws_its_pairs_and_all_arms_get_the_same():
+    frames = clips(40)
+    first, again, other = (fitted("mean_difference", frames, seed, pairs=20) for seed in (0, 0, 1))
+    assert torch.equal(first.map.difference, again.map.difference)
+    assert not torch.equal(first.map.difference, other.map.difference)
+    differences = (frames[:, 1] - frames[:, 0]).astype(np.float32).reshape(40, 3, 25)
+    drawn = np.argsort(hashes(0, Stream.PAIRS, 0, np.arange(40)), kind="stable")[:20]
+    mean = np.mean([differences[number] for number in drawn], axis=0)
+    np.testing.assert_allclose(first.map.difference.numpy(), mean, atol=1e-6)
+    assert sorted(first.map.difference.shape) == [3, 25]
+    seen = fitted("global", frames, 0, pairs=20).map.learnt.numpy()
+    expected = frames[np.sort(drawn), 0].astype(np.float32).reshape(20, 3, 25)
+    np.testing.assert_allclose(seen, expected.swapaxes(0, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("arm", METHOD.arms)
+def test_grey_images_are_fitted_once_for_all_channels(arm):
+    grey = np.repeat(clips(channels=1), 3, axis=2)
+    network = fitted(arm, grey)
+    assert all(len(tensor) == 1 for name, tensor in network.state_dict().items() if "places" not in name)
+    images = network(torch.from_numpy(grey)).images
+    assert images.shape == (12, 3, 5, 5)
+    assert torch.equal(images[:, 0], images[:, 2])
+
+
+def test_another_size_than_the_fitted_one_is_refused():
+    network = fitted("window_1", clips())
+    with pytest.raises(UserError, match="images of 36 pixels: expected 25"):
+        network(torch.rand(1, 2, 3, 6, 6))
+
+
+def test_clips_of_other_lengths_are_refused():
+    mask = torch.tensor([[True, True], [True, False]])
+    with pytest.raises(UserError, match="differ in their number of frames"):
+        fitted("copy", clips())(torch.rand(2, 2, 3, 5, 5), mask)
+
+
+def test_weak_arms_are_windows_with_their_own_lambda():
+    frames = clips()
+    weak, same = fitted("window_3_weak", frames).map, fitted("window_3", frames, strength=0.01).map
+    assert torch.equal(weak.weights, same.weights)
+    assert not torch.equal(weak.weights, fitted("window_3", frames).map.weights)

@@ -36,6 +36,7 @@ DRAWN = {
         "units": {"train": 1, "val": 1, "test": 1}, "rows": 12, "videos_per_person": 2,
     },
     "synthetic_resampled": {"size": 64, "quality": 90, "people": {"train": 12, "val": 4, "test": 6}},
+    "synthetic_smiles": {"size": 48, "people": {"train": 30, "val": 4, "test": 6}},
 }  # fmt: skip
 TASKS = {
     "synthetic": "faces",
@@ -44,6 +45,7 @@ TASKS = {
     "synthetic_forgeries": "forgeries",
     "synthetic_engagement": "sequences",
     "synthetic_resampled": "traces",
+    "synthetic_smiles": "synthesis",
 }
 SETS = {
     "rmn": "synthetic",
@@ -57,6 +59,7 @@ SETS = {
     "engagement": "synthetic_engagement",
     "benford": "synthetic_resampled",
     "face_losses": "synthetic_forgeries",
+    "pixel_synthesis": "synthetic_smiles",
 }
 
 

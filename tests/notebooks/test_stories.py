@@ -20,6 +20,7 @@ FIGURES = {  # name: the set, and how many figures the story has with the image 
     "fan": ("synthetic_clips", 12),
     "maxout": ("synthetic", 10),
     "p2sgrad": ("synthetic_pairs", 11),
+    "pixel_synthesis": ("synthetic_smiles", 5),
     "ran": ("synthetic", 15),
     "rmn": ("synthetic", 14),
 }

@@ -47,6 +47,7 @@ SETTINGS = {
     },
     "synthetic_engagement": {"units": {"train": 1, "val": 1, "test": 1}},
     "synthetic_resampled": {"people": {"train": 6, "val": 3, "test": 4}},
+    "synthetic_smiles": {"people": {"train": 6, "val": 3, "test": 4}},
 }
 
 
@@ -142,6 +143,43 @@ def test_an_arm_that_is_fitted_at_once_has_no_epochs(tmp_path, prepared):
     again = train(tmp_path / "again", prepared, "benford", "synthetic_resampled", arms=["published_order"])
     for name in names(folder):
         assert (again.folders["published_order"] / name).read_bytes() == (folder / name).read_bytes(), name
+
+
+def test_synthesised_faces_are_measured_against_the_wanted_ones(tmp_path, prepared):
+    overrides = {"recipe.image_size": 48}
+    report = train(tmp_path, prepared, "pixel_synthesis", "synthetic_smiles", overrides=overrides)
+    store = open_store(prepared / "synthetic_smiles")
+    folder = report.folders["copy"]
+    assert names(folder) == {
+        "config.json", "history.csv", "metrics.json", "predictions.csv", "weights.safetensors",
+    }  # fmt: skip
+    test = read_numbers(folder / "predictions.csv").of_split("test")
+    table = store.samples.iloc[test.samples]
+    assert (set(table["split"]), set(table["expression"])) == ({"test"}, {"neutral"})
+    assert len(test.samples) == 4
+    assert not test.targets.any()
+    images = store.images.astype(float)  # the wanted image follows each
+    gaps = [np.mean((images[row] - images[row + 1]) ** 2) for row in test.samples]
+    np.testing.assert_allclose(test.values**2, gaps, rtol=1e-5)
+    found = report.metrics["copy"]
+    assert set(found["test"]) == {"mse"}  # equal numbers have no order
+    assert found["test"]["mse"] == pytest.approx(np.mean(gaps), rel=1e-5)
+    (record,) = pd.read_csv(folder / "history.csv").to_dict("records")
+    assert set(record) == {"epoch", "lr", "train_loss", "val_loss", "best"}
+    assert record["val_loss"] == pytest.approx(found["val"]["mse"], rel=1e-5)
+    assert report.metrics["window_3"]["test"]["mse"] != found["test"]["mse"]
+
+
+def test_synthesis_refuses_what_it_cannot_do(tmp_path, prepared):
+    store = open_store(prepared / "synthetic_smiles")
+    place = (PARAMS, "pixel_synthesis", "synthetic_smiles", "copy", 0)
+    check_recipe(load_config(*place), store)
+    with pytest.raises(UserError, match="tta_copies is 2: expected 0"):
+        check_recipe(load_config(*place, overrides={"recipe.tta_copies": 2}), store)
+    with pytest.raises(
+        UserError, match="holds sequences of measurements, method pixel_synthesis takes frames"
+    ):
+        task_of(load_method("pixel_synthesis"), open_store(prepared / "synthetic_engagement"))
 
 
 def test_a_solution_is_read_back_from_its_run(tmp_path, prepared):

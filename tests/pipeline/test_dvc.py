@@ -110,7 +110,7 @@ def test_a_stage_depends_on_the_modules_it_uses(stage, task, method):
         if text.endswith(".ipynb"):
             start |= modules_of(ROOT / text.removeprefix("inputs/"))
     if stage == "prepare":
-        drawn = ("stills", "challenge", "clips", "pairs", "forgeries", "engagement", "resampled")
+        drawn = ("stills", "challenge", "clips", "pairs", "forgeries", "engagement", "resampled", "smiles")
         start |= {f"fer_repro.synthetic.{kind}" for kind in drawn}  # imported by name
         start |= {"fer_repro.datasets.adapters.fer2013"}
     start |= {"train": {"fer_repro.pipeline.run"}, "report": {"fer_repro.report.html"}}.get(stage, set())

@@ -35,6 +35,7 @@ ELSEWHERE = {  # protocols of other data sets than FER2013
 UNREAD = {  # arms in tables that could not be read
     ("p2sgrad", "softmax"), ("distillation", "fine_tuned"), ("engagement", "rank_loss"),
     ("engagement", "mse"), ("benford", "published_order"), ("benford", "nonzero"),
+    ("pixel_synthesis", "window_3"), ("pixel_synthesis", "mean_difference"),
 }  # fmt: skip
 CLOSED = {"face_losses", "maxout"}  # no open copy of the paper: no number could be read
 LITERATURE = {

@@ -101,6 +101,7 @@ pipeline:
   forgeries: {datasets: [], methods: []}
   sequences: {datasets: [], methods: []}
   traces: {datasets: [], methods: []}
+  synthesis: {datasets: [], methods: []}
 full:
   datasets: {}
   faces: {datasets: [], methods: []}
@@ -109,6 +110,7 @@ full:
   forgeries: {datasets: [], methods: []}
   sequences: {datasets: [], methods: []}
   traces: {datasets: [], methods: []}
+  synthesis: {datasets: [], methods: []}
 seeds: [0, 1, 2]
 data: {default: {max_train: 0, max_val: 0, max_test: 0, folds: 0, select_on: val}}
 recipe_defaults: {}
