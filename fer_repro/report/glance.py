@@ -19,6 +19,7 @@ GROUPS = {
     "forgeries": "Real or manipulated?",
     "traces": "Traces that processing leaves in pixels",
     "sequences": "Numbers of sequences",
+    "synthesis": "Faces with another expression",
 }
 """Task of the pipeline -> heading of its papers, in the order of the page."""
 
