@@ -27,6 +27,14 @@ from fer_repro.evaluation.agreement import (
     with_mean,
 )
 from fer_repro.evaluation.answers import accuracy_by_factor, worst_errors
+from fer_repro.evaluation.cascade_orders import (
+    accuracy_of_orders,
+    budget_lines,
+    independence_table,
+    order_spread,
+    stage_scores,
+    stage_table,
+)
 from fer_repro.evaluation.claims import read_claims
 from fer_repro.evaluation.ensembles import ensemble_name, ensemble_runs
 from fer_repro.evaluation.evidence import read_evidence
@@ -135,6 +143,7 @@ from fer_repro.figures.attention import (
     show_timelines,
     spread_faces,
 )
+from fer_repro.figures.cascade_figures import budget_plot, filter_gallery, order_dots
 from fer_repro.figures.claim_figures import (
     accuracy_by_protocol,
     claim_sentence,

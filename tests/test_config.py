@@ -13,6 +13,7 @@ from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
 from fer_repro.recipes import is_path
 from fer_repro.sections import read_section
+from fer_repro.synthetic.factors import CLASSES
 
 PARAMS = Path(__file__).parent.parent / "params.yaml"
 FACES = re.search(r"    methods:\n(    - \w+\n)+", PARAMS.read_text())[0]  # the methods of single faces
@@ -153,7 +154,8 @@ def test_smoke_fits_every_recipe(method, recipe):
     built = load_method(method)
     kinds = 2 if built.task == "manipulation" else 7
     config = load_config(PARAMS, method, "synthetic", built.headline, 0, recipe, smoke=True)
-    options = read_section(built.options, config.recipe.model, "recipe.model")
+    named = ("real", "manipulated") if kinds == 2 else CLASSES
+    options = built.read_options(config.recipe.model, "recipe.model", named)
     assert built.build_model(built.headline, options, kinds) is not None
     assert config.recipe.model.get("pretraining", "none") == "none"
 

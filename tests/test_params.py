@@ -52,7 +52,7 @@ def test_a_set_is_put_into_the_pipeline_once(copy):
     runs = read_params(copy).pipeline.runs
     assert {run: task for run, task in runs.items() if run[0] == "ckplus48"} == {
         ("ckplus48", "rmn"): "faces", ("ckplus48", "ran"): "faces", ("ckplus48", "distillation"): "faces",
-        ("ckplus48", "maxout"): "faces", ("ckplus48", "fan"): "clips",
+        ("ckplus48", "maxout"): "faces", ("ckplus48", "cascade"): "faces", ("ckplus48", "fan"): "clips",
     }  # fmt: skip
     before = copy.read_bytes()
     assert not enable_dataset(copy, "ckplus48", ["faces", "clips"], manifest)

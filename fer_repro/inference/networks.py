@@ -23,7 +23,6 @@ from fer_repro.layers.pretrained import Standardise
 from fer_repro.loading.augmentation import clean_images
 from fer_repro.loading.views import Faces, Frames, Regions, View
 from fer_repro.methods.method import Method, load_method
-from fer_repro.sections import read_section
 from fer_repro.training.checkpoint import check_finite
 
 LOGITS, EMBEDDING, FRAME_WEIGHTS, REGION_WEIGHTS = "logits", "embedding", "frame_weights", "region_weights"
@@ -51,7 +50,7 @@ def build_network(spec: ModelSpec) -> nn.Module:
 
 def options_of(spec: ModelSpec, method: Method, where: str) -> Any:  # noqa: ANN401 - the method's type
     """Check the recipe's ``model`` section against the method."""
-    return read_section(method.options, spec.options, where)
+    return method.read_options(spec.options, where, spec.classes)
 
 
 def view_of(spec: ModelSpec) -> View:

@@ -15,6 +15,7 @@ from fer_repro.errors import UserError, nearest
 from fer_repro.loading.batches import Batch
 from fer_repro.loading.views import Faces, View
 from fer_repro.recipes import is_path
+from fer_repro.sections import read_section
 
 Task = Literal["expression", "verification", "manipulation", "regression"]
 EnsembleRule = Literal["probabilities", "logits"]
@@ -92,6 +93,10 @@ class Solver:
     fit: Callable[[Any, Iterable[Batch], int], None]
 
 
+def _any_classes(options: Any, classes: Sequence[str]) -> Any:  # noqa: ANN401 - the method's options
+    return options
+
+
 def _same_key(key: str) -> str:
     return key
 
@@ -154,6 +159,8 @@ class Method:
         crop: the paper's policy of ``fer_repro.datasets.faces`` to cut a face.
         diagnostics: names of what is shown for this method alone.
         view: what the network gets of a face or clip, from the options.
+        for_classes: options, names of the data's classes in label order -> the options to build with, for a
+            method to which single classes matter.
         watch: numbers of a network that the history of its training keeps.
         first_step: training by triplets, where arms have it.
         continuation: arms that begin with the networks of others.
@@ -186,6 +193,7 @@ class Method:
     diagnostics: tuple[str, ...] = ()
     further_tasks: tuple[Task, ...] = ()
     view: Callable[[Any], View] = _faces
+    for_classes: Callable[[Any, Sequence[str]], Any] = _any_classes
     watch: Callable[[nn.Module], dict[str, float]] | None = None
     first_step: FirstStep | None = None
     continuation: Continuation | None = None
@@ -195,6 +203,19 @@ class Method:
     kinds: Callable[[str, Mapping[str, Any]], int] = lambda arm, options: 0
     ensemble: tuple[str, ...] = ()
     ensemble_rule: EnsembleRule = "probabilities"
+
+    def read_options(self, section: object, where: str, classes: Sequence[str]) -> Any:  # noqa: ANN401
+        """Check a recipe's ``model`` section and fit it to a data set.
+
+        Args:
+            section: what was in the file.
+            where: file and key for the message.
+            classes: names of the data's classes in label order; none where they are people.
+
+        Raises:
+            UserError: see ``read_section``.
+        """
+        return self.for_classes(read_section(self.options, section, where), classes)
 
     @property
     def tasks(self) -> tuple[Task, ...]:

@@ -24,7 +24,6 @@ from fer_repro.files import atomic_folder, atomic_write
 from fer_repro.methods.method import Method, load_method
 from fer_repro.pipeline.arm import Arm, Trained, check_head, check_recipe, task_of, train_arm
 from fer_repro.pipeline.outcome import write_outcome
-from fer_repro.sections import read_section
 from fer_repro.stage_code import RUN
 from fer_repro.training.checkpoint import fingerprint
 from fer_repro.training.processes import agreed, make_fabric
@@ -129,11 +128,11 @@ def _open_arms(
     """Check all arms of a run before any is trained, and open the data set."""
     first = next(iter(configs.values()))
     built, options = load_method(first.method), {}
+    store = open_store(prepared)
     for arm, config in configs.items():
         built.check_arm(arm)
         where = f"{params_file}: methods.{config.method}.recipes.{config.recipe_name}.model"
-        options[arm] = read_section(built.options, config.recipe.model, where)
-    store = open_store(prepared)
+        options[arm] = built.read_options(config.recipe.model, where, store.classes)
     _check_sizes(built, first, store)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     task, fabric = task_of(built, store), make_fabric(first)

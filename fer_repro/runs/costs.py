@@ -19,7 +19,6 @@ from fer_repro.methods.method import load_method
 from fer_repro.params import read_params
 from fer_repro.runs.folder import read_run_config, run_task
 from fer_repro.runs.loaded_run import FIRST_FOLD, WEIGHTS
-from fer_repro.sections import read_section
 
 COLUMNS = ("method", "arm", "dataset", "parameters", "item", "flops")
 _ITEMS = {"images": "face", "frames": "frame", "regions": "region", "sequences": "sequence"}
@@ -61,9 +60,9 @@ def _cost(folder: Path, store: Store) -> dict[str, Any]:
     """Build the network of a run and run it on one item; weights change neither number."""
     config = read_run_config(folder)
     method, where = load_method(config["method"]), f"{folder / 'config.json'}: recipe.model"
-    options = read_section(method.options, config["recipe"]["model"], where)
     people = run_task(config, folder) == "verification"
     classes = identification_table(store.samples)[1] if people else store.classes
+    options = method.read_options(config["recipe"]["model"], where, classes)
     network = method.build_model(config["arm"], options, len(classes), pretrained=False)
     solved = method.is_solved(config["arm"])
     if solved:  # how many numbers there are is known from the fit alone

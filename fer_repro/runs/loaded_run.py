@@ -19,7 +19,6 @@ from fer_repro.loading.split import Split
 from fer_repro.methods.method import Method, load_method
 from fer_repro.runs.checks import check_data
 from fer_repro.runs.folder import read_run_config, run_task
-from fer_repro.sections import read_section
 from fer_repro.training.checkpoint import check_finite
 from fer_repro.training.predict import item_batches
 
@@ -73,10 +72,10 @@ def load_run(folder: Path | str, store: Store) -> LoadedRun:
     check_data(folder, config, store)
     method, arm = load_method(config["method"]), config["arm"]
     where = f"{folder / 'config.json'}: recipe.model"
-    options = read_section(method.options, config["recipe"]["model"], where)
     table, classes = store.samples, store.classes
     if run_task(config, folder) == "verification":
         table, classes = identification_table(store.samples)
+    options = method.read_options(config["recipe"]["model"], where, classes)
     network = method.build_model(arm, options, len(classes), pretrained=False)
     path = folder / (FIRST_FOLD if config["data"].get("folds") else WEIGHTS)
     try:

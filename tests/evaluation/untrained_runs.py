@@ -21,13 +21,13 @@ def write_images(folder, samples, classes):
     return open_store(folder)
 
 
-def write_untrained(root, method, dataset, arm, seed, classes):
+def write_untrained(root, method, dataset, arm, seed, classes, names=()):
     """Leave the configuration and the weights of a network of width 4; returns the network."""
     changes = {"recipe.model.width": 4, "recipe.image_size": 32, "evaluation.batch_size": 2}
     config = load_config("params.yaml", method, dataset, arm, seed, overrides=changes)
     built = load_method(method)
     torch.manual_seed(seed)
-    options = built.options(**config.recipe.model)
+    options = built.for_classes(built.options(**config.recipe.model), names)
     network = built.build_model(arm, options, classes)
     folder = run_folder(root, dataset, method, seed, arm)
     folder.mkdir(parents=True)

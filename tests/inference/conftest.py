@@ -38,6 +38,7 @@ RUNS = {
     "efficientnet": ("synthetic_forgeries", ("plain", "attention")),
     "distillation": ("synthetic", ("joined",)),
     "maxout": ("synthetic", ("pgm",)),
+    "cascade": ("synthetic", ("cascade",)),
     "benford": ("synthetic_resampled", ("published_order", "network")),
     "face_losses": ("synthetic_forgeries", ("arcface",)),
 }

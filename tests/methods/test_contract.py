@@ -20,6 +20,7 @@ from fer_repro.training.heads import dropping_features
 
 PARAMS = Path(__file__).parent.parent.parent / "params.yaml"
 CLASSES = {"expression": 7, "manipulation": 2, "regression": 4}  # by task
+NAMES = ("happy", "sad", "angry", "disgust", "fear", "surprise", "neutral")  # of the expressions
 TARGETS = {
     "expression": [0, 3, 6, 1],
     "manipulation": [0, 1, 1, 0],
@@ -38,6 +39,7 @@ HEADLESS = {  # method -> arms whose logits are not those of a linear layer on f
     "maxout": lambda arm: arm != "none",  # they drop features themselves
     "engagement": lambda arm: True,  # numbers, no classes
     "pixel_synthesis": lambda arm: True,  # images
+    "cascade": lambda arm: arm != "flat",  # several networks
 }
 LENGTHS = {"images": ((), ()), "frames": ((3,), (5,)), "regions": ((6,), (8,))}  # per sample
 
@@ -47,9 +49,9 @@ def build(name, arm, seed=0, classes=None, width=None):
     recipe = next(key for key in read_params(PARAMS).methods[name].recipes if key != "paper")
     overrides = {"recipe.model.width": width} if width else {}
     config = load_config(PARAMS, name, "synthetic", arm, seed, recipe, overrides, smoke=True)
-    options = read_section(method.options, config.recipe.model, "params.yaml")
-    torch.manual_seed(seed)
     classes = classes or CLASSES[method.task]
+    options = method.read_options(config.recipe.model, "params.yaml", NAMES[:classes])
+    torch.manual_seed(seed)
     model, side = method.build_model(arm, options, classes), config.recipe.image_size
     if method.is_solved(arm):
         method.solver.fit(model, learnt(method, classes, side), seed)

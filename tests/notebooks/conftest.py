@@ -56,6 +56,7 @@ SETS = {
     "efficientnet": "synthetic_forgeries",
     "distillation": "synthetic",
     "maxout": "synthetic",
+    "cascade": "synthetic",
     "engagement": "synthetic_engagement",
     "benford": "synthetic_resampled",
     "face_losses": "synthetic_forgeries",

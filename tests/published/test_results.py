@@ -37,7 +37,7 @@ UNREAD = {  # arms in tables that could not be read
     ("engagement", "mse"), ("benford", "published_order"), ("benford", "nonzero"),
     ("pixel_synthesis", "window_3"), ("pixel_synthesis", "mean_difference"),
 }  # fmt: skip
-CLOSED = {"face_losses", "maxout"}  # no open copy of the paper: no number could be read
+CLOSED = {"face_losses", "maxout", "cascade"}  # no open copy of the paper: numbers of its abstract at most
 LITERATURE = {
     "human", "dl_svm", "cnn_sift", "cnns_bovw_svm", "cnn_ensemble_8",
     "st_network", "dtagn", "cnn_island_loss", "lomo",
@@ -106,7 +106,7 @@ def test_every_method_publishes_its_headline_and_control(results):
         assert papers[name]["title"] == method.title
         assert papers[name]["arxiv"] == method.paper
         if name in CLOSED:
-            assert rows.empty
+            assert set(rows["table"]) <= {"abstract"}
             assert method.title.startswith("Inspired by")
             continue
         for arm in (method.headline, method.control):
