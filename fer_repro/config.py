@@ -95,9 +95,9 @@ class DistortionConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class OptimiserConfig:
-    """The optimiser: RAdam and AdamW, with decoupled weight decay, Adam, SGD, also with Nesterov momentum."""
+    """RAdam and AdamW, with decoupled weight decay, Adam, SGD, also with Nesterov momentum; or none."""
 
-    name: Literal["radam", "adamw", "adam", "sgd", "nesterov"]
+    name: Literal["radam", "adamw", "adam", "sgd", "nesterov", "none"]  # none: no arm is trained
     lr: Positive
     weight_decay: NonNegative
     momentum: Fraction  # SGD's momentum, or beta1 of the others
@@ -370,8 +370,8 @@ _SMOKE: dict[str, Any] = {
 def _small(recipe: dict[str, Any]) -> dict[str, Any]:
     """Override what makes a run long."""
     copies = {"recipe.tta_copies": min(1, recipe["tta_copies"])}
-    if not recipe["image_size"]:  # sequences
-        copies["recipe.image_size"] = 0
+    if not recipe["image_size"] or recipe["optimiser"]["name"] == "none":  # sequences; maps of pixels
+        copies["recipe.image_size"] = recipe["image_size"]
     smoke = {key: _SMOKE[key] for key in _SMOKE if "width" not in key or "width" in recipe["model"]}
     if "pretraining" in recipe["model"]:  # published weights fit full widths only
         copies["recipe.model.pretraining"] = "none"

@@ -20,6 +20,7 @@ _MODEL = {
     "dimensions": "{}-d",
     "rows": "segments of {} rows",
     "unseen": "no {} in training",
+    "pairs": "{} pairs",
 }
 NAMES = {
     "none": "",
@@ -162,7 +163,7 @@ def _facts(recipe: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     of = f" of {count}" if count else ""
     start = NAMES.get(model.get("pretraining", "none"), model.get("pretraining"))
     name = NAMES[optimiser["name"]]
-    return {
+    facts = {
         "epochs": (f"{epochs}{of}", f"{epochs} {'epoch' if epochs == 1 else 'epochs'}{of}"),
         **{
             key: (str(model[key]), phrase.format(model[key]))
@@ -176,6 +177,9 @@ def _facts(recipe: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
         "optimiser": (name, name),
         "rate": (f"{optimiser['lr']:g}", f"rate {optimiser['lr']:g}"),
     }
+    if name:
+        return facts
+    return {key: facts[key] for key in facts if key in (*_MODEL, "image_size")}  # nothing is trained
 
 
 def _start_phrase(start: str) -> str:

@@ -57,6 +57,10 @@ def test_the_note_names_what_departs_from_the_paper():
     )
 
 
+def test_the_note_of_what_is_solved_names_no_training():
+    assert note("synthetic_smiles", "pixel_synthesis") == "100 pairs, 48 px (paper: not known)"
+
+
 def test_the_note_says_what_ran_after_overrides():
     changed = {"recipe.epochs": 1, "recipe.model.width": 16, "data.max_train": 600}
     said = note(overrides=changed)

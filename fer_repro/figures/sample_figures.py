@@ -120,6 +120,8 @@ def balance_sentence(audit: dict[str, Any]) -> str:
     """
     classes, counts = audit["classes"], audit["counts"].get("train", [])
     present = [count for count in counts if count]
+    if list(classes) == ["0"] and present:  # the wanted distance
+        return f"No classes: images and what they are to become, {present[0]:,} in train."
     if len(present) < 2:
         return "There are no two classes to learn from in train."
     absent = [str(name) for name, count in zip(classes, counts, strict=True) if not count]

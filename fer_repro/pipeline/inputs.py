@@ -81,7 +81,12 @@ def full_plan(params: Params) -> dict[str, dict[str, Any]]:
             for seed in params.seeds
         },
         "records": {f"{pair['dataset']}-{pair['method']}": pair for pair in pairs},
-        "half": {f"{pair['dataset']}-{pair['method']}": pair for pair in default},
+        "half": {  # a recipe without an optimiser has no epochs to halve
+            f"{pair['dataset']}-{pair['method']}": pair
+            for pair in default
+            for own in [params.methods[pair["method"]].recipes.get(pair["dataset"], {})]
+            if own.get("optimiser", {}).get("name") != "none"
+        },
         "long": {
             f"{pair['dataset']}-{pair['method']}": pair
             for pair in pairs

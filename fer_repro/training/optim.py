@@ -14,6 +14,7 @@ from fer_repro.config import (
     ScheduleConfig,
     StepsConfig,
 )
+from fer_repro.errors import UserError
 
 
 def make_optimiser(
@@ -29,7 +30,15 @@ def make_optimiser(
             Adam and AdamW).
         decayed: ``all`` parameters, or ``weights``: those of convolutions and linear layers, not biases and
             the scales of norms, which have one dimension.
+
+    Raises:
+        UserError: there is none.
     """
+    if config.name == "none":
+        raise UserError(
+            "recipe.optimiser.name is none, which is for arms that are solved at once: expected radam, "
+            "adamw, adam, sgd or nesterov"
+        )
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     # one pass over each weight instead of ten; on accelerators PyTorch's own choice stays
     fused = True if all(parameter.device.type == "cpu" for parameter in trained) else None

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from fer_repro.figures.sample_figures import pair_gallery, worst_pairs
+from fer_repro.figures.sample_figures import balance_sentence, pair_gallery, worst_pairs
 from fer_repro.figures.style import COLOURS, png_bytes
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -52,3 +52,9 @@ def test_no_errors_make_an_empty_gallery():
     none = worst_pairs(PAIRS.assign(score=PAIRS["same"]), 0.5, 6)
     assert none.empty
     assert png_bytes(pair_gallery(np.zeros((0, 8, 8)), np.zeros((0, 8, 8)), none))
+
+
+def test_images_and_what_they_are_to_become_have_no_balance():
+    said = balance_sentence({"classes": ["0"], "counts": {"train": [400]}})
+    assert said == "No classes: images and what they are to become, 400 in train."
+    assert "no two classes" in balance_sentence({"classes": ["happy"], "counts": {"train": [4]}})

@@ -146,8 +146,7 @@ def test_an_arm_that_is_fitted_at_once_has_no_epochs(tmp_path, prepared):
 
 
 def test_synthesised_faces_are_measured_against_the_wanted_ones(tmp_path, prepared):
-    overrides = {"recipe.image_size": 48}
-    report = train(tmp_path, prepared, "pixel_synthesis", "synthetic_smiles", overrides=overrides)
+    report = train(tmp_path, prepared, "pixel_synthesis", "synthetic_smiles")
     store = open_store(prepared / "synthetic_smiles")
     folder = report.folders["copy"]
     assert names(folder) == {

@@ -98,6 +98,8 @@ def test_long_recipes_are_trained_on_the_data_of_the_recipe_that_they_are_like()
     plan = full_plan(read_params(ROOT / "params.yaml"))
     assert plan["long"]["synthetic_pairs-p2sgrad"] == {"dataset": "synthetic_pairs", "method": "p2sgrad"}
     assert {*plan["half"]} < {*plan["long"]}
+    assert "synthetic_smiles-pixel_synthesis" in plan["records"]
+    assert "synthetic_smiles-pixel_synthesis" not in {*plan["half"], *plan["long"]}  # it has no epochs
     assert not any(name.startswith("synthetic_apex") for name in plan["long"])
 
 

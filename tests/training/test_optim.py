@@ -7,6 +7,7 @@ from tiny_run import make_config
 from torch import nn
 
 from fer_repro.config import OptimiserConfig
+from fer_repro.errors import UserError
 from fer_repro.training.optim import Schedule, make_optimiser
 
 
@@ -166,3 +167,9 @@ def test_adam_adds_the_decay_to_the_gradient():
             mean, square = first[i] / (1 - beta1**step), second[i] / (1 - beta2**step)
             values[i] -= lr * mean / (math.sqrt(square) + 1e-8)
         assert tensor.tolist() == pytest.approx(values, rel=1e-9)
+
+
+def test_nothing_is_trained_without_an_optimiser():
+    weights = [torch.nn.Parameter(torch.zeros(2))]
+    with pytest.raises(UserError, match="name is none, which is for arms that are solved at once"):
+        make_optimiser(weights, OptimiserConfig(name="none", lr=1.0, weight_decay=0.0, momentum=0.0))
