@@ -28,6 +28,7 @@ from fer_repro.runs.loaded_run import load_run
 from fer_repro.runs.predictions import read_predictions
 
 _TINY = 1e-300
+_ALIKE = 1e-9  # accuracies that differ less do so by rounding
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,8 @@ def _hits(scores: StageScores, probabilities: Numbers) -> float:
 def order_spread(orders: pd.DataFrame) -> pd.DataFrame:
     """Say for each arm what the order is worth: the paper's, its place among all, the best and the worst.
 
+    Where all orders have one accuracy there is no place, no best and no worst.
+
     Args:
         orders: from ``accuracy_of_orders``.
     """
@@ -142,14 +145,16 @@ def order_spread(orders: pd.DataFrame) -> pd.DataFrame:
         for kind in ("soft", "hard"):
             given, ranked = found.loc[found["given"], kind].iloc[0], found.sort_values(kind, kind="stable")
             best, worst = ranked.iloc[-1], ranked.iloc[0]
+            alike = best[kind] - worst[kind] < _ALIKE
+            place = f"{1 + int((found[kind] > given + _ALIKE).sum())} of {len(found)}"
             rows.append(
                 {
                     "arm": arm,
                     "decision": kind,
                     "the paper's order": f"{given:.1%}",
-                    "its place": f"{1 + int((found[kind] > given).sum())} of {len(found)}",
-                    "best": f"{best[kind]:.1%}, {best['order']}",
-                    "worst": f"{worst[kind]:.1%}, {worst['order']}",
+                    "its place": "all alike" if alike else place,
+                    "best": "" if alike else f"{best[kind]:.1%}, {best['order']}",
+                    "worst": "" if alike else f"{worst[kind]:.1%}, {worst['order']}",
                 }
             )
     return pd.DataFrame(rows)

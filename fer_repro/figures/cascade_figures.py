@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from fer_repro.figures.style import COLOURS, INK, MARKERS, QUIET, bare, new_figure, panel_grid, plain
 
@@ -58,6 +58,7 @@ def budget_plot(lines: pd.DataFrame, published: float, error: float) -> Figure:
     axes.axhline(published, color=INK, linewidth=1, label=f"published, {published:.1%}")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.yaxis.set_major_locator(MultipleLocator(0.05))
     axes.set_xlabel("false-alarm rate of each stage")
     axes.set_ylabel("accuracy")
     axes.grid()

@@ -121,6 +121,19 @@ def test_the_place_of_the_papers_order_counts_the_better_ones():
     assert (hard["best"], hard["worst"]) == ("70.0%, b", "50.0%, a")
 
 
+def test_hard_decisions_of_one_softmax_have_no_order():
+    """At most one class has a half or more."""
+    draws = np.random.default_rng(0)
+    shares = draws.dirichlet(np.full(5, 0.5), 80)
+    rest = shares[:, [0, 4]] / shares[:, [0, 4]].sum(1, keepdims=True)
+    each = StageScores((1, 3, 2), shares[:, [1, 3, 2]], rest, np.arange(80) % 5, NAMES)
+    orders = accuracy_of_orders({"flat": [each]})
+    assert orders["hard"].nunique() == 1
+    assert orders["soft"].nunique() > 1
+    _, hard = order_spread(orders).to_dict("records")
+    assert (hard["its place"], hard["best"], hard["worst"]) == ("all alike", "", "")
+
+
 def test_rates_of_the_stages_are_counted():
     table = stage_table(SCORES["cascade"])
     for place, (c, later) in enumerate([(1, (3, 2, 0, 4)), (3, (2, 0, 4)), (2, (0, 4))]):

@@ -19,7 +19,7 @@ FIGURES = {  # name: the set, and how many figures the story has with the image 
     "face_losses": ("synthetic_forgeries", 7),
     "fan": ("synthetic_clips", 12),
     "maxout": ("synthetic", 10),
-    "cascade": ("synthetic", 9),
+    "cascade": ("synthetic", 10),
     "p2sgrad": ("synthetic_pairs", 11),
     "pixel_synthesis": ("synthetic_smiles", 5),
     "ran": ("synthetic", 15),
