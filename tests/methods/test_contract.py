@@ -39,6 +39,8 @@ HEADLESS = {  # method -> arms whose logits are not those of a linear layer on f
     "maxout": lambda arm: arm != "none",  # they drop features themselves
     "engagement": lambda arm: True,  # numbers, no classes
     "pixel_synthesis": lambda arm: True,  # images
+    "benford": lambda arm: arm != "network",  # forests
+    "face_losses": lambda arm: True,  # cosines, and losses of embeddings
     "cascade": lambda arm: arm != "flat",  # several networks
 }
 LENGTHS = {"images": ((), ()), "frames": ((3,), (5,)), "regions": ((6,), (8,))}  # per sample
