@@ -78,6 +78,7 @@ def data_add(
     ffpp       {original,manipulated}_sequences/ and {train,val,test}.json
     dfdc       dfdc_train_part_N/ with metadata.json and videos
     celebdf    Celeb-real/, YouTube-real/, Celeb-synthesis/, the list
+    resampled  an added set of real faces, such as stores/lfw
 
     Example: fer-repro data add fer2013 ~/Downloads/fer2013.csv --enable
     """  # noqa: D301 - the b keeps the lines apart

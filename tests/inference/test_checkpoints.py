@@ -249,7 +249,7 @@ def test_damaged_files_and_unknown_variants_are_refused(tmp_path):
         open_official(tmp_path / "b.pth")
     with pytest.raises(UserError, match=r"did you mean 'resmasking_dropout[1-4]'"):
         recognise({}, "resmasking_dropout", "file")
-    assert set(variants().values()) == {"rmn", "fan", "ran", "efficientnet", "maxout"}
+    assert set(variants().values()) == {"rmn", "fan", "ran", "efficientnet", "maxout", "engagement"}
 
 
 def test_names_of_classes_may_be_others(tmp_path):

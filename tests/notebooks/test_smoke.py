@@ -28,7 +28,8 @@ def finished(tmp_path_factory, tell):
     patch.chdir(ROOT)
     home = tmp_path_factory.mktemp("project")
     write_stills(home / "data/synthetic", subjects={"train": 4, "val": 1, "test": 1}, faces_per_class=1)
-    shutil.copytree(ROOT / "results/published", home / "results/published")
+    for name in ("results/published", "results/records"):
+        shutil.copytree(ROOT / name, home / name)
     params = read_yaml(ROOT / "params.yaml")
     params["pipeline"] = pipeline_of("faces", ["rmn"], synthetic="data/synthetic/manifest.json")
     params["seeds"] = list(SEEDS)

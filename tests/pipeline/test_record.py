@@ -14,7 +14,7 @@ ROWS = "".join(
     [
         "method,arm,paper,table,dataset,protocol,split,metric,unit,value,pretraining,tta,source,note,seed\n",
         *(
-            f"rmn,masked,,,fer2013,official,test,accuracy,percent,{value},none,none,measured,,{seed}\n"
+            f"rmn,masked,,,fer2013,official,test,accuracy,%,{value},none,none,measured,,{seed}\n"
             for value, seed in ((50, 0), (52, 1), (51, ""))  # the last one is the mean
         ),
     ]
