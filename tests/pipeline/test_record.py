@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +97,13 @@ def test_a_record_without_a_commit_says_why(project):
     subprocess.run(["git", "init", "-q", str(project)], check=True)
     folder = keep_record("s", "fer2013", "rmn", project=project, records=project / "results/records")
     assert "no commit yet" in json.loads((folder / "record.json").read_text())["no_commit"]
+
+
+def test_records_in_git_that_keep_times_keep_their_runs():
+    for timings in (Path(__file__).parents[2] / "results/records").glob("*/timings"):
+        kept = {path.relative_to(timings).with_suffix("") for path in timings.rglob("*.json")}
+        runs = timings.with_name("runs")
+        assert kept == {path.parent.relative_to(runs) for path in runs.rglob("config.json")}, timings
 
 
 def test_files_that_git_would_leave_out_are_named(project, capsys):
