@@ -18,7 +18,7 @@ GROUPS = {
     "pairs": "Do two faces show one person?",
     "forgeries": "Real or manipulated?",
     "traces": "Traces that processing leaves in pixels",
-    "sequences": "Numbers of sequences",
+    "sequences": "Numbers predicted from sequences",
     "synthesis": "Faces with another expression",
 }
 """Task of the pipeline -> heading of its papers, in the order of the page."""
