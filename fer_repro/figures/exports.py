@@ -119,6 +119,14 @@ def read_kept_table(path: Path) -> pd.DataFrame:
     return read_csv(path, _NUMERIC)
 
 
+def as_kept(table: pd.DataFrame) -> pd.DataFrame:
+    """Round numbers to those that the CSV keeps: a table printed now and one made of the CSV then agree."""
+    rounded = table.copy()
+    for name in rounded.select_dtypes("float"):
+        rounded[name] = [float(f"{value:.6f}") for value in rounded[name]]
+    return rounded
+
+
 def results_part(table: pd.DataFrame) -> TablePart:
     """Lay out measured results beside published ones.
 
@@ -137,4 +145,5 @@ def export_results(table: pd.DataFrame, path: Path | str) -> tuple[Path, ...]:
         table: from ``fer_repro.figures.tables.beside_published``.
         path: without suffix.
     """
+    table = as_kept(table)
     return write_formats(path, table[[column.name for column in NUMBERS]], [results_part(table)])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.figures.display import Shown
-from fer_repro.figures.exports import TablePart, write_formats
+from fer_repro.figures.exports import TablePart, as_kept, write_formats
 from fer_repro.figures.tables import (
     Column,
     as_html,
@@ -197,6 +197,7 @@ def write_paper_tables(tables: Mapping[str, pd.DataFrame], folder: Path | str, c
         confidence: as given there.
     """
     for method, table in tables.items():
+        table = as_kept(table)
         write_formats(Path(folder) / method, table, paper_parts(table, confidence))
 
 

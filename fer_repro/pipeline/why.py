@@ -233,9 +233,9 @@ def _run(project: _Project, folder: Path, root: Path) -> Chain:
     if len(ledger := project.ledger):
         here = ledger[(ledger["dataset"] == dataset) & (ledger["method"] == method)]
         here = here[here["record"].astype(str) == record]
-        uses = [arm in f"{one}+{other}".replace(" | ", "+").split("+")
-                for one, other in zip(here["arm"], here["against"], strict=True)]  # fmt: skip
-        chain["claims"] = list(dict.fromkeys(here[uses]["claim"])) or ["none rests on it"]
+        arms = (here["arm"] + "+" + here["against"]).str.replace(" | ", "+").str.split("+")
+        claims = [claim for claim, found in zip(here["claim"], arms, strict=True) if arm in found]
+        chain["claims"] = list(dict.fromkeys(claims)) or ["none rests on it"]
     if record or root == RUNS:
         return chain | source.links()
     return chain | {

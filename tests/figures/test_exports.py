@@ -7,7 +7,15 @@ import pandas as pd
 import pytest
 
 from fer_repro.errors import UserError
-from fer_repro.figures.exports import TablePart, as_json, export_results, read_kept_table, write_formats
+from fer_repro.figures.exports import (
+    TablePart,
+    as_csv,
+    as_json,
+    as_kept,
+    export_results,
+    read_kept_table,
+    write_formats,
+)
 from fer_repro.figures.tables import Column, beside_published
 
 FRAME = pd.DataFrame(
@@ -50,6 +58,18 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     file.write_bytes(b"")
     with pytest.raises(UserError, match=r"table\.csv: not readable as CSV"):
         read_kept_table(file)
+
+
+def test_a_number_between_two_is_printed_as_the_kept_one_is(tmp_path):
+    table = pd.DataFrame({"name": ["a", "b"], "value": [5.9750000001, float("nan")], "runs": [5, 3]})
+    kept = as_kept(table)
+    path = tmp_path / "table.csv"
+    path.write_text(as_csv(table))
+    assert (
+        f"{kept['value'][0]:.2f}" == f"{read_kept_table(path)['value'][0]:.2f}" != f"{table['value'][0]:.2f}"
+    )
+    assert kept["runs"].tolist() == [5, 3]
+    assert kept["value"].isna().tolist() == [False, True]
 
 
 def test_results_have_their_gap_in_both_files(tmp_path, published):
