@@ -4,15 +4,15 @@ Everything is read from files of the project; nothing is computed anew. What has
 were made is found with the digests that records keep, and for the pipeline's own runs with DVC.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from fer_repro.config import DATA_DIGESTS, load_config, run_folder
+from fer_repro.config import DATA_DIGESTS, load_config, method_arms, run_folder
 from fer_repro.errors import UserError, nearest
 from fer_repro.figures.ledger_tables import in_words, read_ledger
 from fer_repro.figures.result_files import read_rows, run_folders
@@ -76,19 +76,23 @@ class _Project:
 
     @cached_property
     def ledger(self) -> pd.DataFrame:
+        """Every claim at every place, with its words; empty where none was judged."""
         return in_words(read_ledger(LEDGER)) if LEDGER.is_file() else pd.DataFrame()
 
     @cached_property
     def papers(self) -> Mapping[str, Any]:
+        """What results/published/papers.yaml holds."""
         file = PUBLISHED / "papers.yaml"
         return read_yaml(file) if file.is_file() else {}
 
     @cached_property
     def tasks(self) -> dict[tuple[str, str], str]:
+        """Data set and method of the pipeline -> their task."""
         return read_params(PARAMS).pipeline.runs
 
     @cached_property
     def outdated(self) -> list[str]:
+        """Stages that are not as in dvc.lock; one line that begins with "unknown" where DVC cannot say."""
         try:
             return outdated_stages()
         except UserError as error:
@@ -107,6 +111,7 @@ class _Source:
 
     @property
     def table(self) -> Path:
+        """The table with its result rows."""
         return (RECORDS / self.record if self.record else RESULTS / self.dataset / self.method) / "rows.csv"
 
     def links(self) -> Chain:
@@ -264,14 +269,18 @@ def _number(project: _Project, name: str, value: float, digits: int) -> list[Cha
     found = list(_places(project, value, digits))
     if not found:
         raise UserError(f"no number in {RESULTS}, {RECORDS} or {PUBLISHED} is printed as '{name}'")
-    chains = [chain for _, chain in sorted(found[:200], key=lambda one: one[0])][:_MOST]
+    chains = [chain() for _, chain in sorted(found, key=lambda one: one[0])[:_MOST]]
     if len(found) > _MOST:
         chains[-1]["more"] = f"{len(found) - _MOST} further places are printed so: name more digits"
     return chains
 
 
-def _places(project: _Project, value: float, digits: int) -> Iterator[tuple[int, Chain]]:
-    """Find where a number is printed so; claims come first, then means, then single seeds, then papers."""
+def _places(project: _Project, value: float, digits: int) -> Iterator[tuple[int, Callable[[], Chain]]]:
+    """Find where a number is printed so: its rank, and what builds its chain, for few are shown.
+
+    Claims come first, then means, then single seeds, then papers.
+    """
+    shown = f"{value:.{digits}f}"
 
     def same(other: float) -> bool:
         return pd.notna(other) and round(float(other), digits) == value
@@ -279,35 +288,44 @@ def _places(project: _Project, value: float, digits: int) -> Iterator[tuple[int,
     for _, row in project.ledger.iterrows():
         for column in ("difference", "low", "high", "measured", "control"):
             if row["verdict"] != _NOT_ATTEMPTED and same(row[column]):
-                yield 0, {"number": f"{value:.{digits}f}: {column} of a claim", **_claim(project, row)}
+                yield 0, partial(_claim_number, project, row, f"{shown}: {column} of a claim")
                 break
     tables = [(path, "") for path in sorted(RESULTS.glob("*/*/rows.csv"))]
     tables += [(path, path.parent.name) for path in sorted(RECORDS.glob("*/rows.csv"))]
     for path, record in tables:
         rows = read_rows(path)
         for index, row in rows[rows["value"].map(same)].iterrows():
-            seed = f"seed {row['seed']}" if row["seed"] else "mean over seeds"
-            about = f"{row['metric']} of {row['arm']} on {row['dataset']}, {row['protocol']}, {seed}"
-            chain = {
-                "number": f"{value:.{digits}f}: {about}",
-                "rows": f"{path}: line {int(str(index)) + 2}, {row['value']:.9g} {row['unit']}",
-            }
-            arms = [str(row["arm"]).split("+")[0].split(" - ")[0]]
-            if arms[0] in _arms_of(row["method"]):
-                chain |= _Source(project, row["dataset"], row["method"], arms, record).links()
-            yield (1 if not row["seed"] else 2), chain
+            place = f"{path}: line {int(str(index)) + 2}"
+            yield (1 if not row["seed"] else 2), partial(_row_number, project, row, shown, place, record)
     file = PUBLISHED / "results.csv"
     published = read_rows(file) if file.is_file() else pd.DataFrame({"value": []})
     for index, row in published[published["value"].map(same)].iterrows():
-        about = f"{row['metric']} of {row['arm']} on {row['dataset']}, published"
-        where = f"{file}: line {int(str(index)) + 2}"
-        source = f"{row['paper']} {row['table']}: {row['source']}"
-        yield 3, {"number": f"{value:.{digits}f}: {about}", "rows": where, "source": source}
+        place = f"{file}: line {int(str(index)) + 2}"
+        yield 3, partial(_published_number, row, shown, place)
 
 
-def _arms_of(method: str) -> Sequence[str]:
-    section = read_params(PARAMS).methods.get(method)
-    return (*section.arms, *section.more_arms) if section else ()
+def _claim_number(project: _Project, row: pd.Series, what: str) -> Chain:
+    return {"number": what, **_claim(project, row)}
+
+
+def _row_number(project: _Project, row: pd.Series, shown: str, place: str, record: str) -> Chain:
+    seed = f"seed {row['seed']}" if row["seed"] else "mean over seeds"
+    chain: Chain = {
+        "number": f"{shown}: {row['metric']} of {row['arm']} on {row['dataset']}, {row['protocol']}, {seed}",
+        "rows": f"{place}, {row['value']:.9g} {row['unit']}",
+    }
+    arm = str(row["arm"]).split("+")[0].split(" - ")[0]
+    if arm not in method_arms(PARAMS, row["method"], full=True):  # the majority, a constant
+        return chain
+    return chain | _Source(project, row["dataset"], row["method"], [arm], record).links()
+
+
+def _published_number(row: pd.Series, shown: str, place: str) -> Chain:
+    return {
+        "number": f"{shown}: {row['metric']} of {row['arm']} on {row['dataset']}, published",
+        "rows": place,
+        "source": f"{row['paper']} {row['table']}: {row['source']}",
+    }
 
 
 def _spell_digests(dataset: str, digests: Mapping[str, str]) -> str:
