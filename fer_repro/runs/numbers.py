@@ -1,8 +1,8 @@
 """A regression's predictions on its test data, as files keep them: true and predicted number of a sample."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ import pandas as pd
 from fer_repro.errors import UserError
 from fer_repro.files import atomic_write
 from fer_repro.measures.classification import finite
-from fer_repro.runs.predictions import PACKED, odd_rows, read_table, refuse_rows
+from fer_repro.runs.predictions import PACKED, odd_rows, read_packed, read_table, refuse_rows, write_packed
 from fer_repro.spreadsheets import as_numbers
 
 
@@ -62,7 +62,7 @@ def read_numbers(path: Path) -> PredictedNumbers:
         UserError: naming file, row (1 is the first below the header) and what was expected.
     """
     if not path.exists() and (packed := path.with_name(PACKED)).is_file():
-        return _unpacked_numbers(packed)
+        return read_packed(packed, _unpacked)
     table = read_table(path)
     if tuple(table.columns) != COLUMNS:
         raise UserError(
@@ -89,24 +89,10 @@ def pack_numbers(folder: Path, target: Path) -> None:
         target: another folder.
     """
     found = read_numbers(folder / "predictions.csv")
-    splits, codes = np.unique(found.splits, return_inverse=True)
-    with atomic_write(target / PACKED) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(
-            stream,
-            samples=found.samples.astype(np.int32),
-            splits=splits,
-            codes=codes.astype(np.uint8),
-            targets=found.targets,
-            values=found.values.astype(np.float32),
-        )
+    samples, values = found.samples.astype(np.int32), found.values.astype(np.float32)
+    write_packed(target, found.splits, samples=samples, targets=found.targets, values=values)
 
 
-def _unpacked_numbers(path: Path) -> PredictedNumbers:
-    try:
-        with np.load(path, allow_pickle=False) as kept:
-            rows = kept["samples"].astype(np.int64), kept["splits"][kept["codes"]]
-            return PredictedNumbers(*rows, kept["targets"], kept["values"].astype(np.float64))
-    except (OSError, ValueError, KeyError, IndexError, BadZipFile) as error:
-        raise UserError(
-            f"{path}: not readable as packed numbers ({error!r}); record the runs again"
-        ) from None
+def _unpacked(columns: Mapping[str, np.ndarray], splits: np.ndarray) -> PredictedNumbers:
+    samples, values = columns["samples"].astype(np.int64), columns["values"].astype(np.float64)
+    return PredictedNumbers(samples, splits, columns["targets"], values)

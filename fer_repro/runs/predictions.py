@@ -1,10 +1,10 @@
 """A run's predictions on its test data, as files keep them: classes of samples, and scores of pairs."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
@@ -15,6 +15,8 @@ from fer_repro.errors import UserError
 from fer_repro.files import atomic_write
 from fer_repro.measures.classification import finite, softmax
 from fer_repro.spreadsheets import as_numbers
+
+P = TypeVar("P")
 
 SPLIT = "test"
 """The split that results are of."""
@@ -99,36 +101,50 @@ def pack_predictions(folder: Path, target: Path) -> None:
         target: another folder.
     """
     found = read_predictions(folder / "predictions.csv")
-    splits, codes = np.unique(found.splits, return_inverse=True)
+    write_packed(
+        target,
+        found.splits,
+        classes=np.array(found.classes),
+        samples=found.samples.astype(np.int32),
+        targets=found.targets.astype(np.int16),
+        logits=found.logits.astype(np.float16),
+        probabilities=found.probabilities.astype(np.float16),
+    )
+
+
+def write_packed(target: Path, splits: np.ndarray, **columns: np.ndarray) -> None:
+    """Write ``PACKED`` in a folder: the columns as they are, the (N,) splits as codes."""
+    names, codes = np.unique(splits, return_inverse=True)
+    kept: dict[str, Any] = {**columns, "splits": names, "codes": codes.astype(np.uint8)}
     with atomic_write(target / PACKED) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(
-            stream,
-            classes=np.array(found.classes),
-            samples=found.samples.astype(np.int32),
-            splits=splits,
-            codes=codes.astype(np.uint8),
-            targets=found.targets.astype(np.int16),
-            logits=found.logits.astype(np.float16),
-            probabilities=found.probabilities.astype(np.float16),
-        )
+        np.savez_compressed(stream, **kept)
 
 
-def _unpacked(path: Path) -> Predictions:
+def read_packed(path: Path, make: Callable[[Mapping[str, np.ndarray], np.ndarray], P]) -> P:
+    """Read what ``write_packed`` wrote and make of its columns and splits what they are.
+
+    Raises:
+        UserError: the file is damaged, or ``make`` found too little in it.
+    """
     try:
         with np.load(path, allow_pickle=False) as kept:
-            shares = kept["probabilities"].astype(np.float64)
-            return Predictions(
-                tuple(map(str, kept["classes"])),
-                kept["samples"].astype(np.int64),
-                kept["splits"][kept["codes"]],
-                kept["targets"].astype(np.int64),
-                kept["logits"].astype(np.float64),
-                shares / shares.sum(1, keepdims=True),
-            )
+            return make(kept, kept["splits"][kept["codes"]])
     except (OSError, ValueError, KeyError, IndexError, BadZipFile) as error:
         raise UserError(
             f"{path}: not readable as packed predictions ({error!r}); record the runs again"
         ) from None
+
+
+def _unpacked(columns: Mapping[str, np.ndarray], splits: np.ndarray) -> Predictions:
+    shares = columns["probabilities"].astype(np.float64)
+    return Predictions(
+        tuple(map(str, columns["classes"])),
+        columns["samples"].astype(np.int64),
+        splits,
+        columns["targets"].astype(np.int64),
+        columns["logits"].astype(np.float64),
+        shares / shares.sum(1, keepdims=True),
+    )
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -138,7 +154,7 @@ def read_predictions(path: Path) -> Predictions:
         UserError: naming file, row (1 is the first below the header) and what was expected.
     """
     if not path.exists() and (packed := path.with_name(PACKED)).is_file():
-        return _unpacked(packed)
+        return read_packed(packed, _unpacked)
     table = read_table(path)
     classes = tuple(re.findall(r"(?<=^logit_).+$", "\n".join(map(str, table.columns)), re.MULTILINE))
     expected = ["sample", "split", "target", *_prefixed("logit_", classes), *_prefixed("tta_", classes)]

@@ -36,7 +36,7 @@ def test_packed_numbers_are_read_where_the_table_is_gone(tmp_path):
     pack_numbers(tmp_path / "kept", tmp_path)  # packing again changes nothing
     assert (tmp_path / "predictions.npz").read_bytes() == (tmp_path / "kept/predictions.npz").read_bytes()
     (tmp_path / "kept/predictions.npz").write_bytes(b"PK")
-    with pytest.raises(UserError, match="not readable as packed numbers"):
+    with pytest.raises(UserError, match="not readable as packed predictions"):
         read_numbers(tmp_path / "kept/predictions.csv")
 
 
