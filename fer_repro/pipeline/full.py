@@ -30,11 +30,11 @@ from fer_repro.pipeline.project_lock import alone, stop_with_children
 from fer_repro.pipeline.record import keep_record
 from fer_repro.pipeline.run import run_stamp, train_run
 from fer_repro.pipeline.sweep import check_runs, run_stages, stages_to_run, worker_count
+from fer_repro.report.records import OF_FULL
 from fer_repro.runs.folder import open_runs
 
 FULL = Path("full")
 COMMON = "synthetic_apex"
-_NOTE = "part of make reproduce-full: {arms}"
 _STAGES = "prepare SET, train SET METHOD SEED, record SET METHOD, half SET METHOD or long SET METHOD"
 LONG = "long"
 """The recipe that trains until half as many epochs give the same."""
@@ -137,7 +137,7 @@ def record_results(params_file: Path, dataset: str, method: str, records: Path) 
     arms = arms_of(params_file, dataset, method)
     runs = open_runs(params_file, method, dataset, FULL / "runs", FULL / "prepared", arms=arms)
     write_results(FULL / "results/measured" / dataset / method, evaluate_runs(runs))
-    note, name = _NOTE.format(arms=", ".join(arms)), f"full-{dataset}-{method}"
+    note, name = f"{OF_FULL}: {', '.join(arms)}", f"full-{dataset}-{method}"
     return keep_record(name, dataset, method, note, True, FULL, records, judge_runs(runs))
 
 
@@ -168,7 +168,7 @@ def record_recipe(
     write_results(root / "results/measured" / dataset / method, evaluate_runs(runs))
     ledger = None if half else judge_runs(runs, records)
     said = f"{'half the epochs of ' if half else ''}{f'the recipe {recipe}' if recipe else 'the default'}"
-    note = f"part of make reproduce-full: {said}"
+    note = f"{OF_FULL}: {said}"
     return keep_record(name, dataset, method, note, True, root, records, ledger, half)
 
 

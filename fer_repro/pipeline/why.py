@@ -23,7 +23,7 @@ from fer_repro.params import read_params
 from fer_repro.pipeline.check_results import LEDGER, RESULTS, RUNS, outdated_stages
 from fer_repro.pipeline.staleness import PARAMS, changed_data, changed_recipe, stale_record, stale_stages
 from fer_repro.report.provenance import stage_name
-from fer_repro.report.records import read_record
+from fer_repro.report.records import OF_FULL, read_record
 from fer_repro.runs.folder import read_run_config
 
 Chain = dict[str, Any]
@@ -129,7 +129,7 @@ class _Source:
             again[0] += f" --recipe {record['recipe_name']}"
         again[0] += f", and so on for seeds {', '.join(map(str, seeds))}"
         again.append(f"fer-repro record {self.record} {self.dataset} {self.method}")
-        if record["note"].startswith("part of make reproduce-full"):
+        if record["note"].startswith(OF_FULL):
             again = ["make reproduce-full"]
         return {
             "runs": f"record {self.record}: seeds {', '.join(map(str, seeds))}; {where}",

@@ -35,6 +35,8 @@ _WANTED = {
 }  # fmt: skip
 CODE = "code_sha256"
 """The key of ``record.json`` that holds the digests of the files that decide trained weights."""
+OF_FULL = "part of make reproduce-full"
+"""How the note of a record begins that the full reproduction makes."""
 _RESULTS = (
     Column("arm", "Arm"),
     Column("protocol", "Protocol"),
