@@ -44,6 +44,19 @@ RUNS = (
         8,
         ("plain", "attention", "plain_siamese", "attention_siamese"),
     ),
+    Searched("distillation", "synthetic", "long", 8, ("untouched", "fine_tuned", "kl", "triplet", "joined")),
+    Searched("maxout", "synthetic", "long", 8, ("pgm", "dropout", "none", "random_drop")),
+    Searched("cascade", "synthetic", "long", 8, ("cascade", "flat", "flat_five", "cascade_gabor")),
+    Searched(
+        "engagement", "synthetic_engagement", "long", 24, ("rank_loss", "mse", "bag", "average_of_five")
+    ),
+    Searched(
+        "face_losses",
+        "synthetic_forgeries",
+        "long",
+        12,
+        ("softmax", "norm_softmax", "arcface", "cosface", "sphereface2"),
+    ),
 )
 
 
