@@ -76,7 +76,8 @@ def measure(settings: Settings) -> Table:
         "Learning rates of arms",
         f"Best validation accuracy in percent, seed {SEEDS[0]}, after so many epochs, a quarter or an eighth "
         "of the recipe's; the test part is not looked at. Every arm has the same grid, 1/3, 1 and 3 times "
-        "the recipe's rate, extended while the best rate is at its edge (docs/verdicts.md).",
+        "the recipe's rate, extended while the best rate is at its edge (docs/verdicts.md). Of a regression: "
+        "the share of the variance that is explained.",
         ("network", "data set", "epochs", "rate", "validation accuracy, %", ""),
         rows,
     )
