@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fer_repro.datasets.yunet import FILE_VARIABLE, LEAST, YUNET, named_detector
 from fer_repro.errors import UserError, nearest
 from fer_repro.evaluation.region_weights import common_boxes
 from fer_repro.files import atomic_folder, file_sha256, keep_existing
-from fer_repro.inference.cards import COMMON_LIMIT, LIMITS, card
+from fer_repro.inference.backends import OnnxBackend
+from fer_repro.inference.cards import LIMITS, card
 from fer_repro.inference.catalogue import warning_of
-from fer_repro.inference.export import AnswerDifference, export_onnx
+from fer_repro.inference.export import export_onnx
 from fer_repro.inference.faces_in import SMALLEST
 from fer_repro.inference.hub import CARD
 from fer_repro.inference.loading import MODEL, ONNX, open_weights
@@ -129,7 +129,7 @@ def export_page(
         (folder / CARD).write_text(text, encoding="utf-8")
         for name in SCRIPTS:
             shutil.copyfile(_SOURCES / name, folder / name)
-        outputs = [each.name for each in onnx.load(folder / ONNX).graph.output]
+        outputs = OnnxBackend(folder / ONNX).outputs
         page = _render(spec, facts, outputs, "" if file is None else file_sha256(file))
         (folder / INDEX).write_text(page, encoding="utf-8")
         size = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
@@ -283,6 +283,7 @@ def write_detector(file: Path, to: Path) -> None:
     Raises:
         UserError: its layers hold the size of the images.
     """
+    import onnx
     import onnxruntime
 
     network = onnx.load(file)
@@ -322,7 +323,7 @@ def _render(spec: ModelSpec, facts: Mapping[str, Any], outputs: list[str], detec
     groups = [each for each in facts.get("groups", []) if each.get("factor") == "class"]
     text: str = environment.get_template("index.html.j2").render(
         spec=spec, method=method, warning=warning, measured=measured, groups=groups, facts=facts,
-        limits=[*LIMITS[spec.task], COMMON_LIMIT], described=described, package=PACKAGE, card=CARD,
+        limits=LIMITS[spec.task], described=described, package=PACKAGE, card=CARD,
         json=json.dumps(described, sort_keys=True).replace("<", "\\u003c"),
     )  # fmt: skip
     return text
@@ -344,7 +345,7 @@ def _described(spec: ModelSpec, outputs: list[str], detector: str) -> dict[str, 
         "which": "largest" if single else "all",  # as ``predict`` does
         "smallest": SMALLEST,
         "maps": maps,
-        "regions": regions,
+        "regions": list(regions.items()),
         "explanations": [text for kind, text in EXPLANATIONS.items() if kind in kinds],
         "detector": detector,
     }

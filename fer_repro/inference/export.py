@@ -72,9 +72,7 @@ class AnswerDifference:
         }
 
 
-def export_onnx(
-    network: nn.Module, spec: ModelSpec, path: Path, explained: bool = False
-) -> AnswerDifference:
+def export_onnx(network: nn.Module, spec: ModelSpec, path: Path, explained: bool = False) -> AnswerDifference:
     """Write a network as ONNX, and compare it with torch on synthetic faces and on noise.
 
     Args:
@@ -132,10 +130,7 @@ def compare(
     exact = FaceNetwork(network, spec, explained=explained)
     for faces in (_drawn(spec, count), _noise(spec, count)):
         with torch.inference_mode():
-            expected = {
-                name: tensor.numpy()
-                for name, tensor in exact(torch.from_numpy(faces)).items()
-            }
+            expected = {name: tensor.numpy() for name, tensor in exact(torch.from_numpy(faces)).items()}
         found = backend.run(faces)
         if set(found) != set(expected):
             raise UserError(f"{path}: has the outputs {', '.join(found)}; expected {', '.join(expected)}")

@@ -44,23 +44,25 @@ function taps(from, to) { // for each of `to` places its first of `from` places,
   }
   return rows;
 }
-function along(values, lines, length, to, pixel, line) { // scale each line of (lines, length) RGB pixels
+function along(values, length, to, lines, step, line, newStep, newLine) { // scale each line; steps are between values
   const out = new Uint8ClampedArray(lines * to * 3), rows = taps(length, to);
-  for (let y = 0; y < lines; y++) {
-    for (let x = 0; x < to; x++) {
-      const [first, weights] = rows[x];
+  for (let at = 0; at < lines; at++) {
+    for (let place = 0; place < to; place++) {
+      const [first, weights] = rows[place];
       for (let c = 0; c < 3; c++) {
         let sum = 2097152; // half of a grey level
-        for (let k = 0; k < weights.length; k++) sum += weights[k] * values[y * line + (first + k) * pixel + c];
-        out[(x * lines + y) * 3 + c] = sum >> 22; // transposed: the second call scales the other side
+        for (let k = 0; k < weights.length; k++) sum += weights[k] * values[at * line + (first + k) * step + c];
+        out[at * newLine + place * newStep + c] = sum >> 22;
       }
     }
   }
   return out;
 }
-export function resize(rgba, width, height, side) { // RGB (side, side, 3)
-  const across = along(rgba, height, width, side, 4, 4 * width);
-  return along(across, side, height, side, 3, 3 * height);
+const across = (values, width, height, side, bytes) => along(values, width, side, height, bytes, bytes * width, 3, 3 * side);
+const down = (values, width, height, side, bytes) => along(values, height, side, width, bytes * width, bytes, 3 * width, 3);
+export function resize(rgba, width, height, side) { // RGB (side, side, 3); which way is first moves a value by 1
+  if (height > Math.max(side, 2 * width - side)) return across(down(rgba, width, height, side, 4), width, side, side, 3);
+  return down(across(rgba, width, height, side, 4), side, height, side, 3);
 }
 export function prepare(rgba, width, height, side, channels) { // what a network gets of a window: (C, S, S) bytes
   const area = side * side, rgb = resize(rgba, width, height, side), out = new Uint8Array(channels * area);

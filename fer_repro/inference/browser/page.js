@@ -156,19 +156,20 @@ function drawView() {
   const view = element('view'), factor = Math.min(1, SHOWN / Math.max(frame.width, frame.height));
   [view.width, view.height] = [Math.round(frame.width * factor), Math.round(frame.height * factor)];
   view.classList.toggle('drawn', where() === 'box');
+  element('keys').hidden = where() !== 'box';
   const pen = view.getContext('2d'), unit = Math.max(1, view.width / 400);
   pen.drawImage(frame, 0, 0, view.width, view.height);
-  const outline = (sides, dash, width) => {
+  const outline = (sides, dash, width, ink) => {
     const [a, b, c, d] = sides.map((side) => side * factor);
-    for (const [colour, wide] of [['#000', width + 2 * unit], ['#ffd23f', width]]) {
+    for (const [colour, wide] of [['#000', width + unit], [ink, width]]) {
       pen.setLineDash(dash);
       [pen.strokeStyle, pen.lineWidth] = [colour, wide];
       pen.strokeRect(a, b, c - a, d - b);
     }
   };
   results.forEach((face, n) => {
-    if (where() !== 'whole') outline(face.window, [6 * unit, 4 * unit], unit / 2);
-    outline(face.tight, [], n === chosen ? 2 * unit : unit);
+    if (where() !== 'whole') outline(face.window, [6 * unit, 4 * unit], unit, '#fff');
+    outline(face.tight, [], n === chosen ? 2 * unit : unit, '#ffd23f');
     if (results.length < 2) return;
     pen.font = `600 ${14 * unit}px sans-serif`;
     pen.setLineDash([]);
@@ -227,13 +228,15 @@ function drawMap(face) { // from blue, 0, to yellow, 1
   element('why-text').textContent = `Here ${width} x ${height} numbers from ${Math.min(...data).toFixed(2)} to ${Math.max(...data).toFixed(2)}; colours run from blue, 0, to yellow, 1.`;
 }
 function drawRegions(face) {
-  const shares = Array.from(face.out.region_weights.data), names = Object.keys(model.regions);
+  const shares = Array.from(face.out.region_weights.data), names = model.regions.map(([name]) => name);
   const [pen, side] = enlarged(element('why'), face);
-  Object.values(model.regions).forEach(([a, b, c, d], n) => {
+  const heaviestLast = shares.map((_, n) => n).sort((one, other) => shares[one] - shares[other]);
+  for (const n of heaviestLast) {
+    const [a, b, c, d] = model.regions[n][1];
     pen.strokeStyle = n === best(shares) ? '#ffd23f' : '#7cbcf2';
     pen.lineWidth = Math.max(1, 18 * shares[n]);
     pen.strokeRect(a * side + 2, b * side + 2, (c - a) * side - 4, (d - b) * side - 4);
-  });
+  }
   element('why-text').textContent = 'Lines are as wide as the share of their region; yellow is the largest.';
   element('weights').hidden = false;
   fill(element('weights'), names, shares);
@@ -249,7 +252,7 @@ function drawFrames(face) {
     pen.fillStyle = '#ffd23f';
     pen.fillRect(x, y + side - 6, side * shares[n] / Math.max(...shares), 6);
   });
-  element('why-text').textContent = `The latest ${clip.length} faces; the bar of the heaviest, ${percent(Math.max(...shares))}, is full.`;
+  element('why-text').textContent = `The latest ${clip.length === 1 ? 'face' : `${clip.length} faces`}; the bar of the heaviest, ${percent(Math.max(...shares))}, is full.`;
 }
 function show(lasted) {
   drawView();
@@ -283,7 +286,7 @@ function show(lasted) {
   if (weighs.regions) drawRegions(face);
   if (weighs.frames) drawFrames(face);
 }
-export const latest = () => results; // for tests
+export const latest = () => results, idle = () => !busy; // for tests
 
 // Controls.
 
@@ -351,6 +354,7 @@ try {
   const open = (file) => ort.InferenceSession.create(new URL(file, import.meta.url).href, { logSeverityLevel: 3 });
   detector = model.detector ? await open('detector.onnx') : null;
   session = await open('model.onnx');
+  await ask([new Uint8Array(model.channels * model.faceSize ** 2)]); // the first call is slow
   element('state').textContent = 'Ready.';
   look();
 } catch (error) {
