@@ -46,29 +46,13 @@ DIGESTS = {
 PLACES = ("dist", "package/dist", "")
 LARGEST_FILE = 1 << 26  # bytes of a file of the package
 PATIENCE = 600  # seconds for npm
-LICENCE = """ONNX Runtime Web ({package}), Copyright (c) Microsoft Corporation, MIT License
-
-Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
-documentation files (the "Software"), to deal in the Software without restriction, including without limitation
-the rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and
-to permit persons to whom the Software is furnished to do so, subject to the following conditions:
-
-The above copyright notice and this permission notice shall be included in all copies or substantial portions of
-the Software.
-
-THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO
-THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
-AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF
-CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS
-IN THE SOFTWARE.
-"""
-INDEX, DETECTOR, RUNTIME = "index.html", "detector.onnx", "runtime"
+INDEX, DETECTOR, RUNTIME, LICENCE = "index.html", "detector.onnx", "runtime", "LICENSE.txt"
 SCRIPTS = ("faces.js", "page.css", "page.js")
 OURS = {INDEX, ONNX, DETECTOR, CARD, RUNTIME, *SCRIPTS}
 CROPS = ("padded", "scale", "square")  # those of the methods; faces.js has the same
 EXPLANATIONS = {
-    "mask": "The mask of a stage raises features by its number: at 0 they stay, at 1 they double. Of all channels "
-    "the largest number is shown.",
+    "mask": "The mask of a stage raises features by its number: at 0 they stay, at 1 they double. Shown: the "
+    "largest number of all channels.",
     "attention": "The attention map multiplies features by its number: at 0 a place is ignored.",
     "region_weights": "The share of each region in the answer; the shares sum to 1.",
     "frame_weights": "The share of each frame in the answer of the clip; the shares sum to 1.",
@@ -92,8 +76,8 @@ def export_page(
     Args:
         source: what ``fer_repro.inference.export.export_model`` takes.
         to: the folder.
-        runtime: the package ``onnxruntime-web``, a file that ``npm pack`` wrote or an unpacked folder; "" lets
-            npm fetch it.
+        runtime: the package ``onnxruntime-web``: a file that ``npm pack`` wrote, or an unpacked folder; ""
+            lets npm fetch it.
         detector: ``yunet:FILE`` puts this file into the folder; "" leaves the box to the visitor.
         variant: of an official checkpoint.
         fold: of a run tested fold by fold.
@@ -141,7 +125,7 @@ def _check_folder(to: Path, force: bool) -> None:
         raise UserError(f"{to}: a page is a folder: expected a name without {to.suffix}")
     if _is_empty(to):
         return
-    keep_existing([to], force)
+    keep_existing([to], force and (to.is_dir() or not to.exists()))
     others = sorted({each.name for each in to.iterdir()} - OURS) if to.is_dir() else []
     if others:
         raise UserError(
@@ -160,7 +144,7 @@ def _detector_file(choice: str) -> Path | None:
     name, _, file = choice.partition(":")
     if name != YUNET:
         raise UserError(
-            f"detector is '{choice}'; {nearest(name, (YUNET,))}: a page runs yunet:FILE, or has none; OpenCV's "
+            f"detector is '{choice}'; {nearest(name, (YUNET,))}: a page runs yunet:FILE, or has none; the "
             "cascades run in Python only"
         )
     named_detector(choice)
@@ -189,9 +173,13 @@ def _card_text(path: Path, spec: ModelSpec) -> str:
 
 
 def _header(text: str, path: Path) -> Mapping[str, Any]:
-    header = parse_yaml(text.split("---\n")[1], f"{path}: its card")
-    if not isinstance(header, Mapping):
-        raise UserError(f"{path}: its card has no header of keys")
+    """Read what a card says for programs."""
+    header = parse_yaml(f"{text}\n---\n".split("---\n")[1], f"{path}: its card")
+    kinds = {"metrics": dict, "groups": list, "licences": dict}
+    if not isinstance(header, dict) or any(
+        not isinstance(header.get(key), kind) for key, kind in kinds.items()
+    ):
+        raise UserError(f"{path}: its card has no header with {', '.join(kinds)}; export the model again")
     return header
 
 
@@ -270,7 +258,7 @@ def _write_runtime(files: Mapping[str, bytes], folder: Path) -> None:
     folder.mkdir()
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    (folder / "LICENSE.txt").write_text(LICENCE.format(package=PACKAGE), encoding="utf-8")
+    shutil.copyfile(_SOURCES / LICENCE, folder / LICENCE)
 
 
 def write_detector(file: Path, to: Path) -> None:
@@ -319,8 +307,8 @@ def _render(spec: ModelSpec, facts: Mapping[str, Any], outputs: list[str], detec
     )
     method = load_method(spec.method)
     warning = warning_of([(spec.name, spec.trained_on)]).removeprefix("warning: ")
-    measured = {key: value for key, value in facts.get("metrics", {}).items() if isinstance(value, float)}
-    groups = [each for each in facts.get("groups", []) if each.get("factor") == "class"]
+    measured = {key: value for key, value in facts["metrics"].items() if isinstance(value, float)}
+    groups = [each for each in facts["groups"] if each.get("factor") == "class"]
     text: str = environment.get_template("index.html.j2").render(
         spec=spec, method=method, warning=warning, measured=measured, groups=groups, facts=facts,
         limits=LIMITS[spec.task], described=described, package=PACKAGE, card=CARD,

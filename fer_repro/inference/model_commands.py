@@ -142,8 +142,9 @@ def export(
 ) -> None:
     """Write a model as one file: ONNX, checked against torch, or safetensors with its card; or as a page.
 
-    A page shows faces, probabilities and what the network weighs, of an image, a camera or a clip. It is computed
-    on the visitor's machine; nothing is uploaded. Any server shows it: python -m http.server --directory FOLDER
+    With --page the folder shows faces, probabilities and what the network weighs, of an image, a camera or a
+    clip, computed in the visitor's browser; nothing is uploaded. To see it: python -m http.server --directory
+    FOLDER, then http://localhost:8000.
 
     Example: fer-repro export runs/synthetic/rmn/0/masked --to models/rmn
     """

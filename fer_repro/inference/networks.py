@@ -27,7 +27,7 @@ from fer_repro.training.checkpoint import check_finite
 
 LOGITS, EMBEDDING, FRAME_WEIGHTS, REGION_WEIGHTS = "logits", "embedding", "frame_weights", "region_weights"
 MAPS = ("mask", "attention")
-"""What ``Method.explain`` calls the maps over a face by which a network weighs its features, before a number."""
+"""Names that ``Method.explain`` gives to maps over a face which weigh its features; a number may follow."""
 
 
 def build_network(spec: ModelSpec) -> nn.Module:

@@ -70,7 +70,7 @@ def inside():
 
 @pytest.fixture(scope="module")
 def pages(inside, runtime, tmp_path_factory):
-    """A page of the network that comes along, and one of a small network with two masks; tracing takes long."""
+    """A page of the network that comes along, and one of a network with two masks; nothing is traced."""
     folder = tmp_path_factory.mktemp("pages")
     inside.setattr(export, "_graph", lambda network, spec: onnx.load(f"{FERPLUS}/model.onnx"))
     export_page(FERPLUS, folder / "ferplus", runtime)
@@ -84,11 +84,12 @@ def pages(inside, runtime, tmp_path_factory):
 
 def masked_graph(side):
     """Logits 0, 1, ... 6 for any face, and masks of 2 x 2 and of 1 x 1: the means of the face's parts."""
+    half = [side // 2] * 2
     nodes = [
         helper.make_node("Cast", ["faces"], ["wide"], to=TensorProto.FLOAT),
         helper.make_node("Div", ["wide", "most"], ["unit"]),
         helper.make_node("ReduceMean", ["unit", "colours"], ["grey"], keepdims=1),
-        helper.make_node("AveragePool", ["grey"], ["parts"], kernel_shape=[side // 2] * 2, strides=[side // 2] * 2),
+        helper.make_node("AveragePool", ["grey"], ["parts"], kernel_shape=half, strides=half),
         helper.make_node("Squeeze", ["parts", "colours"], ["mask1"]),
         helper.make_node("ReduceMean", ["mask1", "places"], ["mask2"], keepdims=1),
         helper.make_node("Squeeze", ["mask2", "colours"], ["single"]),
@@ -171,7 +172,7 @@ class Visit:
     def run(self, expression):
         return self.page.evaluate(
             "async () => { const page = await import('./page.js'), faces = await import('./faces.js'); "
-            f"const plain = (value) => JSON.parse(JSON.stringify(value ?? null)); return plain({expression}); }}"
+            f"return JSON.parse(JSON.stringify({expression} ?? null)); }}"
         )
 
 
@@ -347,17 +348,17 @@ def test_masks_lie_over_the_face_on_a_phone_in_both_schemes(browser, address, im
 
 def test_the_page_names_terms_and_misuse(pages):
     text = " ".join((pages / "ferplus/index.html").read_text().split())
-    for words in ("84.4 % of the test part", "ferplus", "Do not use it to judge people", "do not publish them again",
-                  "Nothing is uploaded", "contempt, 15 samples: right"):  # fmt: skip
+    for words in (
+        "84.4 % of the test part", "ferplus", "contempt, 15 samples: right", "Nothing is uploaded",
+        "Do not use it to judge people", "do not publish them again",
+    ):  # fmt: skip
         assert words in text
     assert "Warning" not in text
-    names = {
-        path.relative_to(pages / "ferplus").as_posix()
-        for path in (pages / "ferplus").rglob("*")
-        if path.is_file()
-    }
-    assert names == {"index.html", "page.js", "page.css", "faces.js", "model.onnx", "README.md", "runtime/LICENSE.txt",
-                     *(f"runtime/{name}" for name in DIGESTS)}  # fmt: skip
+    files = {path for path in (pages / "ferplus").rglob("*") if path.is_file()}
+    assert {path.relative_to(pages / "ferplus").as_posix() for path in files} == {
+        "index.html", "page.js", "page.css", "faces.js", "model.onnx", "README.md", "runtime/LICENSE.txt",
+        *(f"runtime/{name}" for name in DIGESTS),
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
