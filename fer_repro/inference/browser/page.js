@@ -52,6 +52,7 @@ async function places() { // [tight box, window] of each face
   boxes = boxes.filter(([a, b, c, d]) => Math.min(c - a, d - b) >= model.smallest);
   const area = ([a, b, c, d]) => (c - a) * (d - b);
   if (model.which === 'largest') boxes = boxes.sort((a, b) => area(b) - area(a)).slice(0, 1);
+  boxes.sort((a, b) => a[0] - b[0]); // from left to right, so that a face of a camera keeps its number
   return boxes.map((one) => [one, windowAbout(model.crop, one, frame.width, frame.height)])
     .filter(([, [left, top, right, bottom]]) => left < right && top < bottom);
 }
@@ -270,8 +271,9 @@ function show(lasted) {
   for (const id of ['why', 'weights', 'maps']) element(id).hidden = true;
   element('why-text').textContent = '';
   const text = face ? `${count > 1 ? `Face ${chosen + 1} of ${count}: ` : ''}${model.classes[best(face.shares)]}, ${percent(face.shares[best(face.shares)])}` : 'No face was found. Draw a box instead, or take the whole image.';
+  element('said').textContent = text;
   if (performance.now() - spoken > SPOKEN || !spoken) {
-    if (element('said').textContent !== text) element('said').textContent = text;
+    element('spoken').textContent = text;
     spoken = performance.now();
   }
   if (!face) return;
