@@ -17,6 +17,8 @@ endif
 SHARE := 0.33
 # trained on photographs; the network that comes with the repository is made of it
 RUN := runs/ferplus/ran/0/whole_face
+# the runtime of the page in the browser
+NPM_PACKAGE = $(shell sed -n 's/^PACKAGE = "\(.*\)"$$/\1/p' fer_repro/inference/browser_page.py)
 LOCKING := uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-index-url --no-header --no-annotate
 
 # stages are started by a shell: they must find this environment's programs
@@ -54,6 +56,7 @@ reproduce-full: reproduce ## also all other arms, and all methods on the same pe
 
 test: $(STAMP) ## run the tests
 	@dvc pull --quiet data.dvc networks.dvc
+	@npm cache add $(NPM_PACKAGE) --prefer-offline --fetch-retries=0 --silent >/dev/null 2>&1 || echo "note: npm has no $(NPM_PACKAGE); tests of the page in the browser are skipped"
 	@python -m pytest -q -n auto --dist loadfile -m "not slow and not gpu"
 
 test-slow: $(STAMP) ## run the tests that take minutes: stages and sweeps that are killed and continued, then mutants

@@ -72,13 +72,14 @@ class AnswerDifference:
         }
 
 
-def export_onnx(network: nn.Module, spec: ModelSpec, path: Path) -> AnswerDifference:
+def export_onnx(network: nn.Module, spec: ModelSpec, path: Path, explained: bool = False) -> AnswerDifference:
     """Write a network as ONNX, and compare it with torch on synthetic faces and on noise.
 
     Args:
         network: in evaluation mode, on the CPU.
         spec: how faces are prepared for it.
         path: the file to write.
+        explained: its outputs include the maps of ``FaceNetwork``.
 
     Returns:
         How far ONNX Runtime is from torch.
@@ -94,12 +95,12 @@ def export_onnx(network: nn.Module, spec: ModelSpec, path: Path) -> AnswerDiffer
         raise UserError(f"{error.name} is not installed: pip install 'fer-repro[onnx]'") from None
     network = network.float()
     with doing("making the ONNX graph"):
-        proto = _graph(FaceNetwork(network, spec, exported=True).eval(), spec)
+        proto = _graph(FaceNetwork(network, spec, exported=True, explained=explained).eval(), spec)
         metadata = {KEY: spec.as_json(), ITEM_BYTES: str(_item_bytes(network, spec))}
         onnx.helper.set_model_props(proto, metadata)
     with atomic_write(path) as temporary, doing("comparing it with PyTorch"):
         onnx.save(proto, temporary)
-        parts = [compare(network, spec, temporary, count) for count in (1, FEW, MANY)]
+        parts = [compare(network, spec, temporary, count, explained) for count in (1, FEW, MANY)]
         worst = np.max(parts, axis=0).tolist()  # NaN is the largest
         found = AnswerDifference(worst[0], worst[1], worst[2], names_classes=bool(spec.classes))
         if found.is_large:
@@ -110,7 +111,9 @@ def export_onnx(network: nn.Module, spec: ModelSpec, path: Path) -> AnswerDiffer
     return found
 
 
-def compare(network: nn.Module, spec: ModelSpec, path: Path, count: int) -> tuple[float, float, float]:
+def compare(
+    network: nn.Module, spec: ModelSpec, path: Path, count: int, explained: bool = False
+) -> tuple[float, float, float]:
     """Give both runtimes the same synthetic faces, and the same images of noise.
 
     Args:
@@ -118,17 +121,16 @@ def compare(network: nn.Module, spec: ModelSpec, path: Path, count: int) -> tupl
         spec: how faces are prepared for it.
         path: the ONNX file.
         count: of either; of a network of clips, frames.
+        explained: see ``export_onnx``.
 
     Returns:
         The largest difference of a probability, of any output, and the largest number in them.
     """
     backend, worst = OnnxBackend(path), (0.0, 0.0, 0.0)
+    exact = FaceNetwork(network, spec, explained=explained)
     for faces in (_drawn(spec, count), _noise(spec, count)):
         with torch.inference_mode():
-            expected = {
-                name: tensor.numpy()
-                for name, tensor in FaceNetwork(network, spec)(torch.from_numpy(faces)).items()
-            }
+            expected = {name: tensor.numpy() for name, tensor in exact(torch.from_numpy(faces)).items()}
         found = backend.run(faces)
         if set(found) != set(expected):
             raise UserError(f"{path}: has the outputs {', '.join(found)}; expected {', '.join(expected)}")

@@ -3,9 +3,10 @@
 import sys
 from pathlib import Path
 
-from fer_repro.errors import UserError
+from fer_repro.errors import UserError, did_you_mean
 from fer_repro.files import file_state
 from fer_repro.inference.backends import OnnxBackend
+from fer_repro.inference.catalogue import list_models
 from fer_repro.inference.model import Model
 from fer_repro.inference.spec import Colour
 
@@ -87,7 +88,9 @@ def open_weights(  # type: ignore[no-untyped-def]  # noqa: ANN201 - named in the
     from fer_repro.training.checkpoint import check_finite
 
     if not path.exists():
-        raise UserError(f"{path}: no such model; `fer-repro models` lists those available")
+        known = [each.path for each in list_models()]  # those of the repository are there from now on
+        if not path.exists():
+            raise UserError(_no_such(path, known))
     if path.is_dir() and (path / MODEL).is_file():
         path = path / MODEL
     if path.is_dir():
@@ -99,6 +102,12 @@ def open_weights(  # type: ignore[no-untyped-def]  # noqa: ANN201 - named in the
     if path.suffix == ".safetensors":
         return read_model(path)
     return open_official(path, variant)
+
+
+def _no_such(path: Path, known: list[str]) -> str:
+    named = [*known, *(str(Path(each).parent) for each in known if Path(each).name == MODEL)]
+    wanted = did_you_mean(path.as_posix(), named)
+    return f"{path}: no such model; {f'{wanted} ' if wanted else ''}`fer-repro models` lists those available"
 
 
 def _chosen() -> Path:

@@ -1,5 +1,6 @@
 """The commands about models themselves: models, import, export, doctor."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,6 +108,24 @@ def export(
     to: Annotated[
         Path, typer.Option("--to", help="A .onnx or .safetensors file, or a folder for both and the card.")
     ],
+    page: Annotated[
+        bool,
+        typer.Option(
+            "--page", help="Write a page instead that runs the model in a browser; --to is its folder."
+        ),
+    ] = False,
+    detector: Annotated[
+        str, typer.Option("--detector", help="Of a page: yunet:FILE; without it the visitor draws a box.")
+    ] = "",
+    onnxruntime_web: Annotated[
+        str,
+        typer.Option(
+            "--onnxruntime-web",
+            help="Of a page: this npm package as a file or folder; fetched by npm if left out.",
+            envvar="FER_REPRO_ONNXRUNTIME_WEB",
+            metavar="PATH",
+        ),
+    ] = "",
     push: Annotated[
         str, typer.Option("--push", help="Then upload the folder to the hub.", metavar="OWNER/NAME")
     ] = "",
@@ -121,7 +140,11 @@ def export(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Write a model as one file: ONNX, checked against torch, or safetensors with its card.
+    """Write a model as one file: ONNX, checked against torch, or safetensors with its card; or as a page.
+
+    With --page the folder shows faces, probabilities and what the network weighs, of an image, a camera or a
+    clip, computed in the visitor's browser; nothing is uploaded. To see it: python -m http.server --directory
+    FOLDER, then http://localhost:8000.
 
     Example: fer-repro export runs/synthetic/rmn/0/masked --to models/rmn
     """
@@ -129,6 +152,16 @@ def export(
 
     from fer_repro.terminal import doing
 
+    if page and (push or half):
+        raise UserError(f"--{'push' if push else 'half'} is for models, not for --page; export twice")
+    if detector and not page:
+        raise UserError(f"--detector {detector} is for --page: a model is exported without a detector")
+    if page:
+        with doing("loading PyTorch"):
+            from fer_repro.inference.browser_page import export_page
+        made = export_page(model, to, onnxruntime_web, detector, variant, fold, colour, face_size, force)
+        print(json.dumps(made) if as_json else _page_made(made))
+        return
     if push and to.suffix:
         raise UserError(f"--push needs a folder with card and weights: --to is {to}")
     with doing("loading PyTorch"):
@@ -148,6 +181,14 @@ def export(
         print(_compared(done))
     if "test_samples" in done.get("rounding", {}):
         print(_rounded(done["rounding"]))
+
+
+def _page_made(done: dict[str, Any]) -> str:
+    place = one_line(done["page"])
+    return (
+        f"page: {place} ({done['bytes'] / 1e6:.1f} MB)\n{_compared(done)}\n"
+        f"to see it: python -m http.server --directory {shlex.quote(place)}, then http://localhost:8000"
+    )
 
 
 def _compared(done: dict[str, Any]) -> str:

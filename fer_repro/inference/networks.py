@@ -26,6 +26,8 @@ from fer_repro.methods.method import Method, load_method
 from fer_repro.training.checkpoint import check_finite
 
 LOGITS, EMBEDDING, FRAME_WEIGHTS, REGION_WEIGHTS = "logits", "embedding", "frame_weights", "region_weights"
+MAPS = ("mask", "attention")
+"""Names that ``Method.explain`` gives to maps over a face which weigh its features; a number may follow."""
 
 
 def build_network(spec: ModelSpec) -> nn.Module:
@@ -103,11 +105,15 @@ class FaceNetwork(nn.Module):
         network: in evaluation mode.
         spec: how faces are prepared for it.
         exported: compute all images of a call at once, as a graph without loops needs it.
+        explained: also give the maps over the face by which the method explains itself, where it has some.
     """
 
-    def __init__(self, network: nn.Module, spec: ModelSpec, exported: bool = False) -> None:
+    def __init__(
+        self, network: nn.Module, spec: ModelSpec, exported: bool = False, explained: bool = False
+    ) -> None:
         super().__init__()
         self.network = network
+        self.explain = load_method(spec.method).explain if explained and spec.shows == "images" else None
         self.view = view_of(spec)
         self.size = spec.image_size
         self.standardise = Standardise() if spec.standardise else nn.Identity()
@@ -121,7 +127,8 @@ class FaceNetwork(nn.Module):
 
         Returns:
             ``logits`` (N, K), of a clip (1, K); where the network has them ``embedding`` (N, D),
-            ``frame_weights`` (1, N) and ``region_weights`` (N, R), each of sum 1.
+            ``frame_weights`` (1, N) and ``region_weights`` (N, R), each of sum 1; where it is ``explained``
+            ``mask1`` ... or ``attention`` (N, h, w) in [0, 1], of several channels the largest.
         """
         images = self.standardise(clean_images(faces, self.size))  # (N, 3, S', S')
         network = _without_loops(self.network) if self.exported else self.network
@@ -130,7 +137,14 @@ class FaceNetwork(nn.Module):
         grouped = images.unsqueeze(1)
         mask = torch.ones(grouped.shape[:2], dtype=torch.bool, device=faces.device)
         (shown,) = self.view.inputs(grouped, mask, self._samples(faces), 0, 0)
-        return _attended(network, shown) if hasattr(network, "attend") else _named(network(shown))
+        if hasattr(network, "attend"):
+            return _attended(network, shown)
+        return _named(network(shown)) | self._maps(shown)
+
+    def _maps(self, images: Tensor) -> dict[str, Tensor]:
+        found = self.explain(self.network, images) if self.explain else None
+        maps = {name: each for name, each in (found or {}).items() if name.rstrip("0123456789") in MAPS}
+        return {name: each.amax(dim=1) for name, each in maps.items()}
 
     def _samples(self, faces: Tensor) -> np.ndarray:
         """Row 0 for every face: random regions, which are drawn by row, are then the same for all."""
