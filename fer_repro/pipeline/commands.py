@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from fer_repro.errors import UserError
 from fer_repro.project_files import project_file
 
 PAGE = Path("reports/index.html")  # what the pipeline writes, anew each time
@@ -147,8 +148,8 @@ def sweep_command(
 
 def record_command(
     name: Annotated[str, typer.Argument(help="Name of the record, e.g. fer2013-rmn-cpu.", metavar="NAME")],
-    dataset: Annotated[str, typer.Argument(help="The data set, e.g. fer2013.", metavar="DATASET")],
-    method: Annotated[str, typer.Argument(help="The method, e.g. rmn.", metavar="METHOD")],
+    dataset: Annotated[str, typer.Argument(help="The data set, e.g. fer2013.", metavar="DATASET")] = "",
+    method: Annotated[str, typer.Argument(help="The method, e.g. rmn.", metavar="METHOD")] = "",
     note: Annotated[str, typer.Option("--note", help="What a reader should know about this run.")] = "",
     half: Annotated[bool, typer.Option("--half", help="Runs of half a recipe's epochs, to compare.")] = False,
     keep_runs: Annotated[
@@ -157,14 +158,46 @@ def record_command(
             "--keep-runs", help="Keep predictions and histories, too: a record that grows by seeds."
         ),
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the record if it is there.")] = False,
+    crate: Annotated[
+        Path | None,
+        typer.Option(
+            "--crate",
+            help="Write the record as an RO-Crate; without DATASET one that is there.",
+            metavar="FOLDER",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace record and crate if they are there.")
+    ] = False,
     project: Project = Path(),
     params: ReadParams = Path("params.yaml"),
 ) -> None:
     """Copy measured rows to results/records/NAME, with commit, recipe, machine and time.
 
     Example: fer-repro record fer2013-rmn-cpu fer2013 rmn
+
+    Example: fer-repro record ferplus-ran --crate ferplus-ran.crate
     """
+    if dataset or not crate:
+        _record(name, dataset, method, params, project, note, force, half, keep_runs)
+    elif note or half or keep_runs:
+        raise UserError(
+            "--note, --half and --keep-runs are of a new record: name its DATASET and METHOD, too"
+        )
+    if crate:
+        from fer_repro.pipeline.crate import export_crate
+
+        typer.echo(f"written: {export_crate(name, crate, force, project / 'results/records')}")
+
+
+def _record(
+    name: str, dataset: str, method: str, params: Path, project: Path, note: str, force: bool, half: bool,
+    keep_runs: bool,
+) -> None:  # fmt: skip
+    if not (dataset and method):
+        raise UserError(
+            f"record {name}: of which DATASET and METHOD? (--crate FOLDER exports a record that is there)"
+        )
     from fer_repro.pipeline.record import record_own
     from fer_repro.report.records import read_record
 
