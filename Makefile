@@ -13,6 +13,9 @@ ifeq ($(origin PYTHON), undefined)
 PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	$$p -c '$(FITS)' >/dev/null 2>&1 && { command -v $$p; break; }; done)
 endif
+# what `make install` fetches the first time on Linux x86-64: the sum of the wheels that pip takes of requirements.lock, alike for
+# Python 3.11, 3.12 and 3.13, with the sizes that `uv pip compile --format pylock.toml` writes; measured anew when the lock changes
+FETCHED := 3.6 GB
 # of the mutants; those chosen for a larger share include those of a smaller one
 SHARE := 0.33
 # trained on photographs; the network that comes with the repository is made of it
@@ -41,7 +44,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@"$(PYTHON)" -c '$(FITS)' || { echo "error: $(PYTHON) is not Python 3.11, 3.12 or 3.13" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { echo "error: $(PYTHON) has no venv (Debian: package python3-venv)" >&2; exit 1; }
 	@$(BIN)/python -c '$(FITS)' 2>/dev/null || "$(PYTHON)" -m venv --clear $(VENV)
-	@echo "installing the pinned packages into $(VENV) (3 GB to fetch the first time, minutes) ..."
+	@echo "installing the pinned packages into $(VENV) ($(FETCHED) to fetch the first time, minutes; 0.8 GB without a GPU: docs/install.md) ..."
 	@$(BIN)/python -m pip install -qq --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
 	@dvc pull --quiet networks.dvc 2>/dev/null || $(BIN)/python -c "from fer_repro.inference.catalogue import fetch_networks; fetch_networks()"

@@ -9,7 +9,7 @@ import typer
 
 from fer_repro.errors import UserError, print_error
 from fer_repro.inference.commands import register_commands as register_inference
-from fer_repro.pipeline.commands import Params
+from fer_repro.pipeline.commands import Params, params_to_read
 from fer_repro.pipeline.commands import register_commands as register_pipeline
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def data_list(store: Stores = Path("stores"), params: Params = Path("params.yaml
     from fer_repro.datasets.dataset import is_addable
     from fer_repro.params import dataset_names
 
-    used = _params(params).pipeline.datasets
+    used = _params(params_to_read(params)).pipeline.datasets
     names = sorted({*dataset_names(), *added_names(store), *used})
     width = max(map(len, names)) + 1
     for name in names:
@@ -161,9 +161,9 @@ def _finder(name: str, params: Path) -> str:
     from fer_repro.datasets.dataset import load_dataset
     from fer_repro.datasets.yunet import CASCADE
 
-    if not load_dataset(name).finds_faces or not params.exists():
+    if not load_dataset(name).finds_faces:
         return ""
-    return _params(params).detector.removeprefix(CASCADE)
+    return _params(params_to_read(params)).detector.removeprefix(CASCADE)
 
 
 def _params(params: Path) -> "ReadParams":
@@ -182,7 +182,7 @@ def _next_step(added: "Store", params: Path, enable: bool) -> str:
     if not tasks:
         return f"No stage trains on it: {untrainable(added)}"
     if not params.exists():
-        return f"Next: fer-repro train METHOD {name}, in a folder with params.yaml"
+        return f"Next: fer-repro train METHOD {name} (dvc repro needs a project: fer-repro new FOLDER)"
     if enable and enable_dataset(params, name, tasks, manifest):
         return f"{params}: added to {' and '.join(f'pipeline.{task}' for task in tasks)}\nNext: dvc repro"
     runs = _params(params).pipeline.runs

@@ -14,6 +14,7 @@ from typing import Any
 
 from fer_repro.errors import UserError
 from fer_repro.plain_yaml import parse_yaml
+from fer_repro.project_files import NO_PROJECT
 
 if sys.platform != "win32":
     import fcntl
@@ -104,7 +105,7 @@ def _elsewhere(path: Path) -> str:
     for folder in here.parents:
         if not path.is_absolute() and (folder / path).is_file():
             return f"it lies in {folder}, and you are in {here}: cd {folder}"
-    return "start in the project's top folder, or name its place (--params)"
+    return f"{NO_PROJECT}; or name its place (--params)"
 
 
 def check_name(path: Path) -> None:

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from fer_repro.errors import UserError, nearest
 from fer_repro.files import atomic_write, read_yaml
+from fer_repro.project_files import packaged
 from fer_repro.sections import STRICT, Count, NonNegative, PositiveInt, read_section
 
 TASKS = ("faces", "clips", "pairs", "forgeries", "sequences", "traces", "synthesis")
@@ -260,10 +261,15 @@ def _put(params: dict[str, Any], dataset: str, tasks: Iterable[str], manifest: s
 def dataset_manifest(params_file: Path, dataset: str) -> Path:
     """Where the manifest of a data set lies: as ``pipeline`` or ``full`` names it, else in ``stores/``.
 
+    The package's own params.yaml has its data beside it; added sets are then in the working folder.
+
     Raises:
         UserError: the data set is unknown; see ``Params.limits``.
     """
     params = read_params(params_file)
     params.limits(dataset, str(params_file))
     known = {**params.full.datasets, **params.pipeline.datasets}
-    return params_file.parent / known.get(dataset, f"stores/{dataset}/manifest.json")
+    if dataset in known:
+        return params_file.parent / known[dataset]
+    home = Path() if params_file == packaged("params.yaml") else params_file.parent
+    return home / "stores" / dataset / "manifest.json"

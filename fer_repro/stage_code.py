@@ -1,9 +1,9 @@
 """Which files of the package make the numbers of which stage: the only list of them.
 
 ``inputs`` (pipeline/inputs.py) writes the digests that stages depend on, and a resume state is stamped with
-those of its training. Left out on purpose: errors.py, files.py, params.py, config.py, recipes.py,
-sections.py, terminal.py and pipeline/notebooks.py carry numbers but do not make them; report/ and the
-evaluation of a single seed only plot in data.ipynb and train.ipynb.
+those of its training. Left out on purpose: errors.py, files.py, project_files.py, params.py, config.py,
+recipes.py, sections.py, terminal.py and pipeline/notebooks.py carry numbers but do not make them; report/
+and the evaluation of a single seed only plot in data.ipynb and train.ipynb.
 """
 
 from collections.abc import Iterable

@@ -61,7 +61,7 @@ def test_a_bad_option_is_named(fer, arguments, said):
             ("--ray", "local", "--gpus", "1.5"),
             "--gpus is 1.5: expected a share above 0 and below 1, or a whole",
         ),
-        ((), "no DVC project here; start in the project's root"),
+        ((), "no DVC project here; start in the project's top folder"),
     ],
 )
 def test_a_mistake_is_one_line_and_begins_nothing(fer, monkeypatch, arguments, said):

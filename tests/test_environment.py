@@ -92,6 +92,24 @@ def test_no_file_names_a_host():
         assert "://" not in (ROOT / name).read_text(encoding="utf-8"), name
 
 
+def test_the_size_of_an_installation_is_the_same_everywhere():
+    """It is measured when the lock changes; the Makefile says how."""
+    (size,) = re.findall(r"^FETCHED := (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    for name in ("README.md", "docs/install.md"):
+        assert f"{size} of packages" in (ROOT / name).read_text(encoding="utf-8"), name
+
+
+def test_the_way_without_a_gpu_leaves_out_what_only_gpus_need(locked):
+    page = (ROOT / "docs/install.md").read_text(encoding="utf-8")
+    (kept,) = re.findall(r"grep -E '(.+)' requirements.txt", page)
+    (left_out,) = re.findall(r"grep -vE '(.+)' requirements.txt > cpu.txt", page)
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert [line.partition("=")[0] for line in lines if re.match(kept, line)] == ["torch", "torchvision"]
+    dropped = {line.partition("=")[0] for line in lines if re.match(left_out, line)}
+    assert dropped == {one.name for one in locked if one.name.startswith(("nvidia-", "cuda-", "triton"))}
+    assert not any(";" in line for line in lines if re.match(kept, line))  # a shell would split it
+
+
 def test_conda_users_get_the_same_pins():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     (pip,) = [item["pip"] for item in environment["dependencies"] if isinstance(item, dict)]

@@ -10,6 +10,7 @@ from fer_repro.evaluation.evidence import Evidence, read_evidence
 from fer_repro.evaluation.ledger import attempted, judge
 from fer_repro.evaluation.shorter import read_shorter
 from fer_repro.params import read_params
+from fer_repro.project_files import project_file
 from fer_repro.runs.folder import TrainedRuns, open_runs
 
 
@@ -54,4 +55,5 @@ def judge_runs(found: TrainedRuns, records: Path | str = "results/records") -> p
         The tested rows of the ledger; see ``fer_repro.evaluation.ledger.judge``.
     """
     confidence = read_params(found.params_file).evaluation.confidence
-    return attempted(judge(read_claims(), read_evidence(found), confidence, read_shorter(records)))
+    claims = read_claims(project_file(Path("results/published/claims.yaml")))
+    return attempted(judge(claims, read_evidence(found), confidence, read_shorter(records)))

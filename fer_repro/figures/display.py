@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from fer_repro.errors import UserError
 from fer_repro.figures.style import png_bytes
 from fer_repro.figures.tables import Column, Kind, as_html, columns_of, for_people, result_columns
+from fer_repro.project_files import NO_PROJECT
 
 
 def enter_project() -> Path:
@@ -27,7 +28,7 @@ def enter_project() -> Path:
         if (folder / "params.yaml").is_file():
             os.chdir(folder)
             return folder
-    raise UserError(f"{here}: no params.yaml here or above; open the notebook inside the project")
+    raise UserError(f"{here}: no params.yaml here or above; {NO_PROJECT}")
 
 
 def file_table(folder: Path | str, about: dict[str, str] | None = None) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from fer_repro.inference.catalogue import SYNTHETIC_FACES
 from fer_repro.inference.run_models import read_run_facts
 from fer_repro.inference.spec import ModelSpec
 from fer_repro.methods.method import load_method
+from fer_repro.project_files import packaged
 from fer_repro.recipes import is_path
 
 _IMAGENET = "trained on ImageNet, whose terms allow research and teaching only"
@@ -71,7 +72,7 @@ def _of_hub(folder: str) -> str:
 
 
 CODE_LICENCE = "MIT"
-PAPERS = Path(__file__).parents[2] / "results/published/papers.yaml"
+PAPERS = packaged("results/published/papers.yaml")
 NO_REAL_PERSON = "rendered by this project; no real person is shown; MIT, as the code"
 USES = {
     "expression": "Research on facial expression recognition: comparing methods, studying errors, teaching.",

@@ -7,7 +7,6 @@ wrong much more often: docs/inference.md has the numbers.
 """
 
 import functools
-import hashlib
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -19,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from fer_repro.config import TASK
 from fer_repro.datasets.dataset import is_addable
 from fer_repro.errors import UserError
-from fer_repro.files import atomic_folder, read_yaml
+from fer_repro.files import atomic_folder
+from fer_repro.project_files import packaged, unpack
 from fer_repro.recipes import is_synthetic
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 PLACES = ("runs", "scratch/runs")
 FILES = "models"
 SHIPPED = "networks"  # with networks.dvc beside it, which names what the embedded store holds
-STORE = "dvcstore/files/md5"
 
 
 @dataclass(frozen=True)
@@ -65,9 +64,18 @@ class Listed:
 
 
 def list_models(root: Path = Path()) -> list[Listed]:
-    """List the models below a project's folder, runs first; what cannot be read is left out."""
+    """List the models below a folder, runs first; what cannot be read is left out.
+
+    In a folder that is no project the network that comes along is the package's own.
+    """
     fetch_networks(root)
-    return [*_runs(root), *_files(root / FILES, "file"), *_files(root / SHIPPED, "shipped")]
+    return [*_runs(root), *_files(root / FILES, "file"), *_files(_shipped(root), "shipped")]
+
+
+def _shipped(root: Path) -> Path:
+    own = root / SHIPPED
+    no_project = not own.exists() and not (root / "params.yaml").exists()
+    return packaged(SHIPPED) if no_project and not own.with_suffix(".dvc").exists() else own
 
 
 def fetch_networks(root: Path = Path()) -> None:
@@ -80,27 +88,15 @@ def fetch_networks(root: Path = Path()) -> None:
     if (root / SHIPPED).exists() or not pointer.is_file():
         return
     try:
-        (tracked,) = read_yaml(pointer)["outs"]
         with atomic_folder(root / SHIPPED, force=True) as folder:
-            for entry in json.loads(_stored(root, tracked["md5"])):
-                path = folder / entry["relpath"]
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(_stored(root, entry["md5"]))
+            unpack(root, SHIPPED, folder)
     except (UserError, OSError, ValueError, KeyError, TypeError) as error:
         print(f"note: {pointer}: its networks were not copied: {error}", file=sys.stderr, flush=True)
 
 
-def _stored(root: Path, md5: str) -> bytes:
-    path = root / STORE / md5[:2] / md5[2:]
-    content = path.read_bytes()
-    if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5.removesuffix(".dir"):
-        raise UserError(f"{path}: another content than its name says; `git checkout {STORE}` restores it")
-    return content
-
-
 def list_graphs(root: Path = Path()) -> Iterator[Listed]:
     """List the ONNX files beside other model files; what cannot be read is left out, all without ``onnx``."""
-    paths = [path for place in (FILES, SHIPPED) for path in sorted((root / place).rglob("*.onnx"))]
+    paths = [path for place in (root / FILES, _shipped(root)) for path in sorted(place.rglob("*.onnx"))]
     if not paths or find_spec("onnx") is None:
         return
     import onnx

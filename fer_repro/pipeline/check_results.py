@@ -24,7 +24,8 @@ from fer_repro.figures.ledger_tables import as_text, count_verdicts, read_ledger
 from fer_repro.files import read_yaml
 from fer_repro.git import ask_git, head_commit
 from fer_repro.pipeline.dvc_stages import advice
-from fer_repro.pipeline.inputs import INPUTS
+from fer_repro.pipeline.inputs import INPUTS, changed_code
+from fer_repro.project_files import NO_PROJECT
 
 RESULTS, RUNS = Path("results/measured"), Path("runs")
 LEDGER = Path("results/comparison/ledger.csv")
@@ -138,7 +139,7 @@ def outdated_stages() -> list[str]:
         UserError: DVC cannot determine them.
     """
     if not PIPELINE.is_file():
-        raise UserError(f"{PIPELINE}: no such file; start in the project's top folder")
+        raise UserError(f"{PIPELINE}: no such file; {NO_PROJECT}")
     done = subprocess.run(
         [sys.executable, "-m", "dvc", "status", "--json"], capture_output=True, text=True, check=False
     )
@@ -176,6 +177,8 @@ def _changes(entry: Any, products: Sequence[str]) -> list[str]:  # noqa: ANN401 
         entry: what has changed of a stage.
         products: of other stages, which do not count.
     """
+    if entry == "always changed":  # `inputs` where the package is not in the project's folder
+        return [f"fer_repro/{name} modified" for name in changed_code()]
     if not isinstance(entry, dict):
         return [str(entry)]
     found = []

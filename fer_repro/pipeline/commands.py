@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from fer_repro.errors import UserError
+from fer_repro.project_files import project_file
+
 PAGE = Path("reports/index.html")  # what the pipeline writes, anew each time
 
 Project = Annotated[
@@ -14,6 +17,25 @@ Project = Annotated[
     ),
 ]
 Params = Annotated[Path, typer.Option("--params", help="The project's params.yaml.")]
+
+
+def params_to_read(params: Path) -> Path:
+    """Where a command reads its parameters that does not write to the project; reports the package's own."""
+    found = project_file(params)
+    if found != params:
+        typer.echo(
+            f"note: no {params} here: the package's own is read (fer-repro new FOLDER makes a project)",
+            err=True,
+        )
+    return found
+
+
+ReadParams = Annotated[
+    Path,
+    typer.Option(
+        "--params", help="The project's params.yaml; the package's outside one.", callback=params_to_read
+    ),
+]
 TrainedOn = Annotated[
     str, typer.Argument(help="Its data set; fer-repro data list names them.", metavar="DATASET")
 ]
@@ -40,7 +62,7 @@ def train_command(
         bool, typer.Option("--smoke", help="A few samples and one epoch, to try the pipeline.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a finished run.")] = False,
-    params: Params = Path("params.yaml"),
+    params: ReadParams = Path("params.yaml"),
 ) -> None:
     """Train all arms of one method with one seed, without DVC and notebooks; a killed run continues.
 
@@ -71,7 +93,7 @@ def evaluate_command(
         typer.Option("--seed", help="Once for each seed; those of params.yaml if left out."),
     ] = None,
     project: Project = Path("scratch"),
-    params: Params = Path("params.yaml"),
+    params: ReadParams = Path("params.yaml"),
     force: Annotated[
         bool, typer.Option("--force", help="Write over results of runs that are no longer there.")
     ] = False,
@@ -126,8 +148,8 @@ def sweep_command(
 
 def record_command(
     name: Annotated[str, typer.Argument(help="Name of the record, e.g. fer2013-rmn-cpu.", metavar="NAME")],
-    dataset: Annotated[str, typer.Argument(help="The data set, e.g. fer2013.", metavar="DATASET")],
-    method: Annotated[str, typer.Argument(help="The method, e.g. rmn.", metavar="METHOD")],
+    dataset: Annotated[str, typer.Argument(help="The data set, e.g. fer2013.", metavar="DATASET")] = "",
+    method: Annotated[str, typer.Argument(help="The method, e.g. rmn.", metavar="METHOD")] = "",
     note: Annotated[str, typer.Option("--note", help="What a reader should know about this run.")] = "",
     half: Annotated[bool, typer.Option("--half", help="Runs of half a recipe's epochs, to compare.")] = False,
     keep_runs: Annotated[
@@ -136,14 +158,46 @@ def record_command(
             "--keep-runs", help="Keep predictions and histories, too: a record that grows by seeds."
         ),
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the record if it is there.")] = False,
+    crate: Annotated[
+        Path | None,
+        typer.Option(
+            "--crate",
+            help="Write the record as an RO-Crate; without DATASET one that is there.",
+            metavar="FOLDER",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace record and crate if they are there.")
+    ] = False,
     project: Project = Path(),
-    params: Params = Path("params.yaml"),
+    params: ReadParams = Path("params.yaml"),
 ) -> None:
     """Copy measured rows to results/records/NAME, with commit, recipe, machine and time.
 
     Example: fer-repro record fer2013-rmn-cpu fer2013 rmn
+
+    Example: fer-repro record ferplus-ran --crate ferplus-ran.crate
     """
+    if dataset or not crate:
+        _record(name, dataset, method, params, project, note, force, half, keep_runs)
+    elif note or half or keep_runs:
+        raise UserError(
+            "--note, --half and --keep-runs are of a new record: name its DATASET and METHOD, too"
+        )
+    if crate:
+        from fer_repro.pipeline.crate import export_crate
+
+        typer.echo(f"written: {export_crate(name, crate, force, project / 'results/records')}")
+
+
+def _record(
+    name: str, dataset: str, method: str, params: Path, project: Path, note: str, force: bool, half: bool,
+    keep_runs: bool,
+) -> None:  # fmt: skip
+    if not (dataset and method):
+        raise UserError(
+            f"record {name}: of which DATASET and METHOD? (--crate FOLDER exports a record that is there)"
+        )
     from fer_repro.pipeline.record import record_own
     from fer_repro.report.records import read_record
 
@@ -152,6 +206,23 @@ def record_command(
     typer.echo(f"written: {folder}")
     if reason := read_record(folder / "record.json").get("no_commit"):
         typer.echo(f"note: the record names no commit: {reason}", err=True)
+
+
+def new_command(
+    folder: Annotated[Path, typer.Argument(help="The folder to make; it may be there, empty.")],
+) -> None:
+    """Make a project: parameters, stages, notebooks, synthetic data, published numbers; git and DVC ready.
+
+    In it `dvc repro` or `fer-repro sweep` trains and evaluates everything and writes the report.
+
+    Example: fer-repro new my-study
+    """
+    from fer_repro.pipeline.new_project import make_project
+    from fer_repro.terminal import doing
+
+    with doing("writing the project"):
+        make_project(folder)
+    typer.echo(f"written: {folder}\nNext: cd {folder} && git commit -m 'Start', then fer-repro sweep")
 
 
 def check_results() -> None:
@@ -216,6 +287,7 @@ def why_command(
 def register_commands(app: typer.Typer) -> None:
     """Add the commands of this file to the command line."""
     panel = "Train and reproduce"  # heading of the help
+    app.command("new", rich_help_panel=panel)(new_command)
     app.command("train", rich_help_panel=panel)(train_command)
     app.command("evaluate", rich_help_panel=panel)(evaluate_command)
     app.command("sweep", rich_help_panel=panel)(sweep_command)

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from fer_repro.errors import UserError
 from fer_repro.pipeline.project_lock import STOPPED, end_with_parent
+from fer_repro.project_files import NO_PROJECT
 
 TRIES = 4
 T = TypeVar("T")
@@ -50,11 +51,18 @@ class Stage:
     inputs: dict[str, Any]
 
 
-def find_programs() -> None:
-    """Let DVC and the stages find the programs next to this Python, even if its environment is not active."""
+def find_programs(wanted_by: str = "a sweep") -> None:
+    """Let DVC and the stages find the programs next to this Python, even if its environment is not active.
+
+    Args:
+        wanted_by: what needs DVC, for the message.
+
+    Raises:
+        UserError: DVC is not installed.
+    """
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     if not shutil.which("dvc"):
-        raise UserError("a sweep needs DVC, which is not installed: pip install 'fer-repro[pipeline]'")
+        raise UserError(f"{wanted_by} needs DVC, which is not installed: pip install 'fer-repro[pipeline]'")
 
 
 def _start_dvc(*command: str, **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - Popen's
@@ -124,7 +132,7 @@ def advice(message: str) -> str:
     if "not a git repository" in message:
         return "; run git init here, or: dvc config --local core.no_scm true"
     if "not inside of a DVC repository" in message or "dvc.yaml' does not exist" in message:
-        return "; start in the project's top folder"
+        return f"; {NO_PROJECT}"
     return ""
 
 

@@ -125,6 +125,16 @@ def check_code(notebooks: Path, name: str, method: str) -> None:
         )
 
 
+def changed_code(inputs: Path = INPUTS) -> list[str]:
+    """List the package's files that are others than those whose digests ``write_inputs`` wrote, sorted."""
+    changed = set()
+    for path in inputs.glob("code/*.json"):
+        then = json.loads(path.read_text(encoding="utf-8"))
+        now = code_digests(then)
+        changed |= {name for name in then if now.get(name) != then[name]}
+    return sorted(changed)
+
+
 def read_notebook(path: Path) -> dict[str, Any]:
     """Read a notebook of format 4.
 

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 from fer_repro.errors import UserError
+from fer_repro.project_files import NO_PROJECT
 
 if sys.platform != "win32":
     import fcntl
@@ -30,7 +31,7 @@ def alone() -> Iterator[None]:
         UserError: the working folder is not the root of a DVC project.
     """
     if not SWEEP_LOCK.parent.parent.is_dir():
-        raise UserError(f"{Path.cwd()}: no DVC project here; start in the project's root")
+        raise UserError(f"{Path.cwd()}: no DVC project here; {NO_PROJECT}")
     SWEEP_LOCK.parent.mkdir(exist_ok=True)
     with SWEEP_LOCK.open("a+") as file:
         if sys.platform != "win32":

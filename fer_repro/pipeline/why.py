@@ -22,6 +22,7 @@ from fer_repro.git import ask_git, head_commit
 from fer_repro.params import read_params
 from fer_repro.pipeline.check_results import LEDGER, RESULTS, RUNS, outdated_stages
 from fer_repro.pipeline.staleness import PARAMS, changed_data, changed_recipe, stale_record, stale_stages
+from fer_repro.project_files import NO_PROJECT
 from fer_repro.report.provenance import stage_name
 from fer_repro.report.records import OF_FULL, read_record
 from fer_repro.runs.folder import read_run_config
@@ -57,7 +58,8 @@ def why(name: str) -> list[Chain]:
     if (number := _as_number(name)) is not None:
         return _number(project, name, *number)
     known = [*(ledger["claim"].unique() if len(ledger) else ()), *_run_names()]
-    raise UserError(f"'{name}' is no claim, no run and no number of this project; {nearest(name, known)}")
+    where = nearest(name, known) if known else NO_PROJECT
+    raise UserError(f"'{name}' is no claim, no run and no number of this project; {where}")
 
 
 def print_chain(chain: Chain) -> str:

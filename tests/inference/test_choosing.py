@@ -16,6 +16,7 @@ EFFICIENTNET = ("plain", "attention", "plain_siamese", "attention_siamese", "xce
 @pytest.fixture
 def run(tmp_path):
     """Makes what is looked at of a run; its path as ``load`` takes it."""
+    (tmp_path / "params.yaml").touch()  # a project: the networks that come along would be its own
 
     def make(name, accuracy=None, header="logit_happy", place="runs", pairs=False):
         dataset, method, seed, arm = name.split("/")

@@ -27,6 +27,7 @@ PLUMBING = {
     "fer_repro.git",
     "fer_repro.config",
     "fer_repro.params",
+    "fer_repro.project_files",
     "fer_repro.recipes",
     "fer_repro.sections",
     "fer_repro.stage_code",

@@ -76,5 +76,5 @@ def test_no_table_needs_no_wait(project):
 
 def test_outside_a_project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="no DVC project here; start in the project's root"), alone():
+    with pytest.raises(UserError, match="no DVC project here; start in the project's top folder"), alone():
         pass

@@ -141,7 +141,9 @@ def test_outside_a_project_it_says_so(tmp_path, project):
         [*SWEEP, *TWO], cwd=tmp_path, env=project.environment, capture_output=True, text=True
     )
     assert done.returncode == 2
-    assert done.stderr.endswith("no DVC project here; start in the project's root\n")
+    assert done.stderr.endswith(
+        "no DVC project here; start in the project's top folder, or make a project: fer-repro new FOLDER\n"
+    )
 
 
 @pytest.fixture
