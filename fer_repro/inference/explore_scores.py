@@ -74,7 +74,7 @@ def explore_angles(folder: Path | str, store: Store) -> Explorer | None:
         )
         return SeenFace(angles_explored(met, forces="forces" in run.method.diagnostics), words)
 
-    return Explorer(face_controls(people, "happy"), look, OwnFaces(face_format(run), stranger))
+    return Explorer(face_controls(people, "happy"), look, OwnFaces(face_format(store), stranger))
 
 
 def explore_forgeries(folders: Mapping[str, Path | str], headline: str, store: Store) -> Explorer | None:
@@ -126,7 +126,7 @@ def explore_forgeries(folders: Mapping[str, Path | str], headline: str, store: S
         Choice("video", "Video", tuple(pairs), next(iter(pairs))),
         Slider("strength", "Blend", 0.0, 1.0, 0.05, 1.0),
     )
-    return Explorer(controls, look, OwnFaces(face_format(runs[headline]), photograph))
+    return Explorer(controls, look, OwnFaces(face_format(store), photograph))
 
 
 def _scores_of(seen: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

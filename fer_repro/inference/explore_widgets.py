@@ -15,9 +15,10 @@ from fer_repro.inference.explore import Choice, Control, Explorer, SeenFace
 from fer_repro.inference.own_face import Photograph, read_photograph, take_photographs
 
 _OWN_FACE = (
-    "Your own face: an image that you choose, or one of the camera of the machine on which Jupyter runs. It "
-    "stays in the memory of this notebook's kernel: it is neither written nor sent on. The network has seen "
-    "rendered faces only; what it says of a photograph shows how far that carries, nothing about a person."
+    "Your own face: an image that you choose, with some space around the head, or one of the camera of the "
+    "machine on which Jupyter runs. It stays in the memory of this notebook's kernel: it is neither written "
+    "nor sent on. The network has seen rendered faces only; what it says of a photograph shows how far that "
+    "carries, nothing about a person."
 )
 
 _SESSION = "JPY_SESSION_NAME"  # a Jupyter server names the open notebook here; papermill and nbconvert do not
