@@ -320,7 +320,7 @@ def _builder(split: Split, config: RunConfig) -> BatchBuilder:
 
 
 def _tensor(images: np.ndarray) -> torch.Tensor:
-    faces = torch.from_numpy(np.ascontiguousarray(images))
+    faces = torch.from_numpy(np.array(images))  # a copy: those of a store may not be written
     return faces.unsqueeze(1) if faces.ndim == 3 else faces.permute(0, 3, 1, 2)
 
 

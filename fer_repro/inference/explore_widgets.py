@@ -15,7 +15,7 @@ from fer_repro.inference.explore import Choice, Control, Explorer, SeenFace
 from fer_repro.inference.own_face import Photograph, read_photograph, take_photographs
 
 _OWN_FACE = (
-    "Your own face: an image that you choose, with some space around the head, or one of the camera of the "
+    "Your own face: an image of up to 10 MB, with some space around the head, or one of the camera of the "
     "machine on which Jupyter runs. It stays in the memory of this notebook's kernel: it is neither written "
     "nor sent on. The network has seen rendered faces only; what it says of a photograph shows how far that "
     "carries, nothing about a person."
@@ -65,7 +65,10 @@ def _build(explorer: Explorer, caption: str, reading: str) -> Any:  # noqa: ANN4
 
     def show(seen: SeenFace) -> None:
         image.value = figure_html(seen.figure, caption, seen.words).replace("<img ", '<img width="100%" ')
-        words.value = say(seen.words).markup
+        tell(seen.words)
+
+    def tell(text: str) -> None:
+        words.value = say(text).markup
 
     def update(_change: object = None) -> None:
         show(explorer.at(**{name: mover.value for name, mover in movers.items()}))
@@ -76,32 +79,33 @@ def _build(explorer: Explorer, caption: str, reading: str) -> Any:  # noqa: ANN4
     row = ipywidgets.Layout(flex_flow="row wrap")
     parts = [ipywidgets.HBox(list(movers.values()), layout=row), words, image]
     if explorer.own is not None:
-        parts.append(_own_face(explorer, show, lambda text: setattr(words, "value", say(text).markup)))
+        parts.insert(1, _own_face(explorer.own.frames, explorer.of, show, tell))
+        parts.append(ipywidgets.HTML(reading_html(_OWN_FACE)))
     if reading:
         parts.append(ipywidgets.HTML(reading_html(reading)))
     return ipywidgets.VBox(parts)
 
 
-def _own_face(explorer: Explorer, show: Callable[[SeenFace], None], tell: Callable[[str], None]) -> Any:  # noqa: ANN401 - see _build
-    """Build the row that takes photographs; a factor that is changed shows a rendered face again."""
+def _own_face(
+    frames: int,
+    look: Callable[[Sequence[Photograph]], SeenFace],
+    show: Callable[[SeenFace], None],
+    tell: Callable[[str], None],
+) -> Any:  # noqa: ANN401 - see _build
+    """Build the buttons that take photographs; a factor that is changed shows a rendered face again."""
     import ipywidgets
 
-    frames = explorer.own.frames if explorer.own else 1
-    files = ipywidgets.FileUpload(
-        accept="image/*",
-        multiple=frames > 1,
-        description=f"Up to {frames} photographs" if frames > 1 else "Your photograph",
-        layout=ipywidgets.Layout(width="auto"),
-    )
-    camera = ipywidgets.Button(
-        description=f"Camera, {frames} frames" if frames > 1 else "Camera", icon="camera",
-        layout=ipywidgets.Layout(width="auto"),
-    )  # fmt: skip
+    wide = ipywidgets.Layout(width="auto")
+    several = frames > 1
+    words = f"Up to {frames} photographs" if several else "Your photograph"
+    files = ipywidgets.FileUpload(accept="image/*", multiple=several, description=words, layout=wide)
+    words = f"Camera, {frames} frames" if several else "Camera"
+    camera = ipywidgets.Button(description=words, icon="camera", layout=wide)
 
     def answer(take: Callable[[], Sequence[Photograph]]) -> None:
         tell("Looking for a face ...")
         try:
-            show(explorer.of(take()))
+            show(look(take()))
         except UserError as error:
             tell(str(error))
 
@@ -113,8 +117,7 @@ def _own_face(explorer: Explorer, show: Callable[[SeenFace], None], tell: Callab
 
     files.observe(chosen, names="value")
     camera.on_click(lambda _: answer(lambda: take_photographs(frames)))
-    note = ipywidgets.HTML(say(_OWN_FACE).markup)
-    return ipywidgets.VBox([ipywidgets.HBox([files, camera]), note])
+    return ipywidgets.HBox([files, camera])
 
 
 def _widget(control: Control) -> Any:  # noqa: ANN401 - see _build

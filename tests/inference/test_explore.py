@@ -286,7 +286,7 @@ def own(explorer):
 
 def row_of(box):
     """The two buttons, what is said, and the figure."""
-    (files, camera), words, image = box.children[3].children[0].children, *box.children[1:3]
+    (files, camera), words, image = box.children[1].children, *box.children[2:4]
     return files, camera, words, image
 
 
