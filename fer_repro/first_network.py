@@ -21,16 +21,15 @@ import torch
 from torch import nn
 
 from fer_repro.config import RunConfig, load_config
-from fer_repro.datasets.prepare import prepare_dataset, read_audit
-from fer_repro.datasets.store import Store
+from fer_repro.datasets.store import Store, open_store, store_writer
 from fer_repro.errors import UserError, nearest
 from fer_repro.figures.answer_figures import show_curves
 from fer_repro.figures.claim_figures import difference_sentence
 from fer_repro.figures.display import Shown, enter_project, say, show_figure, show_table
 from fer_repro.figures.explored import answer_explored
 from fer_repro.figures.results import confusion_matrices, error_gallery, paired_seeds
-from fer_repro.figures.sample_figures import count_table, show_faces
-from fer_repro.figures.tables import Column, Kind
+from fer_repro.figures.sample_figures import show_faces
+from fer_repro.figures.tables import Column
 from fer_repro.inference.explore import (
     Explorer,
     OwnFaces,
@@ -49,6 +48,8 @@ from fer_repro.loading.split import Split, open_table
 from fer_repro.loading.views import Faces
 from fer_repro.measures.classification import softmax
 from fer_repro.measures.intervals import Interval, paired_difference
+from fer_repro.synthetic.factors import CLASSES
+from fer_repro.synthetic.stills import read_stills
 from fer_repro.training.checkpoint import Checkpoint
 from fer_repro.training.fit import fit
 from fer_repro.training.predict import predict, validation
@@ -73,34 +74,39 @@ _SEEDS = (
 
 
 def open_faces(out: Path | str) -> Store:
-    """Prepare the embedded synthetic faces; the working folder becomes the project's root.
+    """Write the embedded synthetic faces as a store; the working folder becomes the project's root.
+
+    The hard faces that the *data* notebook renders for them are not among them: that takes a minute.
 
     Args:
-        out: folder of the prepared set; a second call takes what is there.
+        out: folder of the store, replaced if it is there.
 
     Raises:
-        UserError: the faces have not been fetched.
+        UserError: the faces have not been fetched, or are damaged.
     """
     enter_project()
-    manifest = Path(f"data/{DATASET}/manifest.json")
-    if not manifest.is_file():
+    folder = Path(f"data/{DATASET}")
+    if not (folder / "manifest.json").is_file():
         raise UserError(
-            f"{manifest}: no such file; run `dvc pull data.dvc` in the project's folder (seconds), then this "
-            "cell again"
+            f"{folder / 'manifest.json'}: no such file; run `dvc pull data.dvc` in the project's folder "
+            "(seconds), then this cell again"
         )
-    return prepare_dataset(DATASET, manifest, out)
+    images, table, manifest = read_stills(folder)
+    with store_writer(Path(out), DATASET, CLASSES, force=True) as writer:
+        writer.append(images)
+        writer.finish(table, manifest["files"], manifest["note"])
+    return open_store(Path(out))
 
 
 def show_parts(store: Store) -> Shown:
     """Show how many faces each part of the data has of each class, and of how many people."""
-    table = count_table(read_audit(store.folder)).rename(columns={"split": "part"})
-    people = store.samples.groupby("split")["subject"].nunique()
-    first = str(table.columns[0])
-    table = table.assign(people=[people.get(part, 0) for part in table[first]])
-    kinds: dict[str, Kind] = dict.fromkeys(map(str, table.columns[1:]), "count")
-    return show_table(
-        table, "Faces per part and class, and people per part; nobody is in two parts.", kinds=kinds
-    )
+    names = store.samples["label"].map(dict(enumerate(store.classes)))
+    table = pd.crosstab(store.samples["split"], names)[list(store.classes)]
+    table = table.assign(
+        total=table.sum(axis=1), people=store.samples.groupby("split")["subject"].nunique()
+    ).reindex(["train", "val", "test"])
+    caption = "Faces per part and class, and people per part; nobody is in two parts."
+    return show_table(table.rename_axis("part").reset_index(), caption)
 
 
 def show_layers(network: nn.Sequential, store: Store) -> Shown:

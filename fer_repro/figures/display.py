@@ -40,7 +40,7 @@ def file_table(folder: Path | str, about: dict[str, str] | None = None) -> pd.Da
 TABLE_STYLE = """<style>
 table.sortable { table-layout: auto; margin: 0.2em 0 1.2em; font-variant-numeric: tabular-nums; }
 table.sortable caption { caption-side: top; text-align: left; padding: 0.3em 0.5em; }
-table.sortable th, table.sortable td { text-align: left !important; vertical-align: top; padding: 0.3em 0.6em }
+table.sortable th, table.sortable td { text-align: left !important; vertical-align: top; padding: 0.3em }
 table.sortable thead th { vertical-align: bottom; white-space: normal; }
 table.sortable tbody th { font-weight: normal; }
 table.sortable th.number, table.sortable td.number { text-align: right !important; }
