@@ -67,7 +67,7 @@ def write_sentences(durations: dict[str, float], folder: Path = NOTEBOOKS) -> No
         text, found = _SENTENCE.subn(spell_duration(seconds), "".join(first["source"]))
         if found != 1:
             raise UserError(
-                f"{path}: first cell: expected one '**Takes** about a minute' or '... 20 seconds'"
+                f"{path}: first cell: expected once '**Takes** about a minute' or '... 20 seconds'"
             )
         first["source"] = text.splitlines(keepends=True)
         with atomic_write(path) as temporary:
