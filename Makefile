@@ -77,8 +77,9 @@ verify: # the earlier name of check-results, for one release
 	@echo "note: 'make verify' is now 'make check-results'; the old name is for this release"
 	@$(MAKE) --no-print-directory check-results
 
-lab: $(STAMP) ## open JupyterLab on the notebooks (this machine only, with a token)
-	@jupyter lab --ServerApp.ip=127.0.0.1 $$([ "$$(id -u)" = 0 ] && echo --allow-root) --LabApp.default_url=/lab/tree/notebooks --ContentsManager.pre_save_hook=fer_repro.pipeline.inputs.strip_at_save
+lab: $(STAMP) ## open JupyterLab on the notebooks, first start.ipynb (this machine only, with a token)
+	@dvc pull --quiet data.dvc networks.dvc 2>/dev/null || true
+	@jupyter lab --ServerApp.ip=127.0.0.1 $$([ "$$(id -u)" = 0 ] && echo --allow-root) --LabApp.default_url=/lab/tree/notebooks/start.ipynb --ContentsManager.pre_save_hook=fer_repro.pipeline.inputs.strip_at_save
 
 docs: $(STAMP) ## build the documentation into site/
 	@python -m fer_repro.report.results_page

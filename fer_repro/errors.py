@@ -15,6 +15,10 @@ class UserError(ValueError):
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
 
+    def _render_traceback_(self) -> list[str]:
+        """Give what IPython prints in a notebook: the message without the calls that led to it."""
+        return [f"fer-repro: {self}"]
+
 
 def print_error(error: Exception | str) -> None:
     """Print what ended a command, on stderr: one line, and everywhere the same prefix."""

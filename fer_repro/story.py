@@ -200,8 +200,9 @@ from fer_repro.figures.sample_figures import pair_gallery, show_by_factor, show_
 from fer_repro.figures.sequence_figures import alpha_by_level, distance_matrices, errors_by_level
 from fer_repro.figures.tables import beside_published
 from fer_repro.figures.true_areas import show_agreement_of_masks, show_moving
-from fer_repro.inference.explore import explore_frames, explore_masks, explore_regions, show_explorer
+from fer_repro.inference.explore import explore_frames, explore_masks, explore_regions
 from fer_repro.inference.explore_scores import explore_angles, explore_forgeries
+from fer_repro.inference.explore_widgets import show_explorer
 from fer_repro.layers.cost import stage_costs
 from fer_repro.measures.metrics import ACCURACIES, find_metric, own_metric
 from fer_repro.methods.method import Method

@@ -38,6 +38,20 @@ def file_table(folder: Path | str, about: dict[str, str] | None = None) -> pd.Da
     return pd.DataFrame(rows, columns=["file", "holds"])
 
 
+TABLE_STYLE = """<style>
+table.sortable { table-layout: auto; margin: 0.2em 0 1.2em; font-variant-numeric: tabular-nums; }
+table.sortable caption { caption-side: top; text-align: left; padding: 0.3em 0.5em; }
+table.sortable th, table.sortable td { text-align: left !important; vertical-align: top; padding: 0.3em }
+table.sortable thead th { vertical-align: bottom; white-space: normal; }
+table.sortable tbody th { font-weight: normal; }
+table.sortable th.number, table.sortable td.number { text-align: right !important; }
+table.sortable td.number { white-space: nowrap; }
+table.sortable td.note { max-width: 32em; }
+</style>
+"""
+"""What a notebook adds to its tables, against its rule that all cells stand right. The report has its own."""
+
+
 @dataclass(frozen=True, repr=False)
 class Shown:
     """A piece of HTML that Jupyter displays as the value of a cell."""
@@ -49,7 +63,7 @@ class Shown:
         return "shown as HTML"
 
     def _repr_html_(self) -> str:
-        return self.markup
+        return self.markup + (TABLE_STYLE if "<table" in self.markup else "")
 
 
 def say(text: str) -> Shown:

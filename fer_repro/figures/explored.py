@@ -43,7 +43,7 @@ def masks_explored(
         masks: one (C, h, w) array per stage; none for a network without masks.
         names: K classes.
         likely: (K,) probabilities.
-        shown: the class that the face shows.
+        shown: the class that the face shows; empty where nobody knows.
     """
     figure = new_figure(7.6, 4.0)
     top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.0, 1.15])[:, 0]
@@ -70,7 +70,7 @@ def regions_explored(
     image: Array,
     boxes: Mapping[str, Box],
     weights: Array,
-    covered: Array,
+    covered: Array | None,
     names: Sequence[str],
     likely: Array,
     shown: str,
@@ -81,10 +81,10 @@ def regions_explored(
         image: (H, W) or (H, W, 3), uint8.
         boxes: R regions.
         weights: (R,) of sum 1.
-        covered: (R,) in [0, 1].
+        covered: (R,) in [0, 1]; None where nobody knows.
         names: K classes.
         likely: (K,) probabilities.
-        shown: the class that the face shows.
+        shown: the class that the face shows; empty where nobody knows.
     """
     figure = new_figure(7.6, 4.3)
     top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.0, 1.9])[:, 0]
@@ -97,7 +97,8 @@ def regions_explored(
     left, right = bottom.subplots(1, 2, width_ratios=[1.25, 1])
     places = np.arange(len(boxes))
     left.bar(places - 0.2, weights, 0.4, color=COLOURS[0], label="weight, share of μν")
-    left.bar(places + 0.2, covered * 0.6, 0.4, color=GREY, label="share occluded (at the top: all)")
+    if covered is not None:
+        left.bar(places + 0.2, covered * 0.6, 0.4, color=GREY, label="share occluded (at the top: all)")
     left.axhline(1 / len(boxes), color=QUIET, linewidth=1.2, linestyle=DASHES, label="equal weights")
     named = [
         f"{plain(name)} {weight:.3f}".replace(" ", "\n") for name, weight in zip(boxes, weights, strict=True)
@@ -116,7 +117,7 @@ def frames_explored(
     frames: Array,
     alpha: Array,
     weights: Array,
-    intensity: Array,
+    intensity: Array | None,
     hidden: Sequence[int],
     names: Sequence[str],
     likely: Array,
@@ -128,11 +129,11 @@ def frames_explored(
         frames: (T, H, W) or (T, H, W, 3), uint8.
         alpha: (T,) self-attention.
         weights: (T,) final shares, of sum 1.
-        intensity: (T,) true intensity in [0, 1].
+        intensity: (T,) true intensity in [0, 1]; None where nobody knows.
         hidden: frames in which the face is occluded.
         names: K classes.
         likely: (K,) probabilities.
-        shown: the class that the clip shows.
+        shown: the class that the clip shows; empty where nobody knows.
     """
     count = len(frames)
     figure = new_figure(7.6, 4.5)
@@ -142,7 +143,8 @@ def frames_explored(
         axes.set_title(str(place), fontsize=8.5, loc="center", fontweight="normal")
     left, right = bottom.subplots(1, 2, width_ratios=[1.6, 1])
     steps, most = np.arange(count), 6.0
-    left.fill_between(steps, most * intensity, color=GREY, linewidth=0, label="true intensity (top: 1)")
+    if intensity is not None:
+        left.fill_between(steps, most * intensity, color=GREY, linewidth=0, label="true intensity (top: 1)")
     for place in hidden:
         left.axvspan(place - 0.5, place + 0.5, facecolor="none", edgecolor=QUIET, hatch="////", linewidth=0)
     left.bar(steps, alpha / alpha.mean(), 0.55, color=COLOURS[0], alpha=0.6, label="α, relative to its mean")
@@ -175,11 +177,18 @@ def _draw_region(axes: Axes, image: Array, box: Box, heaviest: bool) -> None:
 
 
 def _draw_likely(axes: Axes, names: Sequence[str], likely: Array, shown: str) -> None:
-    """Draw probabilities as bars; the class that is shown in orange."""
+    """Draw probabilities as bars; the class that is shown in orange, if it is known."""
+    _draw_bars(axes, names, likely, [COLOURS[1] if name == shown else COLOURS[0] for name in names])
+    axes.set_title("What the network predicts")
+    known = f"; orange: {plain(shown)}, as shown" if shown else ""
+    axes.set_xlabel(f"probability{known}", fontsize=8.5)
+
+
+def _draw_bars(axes: Axes, names: Sequence[str], values: Array, colours: Sequence[str]) -> None:
+    """Draw numbers in [0, 1] as bars from top to bottom, with their percent."""
     places = np.arange(len(names))
-    colours = [COLOURS[1] if name == shown else COLOURS[0] for name in names]
-    axes.barh(places, likely, 0.7, color=colours)
-    for place, value in zip(places, likely, strict=True):
+    axes.barh(places, values, 0.7, color=colours)
+    for place, value in zip(places, values, strict=True):
         axes.annotate(f"{value:.0%}", (value, place), (3, 0), textcoords="offset points", va="center",
                       fontsize=8)  # fmt: skip
     axes.set_yticks(places, [plain(name) for name in names])
@@ -187,8 +196,6 @@ def _draw_likely(axes: Axes, names: Sequence[str], likely: Array, shown: str) ->
     axes.invert_yaxis()
     axes.set_xlim(0, 1.12)
     axes.set_xticks([0, 0.5, 1], ["0", "50%", "100%"])
-    axes.set_title("What the network predicts")
-    axes.set_xlabel(f"probability; orange: {plain(shown)}, as shown", fontsize=8.5)
 
 
 _CLOSE = (60, 120)  # degrees; where all angles lie inside, the axis shows no more
@@ -199,11 +206,12 @@ class Met(NamedTuple):
 
     Attributes:
         shown: the face as it is, (H, W) or (H, W, 3).
-        rival: an image of the other person whose class vector is nearest.
+        rival: an image of the other person whose class vector is nearest; of a stranger the nearest person.
         rival_name: who that is.
-        own: angle to the true class vector, degrees.
+        own: angle to the true class vector, of a stranger to the nearest one, degrees.
         others: (C − 1,) angles to all others, degrees.
         scale: the head's s.
+        stranger: the face is of none of these people.
     """
 
     shown: Array
@@ -212,6 +220,12 @@ class Met(NamedTuple):
     own: float
     others: Array
     scale: float
+    stranger: bool = False
+
+    @property
+    def own_name(self) -> str:
+        """Who ``own`` is the angle to."""
+        return "the nearest person" if self.stranger else "the true person"
 
 
 def softmax_share(degrees: Array, others: Array, scale: float) -> Array:
@@ -242,7 +256,8 @@ def angles_explored(met: Met, forces: bool = False) -> Figure:
     figure = new_figure(7.6, 3.2)
     faces, left, right = figure.subfigures(1, 3, squeeze=False, width_ratios=[1.0, 2.0, 2.0])[0]
     above, below = faces.subplots(2, 1)
-    for axes, image, words in ((above, met.shown, "shown"), (below, met.rival, f"rival {met.rival_name}")):
+    rival = f"{'nearest' if met.stranger else 'rival'} {met.rival_name}"
+    for axes, image, words in ((above, met.shown, "shown"), (below, met.rival, rival)):
         show_face(axes, image)
         axes.set_title(plain(words), fontsize=9, loc="center", fontweight="normal")
     _draw_angles(left.subplots(), met)
@@ -256,7 +271,7 @@ def angles_explored(met: Met, forces: bool = False) -> Figure:
     axes.plot([met.own], [here], "o", color=COLOURS[0], markersize=9)
     axes.annotate(f"{here:.2f}", (met.own, here), (8, 4), textcoords="offset points")
     axes.set_ylim(-0.02, 1.4 if forces else 1.05)
-    axes.set_title("Force towards the class" if forces else f"P of the true person, s = {met.scale:.1f}")
+    axes.set_title("Force towards the class" if forces else f"P of {met.own_name}, s = {met.scale:.1f}")
     _angle_axis(axes)
     axes.grid()
     return figure
@@ -271,14 +286,19 @@ def _draw_angles(axes: Axes, met: Met) -> None:
     axes.hist(
         met.others, bins=np.linspace(low, high, 46).tolist(), color=COLOURS[1], alpha=0.6, label="others"
     )
-    axes.axvline(met.own, color=COLOURS[0], linewidth=2.4, label="the true person")
+    axes.axvline(met.own, color=COLOURS[0], linewidth=2.4, label=met.own_name)
     axes.axvline(
-        float(met.others.min()), color=COLOURS[1], linewidth=1.4, linestyle=DASHES, label="the rival"
+        float(met.others.min()),
+        color=COLOURS[1],
+        linewidth=1.4,
+        linestyle=DASHES,
+        label="the next" if met.stranger else "the rival",
     )
     axes.axvline(90, color=INK, linewidth=0.9, linestyle=(0, (1, 2)))
     axes.set_ylabel("class vectors")
     axes.set_ylim(0, 45)
-    axes.set_title(f"True person {met.own:.0f}°, rival {met.others.min():.0f}°")
+    who = ("Nearest", "next") if met.stranger else ("True person", "rival")
+    axes.set_title(f"{who[0]} {met.own:.0f}°, {who[1]} {met.others.min():.0f}°")
     _angle_axis(axes)
     if close:
         axes.set_xlim(low, high)
@@ -312,16 +332,7 @@ def forgery_explored(
     """
     figure = new_figure(7.6, 4.9)
     top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.0, 1.45])[:, 0]
-    panels = top.subplots(1, 4)
-    titles = ("face", "attention", "face × attention", "changed area")
-    for axes, title in zip(panels, titles, strict=True):
-        bare(axes)
-        axes.set_title(title, fontsize=9, loc="center", fontweight="normal")
-    show_face(panels[0], face)
-    if attention is not None:
-        large = enlarge(attention.astype(float), *face.shape[:2])
-        panels[1].imshow(large, cmap=HEAT, vmin=0, vmax=1, interpolation="nearest")
-        show_face(panels[2], face / 255 * large[..., None])
+    _draw_attention(panels := top.subplots(1, 4), face, attention)
     show_face(panels[3], face)
     if truth is not None and strength > 0:
         outline(panels[3], truth)
@@ -339,4 +350,51 @@ def forgery_explored(
     axes.set_ylabel("P(manipulated)")
     axes.grid()
     bottom.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    return figure
+
+
+def _draw_attention(panels: Array, face: Array, attention: Array | None) -> None:
+    """Draw on the first three axes; a fourth gets its frame and title."""
+    titles = ("face", "attention", "face × attention", "changed area")
+    for title, axes in zip(titles, panels, strict=False):
+        bare(axes)
+        axes.set_title(title, fontsize=9, loc="center", fontweight="normal")
+    show_face(panels[0], face)
+    if attention is not None:
+        large = enlarge(attention.astype(float), *face.shape[:2])
+        panels[1].imshow(large, cmap=HEAT, vmin=0, vmax=1, interpolation="nearest")
+        show_face(panels[2], face / 255 * large[..., None])
+
+
+def scores_explored(face: Array, attention: Array | None, scores: Mapping[str, float]) -> Figure:
+    """Draw a face of which nobody knows whether it was manipulated, its attention map and all scores.
+
+    Args:
+        face: (H, W, 3) uint8.
+        attention: (h, w) in (0, 1); None where the network has none.
+        scores: network -> P(manipulated).
+    """
+    figure = new_figure(7.6, 4.2)
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.15, 1.0])[:, 0]
+    _draw_attention(top.subplots(1, 3), face, attention)
+    axes = bottom.subplots()
+    _draw_bars(axes, list(scores), np.array(list(scores.values())), [COLOURS[0]] * len(scores))
+    axes.axvline(0.5, color=QUIET, linewidth=1.1, linestyle=DASHES)
+    axes.set_xlabel("P(manipulated)")
+    return figure
+
+
+def answer_explored(image: Array, names: Sequence[str], likely: Array, shown: str) -> Figure:
+    """Draw a face beside the probabilities that a network gives it.
+
+    Args:
+        image: (H, W) or (H, W, 3), uint8.
+        names: K classes.
+        likely: (K,) probabilities.
+        shown: the class that the face shows; empty where nobody knows.
+    """
+    figure = new_figure(7.6, 2.9)
+    left, right = figure.subplots(1, 2, width_ratios=[1.0, 1.7])
+    show_face(left, image)
+    _draw_likely(right, names, likely, shown)
     return figure

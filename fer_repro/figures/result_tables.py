@@ -23,6 +23,7 @@ from fer_repro.figures.style import (
 )
 from fer_repro.figures.tables import (
     Column,
+    Kind,
     in_percent,
     is_difference,
     mean_rows,
@@ -60,7 +61,8 @@ def show_metrics(table: pd.DataFrame, caption: str, metrics: Sequence[str] = ())
     notes = table.loc[table["interval"] != "", "note"].str.split("; ").str[-1]
     budget = "; ".join(dict.fromkeys(notes[notes != ""]))
     grid = metric_grid(table, metrics)
-    return show_table(grid, f"{caption} Budget: {budget}." if budget else caption)
+    kinds: dict[str, Kind] = dict.fromkeys(map(str, grid.columns[1:]), "range")
+    return show_table(grid, f"{caption} Budget: {budget}." if budget else caption, kinds=kinds)
 
 
 def published_grid(published: pd.DataFrame, method: str, table: str) -> pd.DataFrame:

@@ -67,7 +67,7 @@ def print_value(value: object, kind: Kind) -> str:
         "percent": lambda x: f"{x:.2f}",
         "points": lambda x: f"{x:+.2f}".replace("-", "−"),
         "count": lambda x: f"{x:,.0f}",
-        "number": lambda x: f"{x:.4g}",
+        "number": lambda x: f"{x:.4g}".replace("-", "−"),
     }
     return texts[kind](number)
 
@@ -279,8 +279,23 @@ def accuracy_labels(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def columns_of(frame: pd.DataFrame, kinds: dict[str, Kind] | None = None) -> tuple[Column, ...]:
-    """Give every column of ``frame`` its own name as heading, with the kinds named."""
-    return tuple(Column(str(name), str(name), (kinds or {}).get(str(name), "text")) for name in frame.columns)
+    """Give every column of ``frame`` its own name as heading, with spaces for underscores.
+
+    Args:
+        frame: what is to be printed.
+        kinds: column -> how; others are numbers or counts where pandas has them as such, else text.
+    """
+    return tuple(
+        Column(str(name), str(name).replace("_", " "), (kinds or {}).get(str(name)) or _kind_of(frame[name]))
+        for name in frame.columns
+    )
+
+
+def _kind_of(values: pd.Series) -> Kind:
+    if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
+        return "text"
+    known = values.dropna()
+    return "count" if len(known) and (known % 1 == 0).all() else "number"
 
 
 def as_html(frame: pd.DataFrame, columns: Sequence[Column], caption: str = "") -> str:

@@ -9,8 +9,18 @@ from scipy.special import expit, logit
 
 from fer_repro.datasets.store import Store
 from fer_repro.evaluation.forgery_views import true_masks
-from fer_repro.figures.explored import Met, angles_explored, forgery_explored
-from fer_repro.inference.explore import Choice, Explorer, Pose, SeenFace, Slider, face_controls, people_of
+from fer_repro.figures.explored import Met, angles_explored, forgery_explored, scores_explored
+from fer_repro.inference.explore import (
+    Choice,
+    Explorer,
+    OwnFaces,
+    Pose,
+    SeenFace,
+    Slider,
+    face_controls,
+    face_format,
+    people_of,
+)
 from fer_repro.inference.moved_faces import can_render_again, look_at_images, render_like
 from fer_repro.runs.loaded_run import load_run
 
@@ -51,7 +61,20 @@ def explore_angles(folder: Path | str, store: Store) -> Explorer | None:
         )
         return SeenFace(angles_explored(met, forces="forces" in run.method.diagnostics), words)
 
-    return Explorer(face_controls(people, "happy"), look)
+    def stranger(images: np.ndarray) -> SeenFace:
+        found = look_at_images(run, images)
+        angles = np.degrees(found["angles"][0].astype(np.float64))
+        nearest, second = (int(place) for place in angles.argsort()[:2])
+        name = names[nearest]
+        met = Met(images[0], np.asarray(store.images[first[name]]), name, float(angles[nearest]),
+                  np.delete(angles, nearest), float(found["scale"][0]), stranger=True)  # fmt: skip
+        words = (
+            f"nearest of the {len(names)} people of the training is {name}, at {met.own:.0f} degrees; "
+            f"next is {names[second]}, at {met.others.min():.0f}."
+        )
+        return SeenFace(angles_explored(met, forces="forces" in run.method.diagnostics), words)
+
+    return Explorer(face_controls(people, "happy"), look, OwnFaces(face_format(store), stranger))
 
 
 def explore_forgeries(folders: Mapping[str, Path | str], headline: str, store: Store) -> Explorer | None:
@@ -76,8 +99,7 @@ def explore_forgeries(folders: Mapping[str, Path | str], headline: str, store: S
         real, fake = (np.asarray(store.images[store.samples["image"].iloc[row]]) for row in pairs[video])
         steps = np.stack([_mix(real, fake, share) for share in [*STRENGTHS.tolist(), strength]])
         seen = {arm: look_at_images(run, steps) for arm, run in runs.items()}
-        scores = {arm: found["probabilities"][:, 1] for arm, found in seen.items()}
-        scores["ensemble"] = ensemble(list(scores.values()))
+        scores = _scores_of(seen)
         attention = seen[headline].get("attention")
         truths = true_masks(store.folder, np.array([pairs[video][1]]))
         figure = forgery_explored(
@@ -91,11 +113,26 @@ def explore_forgeries(folders: Mapping[str, Path | str], headline: str, store: S
         said = ", ".join(f"{arm} {values[-1]:.0%}" for arm, values in scores.items())
         return SeenFace(figure, f"{video}, {strength:.0%} of the manipulation. P(manipulated): {said}.")
 
+    def photograph(images: np.ndarray) -> SeenFace:
+        seen = {arm: look_at_images(run, images) for arm, run in runs.items()}
+        scores = {arm: float(values[0]) for arm, values in _scores_of(seen).items()}
+        attention = seen[headline].get("attention")
+        figure = scores_explored(images[0], None if attention is None else attention[0, 0], scores)
+        return SeenFace(
+            figure, f"P(manipulated): {', '.join(f'{arm} {value:.0%}' for arm, value in scores.items())}."
+        )
+
     controls = (
         Choice("video", "Video", tuple(pairs), next(iter(pairs))),
         Slider("strength", "Blend", 0.0, 1.0, 0.05, 1.0),
     )
-    return Explorer(controls, look)
+    return Explorer(controls, look, OwnFaces(face_format(store), photograph))
+
+
+def _scores_of(seen: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Give P(manipulated) of each network and of all together."""
+    scores = {arm: found["probabilities"][:, 1] for arm, found in seen.items()}
+    return {**scores, "ensemble": ensemble(list(scores.values()))}
 
 
 def ensemble(probabilities: list[np.ndarray]) -> np.ndarray:

@@ -19,7 +19,7 @@ from fer_repro.datasets.faces import (
 )
 from fer_repro.datasets.yunet import CASCADE, YUNET, named_detector
 from fer_repro.errors import UserError, nearest
-from fer_repro.inference.spec import ModelSpec
+from fer_repro.inference.spec import Colour, ModelSpec
 from fer_repro.spreadsheets import as_numbers
 
 SMALLEST = 10  # pixels; RMN's demo skips smaller faces
@@ -44,6 +44,20 @@ class Face(NamedTuple):
 
     box: Box
     pixels: np.ndarray
+
+
+class FaceFormat(NamedTuple):
+    """How a network's training data show faces: what a ``FaceFinder`` needs of a model.
+
+    Attributes:
+        crop: policy of ``fer_repro.datasets.faces`` about a tight box.
+        face_size: side in pixels.
+        colour: grey or rgb.
+    """
+
+    crop: str
+    face_size: int
+    colour: Colour
 
 
 class KnownBox(NamedTuple):
@@ -232,7 +246,7 @@ class FaceFinder:
     """Finds and cuts out the faces of images as a model needs them.
 
     Args:
-        spec: of the model.
+        spec: of the model, or the format alone.
         detector: finds faces.
         which: which of them to keep.
         known: from ``read_boxes``: taken instead of searching. All paths to a file count as the same file.
@@ -240,7 +254,7 @@ class FaceFinder:
 
     def __init__(
         self,
-        spec: ModelSpec,
+        spec: ModelSpec | FaceFormat,
         detector: Detector,
         which: Which,
         known: Mapping[tuple[str, int], list[KnownBox]] | None = None,

@@ -1,7 +1,7 @@
 """A camera as a source: predictions frame by frame, as lines, rows and an annotated video."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import cv2
@@ -16,7 +16,7 @@ from fer_repro.inference.sources import Still
 RATE = 10.0  # frames per second of the video
 
 
-def camera_frames(camera: int, seconds: float) -> Iterator[np.ndarray]:
+def camera_frames(camera: int, seconds: float) -> Generator[np.ndarray, None, None]:
     """Read images from a camera until the time is over; 0 seconds: until it is stopped.
 
     Args:

@@ -1,37 +1,47 @@
 """Explorers without a browser: what they show follows the factors, and their words say the same."""
 
+import io
+import itertools
 import json
 import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.special import expit
 
 from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.frame_weights import look_at_clips
 from fer_repro.figures.style import new_figure, png_bytes
-from fer_repro.inference import explore
+from fer_repro.inference import explore_widgets, own_face
 from fer_repro.inference.explore import (
     NOWHERE,
     Choice,
     Explorer,
+    OwnFaces,
     SeenFace,
     Slider,
     explore_frames,
     explore_masks,
     explore_regions,
-    is_live,
     people_of,
-    show_explorer,
 )
 from fer_repro.inference.explore_scores import STRENGTHS, ensemble, explore_angles, explore_forgeries
+from fer_repro.inference.explore_widgets import is_live, show_explorer
+from fer_repro.inference.faces_in import FaceFormat
 from fer_repro.inference.moved_faces import look_at_images, render_like, with_expression, with_occluder
+from fer_repro.inference.own_face import Photograph, cut_faces, read_photograph
 from fer_repro.runs.loaded_run import load_run, look
 from fer_repro.synthetic.clips import PASSING
 from fer_repro.training.loop import logits_of
 
 FORGERS = ("plain", "attention")
+FACE = Path(__file__).parents[2] / "docs/face.png"
+FACE_BYTES = FACE.read_bytes()
 
 
 def trained_on(stills, run):
@@ -60,7 +70,10 @@ def explorer_of(project, stills, method):
     return explore_angles(runs / f"synthetic_pairs/{method}/0/{arm}", pairs)
 
 
-@pytest.mark.parametrize("method", ["rmn", "ran", "fan", "adacos", "p2sgrad", "efficientnet"])
+METHODS = ("rmn", "ran", "fan", "adacos", "p2sgrad", "efficientnet")
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_the_same_factors_give_the_same_figure_and_others_another(project, stills, method):
     explorer = explorer_of(project, stills, method)
     moved = {"apex": 1} if method == "fan" else {"strength": 0.3} if method == "efficientnet" else {"yaw": 30}
@@ -68,6 +81,31 @@ def test_the_same_factors_give_the_same_figure_and_others_another(project, still
     assert png_bytes(first.figure) == png_bytes(again.figure)
     assert png_bytes(first.figure) != png_bytes(other.figure)
     assert first.words == again.words != other.words
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_network_looks_at_the_readers_face(project, stills, method):
+    """Cut as in training: the face's own pixels in the figure, not the whole photograph."""
+    explorer, photograph = explorer_of(project, stills, method), read_photograph(FACE_BYTES, "me.png")
+    seen = explorer.of([photograph])
+    assert seen.words.startswith("me.png: ")
+    assert png_bytes(seen.figure) == png_bytes(explorer.of([photograph]).figure)
+    drawn = next(axes.images[0] for axes in seen.figure.axes if axes.images)
+    size = explorer.own.form.face_size
+    cut = cut_faces([photograph], explorer.own.form)[0]
+    assert cut.shape == ((size, size) if explorer.own.form.colour == "grey" else (size, size, 3))
+    np.testing.assert_array_equal(np.asarray(drawn.get_array()), cut)
+
+
+def test_a_clip_is_made_of_the_photographs_in_their_order(project, stills):
+    explorer, photograph = explorer_of(project, stills, "fan"), read_photograph(FACE_BYTES, "me.png")
+    dark = Photograph("dark.png", photograph.pixels // 2)
+    shown = [axes.images[0].get_array() for axes in explorer.of([photograph, dark]).figure.axes[:8]]
+    assert len(shown) == explorer.own.frames == 8
+    assert [float(np.mean(image)) for image in shown] == sorted(map(np.mean, shown), reverse=True)
+    assert np.mean(shown[0]) > np.mean(shown[-1]) + 20
+    with pytest.raises(UserError, match="no photograph: expected one"):
+        explorer.of([])
 
 
 def test_what_is_not_there_cannot_be_moved(project, stills):
@@ -214,23 +252,86 @@ def test_nothing_to_move_is_said():
 def test_somebody_is_there_only_in_a_session_with_widgets(monkeypatch, nobody):
     assert not is_live()
     monkeypatch.setenv("JPY_SESSION_NAME", "/notebooks/rmn.ipynb")
-    monkeypatch.setattr(explore, "find_spec", lambda name: object())
+    monkeypatch.setattr(explore_widgets, "find_spec", lambda name: object())
     assert is_live()
-    monkeypatch.setattr(explore, "find_spec", lambda name: None)
+    monkeypatch.setattr(explore_widgets, "find_spec", lambda name: None)
     assert not is_live()
 
 
 def test_moving_a_control_changes_the_figure(explorer):
     pytest.importorskip("ipywidgets")
     box = show_explorer(explorer, "A line.", live=True)
-    (size, colour), words, image = box.children[0].children, *box.children[1:]
+    (size, colour), words, image = box.children[0].children, *box.children[1:3]
     before = image.value
     assert 'alt="red 1"' in before
     size.value = 3
-    assert words.value == "red 3"
+    assert "red 3" in words.value
     assert 'alt="red 3"' in image.value
     assert image.value != before
     colour.value = "blue"
-    assert words.value == "blue 3"
+    assert "blue 3" in words.value
     size.value, colour.value = 1, "red"
     assert image.value == before
+
+
+@pytest.fixture
+def own(explorer):
+    def look(faces):
+        figure = new_figure(2, 2)
+        figure.subplots().imshow(faces[0])
+        return SeenFace(figure, f"{len(faces)} of {faces.shape[1]} pixels")
+
+    return replace(explorer, own=OwnFaces(FaceFormat("scale", 48, "grey"), look))
+
+
+def row_of(box):
+    """The two buttons, what is said, and the figure."""
+    (files, camera), words, image = box.children[1].children, *box.children[2:4]
+    return files, camera, words, image
+
+
+def chosen(name, content):
+    now = datetime(2020, 1, 1, tzinfo=UTC)
+    return [{"name": name, "type": "", "size": len(content), "content": content, "last_modified": now}]
+
+
+def test_a_photograph_is_shown_and_neither_kept_nor_written(own, monkeypatch):
+    pytest.importorskip("ipywidgets")
+    files, _, words, image = row_of(show_explorer(own, "A line.", live=True))
+    written = []
+    monkeypatch.setattr("builtins.open", lambda *given, **_: written.append(given))
+    monkeypatch.setattr("io.open", lambda *given, **_: written.append(given))
+    files.value = chosen("me.png", FACE_BYTES)
+    assert "me.png: 1 of 48 pixels" in words.value
+    assert "me.png: 1 of 48 pixels" in image.value
+    assert files.value == ()
+    assert written == []
+
+
+@pytest.mark.parametrize(("name", "content", "said"), [
+    ("wall.png", None, "wall.png: no face found in 64 x 48 pixels"),
+    ("me.heic", b"ftypheic", "me.heic: not readable as an image; expected JPEG"),
+])  # fmt: skip
+def test_what_shows_no_face_is_said_in_its_place(own, name, content, said):
+    pytest.importorskip("ipywidgets")
+    files, _, words, image = row_of(show_explorer(own, "A line.", live=True))
+    before = image.value
+    if content is None:
+        wall = io.BytesIO()
+        Image.new("RGB", (64, 48)).save(wall, "png")
+        content = wall.getvalue()
+    files.value = chosen(name, content)
+    assert said in words.value
+    assert image.value == before
+
+
+def test_a_camera_gives_the_face_or_the_reason(own, monkeypatch):
+    pytest.importorskip("ipywidgets")
+    _, camera, words, _ = row_of(show_explorer(own, "A line.", live=True))
+    camera.click()
+    assert "camera 0 gives no image: it must be connected" in words.value
+    frames = itertools.repeat(np.asarray(Image.open(FACE).convert("RGB")))
+    monkeypatch.setattr(own_face, "camera_frames", lambda *_: (frame for frame in frames))
+    monkeypatch.setattr(own_face, "WARM_UP", 0.0)
+    camera.click()
+    assert "camera: 1 of 48 pixels" in words.value
