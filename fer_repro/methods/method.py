@@ -170,6 +170,9 @@ class Method:
         unseen: arm, ``model`` section -> the kind of manipulation that the arm's training leaves out, or "".
         kinds: arm, ``model`` section -> how many kinds of manipulation the arm learns as classes after the
             real one; 0 where it learns two classes. It is tested by two columns of logits, as all others.
+        hidden: arm, ``model`` section -> how many labels of faces an arm that verifies people learns beside
+            the people, to hide them: its training targets are person + people x label, and probes are
+            measured that read the label; 0 where it learns people alone.
         ensemble: arms that the paper combines, in the order of its table; empty where it has no ensemble.
         ensemble_rule: what it averages.
     """
@@ -201,6 +204,7 @@ class Method:
     as_stored: bool = False
     unseen: Callable[[str, Mapping[str, Any]], str] = lambda arm, options: ""
     kinds: Callable[[str, Mapping[str, Any]], int] = lambda arm, options: 0
+    hidden: Callable[[str, Mapping[str, Any]], int] = lambda arm, options: 0
     ensemble: tuple[str, ...] = ()
     ensemble_rule: EnsembleRule = "probabilities"
 
