@@ -79,9 +79,7 @@ def probe_rows(
     intervals: list[Row] = []
     for metric, kind in METRICS.items() if len(runs[0].probes) else ():
         quantity, groups = Quantity(PROTOCOL, metric), probe_groups(runs, samples)
-        arms = {
-            arm: BySeed(*mean_shares(hits), groups) for arm, hits in probe_hits(runs, kind).items()
-        }
+        arms = {arm: BySeed(*mean_shares(hits), groups) for arm, hits in probe_hits(runs, kind).items()}
         for arm, members in by_arm(runs).items():
             values = dict(zip((run.seed for run in members), arms[arm].values.tolist(), strict=True))
             rows += value_rows(subject, quantity, arm, values, confidence, resamples)

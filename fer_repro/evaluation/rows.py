@@ -26,6 +26,7 @@ from fer_repro.measures.intervals import (
     sample_interval,
     seed_interval,
 )
+from fer_repro.methods.method import load_method
 from fer_repro.runs.folder import Run, by_arm
 from fer_repro.runs.predictions import SPLIT
 
@@ -165,7 +166,7 @@ def _cells(runs: Sequence[Run], samples: pd.DataFrame) -> list[_Cell]:
     tested = predictions.samples[np.isin(predictions.splits, TESTED)]
     kinds = [(False, "none")] + ([(True, f"{copies} random copies")] if copies else [])
     cells = []
-    for protocol, chosen in tested_samples(runs[0].config["data"].get("folds", 0), samples).items():
+    for protocol, chosen in tested_samples(runs[0], samples).items():
         rows = np.isin(tested, chosen)
         if rows.any():
             groups = sample_groups(samples, tested[rows])
@@ -177,13 +178,15 @@ def _cells(runs: Sequence[Run], samples: pd.DataFrame) -> list[_Cell]:
     return cells
 
 
-def tested_samples(folds: int, samples: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Choose the rows of the sample table that each protocol tests.
+def tested_samples(run: Run, samples: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Choose the rows of the sample table that each protocol tests, and those of the method's own subsets.
 
     Args:
-        folds: that were tested, each sample in one of them; 0 for the set's own split.
+        run: any of them; with folds each sample is in one.
         samples: the sample table.
     """
-    if folds:
+    if folds := run.config["data"].get("folds", 0):
         return {f"{'ten' if folds == 10 else folds}_fold": np.arange(len(samples))}
-    return {name: protocol_rows(samples, SPLIT, name) for name in protocols_of(samples)}
+    chosen = {name: protocol_rows(samples, SPLIT, name) for name in protocols_of(samples)}
+    subsets = load_method(run.config["method"]).subsets(run.config["recipe"]["model"], samples)
+    return chosen | {name: np.flatnonzero(part) for name, part in subsets.items()}

@@ -43,7 +43,9 @@ def read_by_probe(
         UserError: the labels are of one class, or a number is not finite.
     """
     if len(np.unique(labels)) < 2:
-        raise UserError(f"a probe needs labels of two classes or more: {len(labels)} samples have one or none")
+        raise UserError(
+            f"a probe needs labels of two classes or more: {len(labels)} samples have one or none"
+        )
     if not (np.isfinite(learnt).all() and np.isfinite(others).all()):
         raise UserError("a probe needs embeddings of finite numbers: some are NaN or infinite")
     middle, width = learnt.mean(axis=0), learnt.std(axis=0)

@@ -197,7 +197,7 @@ class BlindedEmbedder(nn.Module):
             self.requires_grad_(False)
 
     def embed(self, images: Tensor, mirror: bool = False) -> Tensor:
-        """Embed images (N, 3, H, W) in [0, 1] as (N, D); ``mirror`` adds the embedding of the mirror image."""
+        """Embed images (N, 3, H, W) in [0, 1] as (N, D); ``mirror`` adds that of the mirror image."""
         embeddings: Tensor = self.trunk(images)
         if mirror:
             embeddings = embeddings + self.trunk(images.flip(-1))
@@ -228,9 +228,7 @@ class BlindedEmbedder(nn.Module):
         embeddings = torch.cat(parts).double().cpu().numpy()
         labels = torch.cat(targets).cpu().numpy() // self.head.weight.shape[0]
         if len(np.unique(labels)) < 2:
-            raise UserError(
-                f"{len(labels)} training faces show one expression: expected two or more to hide"
-            )
+            raise UserError(f"{len(labels)} training faces show one expression: expected two or more to hide")
         name, _, number = self.arm.rpartition("_")
         rows = probed_rows(embeddings, labels, int(number) if number.isdecimal() else self.options.rounds)
         if name.startswith("random") or self.arm == "random_subspace":

@@ -181,6 +181,9 @@ class Arm:
             samples = fold_split(samples, self.fold, where)
         if unseen := self.method.unseen(self.config.arm, self.config.recipe.model):
             samples = without_kind(samples, unseen, where)
+        if self.method.learnt:
+            given = self.config.arm, self.config.recipe.model, samples, self.config.seed
+            samples = samples[self.method.learnt(*given) | samples["split"].ne("train").to_numpy()]
         return samples, self.store.classes
 
     def to_learn(self) -> tuple[Split, Split, int]:
@@ -192,8 +195,7 @@ class Arm:
         if kinds := self.method.kinds(self.config.arm, self.config.recipe.model):
             learnt = kind_labels(learnt, kinds, str(self.store.folder / "samples.csv"))
         if self.hidden:
-            where = str(self.store.folder / "samples.csv")
-            learnt = hidden_labels(learnt, self.store.samples, self.hidden, where)
+            learnt = hidden_labels(learnt, self.store.samples, self.hidden, str(self.store.folder))
         held_out = self.split(table, "test") if by_test else self._validation(table)
         return self._voted(self.split(learnt, "train")), held_out, len(classes)
 
