@@ -261,15 +261,15 @@ def hidden_labels(people: pd.DataFrame, samples: pd.DataFrame, count: int, where
         A copy of ``people``.
 
     Raises:
-        UserError: the training faces have other labels than ``count``, or each person's are the same, so that
+        UserError: the training faces have a label beyond ``count``, or each person's are the same, so that
             the label names the person.
     """
     train = people["split"].eq("train")
     labels = samples["label"].loc[people.index]
-    known = int(labels[train].nunique())
-    if known != count or labels.max() >= count:
+    if labels[train].max() >= count:
         raise UserError(
-            f"{where}: the training faces have {known} labels: the network hides {count} (expressions)"
+            f"{where}: the training faces have the label {labels[train].max()}: the network hides {count}, "
+            "from 0 (expressions)"
         )
     if labels[train].groupby(people["label"][train]).nunique().max() < 2:
         raise UserError(

@@ -12,9 +12,9 @@ MOST_GROUPS = 12  # values of a column whose values are groups
 def groups_of(samples: pd.DataFrame, column: str, where: str = "samples.csv") -> np.ndarray:
     """Name the group of each sample.
 
-    A column of more than ``MOST_GROUPS`` different numbers is cut into thirds of the people of the training
-    part, each of whom counts once (where people are not known, each sample does); so a group means the same
-    in all parts. Any other column has a group for each of its values.
+    A column of measured numbers, which are not whole or more than ``MOST_GROUPS``, is cut into thirds of the
+    people of the training part, each of whom counts once (where people are not known, each sample does); so a
+    group means the same in all parts. Any other column has a group for each of its values.
 
     Args:
         samples: a sample table.
@@ -35,10 +35,12 @@ def groups_of(samples: pd.DataFrame, column: str, where: str = "samples.csv") ->
     if count < 2:
         raise UserError(f"{where}: column '{column}' has {count} value: expected two groups or more")
     numbers = pd.to_numeric(values.where(known), errors="coerce")
-    if count <= MOST_GROUPS:
+    are_numbers = bool(numbers.notna().eq(known).all())
+    measured = are_numbers and count > 2 and bool((numbers[known] % 1 != 0).any())
+    if measured or (are_numbers and count > MOST_GROUPS):
+        names = _thirds(samples, numbers.astype(float))
+    elif count <= MOST_GROUPS:
         names = values.astype(str).where(known, "")
-    elif numbers.notna().eq(known).all():
-        names = _thirds(samples, numbers)
     else:
         raise UserError(
             f"{where}: column '{column}' has {count} texts: expected numbers, or at most {MOST_GROUPS} values"

@@ -160,7 +160,7 @@ def expression_evidence(runs: Sequence[Run], samples: pd.DataFrame, subject: Sub
     tta = (False, True) if runs[0].config["recipe"]["tta_copies"] else (False,)
     found = []
     tested = np.isin(predictions.splits, TESTED)
-    for protocol, rows in tested_samples(runs[0], samples).items():
+    for protocol, rows in tested_samples(runs[0].config, samples, subject.method).items():
         chosen = tested & np.isin(predictions.samples, rows)
         if chosen.sum() < 2:  # a single sample allows no conclusion about others
             continue

@@ -266,7 +266,7 @@ def gaps_of_runs(
         folders: arm -> seed -> run.
         store: the data set of all.
         column: of the sample table.
-        chosen: groups that are compared with each other.
+        chosen: groups that are compared with each other, as far as they are tested.
         kind: ``max`` or ``mean``.
         permuted: seed by which groups are dealt out at random among people instead; None keeps them.
 
@@ -283,12 +283,11 @@ def gaps_of_runs(
             if permuted is not None:
                 units = units_of(store.samples.iloc[tested.rows], own)
                 own = permuted_groups(own, units, np.random.default_rng((permuted, seed)))
-            kept = np.isin(own, chosen)
-            groups = np.array([list(chosen).index(name) for name in own[kept]])
+            shown, kept = [name for name in chosen if name in own], np.isin(own, chosen)
+            groups = np.array([shown.index(name) for name in own[kept]])
             strengths = look(load_run(folder, store), tested.rows[kept], layer_strengths)
-            table = ratio_table(strengths, groups, chosen, kind)
-            hits = tested.hits[kept]
-            accuracies = pd.Series({name: hits[groups == k].mean() for k, name in enumerate(chosen)})
+            table, hits = ratio_table(strengths, groups, shown, kind), tested.hits[kept]
+            accuracies = pd.Series({name: hits[groups == k].mean() for k, name in enumerate(shown)})
             table["accuracy"] = table["group"].map(accuracies)
             tables.append(table.assign(gap=table["accuracy"] - accuracies.mean(), arm=arm, seed=seed))
     return pd.concat(tables, ignore_index=True)

@@ -5,6 +5,8 @@ not make an embedding blind: what no hyperplane separates, a small network may s
 """
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +17,7 @@ from fer_repro.errors import UserError
 Array = NDArray[np.float64]
 Probe = Literal["linear", "mlp"]
 PROBES: tuple[Probe, ...] = ("linear", "mlp")
-_STEPS = 1000  # of the regression's solver, at most
+_STEPS = 300  # of the regression's solver, at most
 _HIDDEN = 64  # of the small network
 _ROUNDS = 60  # of its training: from there on it only fits the people it knows
 _DECAY = 0.01
@@ -67,16 +69,25 @@ def linear_rows(embeddings: Array, labels: NDArray[np.int64]) -> Array:
 def _regression(embeddings: Array, labels: NDArray[np.int64]) -> Any:  # noqa: ANN401 - scikit-learn has no types
     from sklearn.linear_model import LogisticRegression  # takes a second, and few stages need it
 
-    return LogisticRegression(max_iter=_STEPS).fit(embeddings, labels)
+    with _to_the_last_step():
+        return LogisticRegression(max_iter=_STEPS).fit(embeddings, labels)
 
 
 def _network(seed: int, embeddings: Array, labels: NDArray[np.int64]) -> Any:  # noqa: ANN401
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
 
     network = MLPClassifier(
         (_HIDDEN,), alpha=_DECAY, max_iter=_ROUNDS, tol=0.0, n_iter_no_change=_ROUNDS, random_state=seed
     )
-    with warnings.catch_warnings():  # it ends when its rounds are over, as it is meant to
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with _to_the_last_step():
         return network.fit(embeddings, labels)
+
+
+@contextmanager
+def _to_the_last_step() -> Iterator[None]:
+    """Do not warn where a solver ends because its steps are over, as it is meant to."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield

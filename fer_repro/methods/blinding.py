@@ -144,11 +144,12 @@ def probed_rows(embeddings: Array, labels: NDArray[np.int64], rounds: int) -> Ar
         labels: (N,) class indices, two classes or more.
         rounds: how often.
     """
-    size = float(np.sqrt(np.square(embeddings - embeddings.mean(axis=0)).mean())) or 1.0
+    centred = embeddings - embeddings.mean(axis=0)
+    size = float(np.sqrt(np.square(centred).mean())) or 1.0
     found = np.zeros((0, embeddings.shape[1]))
     for _ in range(rounds):
         left = null_projection(found) if len(found) else np.eye(embeddings.shape[1])
-        rows = linear_rows(embeddings @ left / size, labels) @ left
+        rows = linear_rows(centred @ left / size, labels) @ left
         found = np.concatenate([found, rows])
     return found
 

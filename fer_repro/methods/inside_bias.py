@@ -38,6 +38,7 @@ from fer_repro.datasets.draws import Stream, hashes
 from fer_repro.datasets.groups import THIRDS, groups_of, permuted_groups, units_of
 from fer_repro.errors import UserError
 from fer_repro.layers.activations import layer_strengths
+from fer_repro.layers.cost import evaluating
 from fer_repro.layers.image_sets import SharedTrunk
 from fer_repro.layers.pretrained import check_images
 from fer_repro.layers.resnet import Stem
@@ -150,8 +151,8 @@ def _build_loss(options: InsideBiasOptions, label_smoothing: float = 0.0) -> nn.
 
 def _explain(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     """Give the probabilities (N, K), and the activation of each layer (N,) for each image."""
-    strengths = layer_strengths(model, images)
-    return {**strengths, "probabilities": F.softmax(model(images), dim=1).detach()}
+    with evaluating(model):
+        return {**layer_strengths(model, images), "probabilities": F.softmax(model(images), dim=1)}
 
 
 METHOD = Method(
