@@ -23,6 +23,8 @@ known, and what is not on that page is ours.
    faces, for r = 4 or 16, and a class is as frequent in a group as in all.
 4. Controls of ours. ``balanced`` has all thirds alike. In ``permuted_16`` the thirds are dealt out among
    people at random, so that an accuracy that is as low there is not one of skin tone.
+5. Layers: which ones the paper compares could not be read; here the last maps at each size, of a ResNet-18
+   those of its stem and stages. All test faces of a group are used, not 15.
 """
 
 from collections.abc import Mapping

@@ -17,8 +17,8 @@ SAMPLES = pd.DataFrame(
      "subject": ["t"] * 3 + [f"s{n // 4}" for n in range(16)]}
 )  # fmt: skip
 PAIRS = pd.DataFrame(
-    {"list": "test", "first": [3, 4, 5, 6], "second": [7, 8, 9, 10], "same": [1, 0, 1, 0], "fold": [1, 1, 2, 2],
-     "score": [0.9, 0.1, 0.9, 0.1]}
+    {"list": "test", "first": [3, 4, 5, 6], "second": [7, 8, 9, 10], "same": [1, 0, 1, 0],
+     "fold": [1, 1, 2, 2], "score": [0.9, 0.1, 0.9, 0.1]}
 )  # fmt: skip
 
 
