@@ -14,7 +14,7 @@ from fer_repro.evaluation.probe_rows import probe_hits
 from fer_repro.measures.intervals import wilson_interval
 from fer_repro.measures.probes import PROBES, read_by_probe
 from fer_repro.measures.verification import cosine_scores
-from fer_repro.methods.blinding import null_projection, probed_rows
+from fer_repro.methods.blinding import null_projection, probed_rows, row_basis
 from fer_repro.runs.folder import PairRun, by_arm
 from fer_repro.runs.loaded_run import load_run, look
 
@@ -86,7 +86,7 @@ def removal_by_rounds(run: PairRun, folder: Path, store: Store, rounds: Sequence
     generator, found = np.random.default_rng(run.seed), []
     for count in rounds:
         directions = removed[: each * count]
-        rank = int(np.linalg.matrix_rank(directions)) if count else 0
+        rank = len(row_basis(directions)) if count else 0
         drawn = generator.normal(size=(rank, vectors.shape[1]))
         for words, chosen in (("null space", directions), ("random subspace", drawn)):
             left = vectors @ null_projection(chosen) if count else vectors

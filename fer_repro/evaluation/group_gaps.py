@@ -338,7 +338,7 @@ def ratio_changes(points: pd.DataFrame, control: str, layer: str) -> pd.DataFram
     """
     own = points[points["layer"] == layer].set_index(["arm", "group", "seed"]).sort_index()
     rows = []
-    for arm, group in own.index.droplevel("seed").unique():
+    for arm, group in dict.fromkeys((arm, group) for arm, group, _ in own.index):
         here, there = own.loc[(arm, group)], own.loc[(control, group)]
         change = 100 * (here["ratio"] - there["ratio"])
         rises = 100 * (here["accuracy"] - there["accuracy"])

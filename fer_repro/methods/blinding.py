@@ -51,6 +51,7 @@ from fer_repro.sections import STRICT, NonNegative, PositiveInt
 
 Array = NDArray[np.float64]
 _AT_ONCE = 64  # images embedded together, whatever the batches: sums in another order have other last digits
+_NOTHING = 1e-9
 _ARMS = {
     "null_space": "The headline: what five rounds of linear probes read is removed.",
     "random_subspace": "The control: as many random directions are removed.",
@@ -133,7 +134,17 @@ def negative_entropy(logits: Tensor) -> Tensor:
 
 def null_projection(rows: Array) -> Array:
     """Compute I - W+ W for rows W (R, D): a (D, D) matrix; x times it has no part along any row."""
-    return np.asarray(np.eye(rows.shape[1]) - np.linalg.pinv(rows) @ rows)
+    basis = row_basis(rows)
+    return np.asarray(np.eye(rows.shape[1]) - basis.T @ basis)
+
+
+def row_basis(rows: Array) -> Array:
+    """Return orthonormal directions (rank, D) that span rows (R, D); W+ W is their sum of squares.
+
+    The rows of a softmax sum to 0 but for rounding: what is 1e-9 of the largest singular value is none.
+    """
+    _, sizes, directions = np.linalg.svd(rows, full_matrices=False)
+    return np.asarray(directions[sizes > _NOTHING * sizes.max(initial=0.0)])
 
 
 def probed_rows(embeddings: Array, labels: NDArray[np.int64], rounds: int) -> Array:
@@ -233,8 +244,7 @@ class BlindedEmbedder(nn.Module):
         name, _, number = self.arm.rpartition("_")
         rows = probed_rows(embeddings, labels, int(number) if number.isdecimal() else self.options.rounds)
         if name.startswith("random") or self.arm == "random_subspace":
-            rank = int(np.linalg.matrix_rank(rows))
-            rows = np.random.default_rng(seed).normal(size=(rank, rows.shape[1]))
+            rows = np.random.default_rng(seed).normal(size=row_basis(rows).shape)
         self.removal.keep(projection=null_projection(rows).astype(np.float32))
 
 

@@ -197,7 +197,7 @@ def _write_probes(path: Path, arm: Arm, trained: Trained) -> None:
         )
     vectors = {name: _embedded(arm, trained, rows).astype(np.float64) for name, rows in parts.items()}
     labels = {name: samples["label"].to_numpy(np.int64)[rows] for name, rows in parts.items()}
-    read = {
+    read: dict[str, np.ndarray] = {
         kind: read_by_probe(kind, vectors["train"], labels["train"], vectors["test"], arm.config.seed)
         for kind in PROBES
     }
