@@ -50,8 +50,8 @@ from fer_repro.sections import STRICT, PositiveInt
 _MOST = 16  # r of the most unequal arms
 _THIRD = {"light": THIRDS[0], "middle": THIRDS[1], "dark": THIRDS[2], "permuted": THIRDS[2]}
 _ARMS = {
-    "dark_16": "The headline: the darkest third is 1 in 33 of the faces.",
-    "balanced": "The control: as many faces of each third.",
+    "dark_16": "The control, which is biased: the darkest third is 1 in 33 of the faces.",
+    "balanced": "The headline: as many faces of each third.",
     "permuted_16": "A control of ours: a third of the people, whoever they are, is 1 in 33 of the faces.",
     "dark_4": "The darkest third is 1 in 9.",
     "light_16": "The lightest third is 1 in 33.",
@@ -163,8 +163,8 @@ METHOD = Method(
     paper="2004.06592",
     task="expression",
     inputs="images",
-    headline="dark_16",
-    control="balanced",
+    headline="balanced",
+    control="dark_16",
     arms=_ARMS,
     options=InsideBiasOptions,
     build_model=_build_model,

@@ -42,7 +42,7 @@ RUNS = {
     "benford": ("synthetic_resampled", ("published_order", "network")),
     "face_losses": ("synthetic_forgeries", ("arcface",)),
     "blinding": ("synthetic_pairs", ("null_space", "reversal")),
-    "inside_bias": ("synthetic", ("dark_16",)),
+    "inside_bias": ("synthetic", ("balanced",)),
 }
 
 
