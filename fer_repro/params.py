@@ -14,7 +14,7 @@ from fer_repro.files import atomic_write, read_yaml
 from fer_repro.project_files import packaged
 from fer_repro.sections import STRICT, Count, NonNegative, PositiveInt, read_section
 
-TASKS = ("faces", "clips", "pairs", "forgeries", "sequences", "traces", "synthesis")
+TASKS = ("faces", "clips", "pairs", "forgeries", "sequences", "traces", "synthesis", "hiding", "groups")
 """What the pipeline trains for: each task with data sets and methods of its own."""
 DEFAULT = "default"
 """The entry of ``data`` that holds what the entry of a data set does not set."""
@@ -88,6 +88,8 @@ class PipelineConfig:
     sequences: TaskConfig
     traces: TaskConfig
     synthesis: TaskConfig
+    hiding: TaskConfig
+    groups: TaskConfig
 
     @property
     def tasks(self) -> dict[str, TaskConfig]:

@@ -21,7 +21,7 @@ _TESTED_DATA = (
     "datasets/store.py",
 )
 _NETWORKS = ("layers/*.py", "methods/method.py", "methods/{method}.py")
-TRAINING = (*_NETWORKS, "training/*.py", *_DATA)
+TRAINING = (*_NETWORKS, "training/*.py", *_DATA, "datasets/groups.py", "measures/probes.py")
 """What trained weights depend on."""
 RUN = (
     *TRAINING,
@@ -44,6 +44,7 @@ STAGES = {
         *_NETWORKS,
         *_DATA,
         *_TESTED_DATA,
+        "datasets/groups.py",
         "synthetic/*.py",
         "evaluation/*.py",
         *_REPORT,

@@ -246,3 +246,35 @@ def identification_table(
     held_out = held_out[counts.reindex(held_out.index).to_numpy() >= 3]
     split = np.where(chosen.index.isin(held_out.to_numpy()), "val", "train")
     return chosen.assign(label=labels, split=split), tuple(map(str, names))
+
+
+def hidden_labels(people: pd.DataFrame, samples: pd.DataFrame, count: int, where: str) -> pd.DataFrame:
+    """Join the label of each training face to its person: person + people x label.
+
+    Args:
+        people: from ``identification_table``; labels of other parts than ``train`` stay.
+        samples: the sample table it was made of.
+        count: of the labels that the network learns to hide.
+        where: the file for messages.
+
+    Returns:
+        A copy of ``people``.
+
+    Raises:
+        UserError: the training faces have a label beyond ``count``, or each person's are the same, so that
+            the label names the person.
+    """
+    train = people["split"].eq("train")
+    labels = samples["label"].loc[people.index]
+    if labels[train].max() >= count:
+        raise UserError(
+            f"{where}: the training faces have the label {labels[train].max()}: the network hides {count}, "
+            "from 0 (expressions)"
+        )
+    if labels[train].groupby(people["label"][train]).nunique().max() < 2:
+        raise UserError(
+            f"{where}: every person's faces have one label: expected labels that differ between faces of a "
+            "person, for what names the person cannot be hidden"
+        )
+    persons = people["label"].nunique()
+    return people.assign(label=people["label"] + np.where(train, persons * labels, 0))

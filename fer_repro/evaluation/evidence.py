@@ -16,6 +16,9 @@ from fer_repro.evaluation.ensembles import ensemble_runs
 from fer_repro.evaluation.forgery_rows import describe_frames, frame_logits, unseen_parts
 from fer_repro.evaluation.number_rows import PROTOCOL, training_mean
 from fer_repro.evaluation.pair_rows import score_pairs
+from fer_repro.evaluation.probe_rows import METRICS as PROBE_METRICS
+from fer_repro.evaluation.probe_rows import PROTOCOL as PROBED
+from fer_repro.evaluation.probe_rows import frequent_label, probe_groups, probe_hits
 from fer_repro.evaluation.row_form import Subject, subject_of
 from fer_repro.evaluation.rows import TESTED, tested_samples
 from fer_repro.loading.split import level_values
@@ -101,8 +104,11 @@ class Evidence:
     def is_at_chance(self, arm: str) -> bool:
         """Return whether these trained networks answer no better than without an image, within two errors.
 
-        Logits are judged by their area, since a loss may suffer from overconfidence alone.
+        Logits are judged by their area, since a loss may suffer from overconfidence alone. What is to be
+        hidden never is: there chance is the aim.
         """
+        if METRICS[self.metric].kept == "hits" and METRICS[self.metric].lower_is_better:
+            return False
         ranks = METRICS[self.metric].kept == "scores"
         found = spread(*self._shares(arm, METRICS["auc"] if ranks else METRICS[self.metric]), self.groups)
         level = 50.0 if ranks else self.chance
@@ -126,7 +132,7 @@ def read_evidence(found: TrainedRuns) -> list[Evidence]:
     """Gather what runs from ``open_runs`` show, whatever they were tested on."""
     subject, samples = subject_of(found), found.store.samples
     if found.task == "verification":
-        evidence = [pair_evidence(found.pairs, subject)]
+        evidence = [pair_evidence(found.pairs, subject), *probe_evidence(found.pairs, samples, subject)]
     elif found.task == "manipulation":
         evidence = forgery_evidence(found.classified, samples, subject)
     elif found.task == "regression":
@@ -154,7 +160,7 @@ def expression_evidence(runs: Sequence[Run], samples: pd.DataFrame, subject: Sub
     tta = (False, True) if runs[0].config["recipe"]["tta_copies"] else (False,)
     found = []
     tested = np.isin(predictions.splits, TESTED)
-    for protocol, rows in tested_samples(runs[0].config["data"].get("folds", 0), samples).items():
+    for protocol, rows in tested_samples(runs[0].config, samples, subject.method).items():
         chosen = tested & np.isin(predictions.samples, rows)
         if chosen.sum() < 2:  # a single sample allows no conclusion about others
             continue
@@ -243,6 +249,24 @@ def pair_evidence(runs: Sequence[PairRun], subject: Subject) -> Evidence:
     level = 100 * float(max(same, 1 - same))
     targets = np.zeros(count, int)
     return _evidence(runs, subject, first.protocol, "pair_accuracy", False, accuracies, targets, None, level)
+
+
+def probe_evidence(runs: Sequence[PairRun], samples: pd.DataFrame, subject: Subject) -> list[Evidence]:
+    """Gather the test faces whose label each probe reads in the embeddings; nothing without probes.
+
+    Args:
+        runs: from ``read_pair_runs``.
+        samples: the sample table.
+        subject: method and data set.
+    """
+    if not len(runs[0].probes):
+        return []
+    targets, groups = runs[0].probes["target"].to_numpy(), probe_groups(runs, samples)
+    level = 100 * frequent_label(runs, samples)
+    return [
+        _evidence(runs, subject, PROBED, metric, False, probe_hits(runs, kind), targets, groups, level)
+        for metric, kind in PROBE_METRICS.items()
+    ]
 
 
 def number_evidence(

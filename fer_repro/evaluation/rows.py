@@ -1,7 +1,8 @@
 """From the predictions of all seeds and arms to result rows, in the columns of published rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from fer_repro.measures.intervals import (
     sample_interval,
     seed_interval,
 )
+from fer_repro.methods.method import load_method
 from fer_repro.runs.folder import Run, by_arm
 from fer_repro.runs.predictions import SPLIT
 
@@ -86,7 +88,7 @@ def result_rows(
         ``COLUMNS``; value, deviation (n - 1) and bounds in percent; ``seed`` is empty in rows of means.
     """
     rows: list[Row] = []
-    for cell in _cells(runs, samples):
+    for cell in _cells(runs, samples, subject):
         for arm, members in by_arm(runs).items():
             values = {run.seed: cell.value(run) for run in members}
             rows += value_rows(subject, cell.quantity, arm, values, confidence, resamples)
@@ -122,7 +124,7 @@ def difference_rows(
     rows: list[Row] = []
     intervals: list[Row] = []
     arms = by_arm(runs)
-    for cell in _cells(runs, samples):
+    for cell in _cells(runs, samples, subject):
         for arm, members in arms.items():
             balance, count = cell.balance(members[0]), len(members)
             over_samples = sample_interval(
@@ -160,12 +162,12 @@ def _majority_row(subject: Subject, cell: _Cell, run: Run, samples: pd.DataFrame
     return reference_row(subject, cell.quantity, "majority_class", value, note)
 
 
-def _cells(runs: Sequence[Run], samples: pd.DataFrame) -> list[_Cell]:
+def _cells(runs: Sequence[Run], samples: pd.DataFrame, subject: Subject) -> list[_Cell]:
     predictions, copies = runs[0].predictions, runs[0].config["recipe"]["tta_copies"]
     tested = predictions.samples[np.isin(predictions.splits, TESTED)]
     kinds = [(False, "none")] + ([(True, f"{copies} random copies")] if copies else [])
     cells = []
-    for protocol, chosen in tested_samples(runs[0].config["data"].get("folds", 0), samples).items():
+    for protocol, chosen in tested_samples(runs[0].config, samples, subject.method).items():
         rows = np.isin(tested, chosen)
         if rows.any():
             groups = sample_groups(samples, tested[rows])
@@ -177,13 +179,16 @@ def _cells(runs: Sequence[Run], samples: pd.DataFrame) -> list[_Cell]:
     return cells
 
 
-def tested_samples(folds: int, samples: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Choose the rows of the sample table that each protocol tests.
+def tested_samples(config: Mapping[str, Any], samples: pd.DataFrame, method: str) -> dict[str, np.ndarray]:
+    """Choose the rows of the sample table that each protocol tests, and those of the method's own subsets.
 
     Args:
-        folds: that were tested, each sample in one of them; 0 for the set's own split.
+        config: of any of the runs; with folds each sample is tested in one.
         samples: the sample table.
+        method: that was trained.
     """
-    if folds:
+    if folds := config["data"].get("folds", 0):
         return {f"{'ten' if folds == 10 else folds}_fold": np.arange(len(samples))}
-    return {name: protocol_rows(samples, SPLIT, name) for name in protocols_of(samples)}
+    chosen = {name: protocol_rows(samples, SPLIT, name) for name in protocols_of(samples)}
+    subsets = load_method(method).subsets(config["recipe"].get("model", {}), samples)
+    return chosen | {name: np.flatnonzero(part) for name, part in subsets.items()}

@@ -1,6 +1,7 @@
 """Runs with half the epochs, read from records: has training longer changed a result?
 
-Arms that are fitted at once have no epochs: between two of them nothing can change.
+Arms that are fitted at once have no epochs: between two of them nothing can change, unless they begin with a
+network that was trained.
 """
 
 import math
@@ -115,7 +116,7 @@ def movement(evidence: Evidence, arm: str, rival: str, shorter: Iterable[Shorter
         shorter: from ``read_shorter``.
     """
     built = load_method(evidence.method)
-    if built.is_solved(arm) and built.is_solved(rival):
+    if all(built.is_solved(name) and not built.sources(name) for name in (arm, rival)):
         return Movement(evidence.gain(arm, rival).value, 0.0, 0.0)
     least = _LEAST[{arm, rival} == {built.headline, built.control}]
     for record in shorter:

@@ -22,6 +22,8 @@ from fer_repro.evaluation.forgery_rows import (
 )
 from fer_repro.evaluation.number_rows import measure_numbers, number_rows, predicted_numbers, training_mean
 from fer_repro.evaluation.pair_rows import measure_pairs, pair_rows, roc_points
+from fer_repro.evaluation.probe_rows import METRICS as PROBE_METRICS
+from fer_repro.evaluation.probe_rows import probe_hits, probe_rows
 from fer_repro.evaluation.row_form import COLUMNS, Subject, subject_of
 from fer_repro.evaluation.rows import difference_rows, result_rows
 from fer_repro.files import atomic_write
@@ -204,11 +206,20 @@ def headline_numbers(evaluation: Evaluation) -> dict[str, float]:
 
 
 def _verification(runs: Sequence[PairRun], terms: _Terms) -> Evaluation:
-    rows, intervals = pair_rows(runs, terms.subject, terms.method.control, terms.confidence, terms.resamples)
+    compare = (terms.subject, terms.method.control, terms.confidence, terms.resamples)
+    rows, intervals = pair_rows(runs, *compare)
     metrics = {
         arm: _means([result.values for result in results.values()])
         for arm, results in measure_pairs(runs).items()
     }
+    if len(runs[0].probes):
+        further = probe_rows(runs, terms.samples, *compare)
+        rows, intervals = (
+            pd.concat(both, ignore_index=True) for both in zip((rows, intervals), further, strict=True)
+        )
+        for metric, kind in PROBE_METRICS.items():
+            for arm, hits in probe_hits(runs, kind).items():
+                metrics[arm] |= _means([{metric: hits.mean()}])
     return Evaluation(
         "verification", tuple(runs), rows, intervals, metrics, terms.curves, scores=roc_points(runs)
     )

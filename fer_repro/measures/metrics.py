@@ -80,6 +80,8 @@ METRICS = {
     "video_accuracy": Metric("video accuracy", _mean),
     "ece": Metric("expected calibration error", lower_is_better=True),
     "ece_after_temperature": Metric("expected calibration error after temperature", lower_is_better=True),
+    "linear_probe": Metric("label read by a linear probe", _mean, lower_is_better=True),
+    "mlp_probe": Metric("label read by a small network", _mean, lower_is_better=True),
     "rank1": Metric("rank 1"),
     "top5_accuracy": Metric("top-5 accuracy"),
     "mse": Metric("mean squared error", squared_error_shares, "numbers", "MSE", lower_is_better=True),

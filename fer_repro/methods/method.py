@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fer_repro.errors import UserError, nearest
@@ -170,6 +172,13 @@ class Method:
         unseen: arm, ``model`` section -> the kind of manipulation that the arm's training leaves out, or "".
         kinds: arm, ``model`` section -> how many kinds of manipulation the arm learns as classes after the
             real one; 0 where it learns two classes. It is tested by two columns of logits, as all others.
+        hidden: arm, ``model`` section -> how many labels of faces an arm that verifies people learns beside
+            the people, to hide them: its training targets are person + people x label, and probes are
+            measured that read the label; 0 where it learns people alone.
+        learnt: arm, ``model`` section, sample table, seed -> (N,) bool, the rows of the training part that
+            the arm learns from; None: all.
+        subsets: ``model`` section, sample table -> name -> (N,) bool, groups of test samples that have
+            results of their own, as a protocol has.
         ensemble: arms that the paper combines, in the order of its table; empty where it has no ensemble.
         ensemble_rule: what it averages.
     """
@@ -201,6 +210,9 @@ class Method:
     as_stored: bool = False
     unseen: Callable[[str, Mapping[str, Any]], str] = lambda arm, options: ""
     kinds: Callable[[str, Mapping[str, Any]], int] = lambda arm, options: 0
+    hidden: Callable[[str, Mapping[str, Any]], int] = lambda arm, options: 0
+    learnt: Callable[[str, Mapping[str, Any], pd.DataFrame, int], NDArray] | None = None
+    subsets: Callable[[Mapping[str, Any], pd.DataFrame], Mapping[str, NDArray]] = lambda options, samples: {}
     ensemble: tuple[str, ...] = ()
     ensemble_rule: EnsembleRule = "probabilities"
 

@@ -14,7 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from fer_repro.config import RunConfig, TripletConfig
-from fer_repro.datasets.folds import fold_split, identification_table, kind_labels, without_kind
+from fer_repro.datasets.folds import (
+    fold_split,
+    hidden_labels,
+    identification_table,
+    kind_labels,
+    without_kind,
+)
 from fer_repro.datasets.pairs import has_pairs
 from fer_repro.datasets.store import Store
 from fer_repro.datasets.votes import soft_targets
@@ -148,6 +154,12 @@ class Arm:
         sources = tuple(source._of_fold(fold) for source in self.sources)
         return replace(self, fold=fold, state=self.state / f"fold{fold}", sources=sources)
 
+    @property
+    def hidden(self) -> int:
+        """How many labels the arm learns beside people, to hide them; 0 where it verifies nobody."""
+        hidden = self.method.hidden(self.config.arm, self.config.recipe.model)
+        return hidden if self.task == "verification" else 0
+
     def stamp(self, code: Iterable[str] = TRAINING) -> str:
         """Hash what the arm depends on, its sources included; see ``fingerprint``."""
         own = fingerprint(self.config, self.store.digest, code, self.fabric.world_size)
@@ -169,6 +181,9 @@ class Arm:
             samples = fold_split(samples, self.fold, where)
         if unseen := self.method.unseen(self.config.arm, self.config.recipe.model):
             samples = without_kind(samples, unseen, where)
+        if self.method.learnt:
+            given = self.config.arm, self.config.recipe.model, samples, self.config.seed
+            samples = samples[self.method.learnt(*given) | samples["split"].ne("train").to_numpy()]
         return samples, self.store.classes
 
     def to_learn(self) -> tuple[Split, Split, int]:
@@ -179,6 +194,8 @@ class Arm:
             learnt = table.assign(split=table["split"].replace("val", "train"))
         if kinds := self.method.kinds(self.config.arm, self.config.recipe.model):
             learnt = kind_labels(learnt, kinds, str(self.store.folder / "samples.csv"))
+        if self.hidden:
+            learnt = hidden_labels(learnt, self.store.samples, self.hidden, str(self.store.folder))
         held_out = self.split(table, "test") if by_test else self._validation(table)
         return self._voted(self.split(learnt, "train")), held_out, len(classes)
 
@@ -305,11 +322,13 @@ def _solve(arm: Arm, train: Split, held_out: Split, classes: int) -> Trained:
     """Fit an arm at once; its history is one record, of epoch 0."""
     method, config, size = arm.method, arm.config, arm.config.evaluation.batch_size
     assert method.solver is not None
-    network = method.build_model(config.arm, arm.options, classes)
+    network = arm.fabric.to_device(_start(arm, classes, train, held_out)[0])
     screen, begin = arm.screen(train), time.monotonic()
     method.solver.fit(network, (screen.clean(items) for items in item_batches(screen, size)), config.seed)
     seconds = time.monotonic() - begin
     criterion = squared_error if arm.task == "regression" else cross_entropy
+    if arm.hidden:  # people alone are validated
+        train = arm.split(arm.table()[0], "train")
     learnt, chosen = (
         validation(arm.screen(split), arm.fabric, size, criterion)(network) for split in (train, held_out)
     )

@@ -17,17 +17,21 @@ from fer_repro.loading.split import Split, level_values
 from fer_repro.loading.views import Faces
 from fer_repro.measures.classification import classification_metrics, softmax
 from fer_repro.measures.metrics import MAIN, METRICS
+from fer_repro.measures.probes import PROBES, read_by_probe
 from fer_repro.measures.regression import rank_order, squared_error_shares
 from fer_repro.measures.verification import cosine_scores, verification_metrics
 from fer_repro.pipeline.arm import Arm, Trained
 from fer_repro.runs.numbers import PredictedNumbers, read_numbers, write_numbers
 from fer_repro.runs.predictions import (
+    PROBED,
     SPLITS,
     Predictions,
     read_pair_scores,
     read_predictions,
+    read_probes,
     write_pair_scores,
     write_predictions,
+    write_probes,
 )
 from fer_repro.training.checkpoint import save_weights
 from fer_repro.training.fit import Fitted
@@ -56,6 +60,11 @@ def write_outcome(arm: Arm, folds: Sequence[Trained], folder: Path) -> None:
     if arm.task == "verification":
         _write_scores(folder, arm, folds[0])
         numbers |= _score_metrics(folder / "pairs.csv")
+        if arm.hidden:
+            _write_probes(folder / PROBED, arm, folds[0])
+            read = read_probes(folder / PROBED)
+            shares = {f"{kind}_probe": float((read[kind] == read["target"]).mean()) for kind in PROBES}
+            numbers["test"] |= _rounded(shares)
     elif arm.task == "regression":
         write_numbers(folder / "predictions.csv", _numbers(arm, folds))
         numbers |= _number_metrics(folder / "predictions.csv")
@@ -170,17 +179,36 @@ def pairs_to_score(arm: Arm) -> pd.DataFrame:
 def _write_scores(folder: Path, arm: Arm, trained: Trained) -> None:
     pairs = pairs_to_score(arm)
     rows = np.unique(pairs[["first", "second"]].to_numpy())
-    split = Split(
-        arm.store.images,
-        rows,
-        arm.store.samples["image"].to_numpy(np.int64)[rows],
-        np.zeros(len(rows), np.int64),
-    )
-    vectors = embed(trained.network, arm.screen(split), arm.fabric, arm.config.evaluation.batch_size)
+    vectors = _embedded(arm, trained, rows)
     first, second = (np.searchsorted(rows, pairs[name].to_numpy()) for name in ("first", "second"))
     write_pair_scores(folder / "pairs.csv", pairs.assign(score=cosine_scores(vectors, first, second)))
     with atomic_write(folder / "embeddings.npz") as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, embeddings=vectors.astype(np.float16), samples=rows)
+
+
+def _write_probes(path: Path, arm: Arm, trained: Trained) -> None:
+    """Fit probes to the embeddings of the training people's faces, and let them read the test people's."""
+    samples = arm.store.samples
+    parts = {name: np.flatnonzero(samples["split"] == name) for name in ("train", "test")}
+    known = set(samples["subject"].iloc[parts["train"]])
+    if known & set(samples["subject"].iloc[parts["test"]]):
+        raise UserError(
+            f"{arm.store.folder}: people of the test split are also in train: expected others to read"
+        )
+    vectors = {name: _embedded(arm, trained, rows).astype(np.float64) for name, rows in parts.items()}
+    labels = {name: samples["label"].to_numpy(np.int64)[rows] for name, rows in parts.items()}
+    read: dict[str, np.ndarray] = {
+        kind: read_by_probe(kind, vectors["train"], labels["train"], vectors["test"], arm.config.seed)
+        for kind in PROBES
+    }
+    write_probes(path, pd.DataFrame({"sample": parts["test"], "target": labels["test"], **read}))
+
+
+def _embedded(arm: Arm, trained: Trained, rows: np.ndarray) -> np.ndarray:
+    """Embed some rows of the sample table, (N, D)."""
+    images = arm.store.samples["image"].to_numpy(np.int64)[rows]
+    split = Split(arm.store.images, rows, images, np.zeros(len(rows), np.int64))
+    return embed(trained.network, arm.screen(split), arm.fabric, arm.config.evaluation.batch_size)
 
 
 def _score_metrics(path: Path) -> dict[str, Any]:

@@ -67,9 +67,9 @@ def train_run(
     """Train every arm of ``methods.<method>.arms`` on equal terms: same seed, order, augmentation and recipe.
 
     Each arm gives ``config.json``, ``weights.safetensors`` (best epoch), ``history.csv``, ``metrics.json``,
-    ``predictions.csv`` (for verification ``pairs.csv`` and ``embeddings.npz``), where the method explains
-    itself ``explained.npz``, and after training by triplets ``triplets.csv``. Two runs on one machine are
-    byte-identical. A killed call continues where it was.
+    ``predictions.csv`` (for verification ``pairs.csv`` and ``embeddings.npz``, and ``probes.csv`` where
+    labels are hidden), where the method explains itself ``explained.npz``, and after training by triplets
+    ``triplets.csv``. Two runs on one machine are byte-identical. A killed call continues where it was.
 
     Args:
         params_file: usually ``params.yaml``.

@@ -20,6 +20,8 @@ GROUPS = {
     "traces": "Traces that processing leaves in pixels",
     "sequences": "Numbers predicted from sequences",
     "synthesis": "Faces with another expression",
+    "hiding": "What embeddings hide",
+    "groups": "Who is a network worse for?",
 }
 """Task of the pipeline -> heading of its papers, in the order of the page."""
 

@@ -1,7 +1,7 @@
 """Trained runs read back from their folders, and checked to belong together."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
@@ -25,7 +25,15 @@ from fer_repro.runs.checks import (
     same_tests,
 )
 from fer_repro.runs.numbers import PredictedNumbers, read_numbers
-from fer_repro.runs.predictions import PAIR_SCORES, SPLIT, Predictions, read_pair_scores, read_predictions
+from fer_repro.runs.predictions import (
+    PAIR_SCORES,
+    PROBED,
+    SPLIT,
+    Predictions,
+    read_pair_scores,
+    read_predictions,
+    read_probes,
+)
 from fer_repro.sections import read_section
 
 
@@ -53,9 +61,10 @@ class Run(AnyRun):
 
 @dataclass(frozen=True)
 class PairRun(AnyRun):
-    """A run that verifies: ``pairs`` is its pairs.csv."""
+    """A run that verifies: ``pairs`` is its pairs.csv, ``probes`` its probes.csv, empty where it has none."""
 
     pairs: pd.DataFrame
+    probes: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 @dataclass(frozen=True)
@@ -170,7 +179,25 @@ def read_pair_runs(
 
     folders = _folders(root, dataset, method, seeds, arms)
     form = _Form(PAIR_SCORES, read_pair_scores, same, lambda path, pairs, store: None, "pairs", "pairs")
-    return _read_all(PairRun, folders, store, form)
+    runs = _read_all(PairRun, folders, store, form)
+    return [_with_probes(run, folder, store) for run, (_, _, folder) in zip(runs, folders, strict=True)]
+
+
+def _with_probes(run: PairRun, folder: Path, store: Store | None) -> PairRun:
+    """Add what probes read in a run's embeddings, where its method hides labels."""
+    method = load_method(run.config["method"])
+    if not method.hidden(run.arm, run.config["recipe"].get("model", {})):
+        return run
+    path = folder / PROBED
+    probes = read_probes(path)
+    if store is not None:
+        tested = store.samples.index[store.samples["split"] == SPLIT]
+        labels = store.samples["label"].reindex(probes["sample"]).to_numpy()
+        if list(tested) != list(probes["sample"]) or not np.array_equal(labels, probes["target"]):
+            raise UserError(
+                f"{path}: other faces or labels than the test part of {store.folder}: train the run again"
+            )
+    return replace(run, probes=probes)
 
 
 def read_number_runs(

@@ -14,6 +14,7 @@ from fer_repro.datasets.samples import CHALLENGE
 from fer_repro.errors import UserError
 from fer_repro.files import atomic_write
 from fer_repro.measures.classification import finite, softmax
+from fer_repro.measures.probes import PROBES
 from fer_repro.spreadsheets import as_numbers
 
 P = TypeVar("P")
@@ -22,6 +23,8 @@ SPLIT = "test"
 """The split that results are of."""
 SPLITS = ("val", SPLIT, CHALLENGE)
 PAIR_SCORES = "pairs.csv"
+PROBED = "probes.csv"
+PROBE_COLUMNS = ("sample", "target", *PROBES)
 PAIR_COLUMNS = ("list", "first", "second", "same", "fold", "score")
 _LISTS = ("val", "test")
 _LARGEST = 2**31  # of row numbers and folds
@@ -298,3 +301,31 @@ def _checked(path: Path, table: pd.DataFrame) -> pd.DataFrame:
             )
     counts = numbers[["first", "second", "same", "fold"]].astype(np.int64)
     return pd.concat([table["list"].astype(str), counts, numbers["score"]], axis=1).reset_index(drop=True)
+
+
+def write_probes(path: Path, table: pd.DataFrame) -> None:
+    """Write ``probes.csv``: what probes read in the embeddings of the test faces.
+
+    Args:
+        path: the file.
+        table: ``sample`` (row of the sample table), ``target`` and for each of ``PROBES`` its answer, class
+            indices.
+    """
+    with atomic_write(path) as temporary:
+        table[list(PROBE_COLUMNS)].to_csv(temporary, index=False, lineterminator="\n")
+
+
+def read_probes(path: Path) -> pd.DataFrame:
+    """Read a run's ``probes.csv``: ``PROBE_COLUMNS`` as int64.
+
+    Raises:
+        UserError: the file is missing, or a value is no whole number from 0.
+    """
+    table = read_table(path)
+    if list(table) != list(PROBE_COLUMNS):
+        found = ", ".join(map(str, table.columns))
+        raise UserError(f"{path}: columns are {found}: expected {', '.join(PROBE_COLUMNS)}")
+    numbers = table.apply(as_numbers)
+    whole = ((numbers >= 0) & (numbers < _LARGEST) & (numbers % 1 == 0)).all(axis=1)
+    refuse_rows(path, table, {"whole numbers from 0": ~whole.to_numpy()})
+    return numbers.astype(np.int64)

@@ -130,10 +130,11 @@ MINIATURES = {  # layout: its tasks, or why it has none; most are too small for 
 KINDS = {
     "faces": "expression", "clips": "expression", "pairs": "verification", "forgeries": "manipulation",
     "sequences": "regression", "traces": "manipulation", "synthesis": "regression",
+    "hiding": "verification", "groups": "expression",
 }  # fmt: skip
 METHODS = {
     "faces": "rmn", "clips": "fan", "pairs": "adacos", "forgeries": "efficientnet", "sequences": "engagement",
-    "traces": "benford", "synthesis": "pixel_synthesis",
+    "traces": "benford", "synthesis": "pixel_synthesis", "hiding": "blinding", "groups": "inside_bias",
 }  # fmt: skip
 
 

@@ -202,10 +202,20 @@ def test_means_of_classes_and_the_majoritys_words(place):
 def test_folds_are_named_by_their_number():
     samples = sample_table([0, 1] * 3, ["test"] * 6)
     for folds, name in ((10, "ten_fold"), (5, "5_fold")):
-        assert {key: rows.tolist() for key, rows in rows_module.tested_samples(folds, samples).items()} == {
-            name: list(range(6))
-        }
-    assert list(rows_module.tested_samples(0, samples)) == ["official"]
+        config = {"data": {"folds": folds}, "recipe": {}}
+        found = rows_module.tested_samples(config, samples, "rmn")
+        assert {key: rows.tolist() for key, rows in found.items()} == {name: list(range(6))}
+    assert list(rows_module.tested_samples({"data": {}, "recipe": {}}, samples, "rmn")) == ["official"]
+
+
+def test_a_method_may_have_results_of_its_own_groups():
+    samples = sample_table([0, 1] * 15, ["train"] * 20 + ["test"] * 10)
+    samples["subject"], samples["tone"] = [f"s{n}" for n in range(30)], [n % 10 + n / 100 for n in range(30)]
+    config = {"data": {}, "recipe": {"model": {"column": "tone"}}}
+    found = rows_module.tested_samples(config, samples, "inside_bias")
+    assert list(found) == ["official", "light", "dark"]
+    assert found["light"].tolist() == [20, 21, 22]
+    assert found["dark"].tolist() == [26, 27, 28, 29]
 
 
 def test_folds_that_were_tested_in_turn_are_one_protocol(place):

@@ -41,6 +41,8 @@ RUNS = {
     "cascade": ("synthetic", ("cascade",)),
     "benford": ("synthetic_resampled", ("published_order", "network")),
     "face_losses": ("synthetic_forgeries", ("arcface",)),
+    "blinding": ("synthetic_pairs", ("null_space", "reversal")),
+    "inside_bias": ("synthetic", ("balanced",)),
 }
 
 

@@ -61,6 +61,8 @@ SETS = {
     "benford": "synthetic_resampled",
     "face_losses": "synthetic_forgeries",
     "pixel_synthesis": "synthetic_smiles",
+    "blinding": "synthetic_pairs",
+    "inside_bias": "synthetic",
 }
 
 

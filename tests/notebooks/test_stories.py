@@ -13,11 +13,13 @@ pytestmark = pytest.mark.slow
 FIGURES = {  # name: the set, and how many figures the story has with the image for those who cannot move it
     "adacos": ("synthetic_pairs", 12),
     "benford": ("synthetic_resampled", 7),
+    "blinding": ("synthetic_pairs", 6),
     "distillation": ("synthetic", 10),
     "efficientnet": ("synthetic_forgeries", 17),
     "engagement": ("synthetic_engagement", 9),
     "face_losses": ("synthetic_forgeries", 7),
     "fan": ("synthetic_clips", 12),
+    "inside_bias": ("synthetic", 5),
     "maxout": ("synthetic", 10),
     "cascade": ("synthetic", 10),
     "p2sgrad": ("synthetic_pairs", 11),

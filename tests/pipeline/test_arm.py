@@ -26,8 +26,9 @@ from fer_repro.params import enable_dataset
 from fer_repro.pipeline.arm import Arm, check_recipe, task_of
 from fer_repro.pipeline.outcome import metric_line, pairs_to_score
 from fer_repro.pipeline.run import train_run
+from fer_repro.runs.folder import read_pair_runs
 from fer_repro.runs.numbers import read_numbers
-from fer_repro.runs.predictions import read_pair_scores, read_predictions
+from fer_repro.runs.predictions import read_pair_scores, read_predictions, read_probes
 from fer_repro.sections import read_section
 from fer_repro.training.processes import make_fabric
 
@@ -123,6 +124,53 @@ def test_pairs_are_scored_by_networks_that_learnt_other_people(tmp_path, prepare
     assert list(pd.read_csv(folder / "history.csv"))[-1] == "scale"
     assert set(report.metrics["dynamic"]["test"]) >= {"auc", "pair_accuracy"}
     assert "pair accuracy" in metric_line(report.metrics["dynamic"])
+
+
+def test_probes_read_what_is_left_in_embeddings_of_new_people(tmp_path, prepared):
+    asked = {"data.max_test": 0, "data.max_train": 0}
+    report = train(
+        tmp_path, prepared, "blinding", "synthetic_pairs", overrides=asked, arms=["null_space", "reversal"]
+    )
+    store = open_store(prepared / "synthetic_pairs")
+    folder = report.folders["null_space"]
+    assert names(folder) == {
+        "config.json", "embeddings.npz", "history.csv", "metrics.json", "pairs.csv", "probes.csv",
+        "weights.safetensors",
+    }  # fmt: skip
+    probes = read_probes(folder / "probes.csv")
+    tested = store.samples[store.samples["split"] == "test"]
+    assert probes["sample"].tolist() == tested.index.tolist()
+    assert probes["target"].tolist() == tested["label"].tolist()
+    right = (probes["mlp"] == probes["target"]).mean()
+    assert report.metrics["null_space"]["test"]["mlp_probe"] == pytest.approx(right)
+    people = store.samples.loc[store.samples["split"] == "train", "subject"].nunique()
+    weights = load_file(folder / "weights.safetensors")
+    assert weights["head.weight"].shape[0] == people
+    projection = weights["removal.projection"].double()
+    torch.testing.assert_close(projection @ projection, projection, atol=1e-4, rtol=0)
+    (record,) = pd.read_csv(folder / "history.csv").to_dict("records")
+    assert (record["epoch"], record["best"]) == (0, 1)
+    (runs,) = [read_pair_runs(tmp_path / "out", "synthetic_pairs", "blinding", [0], ["reversal"], store)]
+    assert len(runs[0].probes) == len(tested)
+    wrong = folder.with_name("reversal") / "probes.csv"
+    wrong.write_text(wrong.read_text().replace("\n", "\n9", 1))
+    with pytest.raises(UserError, match="other faces or labels than the test part"):
+        read_pair_runs(tmp_path / "out", "synthetic_pairs", "blinding", [0], ["reversal"], store)
+
+
+def test_an_arm_may_learn_from_some_of_the_faces(prepared):
+    method = load_method("inside_bias")
+    place = (PARAMS, "inside_bias", "synthetic", "dark_16", 0)
+    config = load_config(*place, overrides={"recipe.model.column": "jaw_square"})
+    store = open_store(prepared / "synthetic_pairs")
+    options = read_section(method.options, config.recipe.model, "here")
+    arm = Arm(method, config, options, store, Path(), "expression", make_fabric(config))
+    table, classes = arm.table()
+    whole = store.samples
+    assert classes == store.classes
+    assert 0 < (table["split"] == "train").sum() < (whole["split"] == "train").sum()
+    for part in ("val", "test"):
+        assert table[table["split"] == part].equals(whole[whole["split"] == part])
 
 
 def test_an_arm_that_is_fitted_at_once_has_no_epochs(tmp_path, prepared):

@@ -36,6 +36,8 @@ UNREAD = {  # arms in tables that could not be read
     ("p2sgrad", "softmax"), ("distillation", "fine_tuned"), ("engagement", "rank_loss"),
     ("engagement", "mse"), ("benford", "published_order"), ("benford", "nonzero"),
     ("pixel_synthesis", "window_3"), ("pixel_synthesis", "mean_difference"),
+    ("blinding", "null_space"), ("blinding", "random_subspace"),
+    ("inside_bias", "dark_16"), ("inside_bias", "balanced"),
 }  # fmt: skip
 CLOSED = {"face_losses", "maxout", "cascade"}  # no open copy of the paper: numbers of its abstract at most
 LITERATURE = {

@@ -102,6 +102,8 @@ pipeline:
   sequences: {datasets: [], methods: []}
   traces: {datasets: [], methods: []}
   synthesis: {datasets: [], methods: []}
+  hiding: {datasets: [], methods: []}
+  groups: {datasets: [], methods: []}
 full:
   datasets: {}
   faces: {datasets: [], methods: []}
@@ -111,6 +113,8 @@ full:
   sequences: {datasets: [], methods: []}
   traces: {datasets: [], methods: []}
   synthesis: {datasets: [], methods: []}
+  hiding: {datasets: [], methods: []}
+  groups: {datasets: [], methods: []}
 seeds: [0, 1, 2]
 data: {default: {max_train: 0, max_val: 0, max_test: 0, folds: 0, select_on: val}}
 recipe_defaults: {}
