@@ -130,7 +130,9 @@ def test_the_search_finds(browser, address):
     view.goto(f"{address}/index.html", wait_until="load")
     view.get_by_role("textbox", name="Search").click()
     view.keyboard.type("island loss")
-    found = view.locator(".md-search-result__link[href*='add_method.html']")  # the place among the pages is mkdocs' own
+    found = view.locator(
+        ".md-search-result__link[href*='add_method.html']"
+    )  # the place among the pages is mkdocs' own
     found.first.wait_for(state="visible")
     view.close()
 
