@@ -143,9 +143,9 @@ def read_runs(
 
     folders = _folders(root, dataset, method, seeds, arms)
     form = _Form("predictions.csv", read, same_tests, check_targets, "samples, targets or classes", "samples")
-    runs, alike = _read_all(Run, folders, store, form), dict[str, Run]()
+    built, runs, alike = load_method(method), _read_all(Run, folders, store, form), dict[str, Run]()
     for run, (_, _, folder) in zip(runs, folders, strict=True):  # validation may leave out a kind
-        first = alike.setdefault(unseen_kind(load_method(method), run), run)
+        first = alike.setdefault(unseen_kind(built, run), run)
         if not same_samples(run.predictions, first.predictions):
             raise _differing_samples(folder / form.file, first, form)
     return runs
@@ -179,13 +179,14 @@ def read_pair_runs(
 
     folders = _folders(root, dataset, method, seeds, arms)
     form = _Form(PAIR_SCORES, read_pair_scores, same, lambda path, pairs, store: None, "pairs", "pairs")
-    runs = _read_all(PairRun, folders, store, form)
-    return [_with_probes(run, folder, store) for run, (_, _, folder) in zip(runs, folders, strict=True)]
+    built, runs = load_method(method), _read_all(PairRun, folders, store, form)
+    return [
+        _with_probes(built, run, folder, store) for run, (_, _, folder) in zip(runs, folders, strict=True)
+    ]
 
 
-def _with_probes(run: PairRun, folder: Path, store: Store | None) -> PairRun:
+def _with_probes(method: Method, run: PairRun, folder: Path, store: Store | None) -> PairRun:
     """Add what probes read in a run's embeddings, where its method hides labels."""
-    method = load_method(run.config["method"])
     if not method.hidden(run.arm, run.config["recipe"].get("model", {})):
         return run
     path = folder / PROBED
