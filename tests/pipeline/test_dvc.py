@@ -35,7 +35,10 @@ PLUMBING = {
     "fer_repro.terminal",
     "fer_repro.pipeline.notebooks",
     # what a person moves in JupyterLab; executed notebooks hold none of it
-    *(f"fer_repro.inference.{name}" for name in ("explore", "explore_scores", "moved_faces")),
+    *(
+        f"fer_repro.inference.{name}"
+        for name in ("explore", "explore_scores", "explore_widgets", "moved_faces", "own_face")
+    ),
 }
 # what only draws in the notebook of a stage, or has re-run the stage before it already
 MEASURING = ("classification", "predict", "regression", "saliency", "verification")
