@@ -93,7 +93,11 @@ def test_numbers_mean_what_they_look_like(params):
         (FACES, "    methods: rmn\n", ["pipeline.faces.methods", "list"]),
         ("  faces:", "  face:", ["pipeline", "face", "did you mean 'faces'?"]),
         ("    - synthetic\n", "    - synthetic\n    - nothing\n", ["faces.datasets", "nothing"]),
-        ("    - synthetic\n", "    - synthetic_clips\n", ["pipeline.datasets", "'synthetic'", "no task"]),
+        (
+            "    - synthetic_forgeries\n",
+            "    - synthetic_clips\n",
+            ["pipeline.datasets", "_forgeries'", "no task"],
+        ),
         ("warmup: 0.2}", "worm: 0.2}", ["schedule", "worm", "'warmup'"]),
         ("name: one_cycle, w", "name: one_cycel, w", ["schedule", "one_cycel"]),
         ("seeds:\n- 0\n- 1\n- 2\n- 3\n- 4\n", "seeds: [0, '1']\n", ["seeds", "'1'"]),

@@ -34,7 +34,7 @@ def home(tmp_path, monkeypatch):
     first = replace(CLAIM, stand_ins=(WHERE,))
     second = replace(first, id="third", against=("masked_sigmoid",))
     claims = replace(CLAIMS, claims=(first, second), data_sets=SMALL)
-    monkeypatch.setattr(finished, "read_claims", lambda: claims)
+    monkeypatch.setattr(finished, "read_claims", lambda *_: claims)
     return params, ("rmn", "small"), {"runs_root": tmp_path / "runs", "prepared_root": tmp_path / "prepared"}
 
 

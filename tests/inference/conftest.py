@@ -53,6 +53,7 @@ def _noise():
     splits = np.repeat(["train", "val", "test"], [32, 12, 12])
     samples = pd.DataFrame(
         {"image": range(56), "label": labels, "subject": "", "clip": "", "split": splits}
+        | {"skin_tone": np.arange(56) / 56}
         | {"occluder": np.where(np.arange(56) % 2, "hand", "none"), "age": np.arange(56.0)}
     )
     return images, samples

@@ -235,6 +235,7 @@ def test_a_network_of_sequences_is_refused_in_one_sentence(tmp_path):
     options = load_method("engagement").options(**config.recipe.model)
     network = load_method("engagement").build_model("mse", options, 4)
     save_weights(run / "weights.safetensors", copy_weights(network))
+    (tmp_path / "params.yaml").touch()  # a project, which lists no network of the package
     (listed,) = list_models(tmp_path)
     assert (listed.task, listed.val_accuracy) == ("regression", None)
     for attempt in (fer_repro.load, lambda path: export_model(path, tmp_path / "out")):

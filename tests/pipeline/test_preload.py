@@ -104,7 +104,7 @@ def test_no_library_is_a_module_of_this_package(server):
 def test_the_libraries_are_there_and_nothing_of_the_package_is(server, tmp_path):
     code, said, cells = run(notebook(tmp_path / "books", LOADED), tmp_path / "out.ipynb")
     assert code == 0, said
-    inherited = ["", ".errors", ".pipeline", ".pipeline.preload", ".pipeline.project_lock"]
+    inherited = ["", ".errors", ".pipeline", ".pipeline.preload", ".pipeline.project_lock", ".project_files"]
     assert printed(cells) == f"True {['fer_repro' + name for name in inherited]}\n"
     assert "wrote" in said
     assert "NOTE" not in said
