@@ -142,10 +142,11 @@ def test_nothing_bars_the_way_of_screen_readers_and_keyboards(browser, address, 
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     view = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
     view.set_default_timeout(PATIENCE)
+    rules = {"runOnly": ["color-contrast"]} if scheme == "dark" else None  # all else is the same in both
     found = set()
     for name in ("results", "add_method"):
         view.goto(f"{address}/{name}.html", wait_until="load")
-        for violation in axe.run(view).response["violations"]:
+        for violation in axe.run(view, options=rules).response["violations"]:
             if violation["impact"] in ("serious", "critical"):
                 found.add(f"{name}: {violation['id']}: {violation['nodes'][0]['html'][:120]}")
     view.close()

@@ -59,6 +59,7 @@ def workers(cluster):
     return RayWorkers(import_ray(1.0), cpus=1, gpus=0, limit=0)
 
 
+@pytest.mark.slow
 def test_a_stopped_sweep_ends_its_tasks_and_the_next_one_leaves_nothing_to_do(cluster, clone):
     recorded = stages_in_lock(clone)
     (clone.folder / "dvc.lock").unlink()

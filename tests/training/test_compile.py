@@ -33,7 +33,7 @@ ITEMS = 7  # an epoch of two steps, the second with fewer items
 EPOCHS = 2
 ARMS = [
     pytest.param("rmn", "synthetic", "masked", marks=pytest.mark.slow),
-    ("ran", "synthetic", "softmax_weights"),
+    pytest.param("ran", "synthetic", "softmax_weights", marks=pytest.mark.slow),
     ("fan", "synthetic_clips", "self_relation"),
     ("adacos", "synthetic_pairs", "dynamic"),
     pytest.param("efficientnet", "synthetic_forgeries", "attention", marks=pytest.mark.slow),
