@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,7 @@ def _noise():
 def project(tmp_path_factory):
     """A project with a smoke run of every method and its prepared data; nobody changes it."""
     folder = tmp_path_factory.mktemp("project")
+    shutil.copy(ROOT / "params.yaml", folder)  # without it the package's own network would be listed, too
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     images, samples = _noise()
     write_store(folder / "prepared" / "synthetic", "synthetic", CLASSES, images, samples, {})

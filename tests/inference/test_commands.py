@@ -146,6 +146,7 @@ def test_exported_graphs_are_listed_too(fer, album, monkeypatch):
     assert (album / "models/rmn/model.safetensors").stat().st_mode & 0o777 == 0o666 & ~umask()
     (album / "models/bad.onnx").write_bytes(b"broken")
     monkeypatch.chdir(album)
+    (album / "params.yaml").touch()
     from fer_repro.inference.catalogue import list_graphs, list_models
 
     assert [each.path for each in list_graphs()] == ["models/rmn/model.onnx"]
@@ -160,6 +161,7 @@ def umask():
 
 def test_no_model_is_told(fer, album, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").touch()  # a project without models
     code, _, message = fer("predict", album)
     assert code == 2
     assert "no model for expression" in message
@@ -230,7 +232,7 @@ def test_doctor_tells_what_is_there(fer, monkeypatch, tmp_path):
     assert (code, found["healthy"]) == (0, True)
     states = {(each["part"], each["name"]): each for each in found["findings"]}
     assert states["data", "prepared"]["message"].startswith("synthetic, synthetic_clips")
-    assert states["models", "verification"]["message"].startswith("2;")
+    assert states["models", "verification"]["message"].startswith("4;")
     assert states["environment", "face detector"]["state"] == "ok"
     assert states["environment", "yunet"]["state"] == "absent"
     assert "face_detection_yunet_2023mar.onnx" in states["environment", "yunet"]["message"]

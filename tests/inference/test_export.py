@@ -54,7 +54,7 @@ def test_onnx_runtime_gives_torchs_numbers(exported, run_of, faces, method):
     folder, done = exported(method)
     assert done["largest difference"] < PARITY
     assert done["faces compared"] == 10
-    if method not in ("adacos", "p2sgrad"):  # they name no classes
+    if method not in ("adacos", "p2sgrad", "blinding"):  # they name no classes
         assert done["largest difference of probabilities"] < PARITY
     torch_model, onnx_model = fer_repro.load(run_of(method)), fer_repro.load(folder, runtime="onnx")
     assert onnx_model.spec == torch_model.spec
