@@ -4,9 +4,6 @@ import os
 import shutil
 import subprocess
 import tarfile
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
@@ -16,6 +13,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 from PIL import Image
+from served_folder import served
 from tiny_models import tiny_model, tiny_state
 
 import fer_repro
@@ -111,14 +109,8 @@ def masked_graph(side):
 
 @pytest.fixture(scope="module")
 def address(pages):
-    class Silent(SimpleHTTPRequestHandler):
-        def log_message(self, *arguments):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(pages))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with served(pages) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
