@@ -33,6 +33,7 @@ RUN = (
     "pipeline/arm.py",
     "pipeline/outcome.py",
     "pipeline/run.py",
+    "pipeline/training_task.py",
     "runs/*.py",
 )
 """What the files of a trained arm depend on."""

@@ -110,11 +110,13 @@ class _Reversed(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, features: Tensor, factor: float) -> Tensor:  # noqa: ANN401
+        """Return the features, of any shape, and note the factor."""
         context.factor = factor
         return features.view_as(features)
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        """Return the only gradient times -factor, and none for the factor."""
         return -context.factor * gradients[0], None
 
 

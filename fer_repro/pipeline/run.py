@@ -19,11 +19,11 @@ from typing import Any
 
 from fer_repro.config import RunConfig, load_config, method_arms, run_folder
 from fer_repro.datasets.store import Store, open_store
-from fer_repro.errors import UserError
 from fer_repro.files import atomic_folder, atomic_write
 from fer_repro.methods.method import Method, load_method
-from fer_repro.pipeline.arm import Arm, Trained, check_head, check_recipe, task_of, train_arm
+from fer_repro.pipeline.arm import Arm, Trained, check_head, train_arm
 from fer_repro.pipeline.outcome import write_outcome
+from fer_repro.pipeline.training_task import check_recipe, check_sizes, task_of
 from fer_repro.stage_code import RUN
 from fer_repro.training.checkpoint import fingerprint
 from fer_repro.training.processes import agreed, make_fabric
@@ -133,7 +133,7 @@ def _open_arms(
         built.check_arm(arm)
         where = f"{params_file}: methods.{config.method}.recipes.{config.recipe_name}.model"
         options[arm] = built.read_options(config.recipe.model, where, store.classes)
-    _check_sizes(built, first, store)
+    check_sizes(built, first, store)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     task, fabric = task_of(built, store), make_fabric(first)
     for config in configs.values():
@@ -146,17 +146,6 @@ def _open_arms(
         opened[arm] = Arm(built, config, options[arm], store, state, task, fabric, sources=sources)
         check_head(opened[arm])
     return opened
-
-
-def _check_sizes(method: Method, config: RunConfig, store: Store) -> None:
-    """Refuse to resize images for a method that reads traces in the pixels as they are stored."""
-    sides, size = {store.manifest.height, store.manifest.width}, config.recipe.image_size
-    if method.as_stored and not config.smoke and sides != {size}:
-        raise UserError(
-            f"recipe {config.recipe_name} of {config.method}: image_size is {size}, but {store.folder} holds "
-            f"images of {store.manifest.height} x {store.manifest.width} pixels, and resizing would remove "
-            f"what {config.method} reads; set recipe.image_size to their side"
-        )
 
 
 def run_stamp(config: RunConfig, store: Store) -> str:

@@ -14,7 +14,7 @@ from fer_repro.datasets.store import open_store, write_store
 from fer_repro.errors import UserError
 from fer_repro.methods.method import load_method
 from fer_repro.params import TASKS, dataset_names
-from fer_repro.pipeline.arm import task_of
+from fer_repro.pipeline.training_task import task_of
 from fer_repro.synthetic.factors import read_truth
 from fer_repro.synthetic.stills import write_stills
 

@@ -23,9 +23,10 @@ from fer_repro.errors import UserError
 from fer_repro.loading.split import official_validation, open_split
 from fer_repro.methods.method import load_method
 from fer_repro.params import enable_dataset
-from fer_repro.pipeline.arm import Arm, check_recipe, task_of
+from fer_repro.pipeline.arm import Arm
 from fer_repro.pipeline.outcome import metric_line, pairs_to_score
 from fer_repro.pipeline.run import train_run
+from fer_repro.pipeline.training_task import check_recipe, task_of
 from fer_repro.runs.folder import read_pair_runs
 from fer_repro.runs.numbers import read_numbers
 from fer_repro.runs.predictions import read_pair_scores, read_predictions, read_probes
