@@ -120,6 +120,7 @@ def forked(project, monkeypatch):
         yield
 
 
+@pytest.mark.slow
 def test_a_folder_of_faces_gets_to_the_report(project, forked, tmp_path):
     faces(tmp_path / "faces")
     said = run(block_of("data.md", ROAD), project)

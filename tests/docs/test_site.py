@@ -97,9 +97,8 @@ def browser():
         opened.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_behave_on_a_phone(browser, address, pages, scheme):
-    view = browser.new_page(viewport={"width": 375, "height": 800}, color_scheme=scheme)
+def test_pages_behave_on_a_phone(browser, address, pages):
+    view = browser.new_page(viewport={"width": 375, "height": 800})
     view.set_default_timeout(PATIENCE)
     asked, complaints = [], []
     view.on("request", lambda request: asked.append(request.url))
@@ -128,18 +127,27 @@ def test_the_search_finds(browser, address):
     view.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_bars_the_way_of_screen_readers_and_keyboards(browser, address, scheme):
+# the table of results takes axe half a minute
+@pytest.mark.parametrize(
+    ("scheme", "name"),
+    [
+        ("light", "add_method"),
+        ("dark", "add_method"),
+        pytest.param("light", "results", marks=pytest.mark.slow),
+        pytest.param("dark", "results", marks=pytest.mark.slow),
+    ],
+)
+def test_nothing_bars_the_way_of_screen_readers_and_keyboards(browser, address, scheme, name):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     view = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
     view.set_default_timeout(PATIENCE)
     rules = {"runOnly": ["color-contrast"]} if scheme == "dark" else None  # all else is the same in both
-    found = set()
-    for name in ("results", "add_method"):
-        view.goto(f"{address}/{name}.html", wait_until="load")
-        for violation in axe.run(view, options=rules).response["violations"]:
-            if violation["impact"] in ("serious", "critical"):
-                found.add(f"{name}: {violation['id']}: {violation['nodes'][0]['html'][:120]}")
+    view.goto(f"{address}/{name}.html", wait_until="load")
+    found = {
+        f"{violation['id']}: {violation['nodes'][0]['html'][:120]}"
+        for violation in axe.run(view, options=rules).response["violations"]
+        if violation["impact"] in ("serious", "critical")
+    }
     view.close()
     assert not found
 

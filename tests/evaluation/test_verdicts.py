@@ -151,6 +151,14 @@ SPREADS = (0.1, 0.3, 0.5)
 SKILLS = (1.0, 0.6)
 
 
+LEDGERS = [100, pytest.param(500, marks=pytest.mark.slow)]  # simulated
+
+
+def seldom(count):
+    """The largest share of ``count`` that errors of 2.5 of 100 leave plausible."""
+    return 0.025 + 2 * np.sqrt(0.025 * 0.975 / count)
+
+
 def judged(hits, targets=None, size=None, error=0.01, **changes):
     """The only row of the ledger for arms ``masked`` and ``no_mask``, as published but for ``changes``."""
     true = 100 * np.subtract(*true_accuracies(*SPREADS, skill=SKILLS))
@@ -161,54 +169,58 @@ def judged(hits, targets=None, size=None, error=0.01, **changes):
     return judge(claims, [found], 0.95, [shorter_of(found)]).iloc[-1]
 
 
-def test_a_planted_effect_is_reproduced_as_often_as_its_power_says():
+@pytest.mark.parametrize("count", LEDGERS)
+def test_a_planted_effect_is_reproduced_as_often_as_its_power_says(count):
     generator, verdicts, powers = np.random.default_rng(0), [], []
-    for _ in range(200):
+    for _ in range(count):
         row = judged(draw_hits(generator, 5, 1200, *SPREADS, skill=SKILLS))
         verdicts.append(row["verdict"])
         powers.append(row["power"])
     found = np.mean([name in ("reproduced", "direction reproduced") for name in verdicts])
     assert found == pytest.approx(np.mean(powers), abs=0.08)
-    assert verdicts.count("reproduced") > 0.9 * 200 * found
+    assert verdicts.count("reproduced") > 0.9 * count * found
     assert "not reproduced" not in verdicts
 
 
-def test_without_an_effect_few_claims_pass():
+@pytest.mark.parametrize("count", LEDGERS)
+def test_without_an_effect_few_claims_pass(count):
     """At most 2.5 of 100; and with enough samples the absence of the effect is found."""
     generator, passed, refuted = np.random.default_rng(1), 0, 0
-    for _ in range(500):
+    for _ in range(count):
         row = judged(draw_hits(generator, 3, 400, *SPREADS, skill=(0.8, 0.8)), size=8.0)
         passed += row["verdict"] in ("reproduced", "direction reproduced")
         refuted += row["verdict"] == "not reproduced"
-    assert passed / 500 <= 0.025 + 2 * np.sqrt(0.025 * 0.975 / 500)
-    assert refuted / 500 > 0.05
+    assert passed / count <= seldom(count)
+    assert refuted / count > 0.05
 
 
-def test_half_of_the_difference_is_seldom_called_less():
+@pytest.mark.parametrize("count", LEDGERS)
+def test_half_of_the_difference_is_seldom_called_less(count):
     """At most 2.5 of 100, where the published difference is uncertain too; its absence is found."""
     generator, smaller, none = np.random.default_rng(5), 0, 0
     true = 100 * np.subtract(*true_accuracies(*SPREADS, skill=SKILLS))
-    for _ in range(400):
+    for _ in range(count):
         size = max(2 * true + generator.normal(0, 4.0), 0.1)  # ours is half of the paper's true difference
         row = judged(draw_hits(generator, 3, 400, *SPREADS, skill=SKILLS), size=size, error=4.0)
         smaller += row["p_half"] < 0.025
         row = judged(draw_hits(generator, 3, 400, *SPREADS, skill=(0.8, 0.8)), size=2 * true, error=1.0)
         none += row["p_half"] < 0.025
-    assert smaller / 400 <= 0.025 + 2 * np.sqrt(0.025 * 0.975 / 400)
-    assert none / 400 > 0.2
+    assert smaller / count <= seldom(count)
+    assert none / count > 0.2
 
 
-def test_differences_that_matter_are_seldom_called_none():
+@pytest.mark.parametrize("count", LEDGERS)
+def test_differences_that_matter_are_seldom_called_none(count):
     """A true difference of just the limit, 2 points: at most 2.5 of 100; equal arms are called equal."""
     generator, calls = np.random.default_rng(6), {0.0: 0, 0.02: 0}
     for gain in calls:
-        for _ in range(150):
+        for _ in range(count):
             hits = draw_hits(generator, 5, 6000, 0.02, 0.3, 0.2, skill=(0.8, 0.8))
             hits[0] |= generator.random(hits[0].shape) < gain / (1 - hits[0].mean())
             row = judged(hits, size=4.0, dataset="synthetic")
             calls[gain] += row["verdict"] == "no difference here"
-    assert calls[0.0] / 150 > 0.5
-    assert calls[0.02] / 150 <= 0.025 + 2 * np.sqrt(0.025 * 0.975 / 150)
+    assert calls[0.0] / count > 0.5
+    assert calls[0.02] / count <= seldom(count)
 
 
 def test_swapped_arms_are_not_reproduced():

@@ -2,6 +2,7 @@
 
 import ast
 import json
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -66,6 +67,7 @@ ELSEWHERE = {
 }
 
 
+@cache
 def modules_of(path):
     """The fer_repro modules that a Python file, or a notebook's code, imports anywhere in its own text."""
     if path.suffix == ".ipynb":
@@ -82,6 +84,7 @@ def modules_of(path):
     return {name for name in found if name.startswith("fer_repro.") and file_of(name).is_file()}
 
 
+@cache
 def file_of(module):
     return ROOT / (module.replace(".", "/") + ".py")
 

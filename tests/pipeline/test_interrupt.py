@@ -198,6 +198,7 @@ def restored_determinism():
     torch.use_deterministic_algorithms(deterministic)
 
 
+@pytest.mark.slow  # the strikes of tests/faults kill a runner in every run of the tests
 @pytest.mark.usefixtures("restored_determinism")
 def test_a_killed_stage_continues_and_ends_with_the_same_bytes(tmp_path, rng, monkeypatch):
     from fer_repro.pipeline.run import train_run

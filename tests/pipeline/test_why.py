@@ -7,10 +7,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from fer_repro.config import load_config
 from fer_repro.errors import UserError
 from fer_repro.pipeline import why as chains
 from fer_repro.pipeline.staleness import changed_recipe, stale_record, stale_stages
-from fer_repro.pipeline.why import print_chain, why
+from fer_repro.pipeline.why import print_chain, print_chains, why
+from fer_repro.stage_code import RUN, code_digests
 
 ROOT = Path(__file__).parents[2]
 RECORD = "long-synthetic-rmn"
@@ -87,6 +89,48 @@ def test_stages_of_another_method_are_not_counted(project):
     assert list(stale_stages(["unknown: no dvc"], "synthetic", "rmn")) == ["unknown: no dvc"]
 
 
+def test_a_run_is_stale_as_soon_as_a_key_or_a_file_changes(project, monkeypatch):
+    """Though DVC compares them only after its stage ``inputs``; and the recipe told is the run's own."""
+    folder = project / "runs/synthetic/rmn/0/masked"
+    folder.mkdir(parents=True)
+    config = load_config("params.yaml", "rmn", "synthetic", "masked", 0)
+    (folder / "config.json").write_text(config.as_json({}, "expression"))
+    code = project / "inputs/code/train-rmn.json"
+    code.parent.mkdir(parents=True)
+    digests = code_digests(RUN, "rmn")
+    code.write_text(json.dumps(digests))
+    assert why("synthetic/rmn/0/masked")[0]["stale"] == ["no"]
+    params = Path("params.yaml")
+    text = params.read_text()
+    params.write_text(text.replace("epochs: 6               # budget\n", "epochs: 7\n", 1))
+    code.write_text(json.dumps(digests | {"methods/rmn.py": "0" * 64}))
+    told = ["train-faces@synthetic-rmn-0: inputs/recipes/synthetic/rmn.json modified", "prepare@synthetic: x"]
+    monkeypatch.setattr(chains, "outdated_stages", lambda: told)
+    (chain,) = why("synthetic/rmn/0/masked")
+    assert chain["stale"][:2] == [
+        "parameters: params.yaml: rmn, synthetic: epochs was 6, is 7",
+        "code: fer_repro/methods/rmn.py has changed",
+    ]
+    assert "prepare@synthetic: x" in chain["stale"]
+    assert not [line for line in chain["stale"] if "inputs/recipes" in line]
+    assert "6 epochs" in chain["recipe"]
+
+
+def test_seeds_of_one_stage_are_told_once(project):
+    lines = [f"train-faces@synthetic-rmn-{seed}: runtime.threads" for seed in range(3)]
+    found = list(stale_stages(lines, "synthetic", "rmn"))
+    assert found[0] == "train-faces@synthetic-rmn, seeds 0, 1, 2: runtime.threads"
+
+
+def test_what_is_stale_is_told_once_for_several_chains():
+    stale = {"stale": ["code: a", "code: b"]}
+    text = print_chains([{"rows": "1"} | stale, {"rows": "2"} | stale, {"rows": "3", "stale": ["no"]}])
+    assert text.count("code: a") == 1
+    assert "stale  as above, number 1" in text
+    long = print_chain({"stale": [f"code: {n}" for n in range(23)]}).splitlines()
+    assert (len(long), long[-1].strip()) == (9, "and 15 more: --json has all")
+
+
 def test_a_number_is_found_as_it_is_printed(project):
     rows = pd.read_csv("results/records/full-synthetic-ran/rows.csv", keep_default_na=False)
     row = rows[(rows["seed"].astype(str) == "") & (rows["unit"] == "%")].iloc[0]
@@ -114,6 +158,7 @@ def test_a_run_leads_to_its_claims_and_rows(project):
     assert chain["data"] == "synthetic: images abababab"
     assert chain["rows"].startswith("results/measured/synthetic/rmn/rows.csv: lines ")
     (own,) = why("scratch/runs/synthetic/rmn/0/masked")
+    assert chain["claims"] == ["none rests on it: better grounded is long-synthetic-rmn"]
     assert own["again"] == ["fer-repro train rmn synthetic --seed 0 --recipe synthetic"]
     assert any("parameters: params.yaml: rmn, synthetic: " in line for line in own["stale"])
     with pytest.raises(UserError, match="did you mean 'synthetic/rmn/0/masked'"):

@@ -37,7 +37,7 @@ ARMS = [
     ("fan", "synthetic_clips", "self_relation"),
     ("adacos", "synthetic_pairs", "dynamic"),
     pytest.param("efficientnet", "synthetic_forgeries", "attention", marks=pytest.mark.slow),
-    ("efficientnet", "synthetic_forgeries", "xception"),
+    pytest.param("efficientnet", "synthetic_forgeries", "xception", marks=pytest.mark.slow),
 ]
 HEADS = {
     "dynamic": lambda: AdaCosHead(6, 3),
@@ -45,6 +45,8 @@ HEADS = {
     "p2sgrad": lambda: P2SGradHead(6, 3),
     **{name: partial(control_head, name, 6, 3, 8.0, 0.2, 0.3) for name in CONTROLS},
 }
+
+QUICK_HEADS = ("dynamic", "p2sgrad", "arcface")
 
 
 @pytest.fixture
@@ -134,7 +136,9 @@ def tiny_trunk():
     )
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK_HEADS else pytest.param(name, marks=pytest.mark.slow) for name in HEADS]
+)
 def test_every_head_trains_compiled_as_it_does_plainly(graphs, tmp_path, name):
     config = small_config("adacos", "synthetic_pairs", "dynamic")
     plain, found = both(
