@@ -275,13 +275,13 @@ def why_command(
     """
     import json
 
-    from fer_repro.pipeline.why import print_chain, why
+    from fer_repro.pipeline.why import print_chains, why
 
     chains = why(name)
     if as_json:
         typer.echo(json.dumps(chains, indent=2, ensure_ascii=False))
     else:
-        typer.echo("\n\n".join(map(print_chain, chains)))
+        typer.echo(print_chains(chains))
 
 
 def register_commands(app: typer.Typer) -> None:

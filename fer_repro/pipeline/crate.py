@@ -84,7 +84,14 @@ def export_crate(name: str, to: Path, force: bool = False, records: Path = Path(
 
 
 def commands(name: str, record: Mapping[str, Any], kept: bool = False) -> str:
-    """Write the commands that make a record again, as a shell script.
+    """Write the commands that make a record again, as a shell script; see ``again``."""
+    where = f"at commit {record['commit']}" if record["commit"] else "whose commit was not recorded"
+    head = f"#!/bin/sh\n# Makes this record again, in the project {where}, with its data.\nset -e\n"
+    return head + "\n".join(again(name, record, kept)) + "\n"
+
+
+def again(name: str, record: Mapping[str, Any], kept: bool = False) -> list[str]:
+    """Name the commands that make a record again.
 
     Args:
         name: of the record.
@@ -95,18 +102,16 @@ def commands(name: str, record: Mapping[str, Any], kept: bool = False) -> str:
     seeds = sorted({run["seed"] for run in record["runs"]})
     stage = _FULL.get(name.removesuffix(f"{dataset}-{method}"), "") if is_synthetic(dataset) else ""
     if stage:  # its arms are more than `fer-repro train` trains
-        lines = ["make reproduce", f"dvc --cd full repro {stage}@{dataset}-{method}"]
-    else:
-        recipe = f" --recipe {record['recipe_name']}" if record["recipe_name"] != dataset else ""
-        epochs = f" -s recipe.epochs={record['recipe']['epochs']}" if half else ""
-        chosen = "".join(f" --seed {seed}" for seed in seeds)
-        kinds = f"{' --half' if half else ''}{' --keep-runs' if kept else ''}"
-        lines = [f"fer-repro train {method} {dataset} --seed {seed}{recipe}{epochs}" for seed in seeds]
-        lines += [f"fer-repro evaluate {method} {dataset}{chosen}"]
-        lines += [f"fer-repro record {name} {dataset} {method}{kinds} --project scratch"]
-    where = f"at commit {record['commit']}" if record["commit"] else "whose commit was not recorded"
-    head = f"#!/bin/sh\n# Makes this record again, in the project {where}, with its data.\nset -e\n"
-    return head + "\n".join(lines) + "\n"
+        return ["make reproduce", f"dvc --cd full repro {stage}@{dataset}-{method}"]
+    recipe = f" --recipe {record['recipe_name']}" if record["recipe_name"] != dataset else ""
+    epochs = f" -s recipe.epochs={record['recipe']['epochs']}" if half else ""
+    chosen = "".join(f" --seed {seed}" for seed in seeds)
+    kinds = f"{' --half' if half else ''}{' --keep-runs' if kept else ''}"
+    return [
+        *(f"fer-repro train {method} {dataset} --seed {seed}{recipe}{epochs}" for seed in seeds),
+        f"fer-repro evaluate {method} {dataset}{chosen}",
+        f"fer-repro record {name} {dataset} {method}{kinds} --project scratch",
+    ]
 
 
 def _describe(crate: "ROCrate", name: str, record: Mapping[str, Any], folder: Path) -> None:

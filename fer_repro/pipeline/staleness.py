@@ -10,9 +10,10 @@ from typing import Any
 from fer_repro.config import DATA_DIGESTS, HALF, load_config
 from fer_repro.datasets.store import MANIFEST, open_store
 from fer_repro.errors import UserError
-from fer_repro.git import ask_git, changed_files
+from fer_repro.git import ask_git, changed_files, head_commit
 from fer_repro.params import read_params
 from fer_repro.pipeline.check_results import LOCK
+from fer_repro.pipeline.inputs import INPUTS
 from fer_repro.report.records import CODE
 from fer_repro.stage_code import RUN, STAGES, TRAINING, code_digests
 
@@ -30,13 +31,51 @@ def stale_record(record: Mapping[str, Any]) -> Iterator[str]:
     if then is None:
         yield "code: not known, the record keeps no digests of it"
     else:
-        now = code_digests(TRAINING, method)
-        for name in sorted(name for name in {*now, *then} if now.get(name) != then.get(name)):
-            yield f"code: fer_repro/{name} {'has changed' if name in now else 'is gone'}"
+        yield from _changed_code(then, code_digests(TRAINING, method))
     arm = str(record["runs"][0]["arm"]) if record["runs"] else ""
     half = bool(record.get(HALF))
     yield from changed_recipe(record["recipe"], method, dataset, arm, record["recipe_name"], half)
     yield from changed_data(record.get(DATA_DIGESTS, {}), dataset)
+
+
+def _changed_code(then: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    for name in sorted(name for name in {*now, *then} if now.get(name) != then.get(name)):
+        yield f"code: fer_repro/{name} {'has changed' if name in now else 'is gone'}"
+
+
+def stale_runs(
+    configs: Sequence[Mapping[str, Any]], outdated: Sequence[str], dataset: str, method: str
+) -> list[str]:
+    """Name what has changed since the pipeline's own runs of a method were made.
+
+    The runs' own files and the digests in ``inputs`` come first, for DVC compares parameters and code only
+    after the stage ``inputs`` was run; its lines are added where they say more.
+
+    Args:
+        configs: what config.json of each run holds; those that are here.
+        outdated: lines of ``outdated_stages``, or one that begins with "unknown".
+        dataset: of the runs.
+        method: likewise.
+    """
+    found = list[str]()
+    for config in configs:
+        given = config["recipe"], method, dataset, str(config["arm"]), str(config["recipe_name"])
+        found += changed_recipe(*given)
+        found += changed_data(config.get(DATA_DIGESTS, {}), dataset)
+    for stage in ("train", "evaluate"):
+        path = INPUTS / "code" / f"{stage}-{method}.json"
+        if path.is_file():
+            patterns = STAGES[f"{stage}-{{method}}"]
+            found += _changed_code(json.loads(path.read_text("utf-8")), code_digests(patterns, method))
+    if found:  # what `inputs` states is named by its file or key already
+        outdated = [line for line in outdated if not _is_by_inputs(line)]
+    stages = stale_stages(outdated, dataset, method)
+    return list(dict.fromkeys([*found, *stages]))
+
+
+def _is_by_inputs(line: str) -> bool:
+    reasons = line.partition(": ")[2].split(", ")
+    return all(reason.startswith(f"{INPUTS}/") for reason in reasons)
 
 
 def changed_recipe(
@@ -99,8 +138,8 @@ def stale_stages(outdated: Sequence[str], dataset: str, method: str) -> Iterator
         method: likewise.
     """
     own = [line for line in outdated if f"{dataset}-{method}" in line or f"prepare@{dataset}:" in line]
-    yield from own or [line for line in outdated if line.startswith("unknown")]
-    if not own:
+    yield from _joined_seeds(own) or [line for line in outdated if line.startswith("unknown")]
+    if not own or not head_commit(Path())[0]:
         return
     since = ask_git(Path(), "log", "-1", "--format=%H", "--", str(LOCK))
     used = {*code_digests(RUN, method), *code_digests(STAGES["evaluate-{method}"], method)}
@@ -108,3 +147,19 @@ def stale_stages(outdated: Sequence[str], dataset: str, method: str) -> Iterator
     names = {*changed, *changed_files(Path())}
     names = {name for name in names if name == str(PARAMS) or name.removeprefix("fer_repro/") in used}
     yield from (f"{name} has changed since {LOCK} was committed" for name in islice(sorted(names), _MOST))
+
+
+def _joined_seeds(lines: Sequence[str]) -> list[str]:
+    """Say once what holds for the stages of several seeds.
+
+    >>> _joined_seeds(["train@a-b-0: code modified", "train@a-b-1: code modified", "compare: code modified"])
+    ['train@a-b, seeds 0, 1: code modified', 'compare: code modified']
+    """
+    seeds: dict[tuple[str, str], list[str]] = {}
+    for line in lines:
+        name, _, rest = line.partition(": ")
+        stage, _, seed = name.rpartition("-")
+        key, number = ((stage, rest), seed) if seed.isdecimal() else ((name, rest), "")
+        seeds.setdefault(key, []).append(number)
+    names = {key: f"{key[0]}, seeds {', '.join(found)}" for key, found in seeds.items() if any(found)}
+    return [f"{names.get(key, key[0])}: {key[1]}" for key in seeds]

@@ -4,6 +4,7 @@ Everything is read from files of the project; nothing is computed anew. What has
 were made is found with the digests that records keep, and for the pipeline's own runs with DVC.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -21,10 +22,11 @@ from fer_repro.files import read_yaml
 from fer_repro.git import ask_git, head_commit
 from fer_repro.params import read_params
 from fer_repro.pipeline.check_results import LEDGER, RESULTS, RUNS, outdated_stages
-from fer_repro.pipeline.staleness import PARAMS, changed_data, changed_recipe, stale_record, stale_stages
+from fer_repro.pipeline.crate import again
+from fer_repro.pipeline.staleness import PARAMS, changed_data, changed_recipe, stale_record, stale_runs
 from fer_repro.project_files import NO_PROJECT
 from fer_repro.report.provenance import stage_name
-from fer_repro.report.records import OF_FULL, read_record
+from fer_repro.report.records import read_record
 from fer_repro.runs.folder import read_run_config
 
 Chain = dict[str, Any]
@@ -32,7 +34,7 @@ Chain = dict[str, Any]
 
 RECORDS = Path("results/records")
 PUBLISHED = Path("results/published")
-_MOST = 8  # places of one number that are shown
+_MOST = 8  # places of one number that are shown, and further lines of one link
 _NOT_ATTEMPTED = "not attempted"
 
 
@@ -62,12 +64,25 @@ def why(name: str) -> list[Chain]:
     raise UserError(f"'{name}' is no claim, no run and no number of this project; {where}")
 
 
+def print_chains(chains: Iterable[Chain]) -> str:
+    """Lay chains out as text, one below the other; what is stale like in a former one is not repeated."""
+    seen, texts = dict[str, int](), list[str]()
+    for count, chain in enumerate(chains, 1):
+        stale = "\n".join(chain.get("stale", ()))
+        first = seen.setdefault(stale, count)
+        same = first < count and "\n" in stale
+        texts.append(print_chain(chain | {"stale": [f"as above, number {first}"]} if same else chain))
+    return "\n\n".join(texts)
+
+
 def print_chain(chain: Chain) -> str:
-    """Lay a chain out as text: a line for each link, lists below one another."""
+    """Lay a chain out as text: a line for each link, lists below one another and at most 9 lines long."""
     width = max(map(len, chain)) + 2
     lines = []
     for key, value in chain.items():
         first, *others = [value] if isinstance(value, str) else value or ["nothing"]
+        if len(others) > _MOST:
+            others = [*others[: _MOST - 1], f"and {len(others) + 1 - _MOST} more: --json has all"]
         lines.append(f"{key:{width}}{first}")
         lines += [" " * width + other for other in others]
     return "\n".join(lines)
@@ -95,6 +110,7 @@ class _Project:
     @cached_property
     def outdated(self) -> list[str]:
         """Stages that are not as in dvc.lock; one line that begins with "unknown" where DVC cannot say."""
+        print("asking DVC which stages are out of date: some seconds", file=sys.stderr, flush=True)
         try:
             return outdated_stages()
         except UserError as error:
@@ -126,19 +142,12 @@ class _Source:
         kept = RECORDS / self.record / "runs"
         where = f"kept in {kept}" if kept.is_dir() else "their rows are kept, they are not"
         changed = f", with {len(record['changed'])} files changed since" if record["changed"] else ""
-        again = [f"fer-repro train {self.method} {self.dataset} --seed {seeds[0]}"]
-        if record["recipe_name"] != self.dataset:
-            again[0] += f" --recipe {record['recipe_name']}"
-        again[0] += f", and so on for seeds {', '.join(map(str, seeds))}"
-        again.append(f"fer-repro record {self.record} {self.dataset} {self.method}")
-        if record["note"].startswith(OF_FULL):
-            again = ["make reproduce-full"]
         return {
             "runs": f"record {self.record}: seeds {', '.join(map(str, seeds))}; {where}",
             "recipe": f"{record['recipe_name']}: {record['recipe'].get('note', '')}",
             "data": _spell_digests(self.dataset, record.get(DATA_DIGESTS, {})),
             "commit": record["commit"] + changed if record["commit"] else "none",
-            "again": again,
+            "again": again(self.record, record, kept.is_dir()),
             "stale": list(stale_record(record)) or ["no"],
         }
 
@@ -147,18 +156,21 @@ class _Source:
         runs = [found for found in run_folders(RUNS, self.dataset, self.method) if found[1] in self.arms]
         seeds = ", ".join(map(str, sorted({seed for seed, _, _ in runs})))
         folder = run_folder(RUNS, self.dataset, self.method, 0).parent
-        digests = read_run_config(runs[0][2]).get(DATA_DIGESTS, {}) if runs else {}
+        first = {arm: path for _, arm, path in reversed(runs)}  # of each arm its first seed
+        configs = [read_run_config(path) for path in first.values()]
+        digests = configs[0].get(DATA_DIGESTS, {}) if runs else {}
+        note = configs[0]["recipe"].get("note", "") if runs else config.recipe.note
         task = self.project.tasks.get((self.dataset, self.method))
         stage = stage_name(self.project.tasks, "evaluate", self.dataset, self.method) if task else ""
         return {
             "runs": f"{folder}: seeds {seeds}"
             if runs
             else f"{folder}: none is here; make reproduce trains them",
-            "recipe": f"{config.recipe_name}: {config.recipe.note}",
+            "recipe": f"{config.recipe_name}: {note}",
             "data": _spell_digests(self.dataset, digests),
             "commit": _last_commit(self.table),
             "again": [f"dvc repro {stage}" if task else "no stage of dvc.yaml makes it"],
-            "stale": list(stale_stages(self.project.outdated, self.dataset, self.method)) or ["no"],
+            "stale": stale_runs(configs, self.project.outdated, self.dataset, self.method) or ["no"],
         }
 
 
@@ -242,7 +254,7 @@ def _run(project: _Project, folder: Path, root: Path) -> Chain:
         here = here[here["record"].astype(str) == record]
         arms = (here["arm"] + "+" + here["against"]).str.replace(" | ", "+").str.split("+")
         claims = [claim for claim, found in zip(here["claim"], arms, strict=True) if arm in found]
-        chain["claims"] = list(dict.fromkeys(claims)) or ["none rests on it"]
+        chain["claims"] = list(dict.fromkeys(claims)) or [_better_grounded(ledger, dataset, method)]
     if record or root == RUNS:
         return chain | source.links()
     return chain | {
@@ -255,6 +267,13 @@ def _run(project: _Project, folder: Path, root: Path) -> Chain:
         ]
         or ["parameters and data: no; the code that trained it is not known"],
     }
+
+
+def _better_grounded(ledger: pd.DataFrame, dataset: str, method: str) -> str:
+    """Say on which records the claims rest, where they do not rest on a run."""
+    here = ledger[(ledger["dataset"] == dataset) & (ledger["method"] == method)]
+    records = [str(name) for name in here["record"].unique() if name]
+    return "none rests on it" + (f": better grounded is {', '.join(records)}" if records else "")
 
 
 def _as_number(text: str) -> tuple[float, int] | None:

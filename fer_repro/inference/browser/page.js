@@ -31,7 +31,7 @@ const where = () => document.querySelector('input[name=where]:checked').value;
 const complain = (message) => { element('problem').textContent = message; };
 
 function centreSquare() {
-  const side = Math.round(Math.min(frame.width, frame.height) * 0.6);
+  const side = Math.round(Math.min(frame.width, frame.height) * 0.8);
   const [x, y] = [Math.round((frame.width - side) / 2), Math.round((frame.height - side) / 2)];
   return [x, y, x + side, y + side];
 }
