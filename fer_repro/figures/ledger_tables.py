@@ -28,6 +28,7 @@ VERDICTS = (
     "not attempted",
 )  # fmt: skip
 """All verdicts in the order of tables."""
+_FEW, _FEW_SEEDS = 3, 3  # the rule of docs/verdicts.md by which fewer seeds decide nothing
 NEEDED = (
     "claim", "method", "kind", "statement", "arm", "against", "dataset", "data", "protocol", "metric",
     "augmented", "condition", "unit", "published", "published_source", "measured", "difference", "low",
@@ -145,8 +146,18 @@ def _measured(row: pd.Series) -> dict[str, str]:
         interval = f"{spell_gap(row['low'], unit)} to {spell_gap(row['high'], unit)}"
     missing = _MISSING.get(str(row["verdict"]), "")
     if row["verdict"] == "inconclusive":
-        missing = _missing_seeds(row["more_seeds"])
+        few = _FEW_SEEDS - row["seeds"] if row["rule"] == _FEW else row["more_seeds"]
+        missing = _missing_seeds(few)
     return {"now": _size(row, row["difference"] + target), "interval": interval, "missing": missing}
+
+
+def spell_seeds(count: float) -> str:
+    """Spell how many seeds there are.
+
+    >>> spell_seeds(1.0), spell_seeds(5.0)
+    ('1 seed', '5 seeds')
+    """
+    return f"{count:.0f} seed{'' if count == 1 else 's'}"
 
 
 def _missing_seeds(seeds: float) -> str:
@@ -215,9 +226,10 @@ def answer_sentence(row: pd.Series) -> str:
     claims, decided = row.get("claims", 1), row.get("decided", 0)
     others = f" Of {claims} claims tested {decided} {'is' if decided == 1 else 'are'} decided."
     was = "The paper gives no verified size." if "no verified" in row["was"] else f"Published: {row['was']}."
+    why = _ANSWERS[row["verdict"]] if row["rule"] != _FEW else "Not decided, there are fewer than three seeds"
     return (
-        f"{_ANSWERS[row['verdict']]}: {compared}, {row['now']} ({row['interval']}) by "
-        f"{metric_words(row['metric'], '%')} on {row['data']}{lists}; {row['seeds']:.0f} seeds, {budget}. "
+        f"{why}: {compared}, {row['now']} ({row['interval']}) by "
+        f"{metric_words(row['metric'], '%')} on {row['data']}{lists}; {spell_seeds(row['seeds'])}, {budget}. "
         f"{was}{others if decided and claims > 1 else ''}"
     )
 

@@ -203,7 +203,7 @@ def train_arm(arm: Arm) -> Trained:
             loss,
             method.view(arm.options),
             train,
-            config,
+            _named(arm, config),
             fabric,
             validation(arm.screen(held_out), fabric, config.evaluation.batch_size, criterion),
             _checkpoint(arm, "state.pt"),
@@ -299,7 +299,7 @@ def _start(arm: Arm, classes: int, train: Split, held_out: Split) -> tuple[nn.Mo
         loss,
         view,
         train,
-        _first_config(config, triplets),
+        _named(arm, _first_config(config, triplets)),
         fabric,
         validation(screen, fabric, config.evaluation.batch_size, loss),
         _checkpoint(arm, "triplets.pt"),
@@ -314,6 +314,13 @@ def _outputs(arm: Arm, train: Split, network: nn.Module) -> tuple[Tensor, Tensor
     batch_size, augmentation = config.evaluation.batch_size, config.recipe.augmentation
     outputs, _ = predict(network, screen, arm.fabric, batch_size, augmentation, copies=0, seed=config.seed)
     return torch.from_numpy(outputs), torch.from_numpy(tested_rows(screen)[1])
+
+
+def _named(arm: Arm, config: RunConfig) -> RunConfig:
+    """Name the fold in what the training prints."""
+    return (
+        replace(config, arm=f"{config.arm}, fold {arm.fold} of {config.data.folds}") if arm.fold else config
+    )
 
 
 def _first_config(config: RunConfig, triplets: TripletConfig) -> RunConfig:

@@ -105,10 +105,12 @@ def evaluate_command(
     Example: fer-repro evaluate rmn synthetic --seed 0 --seed 1 --seed 2
     """
     from fer_repro.evaluation.summary import evaluate_runs, main_rows, write_results
-    from fer_repro.pipeline.own_runs import keep_results
+    from fer_repro.pipeline.own_runs import check_seeds, keep_results
     from fer_repro.runs.folder import open_runs
     from fer_repro.terminal import print_table
 
+    if not seeds:
+        check_seeds(params, project / "runs", dataset, method)
     trained = open_runs(params, method, dataset, project / "runs", project / "prepared", seeds or ())
     found = evaluate_runs(trained)
     folder = project / "results/measured" / dataset / method

@@ -18,6 +18,20 @@ from fer_repro.project_files import TRACKED, lay_out, packaged
 
 _COMMAND = "    cmd: python -m fer_repro.pipeline.inputs\n"
 _STAGING = ".new.tmp"
+README = """# A reproduction with fer_repro
+
+| what | where |
+|---|---|
+| data, methods, recipes, seeds | `params.yaml`; unwanted tasks stay, with `{datasets: [], methods: []}` |
+| train, evaluate, compare, report | `fer-repro sweep` or `dvc repro`; it continues where it was stopped |
+| the page | `reports/index.html` |
+| numbers | `results/measured/`, `results/comparison/`; records of runs that are kept: `results/records/` |
+| your own data | `fer-repro data add NAME PATH --enable` |
+| from a number to its data, code and command | `fer-repro why NAME` |
+| JupyterLab | `jupyter lab notebooks/start.ipynb` |
+
+`dvc status` always names the stage `inputs`: it takes a second and finds changes of the installed package.
+"""
 KEPT_EMPTY = "results/records/.gitkeep"
 """Keeps the folder in git, which stages depend on, while there is no record."""
 
@@ -38,6 +52,7 @@ def make_project(folder: Path) -> None:
         lay_out(packaged(), staging)
         pipeline = staging / "dvc.yaml"
         pipeline.write_text(without_package(pipeline.read_text(encoding="utf-8")), encoding="utf-8")
+        (staging / "README.md").write_text(README, encoding="utf-8")
         kept = staging / KEPT_EMPTY
         kept.parent.mkdir(parents=True)
         kept.touch()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fer_repro.config import RunConfig, load_config, method_arms, run_folder
 from fer_repro.errors import UserError
+from fer_repro.figures.result_files import run_folders
 from fer_repro.files import one_writer
 from fer_repro.params import dataset_manifest, read_params
 
@@ -19,6 +20,28 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fer_repro.pipeline.run import RunReport
+
+
+def check_seeds(params: Path, runs: Path, dataset: str, method: str) -> None:
+    """Refuse to evaluate all seeds of params.yaml where only some were trained.
+
+    Args:
+        params: usually ``params.yaml``.
+        runs: where runs live.
+        dataset: of the runs.
+        method: likewise.
+
+    Raises:
+        UserError: naming the seeds that have no run, and how to evaluate the others.
+    """
+    there = {seed for seed, _, _ in run_folders(runs, dataset, method)}
+    missing = [seed for seed in read_params(params).seeds if seed not in there]
+    if there and missing:
+        chosen = " ".join(f"--seed {seed}" for seed in sorted(there))
+        raise UserError(
+            f"{run_folder(runs, dataset, method, missing[0]).parent}: no run of seed "
+            f"{', '.join(map(str, missing))}, which {params} names; to evaluate the others: {chosen}"
+        )
 
 
 def train_own(

@@ -269,8 +269,8 @@ def _results(root: Path, dataset: str, method: str) -> Path:
     for table in TABLES:
         if not (folder / table).is_file():
             raise UserError(
-                f"{folder / table}: no such file; run dvc repro with {dataset} in datasets first, or "
-                "fer-repro train and fer-repro evaluate"
+                f"{folder / table}: no such file; run dvc repro with {dataset} in datasets first; of runs of "
+                "`fer-repro train`: `fer-repro evaluate`, then record with --project scratch"
             )
     return folder
 

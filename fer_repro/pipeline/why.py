@@ -15,7 +15,7 @@ import pandas as pd
 
 from fer_repro.config import DATA_DIGESTS, load_config, method_arms, run_folder
 from fer_repro.errors import UserError, nearest
-from fer_repro.figures.ledger_tables import in_words, read_ledger
+from fer_repro.figures.ledger_tables import in_words, read_ledger, spell_seeds
 from fer_repro.figures.result_files import read_rows, run_folders
 from fer_repro.figures.tables import is_difference, metric_words, uses_tta
 from fer_repro.files import read_yaml
@@ -190,7 +190,7 @@ def _claim(project: _Project, row: pd.Series) -> Chain:
         return chain | {"data": f"{row['data']}: {row['access']}"}
     chain["measured"] = (
         f"{row['now']} ({row['interval']}) in {metric_words(row['metric'], '%')}, {row['protocol']}, "
-        f"{row['seeds']:.0f} seeds; {row['condition']}"
+        f"{spell_seeds(row['seeds'])}; {row['condition']}"
     )
     if pd.notna(row.get("shorter_difference")):
         chain["half"] = f"{row['shorter_difference']:+.3g} with half the epochs, moved by {row['moved']:+.3g}"

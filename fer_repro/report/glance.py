@@ -120,7 +120,7 @@ class _Sources:
 
 
 def grouped(papers: Sequence[Paper], tasks: Mapping[str, str]) -> list[Paper]:
-    """Put papers of one task together, in the order of ``GROUPS``; those of unknown task come last.
+    """Put papers of one task together, in the order of ``GROUPS``; those that are not trained here come last.
 
     Args:
         papers: from ``glance``.
@@ -128,7 +128,8 @@ def grouped(papers: Sequence[Paper], tasks: Mapping[str, str]) -> list[Paper]:
     """
     order = [*GROUPS, ""]
     found = sorted(papers, key=lambda paper: order.index(tasks.get(paper.method, "")))
-    return [replace(paper, group=GROUPS.get(tasks.get(paper.method, ""), "")) for paper in found]
+    rest = "Papers that are not trained here" if tasks else ""
+    return [replace(paper, group=GROUPS.get(tasks.get(paper.method, ""), rest)) for paper in found]
 
 
 def _paper(method: str, paper: Mapping[str, Any], words: pd.DataFrame, sources: _Sources) -> Paper:

@@ -10,7 +10,7 @@ import pandas as pd
 from fer_repro.config import HALF
 from fer_repro.errors import UserError
 from fer_repro.figures.display import say
-from fer_repro.figures.ledger_tables import in_words, read_ledger
+from fer_repro.figures.ledger_tables import in_words, read_ledger, spell_seeds
 from fer_repro.figures.result_files import read_rows
 from fer_repro.figures.tables import (
     GROUP,
@@ -169,7 +169,7 @@ def _made_by(record: dict[str, Any]) -> str:
 def _verdict(row: pd.Series) -> str:
     """Write a claim, its measured result and the conclusion as a sentence, from the ledger."""
     verdict, reason = (str(row[name])[:1].upper() + str(row[name])[1:] for name in ("verdict", "reason"))
-    measured = f"Measured {row['now']} ({row['interval']}, {row['seeds']:.0f} seeds)"
+    measured = f"Measured {row['now']} ({row['interval']}, {spell_seeds(row['seeds'])})"
     published = f"; published {row['was']}" if pd.notna(row["published"]) else ""
     return say(f"{verdict}: {row['statement']} {measured}{published}. {reason}.").markup
 

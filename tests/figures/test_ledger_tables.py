@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 from finished_project import ledger_rows, result_rows
@@ -45,6 +46,15 @@ def test_published_and_measured_in_words(ledger):
 )
 def test_what_lacks(ledger, seeds, said):
     assert in_words(ledger.assign(more_seeds=seeds))["missing"][1] == said
+
+
+def test_one_seed_lacks_two_others(ledger):
+    """And the interval, which may leave 0 out, is not given as the reason."""
+    words = in_words(ledger.assign(seeds=1.0, rule=3, more_seeds=np.nan))
+    assert words["missing"][1] == "2 more seeds"
+    said = answer_sentence(words.iloc[1])
+    assert said.startswith("Not decided, there are fewer than three seeds: ")
+    assert "; 1 seed, " in said
 
 
 def test_the_best_answer_is_decided_and_on_real_data(ledger):

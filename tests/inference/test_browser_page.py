@@ -301,7 +301,7 @@ def test_keys_alone_draw_the_box(visit, images):
         before = after
     visit.page.keyboard.press("Home")
     (after,) = visit.found()
-    assert after["tight"] == [110, 62, 297, 249]
+    assert after["tight"] == [79, 31, 328, 280]
     for name in ("#said", "#spoken"):  # also to a screen reader
         assert visit.page.text_content(name).endswith(f"{100 * max(after['shares']):.1f} %")
 

@@ -10,7 +10,7 @@ import yaml
 from fer_repro.datasets.prepare import prepare_dataset
 from fer_repro.errors import UserError
 from fer_repro.files import read_yaml
-from fer_repro.pipeline.own_runs import keep_results, runs_or_train
+from fer_repro.pipeline.own_runs import check_seeds, keep_results, runs_or_train
 from fer_repro.synthetic.stills import write_stills
 
 HEAD = (
@@ -34,6 +34,16 @@ def table_of(*runs):
 def results(tmp_path):
     (tmp_path / "rows.csv").write_text(rows_of(("masked", 0), ("masked", 1), ("no_mask", 0)))
     return tmp_path
+
+
+def test_seeds_without_a_run_are_named_before_evaluation(tmp_path):
+    shutil.copy(Path(__file__).parents[2] / "params.yaml", tmp_path)
+    params, runs = tmp_path / "params.yaml", tmp_path / "runs"
+    check_seeds(params, runs, "synthetic", "rmn")  # nothing is there: the reader of runs says so
+    for seed in (0, 2):
+        (runs / f"synthetic/rmn/{seed}/masked").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"no run of seed 1, 3, 4, .*the others: --seed 0 --seed 2"):
+        check_seeds(params, runs, "synthetic", "rmn")
 
 
 def test_more_runs_and_the_same_runs_may_be_written(results):

@@ -151,7 +151,8 @@ def test_papers_are_grouped_by_task(page):
     found = [(paper.method, paper.group) for paper in grouped(papers, tasks)]
     assert [name for name, _ in found] == ["ran", "rmn", "fan", "adacos", "own"]
     assert found[0][1] == heading
-    assert found[-1][1] == ""
+    assert found[-1][1] == "Papers that are not trained here"
+    assert {paper.group for paper in grouped(papers, {})} == {""}
     assert set(GROUPS) == set(TASKS)
 
 
