@@ -122,13 +122,9 @@ def group_gaps(
         tested.rows[kept], tested.hits[kept], None if tested.clusters is None else tested.clusters[kept]
     )
     groups = np.searchsorted(measured, names[kept])
-    table = pd.DataFrame(
-        [
-            _row(name, groups == place, tested, store.samples, confidence)
-            for place, name in enumerate(measured)
-        ],
-        columns=GROUP_COLUMNS,
-    )
+    given = tested, store.samples, confidence
+    rows = [_row(name, groups == place, *given) for place, name in enumerate(measured)]
+    table = pd.DataFrame(rows, columns=GROUP_COLUMNS)
     units = units_of(store.samples.iloc[tested.rows], groups)
     generator = np.random.default_rng(0)
     permuted = [
