@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 LONGEST = 2000  # characters of a message
+_SHOWN = 24  # valid choices that are listed
 
 
 class UserError(ValueError):
@@ -44,7 +45,8 @@ def one_line(message: str) -> str:
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Name the valid choice nearest to ``name``: "did you mean 'x'?" or the list of all."""
     options = sorted(choices)
-    return did_you_mean(name, options) or f"valid: {', '.join(options) or 'none'}"
+    more = f" and {len(options) - _SHOWN} more" if len(options) > _SHOWN else ""
+    return did_you_mean(name, options) or f"valid: {', '.join(options[:_SHOWN]) or 'none'}{more}"
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:

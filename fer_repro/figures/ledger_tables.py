@@ -15,6 +15,7 @@ from fer_repro.errors import UserError, nearest
 from fer_repro.figures.display import Shown, say, show_table
 from fer_repro.figures.exports import TablePart
 from fer_repro.figures.tables import Column, metric_words, spell, spell_gap, spell_range
+from fer_repro.measures.metrics import find_metric
 from fer_repro.recipes import is_synthetic
 from fer_repro.spreadsheets import read_csv
 
@@ -131,8 +132,20 @@ def _published(row: pd.Series, sizes: Mapping[str, pd.Series]) -> dict[str, str]
 
 def _size(row: pd.Series, value: float) -> str:
     unit = str(row["unit"])
-    text = spell(value, unit) if row["kind"] == "absolute" else spell_gap(value, unit)
-    return f"{text} {unit}"
+    if row["kind"] == "absolute":
+        return f"{spell(value, unit)} {unit}"
+    return _gap(row, value).replace(" ", f" {unit} ") if _is_error(row) else f"{_gap(row, value)} {unit}"
+
+
+def _is_error(row: pd.Series) -> bool:
+    return find_metric(str(row["metric"])).lower_is_better
+
+
+def _gap(row: pd.Series, value: float) -> str:
+    """Print a difference; of errors, where above 0 is the claim's side, which of both is lower."""
+    if not _is_error(row):
+        return spell_gap(value, str(row["unit"]))
+    return f"{spell_gap(abs(value), str(row['unit']))[1:]} {'lower' if value > 0 else 'higher'}"
 
 
 def _measured(row: pd.Series) -> dict[str, str]:
@@ -143,7 +156,9 @@ def _measured(row: pd.Series) -> dict[str, str]:
         target = float(row["published"])
         interval = spell_range(row["low"] + target, row["high"] + target, unit)
     else:
-        interval = f"{spell_gap(row['low'], unit)} to {spell_gap(row['high'], unit)}"
+        ends = [_gap(row, row["low"]), _gap(row, row["high"])]
+        first, _, word = ends[0].partition(" ")
+        interval = f"{first if ends[1].endswith(f' {word}') else ends[0]} to {ends[1]}"
     missing = _MISSING.get(str(row["verdict"]), "")
     if row["verdict"] == "inconclusive":
         few = _FEW_SEEDS - row["seeds"] if row["rule"] == _FEW else row["more_seeds"]
@@ -220,18 +235,27 @@ def answer_sentence(row: pd.Series) -> str:
     members = str(row["arm"]).replace("_", " ").split("+")
     arm = members[0] if len(members) == 1 else f"{len(members)} networks together"
     compared = f"{arm} against {against}" if rivals else arm
-    lists = "" if row["protocol"] in ("official", "ten_fold") else f", {row['protocol']}".replace("_", " ")
     epochs = f", {row['epochs']:.0f} epochs" if _known(row["epochs"]) else ""
     budget = "as published" if str(row["as_published"]) == "True" else f"reduced budget{epochs}"
     claims, decided = row.get("claims", 1), row.get("decided", 0)
     others = f" Of {claims} claims tested {decided} {'is' if decided == 1 else 'are'} decided."
     was = "The paper gives no verified size." if "no verified" in row["was"] else f"Published: {row['was']}."
+    place = f"{row['data']}{protocol_words(row['protocol'])}"
     why = _ANSWERS[row["verdict"]] if row["rule"] != _FEW else "Not decided, there are fewer than three seeds"
     return (
         f"{why}: {compared}, {row['now']} ({row['interval']}) by "
-        f"{metric_words(row['metric'], '%')} on {row['data']}{lists}; {spell_seeds(row['seeds'])}, {budget}. "
+        f"{metric_words(row['metric'], '%')} on {place}; {spell_seeds(row['seeds'])}, {budget}. "
         f"{was}{others if decided and claims > 1 else ''}"
     )
+
+
+def protocol_words(protocol: str) -> str:
+    """Name a list of test samples after a comma; nothing where it is the data set's own.
+
+    >>> protocol_words("pose_45"), protocol_words("official")
+    (', pose 45', '')
+    """
+    return "" if protocol in ("official", "ten_fold") else f", {protocol}".replace("_", " ")
 
 
 def count_verdicts(ledger: pd.DataFrame) -> list[tuple[str, int]]:

@@ -132,7 +132,7 @@ def _accuracy(members: list[Listed]) -> float | None:
 
 def _why_data(taken: _Candidate, left: list[_Candidate]) -> str:
     if taken.data == REAL:
-        return "not trained on synthetic faces or unknown data"
+        return "trained on photographs; others are trained on synthetic faces or on unknown data"
     return "the others are trained on synthetic faces"
 
 

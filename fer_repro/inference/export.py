@@ -9,6 +9,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,9 @@ def export_onnx(network: nn.Module, spec: ModelSpec, path: Path, explained: bool
         UserError: the packages of the extra ``onnx`` are missing, the network cannot be exported, or the
             runtime gives other numbers.
     """
-    try:
-        import onnx
-        import onnxscript  # noqa: F401 - torch's exporter needs it
-    except ImportError as error:
-        raise UserError(f"{error.name} is not installed: pip install 'fer-repro[onnx]'") from None
+    _check_onnx()
+    import onnx
+
     network = network.float()
     with doing("making the ONNX graph"):
         proto = _graph(FaceNetwork(network, spec, exported=True, explained=explained).eval(), spec)
@@ -109,6 +108,15 @@ def export_onnx(network: nn.Module, spec: ModelSpec, path: Path, explained: bool
                 f"{found.scale:.3g}, and by {found.probabilities:.3g} in probabilities: not kept"
             )
     return found
+
+
+def _check_onnx() -> None:
+    """Refuse before anything is written; torch's exporter needs onnxscript."""
+    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"{missing[0]} is not installed: pip install 'fer-repro[onnx]' or {' '.join(missing)}"
+        )
 
 
 def compare(
@@ -236,6 +244,8 @@ def export_model(
     keep_existing(
         {"": [weights, card, graph], ".safetensors": [weights, card], ".onnx": [graph]}[to.suffix], force
     )
+    if to.suffix in ("", ".onnx"):
+        _check_onnx()
     path = Path(source)
     shade: Any = colour or None
     with doing(f"reading {path}"):

@@ -120,7 +120,9 @@ def _describe(crate: "ROCrate", name: str, record: Mapping[str, Any], folder: Pa
     machine = spell_machine(record["environment"])
     crate.name = f"{name}: {record['method']} on {record['dataset']}, measured with fer_repro"
     crate.description = (
-        " ".join(part for part in (record["note"], f"Machine: {machine}." if machine else "") if part)
+        " ".join(
+            f"{part.rstrip('.')}." for part in (record["note"], machine and f"Machine: {machine}") if part
+        )
         or f"Rows and intervals of {record['method']} on {record['dataset']}."
     )
     crate.datePublished = when

@@ -147,7 +147,8 @@ class _Source:
             "recipe": f"{record['recipe_name']}: {record['recipe'].get('note', '')}",
             "data": _spell_digests(self.dataset, record.get(DATA_DIGESTS, {})),
             "commit": record["commit"] + changed if record["commit"] else "none",
-            "again": again(self.record, record, kept.is_dir()),
+            "again": [f"at commit {record['commit']}:"] * bool(record["commit"])
+            + again(self.record, record, kept.is_dir()),
             "stale": list(stale_record(record)) or ["no"],
         }
 

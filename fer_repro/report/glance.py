@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 
 from fer_repro.errors import UserError, nearest
-from fer_repro.figures.ledger_tables import answer_sentence, best_answer, count_verdicts, in_words
+from fer_repro.figures.ledger_tables import (
+    answer_sentence,
+    best_answer,
+    count_verdicts,
+    in_words,
+    protocol_words,
+)
 from fer_repro.figures.tables import metric_words, spell, uses_tta
 from fer_repro.measures.metrics import find_metric
 
@@ -40,6 +46,7 @@ class Paper:
         missing: per data set that is not here its name ``data``, ``access`` (how to get it), and ``claims``.
         counts: verdicts that occur, with how often.
         answer: one sentence on the claim that is answered best; empty where none was tested.
+        record: that the answer rests on; empty where it rests on the pipeline's runs.
         group: of papers with one task, as ``GROUPS`` spells it; empty where it is not known.
     """
 
@@ -52,6 +59,7 @@ class Paper:
     missing: list[dict[str, Any]]
     counts: list[tuple[str, int]]
     answer: str
+    record: str = ""
     group: str = ""
 
     @property
@@ -154,6 +162,7 @@ def _paper(method: str, paper: Mapping[str, Any], words: pd.DataFrame, sources: 
         ],
         count_verdicts(words),
         "" if best is None else answer_sentence(best),
+        "" if best is None else str(best["record"]),
     )
 
 
@@ -162,6 +171,7 @@ def _claim(row: pd.Series, sources: _Sources) -> dict[str, Any]:
     return {
         **row,
         "metric_words": metric_words(row["metric"], "%"),
+        "lists": protocol_words(row["protocol"]),
         "percent": f"{100 * float(row['confidence']):g}",
         **sources.places(row),
         "seed_names": seeds,

@@ -48,6 +48,16 @@ def test_what_lacks(ledger, seeds, said):
     assert in_words(ledger.assign(more_seeds=seeds))["missing"][1] == said
 
 
+def test_errors_are_lower_or_higher(ledger):
+    """Above 0 is the claim's side in the ledger; a sign would be read the other way round."""
+    changes = {"metric": "mse", "unit": "MSE", "difference": 134.5, "low": 122.0, "high": 145.0}
+    words = in_words(ledger.assign(**changes)).iloc[1]
+    assert words["now"] == "134.5000 MSE lower"
+    assert words["interval"] == "122.0000 to 145.0000 lower"
+    words = in_words(ledger.assign(**changes | {"difference": -0.5, "low": -2.0, "high": 1.0})).iloc[1]
+    assert (words["now"], words["interval"]) == ("0.5000 MSE higher", "2.0000 higher to 1.0000 lower")
+
+
 def test_one_seed_lacks_two_others(ledger):
     """And the interval, which may leave 0 out, is not given as the reason."""
     words = in_words(ledger.assign(seeds=1.0, rule=3, more_seeds=np.nan))

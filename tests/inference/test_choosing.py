@@ -12,6 +12,8 @@ from fer_repro.inference.networks import write_model
 
 EFFICIENTNET = ("plain", "attention", "plain_siamese", "attention_siamese", "xception")
 
+REAL_FACES = "trained on photographs; others are trained on synthetic faces or on unknown data"
+
 
 @pytest.fixture
 def run(tmp_path):
@@ -40,7 +42,7 @@ def chosen(tmp_path, task="expression"):
 def test_real_data_come_before_synthetic_faces(run, tmp_path):
     run("synthetic/rmn/0/masked", 0.896)
     real = run("fer2013/rmn/0/no_mask", 0.51)
-    assert chosen(tmp_path) == ([real], "not trained on synthetic faces or unknown data")
+    assert chosen(tmp_path) == ([real], REAL_FACES)
 
 
 def test_unknown_data_come_between(run, tmp_path):
@@ -64,7 +66,7 @@ def shipped(tmp_path):
 def test_the_shipped_network_comes_before_synthetic_faces(run, shipped, tmp_path):
     assert chosen(tmp_path) == ([shipped], "the only one for expression; it comes with the repository")
     run("synthetic/rmn/0/masked", 0.9)
-    reason = "not trained on synthetic faces or unknown data; it comes with the repository"
+    reason = f"{REAL_FACES}; it comes with the repository"
     assert chosen(tmp_path) == ([shipped], reason)
 
 
