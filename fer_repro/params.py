@@ -169,6 +169,11 @@ def _checked(raw: dict[str, Any], where: str) -> Params:
         filled["data"] = {
             name: {**default, **own} if isinstance(own, dict) else own for name, own in raw["data"].items()
         }
+    given = raw.get("pipeline")
+    for task in TASKS:  # dvc.yaml reads each of them; an unknown key is likely a misspelled one
+        if isinstance(given, dict) and task not in given and set(given) <= {*TASKS, "datasets"}:
+            empty = f"{task}: {{datasets: [], methods: []}}"
+            raise UserError(f"{where}: key 'pipeline.{task}' is missing; to train nothing of it: {empty}")
     params = read_section(Params, filled, where)
     if DEFAULT not in params.data:
         raise UserError(f"{where}: data.{DEFAULT} is missing: expected limits such as max_train")

@@ -87,5 +87,7 @@ def test_every_known_set_has_limits():
 def test_a_project_may_leave_out_tasks_of_full(copy):
     assert read_params(copy).full.clips.methods == []
     copy.write_text(copy.read_text().replace("  clips: {", "  # clips: {", 1))
-    with pytest.raises(UserError, match=r"key 'pipeline\.clips' is missing"):
+    with pytest.raises(
+        UserError, match=r"key 'pipeline\.clips' is missing; .* clips: \{datasets: \[\], methods: \[\]\}"
+    ):
         read_params(copy)
