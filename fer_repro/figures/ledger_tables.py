@@ -131,7 +131,9 @@ def _published(row: pd.Series, sizes: Mapping[str, pd.Series]) -> dict[str, str]
 
 def _size(row: pd.Series, value: float) -> str:
     unit = str(row["unit"])
-    text = spell(value, unit) if row["kind"] == "absolute" else spell_gap(value, unit)
+    target = float(row["published"]) if row["kind"] == "absolute" else 0.0
+    ends = row["low"] + target, row["high"] + target
+    text = (spell if row["kind"] == "absolute" else spell_gap)(value, unit, *ends)
     return f"{text} {unit}"
 
 
@@ -143,7 +145,7 @@ def _measured(row: pd.Series) -> dict[str, str]:
         target = float(row["published"])
         interval = spell_range(row["low"] + target, row["high"] + target, unit)
     else:
-        interval = f"{spell_gap(row['low'], unit)} to {spell_gap(row['high'], unit)}"
+        interval = f"{spell_gap(row['low'], unit, row['high'])} to {spell_gap(row['high'], unit, row['low'])}"
     missing = _MISSING.get(str(row["verdict"]), "")
     if row["verdict"] == "inconclusive":
         few = _FEW_SEEDS - row["seeds"] if row["rule"] == _FEW else row["more_seeds"]

@@ -107,7 +107,7 @@ def _words(metric: object) -> str:
 
 def _cell(row: pd.Series) -> str:
     interval = spell_range(row["low"], row["high"], row["unit"])
-    text = spell(row["value"], row["unit"]) + (f" ({interval})" if interval else "")
+    text = spell(row["value"], row["unit"], row["low"], row["high"]) + (f" ({interval})" if interval else "")
     return text + (
         f", published {spell(row['published'], row['unit'])}" if pd.notna(row["published"]) else ""
     )
