@@ -109,7 +109,7 @@ def with_minus(text: str) -> str:
     return re.sub(r"(?<![\w.@/'\"-])-(?=\.?\d)", "−", text)
 
 
-_FINE = ("nats", "MSE", "rho")  # log losses, squared errors and correlations: four decimals
+_FINE = ("nats", "MSE", "rho")  # log losses, squared errors and correlations: four decimals below ten
 _KEPT = ("points", *_FINE)  # what is no percentage
 
 
