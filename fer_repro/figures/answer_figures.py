@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from fer_repro.figures.display import Shown, say, show_figure
 from fer_repro.figures.results import confusion_matrices, learning_curves, recall_bars
@@ -25,6 +24,7 @@ from fer_repro.figures.style import (
     legend_columns,
     new_figure,
     panel_grid,
+    percent_axis,
     plain,
 )
 from fer_repro.measures.calibration import BINS, binned_error, reliability_bins
@@ -161,8 +161,7 @@ def reliability_diagram(
     panels[1, 0].set_ylabel("share")
     panels[1, 0].margins(y=0.3)
     for axes in (*panels[:, 0], *panels[1]):
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        percent_axis(axes.yaxis, axes.xaxis)
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 

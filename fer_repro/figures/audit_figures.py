@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from fer_repro.figures.display import Shown, say, show_figure
 from fer_repro.figures.style import (
@@ -15,6 +14,7 @@ from fer_repro.figures.style import (
     arm_markers,
     legend_columns,
     new_figure,
+    percent_axis,
     plain,
 )
 
@@ -37,8 +37,7 @@ def read_against_verified(points: pd.DataFrame, chance: float) -> Figure:
                   markersize=10, label=plain(name))  # fmt: skip
     axes.axhline(chance, color=QUIET, linestyle=DASHES, linewidth=1)
     axes.set(xlabel="pairs of faces judged rightly", ylabel="faces whose label is read")
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    percent_axis(axes.xaxis, axes.yaxis)
     axes.set_ylim(bottom=0)
     figure.legend(loc="outside lower center", ncols=legend_columns(map(plain, arms), width=6.6))
     return figure
@@ -66,7 +65,7 @@ def removal_lines(table: pd.DataFrame, chance: float) -> Figure:
             axes.plot(part["rank"], part[column], marker=markers[name], color=colours[name], label=name)
         axes.axhline(0.5 if column == "pairs" else chance, color=QUIET, linestyle=DASHES, linewidth=1)
         axes.set(title=title, xlabel="directions removed", ylim=(0, 1))
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        percent_axis(axes.yaxis)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 

@@ -5,9 +5,19 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MultipleLocator, PercentFormatter
+from matplotlib.ticker import MultipleLocator
 
-from fer_repro.figures.style import COLOURS, INK, MARKERS, QUIET, bare, new_figure, panel_grid, plain
+from fer_repro.figures.style import (
+    COLOURS,
+    INK,
+    MARKERS,
+    QUIET,
+    bare,
+    new_figure,
+    panel_grid,
+    percent_axis,
+    plain,
+)
 
 
 def order_dots(orders: pd.DataFrame) -> Figure:
@@ -30,7 +40,7 @@ def order_dots(orders: pd.DataFrame) -> Figure:
                 given.index + 1, given[kind], "o", color=INK, markersize=10, fillstyle="none", label=label
             )
         axes.set_title(plain(arm))
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        percent_axis(axes.yaxis)
         axes.grid(axis="y")
         axes.tick_params(labelbottom=True)
         axes.set_xlabel("orders, the best soft one first")
@@ -57,7 +67,7 @@ def budget_plot(lines: pd.DataFrame, published: float, error: float) -> Figure:
     axes.axhspan(published - error, published + error, color=QUIET, alpha=0.25, linewidth=0)
     axes.axhline(published, color=INK, linewidth=1, label=f"published, {published:.1%}")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        percent_axis(axis)
     axes.yaxis.set_major_locator(MultipleLocator(0.05))
     axes.set_xlabel("false-alarm rate of each stage")
     axes.set_ylabel("accuracy")

@@ -128,7 +128,10 @@ def claim_sentence(claim: pd.Series) -> str:
     """Write one claim as text: difference, interval, seeds, budget, and what may be concluded."""
     definition = find_metric(str(claim["metric"]))
     unit = definition.gap_unit
-    numbers = {name: spell_gap(claim[name], unit) for name in ("difference", "low", "high", "published")}
+    size = claim["difference"], claim["low"], claim["high"]
+    numbers = {
+        name: spell_gap(claim[name], unit, *size) for name in ("difference", "low", "high", "published")
+    }
     tta = "with" if uses_tta(claim["tta"]) else "without"
     verdict = difference_sentence(
         float(claim["difference"]), float(claim["low"]), float(claim["high"]), str(claim["headline"]),

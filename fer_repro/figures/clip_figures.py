@@ -23,13 +23,17 @@ from fer_repro.figures.style import (
     QUIET,
     arm_colours,
     bare,
+    label_edges,
     new_figure,
+    panel_grid,
     plain,
+    wrapped,
 )
 
 Array = np.ndarray
 NOTHING = "none"  # the word for a frame without distractor
 _STRIP = 14  # frames that a strip shows at most
+_SIDE_BY_SIDE = 3  # panels of intensities in a row
 
 
 @dataclass(frozen=True)
@@ -183,8 +187,7 @@ def weight_against_intensity(frames: pd.DataFrame, steps: pd.DataFrame, correlat
             (how many have one).
     """
     arms = list(dict.fromkeys(frames["arm"]))
-    figure = new_figure(7.6, 3.6)
-    panels = figure.subplots(1, max(len(arms), 1), sharey=True, squeeze=False)[0]
+    figure, panels = panel_grid(max(len(arms), 1), _SIDE_BY_SIDE, 2.9, 0.6)
     for axes, arm in zip(panels, arms, strict=False):
         rows = frames[frames["arm"] == arm]
         clean = rows["distractor"] == NOTHING
@@ -201,12 +204,11 @@ def weight_against_intensity(frames: pd.DataFrame, steps: pd.DataFrame, correlat
         words = f"rank correlation: all frames {found['together']:+.2f}\n"
         inside = f"{found['inside']:+.2f} (mean of {found['clips']})" if found["clips"] else "–"
         words += f"inside clips {inside}"
-        axes.set_title(plain(arm), pad=32)
-        axes.text(0, 1.015, words.replace("-", "−"), transform=axes.transAxes, fontsize=8.5, color=QUIET)
-        axes.set_xlabel("true intensity")
+        axes.set_title(wrapped(arm, 2.1, 10.5, "bold"), pad=30)
+        axes.text(0, 1.015, words.replace("-", "−"), transform=axes.transAxes, fontsize=8, color=QUIET)
         axes.set_xlim(-0.04, 1.04)
         axes.grid(axis="y")
-    panels[0].set_ylabel("weight × frames")
+    label_edges(panels, _SIDE_BY_SIDE, "true intensity", "weight × frames")
     panels[0].set_ylim(bottom=0)
     handles, labels = panels[0].get_legend_handles_labels()
     legend = figure.legend(handles, labels, loc="outside lower center", ncols=3)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from fer_repro.errors import UserError
 from fer_repro.figures.style import png_bytes
-from fer_repro.figures.tables import Column, Kind, as_html, columns_of, for_people, result_columns
+from fer_repro.figures.tables import Column, Kind, as_html, columns_of, for_people, result_columns, with_minus
 from fer_repro.project_files import NO_PROJECT
 
 
@@ -68,7 +68,7 @@ class Shown:
 
 def say(text: str) -> Shown:
     """Show a sentence that was made from numbers, as a paragraph."""
-    return Shown(f'<p class="said">{html.escape(text)}</p>\n')
+    return Shown(f'<p class="said">{html.escape(with_minus(text))}</p>\n')
 
 
 def with_reading(shown: Shown, *paragraphs: str) -> Shown:
@@ -85,7 +85,7 @@ def with_reading(shown: Shown, *paragraphs: str) -> Shown:
 
 def reading_html(*paragraphs: str) -> str:
     """Write paragraphs as HTML, ``*words*`` in italics."""
-    marked = (re.sub(r"\*(.+?)\*", r"<em>\1</em>", html.escape(text)) for text in paragraphs)
+    marked = (re.sub(r"\*(.+?)\*", r"<em>\1</em>", html.escape(with_minus(text))) for text in paragraphs)
     return "".join(f'<p class="said">{text}</p>\n' for text in marked)
 
 
@@ -96,8 +96,8 @@ def figure_html(figure: Figure, caption: str, alt: str) -> str:
     """
     kind = "plot" if any(axes.images for axes in figure.axes) else "plot lines"
     data = base64.b64encode(png_bytes(figure)).decode("ascii")
-    image = f'<img alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{data}">'
-    words = f"<figcaption>{html.escape(caption)}</figcaption>"
+    image = f'<img alt="{html.escape(with_minus(alt), quote=True)}" src="data:image/png;base64,{data}">'
+    words = f"<figcaption>{html.escape(with_minus(caption))}</figcaption>"
     return f'<figure class="{kind}"><div class="paper">{image}</div>{words}</figure>\n'
 
 

@@ -16,9 +16,9 @@ from fer_repro.figures.tables import (
     NUMBERS,
     Column,
     as_html,
-    as_latex,
     as_markdown,
     for_people,
+    printed_rows,
     result_columns,
     with_words,
 )
@@ -26,7 +26,6 @@ from fer_repro.files import atomic_write
 from fer_repro.spreadsheets import harmless, read_csv
 
 KEPT = ("csv", "md")
-_FOR_PEOPLE = {"md": as_markdown, "tex": as_latex, "html": as_html}
 _NUMERIC = (
     "value", "deviation", "low", "high", "runs", "published", "measured", "gap", "seeds", "parameters",
     "flops",
@@ -55,6 +54,34 @@ def as_csv(frame: pd.DataFrame) -> str:
         if not pd.api.types.is_numeric_dtype(plain[name]):
             plain[name] = [harmless(one) if isinstance(one, str) else one for one in plain[name]]
     return plain.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+
+
+def as_latex(frame: pd.DataFrame, columns: Sequence[Column], caption: str = "") -> str:
+    """Write a booktabs table."""
+    align = "".join("l" if c.kind in ("text", "note") else "r" for c in columns)
+    lines = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{align}}}", r"\toprule"]
+    if caption:
+        lines.insert(2, rf"\caption{{{_latex(caption)}}}")
+    lines += [" & ".join(_latex(c.heading) for c in columns) + r" \\", r"\midrule"]
+    lines += [" & ".join(_latex(text) for text in texts) + r" \\" for texts in printed_rows(frame, columns)]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "−": "$-$",
+    "–": "--",
+}
+
+
+def _latex(text: str) -> str:
+    line = " ".join(text.splitlines())
+    return "".join(_LATEX.get(c, rf"\{c}" if c in "&%$#_{}" else c) for c in line)
+
+
+_FOR_PEOPLE = {"md": as_markdown, "tex": as_latex, "html": as_html}
 
 
 def as_json(frame: pd.DataFrame) -> str:

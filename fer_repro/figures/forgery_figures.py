@@ -14,7 +14,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 from scipy.stats import norm
 
 from fer_repro.figures.results import show_face
@@ -31,6 +31,7 @@ from fer_repro.figures.style import (
     label_edges,
     new_figure,
     panel_grid,
+    percent_axis,
     plain,
 )
 from fer_repro.figures.true_areas import outline, precision_words
@@ -109,7 +110,7 @@ def _finish_roc(axes: Axes) -> None:
     axes.set_xlabel("false positive rate")
     axes.set_ylabel("true positive rate")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        percent_axis(axis)
     axes.grid()
 
 

@@ -132,20 +132,24 @@ def _published(row: pd.Series, sizes: Mapping[str, pd.Series]) -> dict[str, str]
 
 def _size(row: pd.Series, value: float) -> str:
     unit = str(row["unit"])
+    target = float(row["published"]) if row["kind"] == "absolute" else 0.0
+    beside = row["low"] + target, row["high"] + target
     if row["kind"] == "absolute":
-        return f"{spell(value, unit)} {unit}"
-    return _gap(row, value).replace(" ", f" {unit} ") if _is_error(row) else f"{_gap(row, value)} {unit}"
+        return f"{spell(value, unit, *beside)} {unit}"
+    number, _, word = _gap(row, value, *beside).partition(" ")
+    return " ".join(part for part in (number, unit, word) if part)
 
 
 def _is_error(row: pd.Series) -> bool:
     return find_metric(str(row["metric"])).lower_is_better
 
 
-def _gap(row: pd.Series, value: float) -> str:
+def _gap(row: pd.Series, value: float, *beside: float) -> str:
     """Print a difference; of errors, where above 0 is the claim's side, which of both is lower."""
     if not _is_error(row):
-        return spell_gap(value, str(row["unit"]))
-    return f"{spell_gap(abs(value), str(row['unit']))[1:]} {'lower' if value > 0 else 'higher'}"
+        return spell_gap(value, str(row["unit"]), *beside)
+    size = spell_gap(abs(value), str(row["unit"]), *beside)[1:]
+    return f"{size} {'lower' if value > 0 else 'higher'}"
 
 
 def _measured(row: pd.Series) -> dict[str, str]:
@@ -156,9 +160,9 @@ def _measured(row: pd.Series) -> dict[str, str]:
         target = float(row["published"])
         interval = spell_range(row["low"] + target, row["high"] + target, unit)
     else:
-        ends = [_gap(row, row["low"]), _gap(row, row["high"])]
+        ends = [_gap(row, row["low"], row["high"]), _gap(row, row["high"], row["low"])]
         first, _, word = ends[0].partition(" ")
-        interval = f"{first if ends[1].endswith(f' {word}') else ends[0]} to {ends[1]}"
+        interval = f"{first if word and ends[1].endswith(f' {word}') else ends[0]} to {ends[1]}"
     missing = _MISSING.get(str(row["verdict"]), "")
     if row["verdict"] == "inconclusive":
         few = _FEW_SEEDS - row["seeds"] if row["rule"] == _FEW else row["more_seeds"]

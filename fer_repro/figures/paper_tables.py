@@ -144,7 +144,7 @@ def _cells(unit: str, was_measured: bool) -> list[tuple]:
         ("published", "published" if was_measured else "", lambda row: spell(row["published"], unit))
     ]
     measured = [
-        ("measured", "measured", lambda row: spell(row["measured"], unit)),
+        ("measured", "measured", lambda row: spell(row["measured"], unit, row["low"], row["high"])),
         ("interval", "interval", lambda row: spell_range(row["low"], row["high"], unit)),
         ("seeds", "seeds", lambda row: f"{row['seeds']:.0f}" if np.isfinite(row["seeds"]) else ""),
         ("gap", "gap", lambda row: spell_gap(row["gap"], unit)),
@@ -173,7 +173,8 @@ def _measured(rows: pd.DataFrame, confidence: float) -> TablePart:
 
 
 def _with_interval(row: pd.Series, unit: str) -> str:
-    text, interval = spell(row["measured"], unit), spell_range(row["low"], row["high"], unit)
+    ends = row["low"], row["high"]
+    text, interval = spell(row["measured"], unit, *ends), spell_range(*ends, unit)
     return f"{text} ({interval})" if interval else text
 
 

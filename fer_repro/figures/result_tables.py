@@ -20,6 +20,7 @@ from fer_repro.figures.style import (
     arm_markers,
     new_figure,
     plain,
+    text_width,
 )
 from fer_repro.figures.tables import (
     Column,
@@ -106,7 +107,7 @@ def _words(metric: object) -> str:
 
 def _cell(row: pd.Series) -> str:
     interval = spell_range(row["low"], row["high"], row["unit"])
-    text = spell(row["value"], row["unit"]) + (f" ({interval})" if interval else "")
+    text = spell(row["value"], row["unit"], row["low"], row["high"]) + (f" ({interval})" if interval else "")
     return text + (
         f", published {spell(row['published'], row['unit'])}" if pd.notna(row["published"]) else ""
     )
@@ -338,58 +339,55 @@ _ONE_COLUMN = 16  # rows of gaps
 def gap_plot(results: pd.DataFrame) -> Figure:
     """Draw each measured accuracy with its interval beside the published one, where one may be compared.
 
-    Many rows are drawn in two columns, so that the figure fits a screen.
+    Rows of the same data are below its name; many are drawn in two columns. Numbers have their own column.
 
     Args:
         results: columns ``label``, ``measured``, ``low``, ``high``, ``published`` in percent; ``published``
-            is missing where the paper has no number for the same data set.
+            is missing where the paper has no number for the same data set. A label is ``name, data``.
     """
-    columns = 1 if len(results) <= _ONE_COLUMN else 2
-    parts = [results.iloc[part] for part in np.array_split(np.arange(len(results)), columns)]
-    figure = new_figure(7.6, (0.46 if columns == 1 else 0.155) * len(parts[0]) + 1.15)
+    named = results["label"].str.partition(", ")
+    rows = results.assign(name=named[0], data=named[2])
+    order = {name: place for place, name in enumerate(dict.fromkeys(rows["data"]))}
+    rows = rows.sort_values("data", key=lambda names: names.map(order), kind="stable")
+    widest = max(text_width(name, 8, "bold") for name in [*rows["name"], *rows["data"]])
+    columns = 2 if len(rows) > _ONE_COLUMN and widest < 2.2 else 1
+    parts = [rows.iloc[part] for part in np.array_split(np.arange(len(rows)), columns)]
+    lines = max(len(part) + part["data"].nunique() for part in parts)
+    figure = new_figure(7.6, 0.19 * lines + 1.1)
     panels = figure.subplots(1, columns, squeeze=False, sharex=True)[0]
-    everything = results[["measured", "low", "high", "published"]].to_numpy(dtype=float).clip(0, 100)
-    compared = bool(np.isfinite(everything[:, 3]).any())
-    low_end, high_end = np.nanmin(everything), np.nanmax(everything)
-    margin = max(high_end - low_end, 2.0)
     for axes, part in zip(panels, parts, strict=True):
-        _draw_gaps(axes, part, small=columns > 1)
-        axes.set_xlim(max(low_end - 0.08 * margin, -2), high_end + (0.28 if compared else 0.1) * margin)
-        ticks = np.asarray(MaxNLocator(nbins=7 if columns == 1 else 5).tick_values(*axes.get_xlim()))
-        inside = (ticks >= max(axes.get_xlim()[0], 0)) & (ticks <= min(axes.get_xlim()[1], 100))
-        axes.set_xticks(ticks[inside])
-        axes.set_xlabel("accuracy (%)")
+        _draw_gaps(axes, part)
+        axes.tick_params(axis="y", length=0, labelleft=True)
+        axes.spines["left"].set_visible(False)
+        axes.grid(axis="x")
+        axes.set(xlabel="accuracy (%)", ylim=(lines - 0.4, -0.6))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=7 if columns == 1 else 5))
     panels[0].plot([], [], "o", color=COLOURS[0], label="measured, with interval")
-    if compared:
-        panels[0].plot([], [], "D", color=COLOURS[1], label="published")
+    if results["published"].notna().any():
+        panels[0].plot([], [], "D", color=COLOURS[1], label="published, with the gap in brackets")
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
-def _draw_gaps(axes: Axes, results: pd.DataFrame, small: bool) -> None:
-    positions, size = np.arange(len(results)), 0.62 if small else 1.0
-    values = results[["measured", "low", "high", "published"]].to_numpy(dtype=float)
-    values = values.clip(0, 100)  # an interval of a mean may exceed the range of an accuracy
-    for y, (measured, low, high, published) in zip(positions, values, strict=True):
-        axes.plot(
-            [low, high], [y, y], color=COLOURS[0], linewidth=5 * size, alpha=0.28, solid_capstyle="round"
-        )
-        axes.plot([measured], [y], "o", color=COLOURS[0], markersize=7 * size)
-        text = f"{measured:.1f}"
-        if np.isfinite(published):
-            axes.plot(
-                [measured, published], [y, y], color=QUIET, linewidth=0.9, linestyle=(0, (2, 2)), zorder=0
-            )
-            axes.plot([published], [y], "D", color=COLOURS[1], markersize=6.5 * size)
-            text += f"  (gap {measured - published:+.1f})"
-        end = np.nanmax([measured, high, published])
-        axes.annotate(
-            text, (end, y), (9 * size, 0), textcoords="offset points", va="center",
-            fontsize=6 if small else 8.5,
-        )  # fmt: skip
-    names = [plain(label) for label in results["label"]]
-    axes.set_yticks(positions, names, fontsize=6 if small else None)
-    axes.set_ylim(len(results) - 0.4, -0.6)
-    axes.grid(axis="x")
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
+def _draw_gaps(axes: Axes, rows: pd.DataFrame) -> None:
+    names: list[str] = []
+    headings = set()
+    for data, part in rows.groupby("data", sort=False):
+        if data:
+            headings.add(len(names))
+            names.append(plain(data))
+        values = part[["measured", "low", "high", "published"]].to_numpy(dtype=float).clip(0, 100)
+        for name, (measured, low, high, published) in zip(part["name"], values, strict=True):
+            y, text = len(names), f"{measured:.1f}"
+            axes.plot([low, high], [y, y], color=COLOURS[0], linewidth=3.5, alpha=0.28)
+            axes.plot([measured], [y], "o", color=COLOURS[0], markersize=5)
+            if np.isfinite(published):
+                axes.plot([measured, published], [y, y], color=QUIET, linewidth=0.9, linestyle=(0, (2, 2)))
+                axes.plot([published], [y], "D", color=COLOURS[1], markersize=4.5)
+                text += f" ({measured - published:+.1f})".replace("-", "−")
+            axes.annotate(text, (1, y), (5, 0), xycoords=axes.get_yaxis_transform(), va="center", fontsize=8,
+                          textcoords="offset points")  # fmt: skip
+            names.append(plain(name))
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    for place in headings:
+        axes.get_yticklabels()[place].set_fontweight("bold")

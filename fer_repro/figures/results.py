@@ -4,13 +4,15 @@ Functions take tables or arrays and return a matplotlib figure; nothing here rea
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
 
 from fer_repro.figures.style import (
     COLOURS,
@@ -22,10 +24,14 @@ from fer_repro.figures.style import (
     arm_colours,
     arm_markers,
     bare,
+    label_edges,
     legend_columns,
     new_figure,
     panel_grid,
+    percent_axis,
     plain,
+    text_width,
+    wrapped,
 )
 
 Array = np.ndarray
@@ -75,14 +81,26 @@ def contact_sheet(images: Array, titles: Sequence[str], columns: int = 8) -> Fig
         titles: N lines.
         columns: faces per row.
     """
+    return _face_sheet(images, titles, [""] * len(titles), columns, "center")
+
+
+def _face_sheet(
+    images: Array, above: Sequence[str], below: Sequence[str], columns: int, loc: Literal["left", "center"]
+) -> Figure:
+    """Draw faces with text above and below, broken into lines where a face is narrower than its text."""
     rows = max(1, -(-len(images) // columns))
-    figure = new_figure(7.6, rows * 7.6 / columns * 1.2 + 0.1)
+    side = min(7.6 / columns, 1.9, max(6.4 / rows, 0.9))
+    size = 8.5 if side > 0.9 else 7
+    upper, lower = ([wrapped(text, side - 0.13, size) for text in texts] for texts in (above, below))
+    lines = sum(max([text.count("\n") + bool(text) for text in texts], default=0) for texts in (upper, lower))
+    figure = new_figure(side * columns, rows * (side + 0.0205 * size * lines + 0.08) + 0.1)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in panels:
         bare(axes)
-    for axes, image, title in zip(panels, images, titles, strict=False):
+    for axes, image, over, under in zip(panels, images, upper, lower, strict=False):
         show_face(axes, image)
-        axes.set_title(plain(title), fontsize=8, fontweight="normal", pad=3, loc="center")
+        axes.set_title(over, fontsize=size, fontweight="normal", pad=3, loc=loc)
+        axes.set_xlabel(under, fontsize=size, color=COLOURS[1], loc=loc)
     return figure
 
 
@@ -172,7 +190,7 @@ def learning_curves(history: pd.DataFrame, arms: Sequence[str] | None = None) ->
             axes.set_xticks(history["epoch"].unique())
         axes.grid(axis="y")
     for axes in panels[1:]:
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        percent_axis(axes.yaxis)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=legend_columns(labels))
     return figure
@@ -188,36 +206,50 @@ def confusion_matrices(counts: Mapping[str, Array], classes: Sequence[str]) -> F
         classes: K names.
     """
     names = [plain(name) for name in classes]
-    side = 3.75 if len(counts) > 1 else 4.6
-    figure = new_figure(max(7.6, side * len(counts)) if len(counts) > 1 else 5.6, side + 0.35)
-    panels = figure.subplots(1, len(counts), squeeze=False, sharey=True)[0]
-    for axes, (arm, matrix) in zip(panels, counts.items(), strict=True):
-        rates = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-        drawn = axes.imshow(rates, cmap=RATES, vmin=0, vmax=1)
-        for (row, column), rate in np.ndenumerate(rates if len(names) <= MANY else np.zeros((0, 0))):
-            colour = PAPER if rate > 0.5 else INK
-            weight = "bold" if row == column else "normal"
-            if not rate:
-                continue
-            axes.text(column, row - 0.1, f"{100 * rate:.0f}", ha="center", va="center", color=colour,
-                      fontsize=9, fontweight=weight)  # fmt: skip
-            axes.text(column, row + 0.28, f"{matrix[row, column]:.1f}".removesuffix(".0"), ha="center",
-                      va="center", color=colour if rate > 0.5 else QUIET, fontsize=6.4)  # fmt: skip
-        axes.set_title(plain(arm))
-        every = slice(None, None, -(-len(names) // MANY))  # of very many classes some names
-        places = range(len(names))[every]
+    most = 4 if len(names) <= 4 else 1 if 8 < len(names) <= MANY else 2
+    columns = min(most, len(counts))
+    width, label = (7.6 if columns > 1 else 5.6), max(text_width(str(name), 9) for name in classes)
+    side = (width - 1.4 - label) / columns - 0.1
+    titles = [wrapped(arm, side, 10.5, "bold") for arm in counts]
+    lines = max(title.count("\n") + 1 for title in titles)
+    rows = -(-len(counts) // columns)
+    figure = new_figure(width, rows * (side + 0.19 * lines + 0.2) + 0.7 * label + 0.5)
+    figure.set_layout_engine("compressed")
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    for axes in panels[len(counts) :]:
+        axes.set_visible(False)
+    every = slice(None, None, -(-len(names) // MANY))  # of very many classes some names
+    places = range(len(names))[every]
+    for axes, title, matrix in zip(panels, titles, counts.values(), strict=False):
+        drawn = _draw_matrix(axes, matrix)
+        axes.set_title(title)
         axes.set_xticks(places, names[every], rotation=40, ha="right", rotation_mode="anchor")
         axes.set_yticks(places, names[every])
         axes.tick_params(length=0)
-        axes.set_xlabel("predicted")
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-    panels[0].set_ylabel("true")
-    bar = figure.colorbar(drawn, ax=list(panels), shrink=0.7, aspect=26, pad=0.02)
+    label_edges(list(panels[: len(counts)]), columns, "predicted", "true")
+    bar = figure.colorbar(drawn, ax=panels.tolist(), shrink=0.7, aspect=26, pad=0.02)
     bar.outline.set_visible(False)
-    bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    percent_axis(bar.ax.yaxis)
     bar.set_label("share of the true class", fontsize=8.5)
     return figure
+
+
+def _draw_matrix(axes: Axes, matrix: Array) -> AxesImage:
+    """Draw one matrix of counts; of up to ``MANY`` classes with its numbers."""
+    rates = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    large, small = (9, 6.4) if len(matrix) <= 8 else (7, 6)
+    for (row, column), rate in np.ndenumerate(rates if len(matrix) <= MANY else np.zeros((0, 0))):
+        colour = PAPER if rate > 0.5 else INK
+        weight = "bold" if row == column else "normal"
+        if not rate:
+            continue
+        axes.text(column, row - 0.14, f"{100 * rate:.0f}", ha="center", va="center", color=colour,
+                  fontsize=large, fontweight=weight)  # fmt: skip
+        axes.text(column, row + 0.28, f"{matrix[row, column]:.1f}".removesuffix(".0"), ha="center",
+                  va="center", color=colour if rate > 0.5 else QUIET, fontsize=small)  # fmt: skip
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return axes.imshow(rates, cmap=RATES, vmin=0, vmax=1)
 
 
 def recall_bars(recalls: pd.DataFrame, title: str = "Recall per class") -> Figure:
@@ -229,7 +261,18 @@ def recall_bars(recalls: pd.DataFrame, title: str = "Recall per class") -> Figur
     """
     arms, classes = list(dict.fromkeys(recalls["arm"])), list(dict.fromkeys(recalls["class"]))
     colours = arm_colours(arms)
-    figure = new_figure(7.6, 3.1)
+    every = slice(None, None, -(-len(classes) // MANY))  # of very many classes some names
+    slot = 6.7 / max(len(classes[every]), 1)
+    words = [word for name in classes[every] for word in str(name).split()]
+    slanted = max((text_width(word, 9) for word in words), default=0) > slot
+    names = [plain(name) if slanted else wrapped(name, slot, 9) for name in classes[every]]
+    heading = wrapped(title, 6.8, 10.5, "bold")
+    extra = (
+        0.6 * max(text_width(name.split("\n")[0], 9) for name in names)
+        if slanted
+        else 0.15 * max(name.count("\n") for name in names)
+    )
+    figure = new_figure(7.6, 3.1 + extra + 0.17 * heading.count("\n"))
     axes = figure.subplots()
     width = 0.8 / len(arms)
     for i, arm in enumerate(arms):
@@ -238,13 +281,15 @@ def recall_bars(recalls: pd.DataFrame, title: str = "Recall per class") -> Figur
         axes.bar(centres, rows["value"], width * 0.92, color=colours[arm], label=plain(arm))
         spread = np.abs(rows[["low", "high"]].to_numpy(dtype=float).T - rows["value"].to_numpy(dtype=float))
         axes.errorbar(centres, rows["value"], spread, fmt="none", ecolor=INK, elinewidth=1, capsize=2)
-    every = slice(None, None, -(-len(classes) // MANY))  # of very many classes some names
-    axes.set_xticks(range(len(classes))[every], [plain(name) for name in classes[every]])
+    axes.set_xticks(
+        range(len(classes))[every], names, rotation=35 if slanted else 0,
+        ha="right" if slanted else "center", rotation_mode="anchor" if slanted else "default",
+    )  # fmt: skip
     axes.tick_params(axis="x", length=0)
     axes.set_ylim(0, 1)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    percent_axis(axes.yaxis)
     axes.grid(axis="y")
-    axes.set_title(title)
+    axes.set_title(heading)
     figure.legend(loc="outside lower center", ncols=legend_columns(map(plain, arms), len(arms)))
     return figure
 
@@ -277,7 +322,7 @@ def paired_seeds(
         left.plot([0, 1], pair.to_numpy(), color=QUIET, linewidth=1.2, zorder=1)
     for x, arm in enumerate((control, headline)):
         left.scatter(np.full(len(table), x), table[arm], color=COLOURS[1 - x], s=46, zorder=2)
-    left.set_xticks([0, 1], [plain(control), plain(headline)])
+    left.set_xticks([0, 1], [wrapped(control, 1.4, 9), wrapped(headline, 1.4, 9)])
     left.set_xlim(-0.35, 1.35)
     left.set_ylabel(f"{quantity} ({unit})")
     left.yaxis.set_major_locator(MaxNLocator(nbins=5))
@@ -297,8 +342,10 @@ def paired_seeds(
     reach = max([*known, 0.5 if percent else 1e-6]) * 1.12
     right.set_xlim(-reach, reach)
     right.grid(axis="x")
-    words = f"{plain(headline)} minus {plain(control)} ({'points' if percent else unit})"
-    right.set_title(words if len(words) < 40 else words.replace(" minus ", "\nminus "))
+    words = f"{headline} minus {control} ({'points' if percent else unit})"
+    right.set_title(
+        wrapped(words if len(words) < 40 else words.replace(" minus ", "\nminus "), 4, 10.5, "bold")
+    )
     right.spines["left"].set_visible(False)
     right.tick_params(axis="y", length=0)
     return figure
@@ -341,14 +388,7 @@ def error_gallery(images: Array, errors: pd.DataFrame, columns: int = 6) -> Figu
         errors: N rows with ``target``, ``predicted`` (names) and ``probability`` of the predicted class.
         columns: faces per row.
     """
-    rows = max(1, -(-len(errors) // columns))
-    figure = new_figure(7.6, rows * 7.6 / columns * 1.42 + 0.1)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in panels:
-        bare(axes)
-    for axes, image, (_, row) in zip(panels, images, errors.iterrows(), strict=False):
-        show_face(axes, image)
-        axes.set_title(f"true: {plain(row['target'])}", fontsize=8.5, pad=3, loc="left", fontweight="normal")
-        axes.set_xlabel(f"predicted: {plain(row['predicted'])}, {row['probability']:.0%}", fontsize=8.5,
-                        color=COLOURS[1], loc="left")  # fmt: skip
-    return figure
+    true = [f"true: {name}" for name in errors["target"]]
+    pairs = zip(errors["probability"], errors["predicted"], strict=True)
+    predicted = [f"predicted ({probability:.0%}):\n{name}" for probability, name in pairs]
+    return _face_sheet(images, true, predicted, columns, "left")

@@ -44,6 +44,9 @@ _FACTS = {
 }
 
 
+_NO_CLASSES = ["0"]  # of images and what they are to become: the wanted distance
+
+
 def count_table(audit: dict[str, Any]) -> pd.DataFrame:
     """Lay out samples per split and class, with the official counts beneath each where they are known.
 
@@ -120,7 +123,7 @@ def balance_sentence(audit: dict[str, Any]) -> str:
     """
     classes, counts = audit["classes"], audit["counts"].get("train", [])
     present = [count for count in counts if count]
-    if list(classes) == ["0"] and present:  # the wanted distance
+    if list(classes) == _NO_CLASSES and present:
         return f"No classes: images and what they are to become, {present[0]:,} in train."
     if len(present) < 2:
         return "There are no two classes to learn from in train."
@@ -163,21 +166,29 @@ def choose_faces(
 
 
 def show_faces(images: np.ndarray, samples: pd.DataFrame, classes: Sequence[str], count: int = 4) -> Shown:
-    """Show a contact sheet with one column per class; sequences of measurements as lines.
+    """Show a contact sheet with one column, or of few classes one row, per class; sequences as lines.
 
     Args:
         images: (N, H, W) or (N, H, W, 3) uint8, or (N, T, D) float16.
         samples: sample table.
         classes: names in index order.
-        count: rows of the sheet.
+        count: faces per class.
     """
     rows = choose_faces(samples, classes, count)
     titles = [classes[label] for label in samples.loc[rows, "label"]]
     if np.issubdtype(images.dtype, np.floating):
         return _show_sequences(images[samples.loc[rows, "image"]], samples.loc[rows], titles)
-    figure = contact_sheet(images[samples.loc[rows, "image"]], titles, columns=len(set(titles)) or 1)
-    caption = "Training images, one column per class, spread over the data set."
-    return show_figure(figure, caption, f"{len(rows)} faces labelled {', '.join(dict.fromkeys(titles))}.")
+    columns, one_per = len(set(titles)), "column"
+    if columns < count:  # wide rather than tall
+        rows, columns, one_per = rows.reshape(count, -1).T.ravel(), count, "row"
+        titles = [classes[label] for label in samples.loc[rows, "label"]]
+    known = list(classes) != _NO_CLASSES
+    figure = contact_sheet(
+        images[samples.loc[rows, "image"]], titles if known else [""] * len(rows), columns=columns
+    )
+    caption = f"Training images,{f' one {one_per} per class,' if known else ''} spread over the data set."
+    labels = f" labelled {', '.join(dict.fromkeys(titles))}" if known else ""
+    return show_figure(figure, caption, f"{len(rows)} faces{labels}.")
 
 
 def _show_sequences(sequences: np.ndarray, samples: pd.DataFrame, titles: Sequence[str]) -> Shown:

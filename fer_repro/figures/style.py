@@ -5,14 +5,20 @@ differ in dash and marker. Figures have a white background in light and dark pag
 """
 
 import io
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 INK, QUIET, FAINT, PAPER = "#1f2933", "#66727f", "#dfe4e8", "#ffffff"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#a8518a", "#b58900", "#3f4f8f", "#6b6b6b")
@@ -141,6 +147,63 @@ def label_edges(panels: Panels, most: int, across: str, up: str) -> None:
 def plain(name: object) -> str:
     """Make a name of the user's data harmless in a figure: a dollar sign is no formula there."""
     return str(name).replace("$", r"\$")
+
+
+def text_width(text: str, size: float, weight: str = "normal") -> float:
+    """Compute how many inches a line of text is wide.
+
+    Args:
+        text: one line, not yet ``plain``.
+        size: of the font, points.
+        weight: ``normal`` or ``bold``.
+    """
+    font = FontProperties(family=_RC["font.family"], size=size, weight=weight)
+    return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) / 72
+
+
+def wrapped(text: object, width: float, size: float, weight: str = "normal") -> str:
+    """Break a text into lines that fit a width: after spaces, underscores and hyphens, else anywhere.
+
+    Args:
+        text: not yet ``plain``; its own lines stay apart.
+        width: of the longest line, inches.
+        size: of the font, points.
+        weight: ``normal`` or ``bold``.
+
+    Returns:
+        The lines, ``plain``.
+    """
+    lines: list[str] = []
+    for part in str(text).splitlines():
+        lines.append("")
+        for word in re.findall(r"[^ _-]*[ _-]|[^ _-]+", part):
+            if lines[-1] and text_width((lines[-1] + word).rstrip(), size, weight) > width:
+                lines.append("")
+            for letter in word if text_width(word.rstrip(), size, weight) > width else [word]:
+                if lines[-1] and text_width((lines[-1] + letter).rstrip(), size, weight) > width:
+                    lines.append("")
+                lines[-1] += letter
+    return plain("\n".join(line.rstrip() for line in lines))
+
+
+class _Percent(PercentFormatter):
+    """Prints fractions as percent with as many decimals as the closest ticks need, the same for all."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0, decimals=0)
+
+    def set_locs(self, locs: list[float]) -> None:
+        percents = 100 * np.asarray(locs, dtype=float)
+        self.decimals = next((n for n in (0, 1, 2) if np.allclose(percents, percents.round(n), atol=1e-6)), 3)
+        super().set_locs(locs)
+
+
+def percent_axis(*chosen: Axis) -> None:
+    """Print the ticks of axes in [0, 1] as percent, at steps of 1, 2 or 5 rather than of 2.5."""
+    for axis in chosen:
+        axis.set_major_formatter(_Percent())
+        if isinstance(locator := axis.get_major_locator(), MaxNLocator):
+            locator.set_params(steps=[1, 2, 5, 10])
 
 
 def bare(axes: Axes) -> None:

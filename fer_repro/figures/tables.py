@@ -4,6 +4,7 @@ Numbers stay numbers until they are written; every format prints the same text.
 """
 
 import html
+import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -72,32 +73,77 @@ def print_value(value: object, kind: Kind) -> str:
     return texts[kind](number)
 
 
-_FINE = ("nats", "MSE", "rho")  # log losses, squared errors and correlations: four decimals
+def print_column(values: Iterable[object], kind: Kind) -> list[str]:
+    """Print the values of one column, numbers with equally many decimals: four digits of the largest.
+
+    More decimals where the smallest would else be 0; of very different sizes each has its own.
+
+    >>> print_column([0.2, 0.22, float("nan")], "number"), print_column([106.21, 68.6, 2.0], "number")
+    (['0.20', '0.22', '–'], ['106.2', '68.6', '2.0'])
+    """
+    listed = list(values)
+    alone = [print_value(value, kind) for value in listed]
+    sizes = (
+        [abs(float(str(value))) for value, text in zip(listed, alone, strict=True) if text != "–"]
+        if (kind == "number")
+        else []
+    )
+    if not sizes or any("e" in text for text in alone):
+        return alone
+    needed = max(len(text.partition(".")[2]) for text in alone)
+    decimals = min(needed, max(0, 4 - (len(str(int(max(sizes)))) if max(sizes) > 1 else 0)))
+    least = min((size for size in sizes if size), default=1.0)
+    decimals = next((n for n in range(decimals, needed) if round(least, n)), needed)
+    return [
+        text if text == "–" else f"{float(str(value)):.{decimals}f}".replace("-", "−")
+        for value, text in zip(listed, alone, strict=True)
+    ]
+
+
+def with_minus(text: str) -> str:
+    """Write the sign of negative numbers in a sentence as people read it, not as a hyphen.
+
+    >>> with_minus("moved by -1.90 (-2 to 3), seed-0, 2020-11-30, a -s")
+    'moved by −1.90 (−2 to 3), seed-0, 2020-11-30, a -s'
+    """
+    return re.sub(r"(?<![\w.@/'\"-])-(?=\.?\d)", "−", text)
+
+
+_FINE = ("nats", "MSE", "rho")  # log losses, squared errors and correlations: four decimals below ten
 _KEPT = ("points", *_FINE)  # what is no percentage
 
 
-def spell(value: float, unit: str) -> str:
-    """Print a value in its unit: percent and points with two decimals, others with four, points with a sign.
+def spell(value: float, unit: str, *beside: float) -> str:
+    """Print a value in its unit: two decimals, four of other units below ten; points with a sign.
 
-    >>> spell(0.3294, "nats"), spell(-1.5, "points"), spell(float("nan"), "%")
-    ('0.3294', '−1.50', '–')
+    Args:
+        value: a number.
+        unit: %, points, nats, MSE or rho.
+        beside: numbers that are printed next to it, such as its interval, with as many decimals.
+
+    >>> spell(0.3294, "nats"), spell(86.583, "MSE"), spell(-1.5, "points"), spell(float("nan"), "%")
+    ('0.3294', '86.58', '−1.50', '–')
     """
     if unit in _FINE and np.isfinite(value):
-        return f"{value:.4f}".replace("-", "−")
+        return f"{value:.{_decimals(value, *beside)}f}".replace("-", "−")
     return print_value(value, "points" if unit == "points" else "percent").replace("-", "−")
 
 
-def spell_gap(value: float, unit: str) -> str:
-    """Print a difference of values with its sign; ``unit`` is that of the values."""
+def spell_gap(value: float, unit: str, *beside: float) -> str:
+    """Print a difference of values with its sign; arguments as of ``spell``, ``unit`` of the values."""
     if unit in _FINE and np.isfinite(value):
-        return f"{value:+.4f}".replace("-", "−")
+        return f"{value:+.{_decimals(value, *beside)}f}".replace("-", "−")
     return print_value(value, "points")
+
+
+def _decimals(*values: float) -> int:
+    return 2 if any(abs(value) >= 10 for value in values) else 4
 
 
 def spell_range(low: float, high: float, unit: str) -> str:
     """Print an interval, or nothing where there is none."""
     known = np.isfinite(low) and np.isfinite(high)
-    return f"{spell(low, unit)} to {spell(high, unit)}" if known else ""
+    return f"{spell(low, unit, high)} to {spell(high, unit, low)}" if known else ""
 
 
 def in_percent(rows: pd.DataFrame) -> pd.DataFrame:
@@ -196,7 +242,7 @@ def with_words(table: pd.DataFrame) -> pd.DataFrame:
         ],
         words=[metric_words(*pair) for pair in zip(table["metric"], units, strict=True)],
         augmented=["yes" if uses_tta(value) else "no" for value in table["tta"]],
-        measured=list(map(spell, table["value"], units)),
+        measured=list(map(spell, table["value"], units, table["low"], table["high"])),
         interval=list(map(spell_range, table["low"], table["high"], units)),
         printed=list(map(spell, table["published"], units)),
         distance=list(map(spell_gap, table["gap"], units)),
@@ -298,6 +344,9 @@ def _kind_of(values: pd.Series) -> Kind:
     return "count" if len(known) and (known % 1 == 0).all() else "number"
 
 
+_BREAKS = re.compile(r"(?<=[^\W\d_])[/_](?=[^\W\d_])")  # where a name may go on in the next line
+
+
 def as_html(frame: pd.DataFrame, columns: Sequence[Column], caption: str = "") -> str:
     """Write a sortable HTML table; names from the user's data are escaped.
 
@@ -308,14 +357,14 @@ def as_html(frame: pd.DataFrame, columns: Sequence[Column], caption: str = "") -
     """
     head = "".join(f'<th scope="col"{_align(c)}>{html.escape(c.heading)}</th>' for c in columns)
     body = []
-    for _, row in frame.iterrows():
+    for texts in printed_rows(frame, columns):
         cells = []
-        for i, column in enumerate(columns):
-            text = html.escape(print_value(row[column.name], column.kind))
+        for i, (column, words) in enumerate(zip(columns, texts, strict=True)):
+            text = _BREAKS.sub(r"\g<0><wbr>", html.escape(with_minus(words)))
             tag, scope = ("th", ' scope="row"') if i == 0 else ("td", "")
             cells.append(f"<{tag}{scope}{_align(column)}>{text}</{tag}>")
         body.append(f"<tr>{''.join(cells)}</tr>")
-    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    title = f"<caption>{html.escape(with_minus(caption))}</caption>" if caption else ""
     rows = "\n".join(body)
     return f'<table class="sortable">{title}<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table>\n'
 
@@ -330,7 +379,8 @@ def as_markdown(frame: pd.DataFrame, columns: Sequence[Column], caption: str = "
     lines.append("| " + " | ".join(markdown_text(c.heading) for c in columns) + " |")
     lines.append("|" + "|".join("---" if c.kind in ("text", "note") else "---:" for c in columns) + "|")
     lines += [
-        "| " + " | ".join(markdown_text(text) for text in texts) + " |" for texts in _printed(frame, columns)
+        "| " + " | ".join(markdown_text(text) for text in texts) + " |"
+        for texts in printed_rows(frame, columns)
     ]
     return "\n".join(lines) + "\n"
 
@@ -342,31 +392,7 @@ def markdown_text(text: str) -> str:
     return " ".join(text.replace("<", "&lt;").splitlines())
 
 
-def as_latex(frame: pd.DataFrame, columns: Sequence[Column], caption: str = "") -> str:
-    """Write a booktabs table."""
-    align = "".join("l" if c.kind in ("text", "note") else "r" for c in columns)
-    lines = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{align}}}", r"\toprule"]
-    if caption:
-        lines.insert(2, rf"\caption{{{_latex(caption)}}}")
-    lines += [" & ".join(_latex(c.heading) for c in columns) + r" \\", r"\midrule"]
-    lines += [" & ".join(_latex(text) for text in texts) + r" \\" for texts in _printed(frame, columns)]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "−": "$-$",
-    "–": "--",
-}
-
-
-def _latex(text: str) -> str:
-    line = " ".join(text.splitlines())
-    return "".join(_LATEX.get(c, rf"\{c}" if c in "&%$#_{}" else c) for c in line)
-
-
-def _printed(frame: pd.DataFrame, columns: Sequence[Column]) -> Iterable[list[str]]:
-    for _, row in frame.iterrows():
-        yield [print_value(row[c.name], c.kind) for c in columns]
+def printed_rows(frame: pd.DataFrame, columns: Sequence[Column]) -> Iterable[list[str]]:
+    """Print the cells of a table, row by row, as every format has them."""
+    printed = [print_column(frame[column.name], column.kind) for column in columns]
+    return map(list, zip(*printed, strict=True))

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 from scipy.ndimage import median_filter
 
 from fer_repro.figures.display import Shown, say, show_figure, show_table
@@ -25,6 +24,7 @@ from fer_repro.figures.style import (
     arm_colours,
     legend_columns,
     new_figure,
+    percent_axis,
     plain,
 )
 from fer_repro.figures.tables import Column
@@ -123,7 +123,7 @@ def precision_curves(table: pd.DataFrame) -> Figure:
     axes.set_xlabel("recall: share of the true area found")
     axes.set_ylabel("precision")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        percent_axis(axis)
     axes.grid()
     labels = axes.get_legend_handles_labels()[1]
     figure.legend(loc="outside lower center", ncols=legend_columns(labels, 2))

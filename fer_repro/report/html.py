@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from fer_repro.errors import UserError, print_error
 from fer_repro.files import atomic_write, file_sha256
 from fer_repro.report.page import Page, gather
-from fer_repro.report.story_html import box_tables, number_captions, shrink_images
+from fer_repro.report.story_html import box_tables, number_captions, shrink_images, write_minus
 from fer_repro.terminal import doing
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -41,6 +41,7 @@ def render_page(page: Page) -> str:
     soup = BeautifulSoup(text, "html.parser")
     box_tables(soup)
     number_captions(soup)
+    write_minus(soup)
     shrink_images(soup)
     _allow_only_own_script(soup)
     return soup.decode(formatter="minimal")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -181,12 +182,13 @@ def _differences(rows: pd.DataFrame, metric: str, confidence: float) -> str:
     if table.empty:
         return ""
     ends, unit = zip(table["low"], table["high"], strict=True), find_metric(metric).gap_unit
+    numbers = table["value"], repeat(unit), table["low"], table["high"]
     percent = unit == "points"
     words = table.assign(
         arm=table["arm"].str.replace(" - ", " − "),
         augmented=["yes" if uses_tta(value) else "no" for value in table["tta"]],
         interval=[spell_range(low, high, unit) for low, high in ends],
-        **({} if percent else {"value": [spell_gap(value, unit) for value in table["value"]]}),
+        **({} if percent else {"value": list(map(spell_gap, *numbers))}),
     )
     caption = (
         f"Difference of the arms in {find_metric(metric).words}, {'percentage points, ' if percent else ''}"

@@ -20,6 +20,7 @@ from PIL import Image
 from traitlets.config import Config
 
 from fer_repro.errors import UserError
+from fer_repro.figures.tables import with_minus
 
 _TEMPLATE = """{%- extends 'base/display_priority.j2' -%}
 {%- block input -%}
@@ -212,6 +213,15 @@ def number_captions(soup: BeautifulSoup) -> None:
             mark.string = f"{word} {number}."
             caption.insert(0, mark)
             mark.insert_after(" ")
+
+
+def write_minus(soup: BeautifulSoup) -> None:
+    """Give negative numbers one sign in all sentences and tables, but not in code."""
+    for text in soup.find_all(string=re.compile(r"-\.?\d")):
+        if not isinstance(text, PreformattedString) and not text.find_parent(
+            ["code", "pre", "script", "style"]
+        ):
+            text.replace_with(with_minus(str(text)))
 
 
 _PNG = "data:image/png;base64,"

@@ -16,10 +16,10 @@ from PIL import Image
 
 from fer_repro.errors import UserError
 from fer_repro.figures.display import figure_html, say
-from fer_repro.figures.exports import TablePart, as_csv, write_formats
+from fer_repro.figures.exports import TablePart, as_csv, as_latex, write_formats
 from fer_repro.figures.results import contact_sheet
 from fer_repro.figures.style import png_bytes
-from fer_repro.figures.tables import Column, as_html, as_latex, as_markdown
+from fer_repro.figures.tables import Column, as_html, as_markdown
 from fer_repro.inference.cards import card
 from fer_repro.inference.faces_in import read_boxes
 from fer_repro.inference.journal import spreadsheet_cell, write_rows

@@ -52,8 +52,8 @@ def test_errors_are_lower_or_higher(ledger):
     """Above 0 is the claim's side in the ledger; a sign would be read the other way round."""
     changes = {"metric": "mse", "unit": "MSE", "difference": 134.5, "low": 122.0, "high": 145.0}
     words = in_words(ledger.assign(**changes)).iloc[1]
-    assert words["now"] == "134.5000 MSE lower"
-    assert words["interval"] == "122.0000 to 145.0000 lower"
+    assert words["now"] == "134.50 MSE lower"
+    assert words["interval"] == "122.00 to 145.00 lower"
     words = in_words(ledger.assign(**changes | {"difference": -0.5, "low": -2.0, "high": 1.0})).iloc[1]
     assert (words["now"], words["interval"]) == ("0.5000 MSE higher", "2.0000 higher to 1.0000 lower")
 

@@ -2,21 +2,27 @@ import numpy as np
 import pandas as pd
 import pytest
 from finished_project import NOTE, result_rows
+from matplotlib.figure import Figure
 
 from fer_repro.errors import UserError
+from fer_repro.figures.display import say, show_figure
+from fer_repro.figures.exports import as_latex
 from fer_repro.figures.tables import (
     RESULTS,
     Column,
     accuracy_labels,
     as_html,
-    as_latex,
     as_markdown,
     beside_published,
+    columns_of,
     for_people,
     in_percent,
     metric_words,
+    print_column,
     print_value,
     result_columns,
+    spell,
+    spell_range,
     uses_tta,
 )
 
@@ -93,7 +99,7 @@ def test_every_format_prints_the_same_numbers(published):
 def test_losses_are_printed_in_nats_beside_their_published_ones(published):
     known = published.assign(metric="frame_log_loss", unit="nats", value=[0.3294, 0.3843], tta="none")
     rows = result_rows("fer2013", metric="frame_log_loss").assign(
-        unit="nats", value=lambda table: table["value"] / 200
+        unit="nats", **{name: lambda table, name=name: table[name] / 200 for name in ("value", "low", "high")}
     )
     table = beside_published(rows, known)
     first = table.iloc[0]
@@ -135,7 +141,7 @@ def test_a_clean_protocol_that_repeats_the_official_one_is_left_out(published):
 def test_names_are_escaped():
     frame = pd.DataFrame({"name": ["<b>a|b_c & 5%</b>"]})
     column = [Column("name", "Na<me")]
-    assert "&lt;b&gt;a|b_c &amp; 5%&lt;/b&gt;" in as_html(frame, column)
+    assert "&lt;b&gt;a|b_<wbr>c &amp; 5%&lt;/b&gt;" in as_html(frame, column)
     assert "Na&lt;me" in as_html(frame, column)
     assert "a\\|b_c" in as_markdown(frame, column)
     assert r"a|b\_c \& 5\%" in as_latex(frame, column)
@@ -165,3 +171,34 @@ def test_other_metrics_and_published_class_means_keep_their_rows(published):
     table = for_people(beside_published(rows, known))
     assert table["metric"].value_counts().to_dict() == {"accuracy": 2, "mean_class_accuracy": 2, "rank1": 2}
     assert result_columns(table) == RESULTS
+
+
+def test_numbers_of_a_column_have_the_same_decimals():
+    assert print_column([0.2, 0.22, None, -0.3], "number") == ["0.20", "0.22", "–", "−0.30"]
+    assert print_column([1.0, 0.99994, 0.5], "number") == ["1.0000", "0.9999", "0.5000"]
+    assert print_column([106.24, 68.6, 0.016], "number") == ["106.24", "68.60", "0.02"]
+    assert print_column([1e9, 0.2], "number") == ["1e+09", "0.2"]
+    assert print_column([8, 16], "number") == ["8", "16"]
+
+
+def test_errors_have_as_many_digits_as_their_size():
+    assert spell(86.583, "MSE") == "86.58"
+    assert spell_range(105.04361, 112.9835, "MSE") == "105.04 to 112.98"
+    assert spell(0.04498, "MSE") == "0.0450"
+    assert spell(9.576, "MSE", 6.9656, 12.1845) == "9.58"
+    assert spell_range(6.9656, 12.1845, "MSE") == "6.97 to 12.18"
+
+
+def test_sentences_and_cells_have_one_minus():
+    shown = [say("moved by -1.90 points").markup, show_figure(Figure(), "by -1.90", "by -1.90").markup]
+    frame = pd.DataFrame({"why": ["moved by -1.90, seed-0"]})
+    shown += [as_html(frame, columns_of(frame), "from -1 to 2")]
+    assert all("−1" in text and "by -1" not in text for text in shown)
+    assert "seed-0" in shown[2]
+
+
+def test_long_names_and_paths_break_between_words():
+    frame = pd.DataFrame({"file": ["results/measured/a_b/"], "share": ["width 1/8"]})
+    shown = as_html(frame, columns_of(frame))
+    assert "results/<wbr>measured/<wbr>a_<wbr>b/<" in shown
+    assert "1/8" in shown

@@ -149,6 +149,18 @@ def test_nothing_scrolls_sideways_but_in_its_box(opened, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_what_scrolls_sideways_shows_so(opened):
+    page = opened(width=375).page
+    signs = page.evaluate(
+        """Array.from(document.querySelectorAll("figure .paper"), box =>
+             [box.scrollWidth > box.clientWidth, getComputedStyle(box, "::before").content])"""
+    )
+    assert any(scrolls for scrolls, _ in signs)
+    assert all(("scroll sideways" in words) == scrolls for scrolls, words in signs)
+    shadow = "getComputedStyle(document.querySelector('.scroll')).backgroundAttachment"
+    assert page.evaluate(shadow) == "local, local, scroll, scroll"
+
+
 def test_the_contents_are_reached_by_keyboard(opened):
     page = opened().page
     page.keyboard.press("Tab")

@@ -119,6 +119,7 @@
   }
   window.addEventListener("resize", reach);
   window.addEventListener("load", reach);
+  document.addEventListener("toggle", reach, true);  // a figure in what was folded
 
   var printed = [];  // a printed page cannot be unfolded, so everything but code and parameters is opened
   window.addEventListener("beforeprint", function () {
