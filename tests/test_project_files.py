@@ -33,7 +33,8 @@ def built(tmp_path_factory):
             shutil.copy(ROOT / name, clone / name)
     build(clone, "sdist", out)
     with tarfile.open(next(out.glob("*.tar.gz"))) as archive:
-        archive.extractall(out / "unpacked", filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # not before Python 3.11.4
+        archive.extractall(out / "unpacked")
     (source,) = (out / "unpacked").iterdir()
     build(source, "wheel", out)
     return next(out.glob("*.whl"))

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from fer_repro.config import RunConfig, load_config, method_arms, run_folder
 from fer_repro.errors import UserError
-from fer_repro.figures.result_files import run_folders
 from fer_repro.files import one_writer
 from fer_repro.params import dataset_manifest, read_params
 
@@ -34,7 +33,8 @@ def check_seeds(params: Path, runs: Path, dataset: str, method: str) -> None:
     Raises:
         UserError: naming the seeds that have no run, and how to evaluate the others.
     """
-    there = {seed for seed, _, _ in run_folders(runs, dataset, method)}
+    top = run_folder(runs, dataset, method, 0).parent
+    there = {int(folder.name) for folder in top.glob("[0-9]*") if folder.name.isdecimal()}
     missing = [seed for seed in read_params(params).seeds if seed not in there]
     if there and missing:
         chosen = " ".join(f"--seed {seed}" for seed in sorted(there))
