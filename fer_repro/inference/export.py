@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -246,8 +246,7 @@ def export_model(
     )
     if to.suffix in ("", ".onnx"):
         _check_onnx()
-    path = Path(source)
-    shade: Any = colour or None
+    path, shade = Path(source), cast(Any, colour or None)
     with doing(f"reading {path}"):
         state, spec = open_weights(path, variant, fold, shade, face_size)
     run = path if (path / "config.json").is_file() else None
@@ -261,8 +260,8 @@ def export_model(
             write_card(card, spec, run, rounding=done.get("rounding"))
         done |= {"safetensors": str(weights), "card": str(card)}
     if to.suffix in ("", ".onnx"):
-        done["onnx"] = str(graph)
-        done |= export_onnx(load_state(spec, state, str(path)), spec, graph).as_dict()
+        found = export_onnx(load_state(spec, state, str(path)), spec, graph)
+        done |= {"onnx": str(graph), **found.as_dict()}
     return done
 
 

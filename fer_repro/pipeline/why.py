@@ -251,11 +251,11 @@ def _run(project: _Project, folder: Path, root: Path) -> Chain:
         own = rows[(rows["arm"] == arm) & (rows["seed"] == str(seed))]
         chain["rows"] = f"{source.table}: lines {_ranges(index + 2 for index in own.index)}"
     if len(ledger := project.ledger):
-        here = ledger[(ledger["dataset"] == dataset) & (ledger["method"] == method)]
-        here = here[here["record"].astype(str) == record]
+        both = ledger[(ledger["dataset"] == dataset) & (ledger["method"] == method)]
+        here = both[both["record"].astype(str) == record]
         arms = (here["arm"] + "+" + here["against"]).str.replace(" | ", "+").str.split("+")
         claims = [claim for claim, found in zip(here["claim"], arms, strict=True) if arm in found]
-        chain["claims"] = list(dict.fromkeys(claims)) or [_better_grounded(ledger, dataset, method)]
+        chain["claims"] = list(dict.fromkeys(claims)) or [_better_grounded(both)]
     if record or root == RUNS:
         return chain | source.links()
     return chain | {
@@ -270,10 +270,9 @@ def _run(project: _Project, folder: Path, root: Path) -> Chain:
     }
 
 
-def _better_grounded(ledger: pd.DataFrame, dataset: str, method: str) -> str:
-    """Say on which records the claims rest, where they do not rest on a run."""
-    here = ledger[(ledger["dataset"] == dataset) & (ledger["method"] == method)]
-    records = [str(name) for name in here["record"].unique() if name]
+def _better_grounded(ledger: pd.DataFrame) -> str:
+    """Say on which records claims rest, where they do not rest on a run of the same method and data."""
+    records = [str(name) for name in ledger["record"].unique() if name]
     return "none rests on it" + (f": better grounded is {', '.join(records)}" if records else "")
 
 
