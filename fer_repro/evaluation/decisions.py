@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fer_repro.evaluation.verdicts import EQUAL, PART, RULES, VERSION, WIDEST, Case, decide
+from fer_repro.evaluation.verdicts import EQUAL, LEAST_SEEDS, PART, RULES, VERSION, WIDEST, Case, decide
 from fer_repro.measures.intervals import holm
 from fer_repro.measures.power import MANY_SEEDS, more_seeds
 from fer_repro.measures.variance_components import Spread
@@ -74,7 +74,9 @@ def _decided(row: dict[Hashable, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"verdict": verdict, "rule": rule, "rules_version": VERSION, "more_seeds": None}
     if case.seeds == 0:
         return {**found, "reason": reason, "line": f"{verdict} on {row['data']}: {row['access']}"}
-    if rule in _OPEN:
+    if rule == 3:
+        found["more_seeds"] = LEAST_SEEDS - case.seeds
+    elif rule in _OPEN:
         found["more_seeds"] = _more_seeds(row, case)
     said = _reason(row, case, rule, reason, found["more_seeds"])
     return {**found, "reason": said, "line": f"{verdict} on {row['condition']}: {said}"}

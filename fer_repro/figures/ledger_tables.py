@@ -29,7 +29,7 @@ VERDICTS = (
     "not attempted",
 )  # fmt: skip
 """All verdicts in the order of tables."""
-_FEW, _FEW_SEEDS = 3, 3  # the rule of docs/verdicts.md by which fewer seeds decide nothing
+_FEW_SEEDS = 3  # the rule of docs/verdicts.md by which fewer than three seeds decide nothing
 NEEDED = (
     "claim", "method", "kind", "statement", "arm", "against", "dataset", "data", "protocol", "metric",
     "augmented", "condition", "unit", "published", "published_source", "measured", "difference", "low",
@@ -165,8 +165,7 @@ def _measured(row: pd.Series) -> dict[str, str]:
         interval = f"{first if word and ends[1].endswith(f' {word}') else ends[0]} to {ends[1]}"
     missing = _MISSING.get(str(row["verdict"]), "")
     if row["verdict"] == "inconclusive":
-        few = _FEW_SEEDS - row["seeds"] if row["rule"] == _FEW else row["more_seeds"]
-        missing = _missing_seeds(few)
+        missing = _missing_seeds(row["more_seeds"])
     return {"now": _size(row, row["difference"] + target), "interval": interval, "missing": missing}
 
 
@@ -245,7 +244,11 @@ def answer_sentence(row: pd.Series) -> str:
     others = f" Of {claims} claims tested {decided} {'is' if decided == 1 else 'are'} decided."
     was = "The paper gives no verified size." if "no verified" in row["was"] else f"Published: {row['was']}."
     place = f"{row['data']}{protocol_words(row['protocol'])}"
-    why = _ANSWERS[row["verdict"]] if row["rule"] != _FEW else "Not decided, there are fewer than three seeds"
+    why = (
+        _ANSWERS[row["verdict"]]
+        if row["rule"] != _FEW_SEEDS
+        else "Not decided, there are fewer than three seeds"
+    )
     return (
         f"{why}: {compared}, {row['now']} ({row['interval']}) by "
         f"{metric_words(row['metric'], '%')} on {place}; {spell_seeds(row['seeds'])}, {budget}. "

@@ -337,9 +337,9 @@ _ONE_COLUMN = 16  # rows of gaps
 
 
 def gap_plot(results: pd.DataFrame) -> Figure:
-    """Draw each measured accuracy with its interval beside the published one, where one may be compared.
+    """Plot each measured accuracy with its interval and, where it may be compared, the published one.
 
-    Rows of the same data are below its name; many are drawn in two columns. Numbers have their own column.
+    Rows are grouped by data set, many rows are split into two panels, and values are printed at the right.
 
     Args:
         results: columns ``label``, ``measured``, ``low``, ``high``, ``published`` in percent; ``published``

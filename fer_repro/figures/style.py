@@ -193,6 +193,7 @@ class _Percent(PercentFormatter):
         super().__init__(1.0, decimals=0)
 
     def set_locs(self, locs: list[float]) -> None:
+        """Choose the decimals for the ticks ``locs``, fractions."""
         percents = 100 * np.asarray(locs, dtype=float)
         self.decimals = next((n for n in (0, 1, 2) if np.allclose(percents, percents.round(n), atol=1e-6)), 3)
         super().set_locs(locs)

@@ -66,11 +66,11 @@ def print_value(value: object, kind: Kind) -> str:
     number = float(str(value))
     texts: dict[str, Callable[[float], str]] = {
         "percent": lambda x: f"{x:.2f}",
-        "points": lambda x: f"{x:+.2f}".replace("-", "−"),
+        "points": lambda x: f"{x:+.2f}",
         "count": lambda x: f"{x:,.0f}",
-        "number": lambda x: f"{x:.4g}".replace("-", "−"),
+        "number": lambda x: f"{x:.4g}",
     }
-    return texts[kind](number)
+    return texts[kind](number).replace("-", "−")
 
 
 def print_column(values: Iterable[object], kind: Kind) -> list[str]:
@@ -126,7 +126,7 @@ def spell(value: float, unit: str, *beside: float) -> str:
     """
     if unit in _FINE and np.isfinite(value):
         return f"{value:.{_decimals(value, *beside)}f}".replace("-", "−")
-    return print_value(value, "points" if unit == "points" else "percent").replace("-", "−")
+    return print_value(value, "points" if unit == "points" else "percent")
 
 
 def spell_gap(value: float, unit: str, *beside: float) -> str:

@@ -33,8 +33,9 @@ def check_seeds(params: Path, runs: Path, dataset: str, method: str) -> None:
     Raises:
         UserError: naming the seeds that have no run, and how to evaluate the others.
     """
-    top = run_folder(runs, dataset, method, 0).parent
-    there = {int(folder.name) for folder in top.glob("[0-9]*") if folder.name.isdecimal()}
+    from fer_repro.figures.result_files import run_folders
+
+    there = {seed for seed, _, _ in run_folders(runs, dataset, method)}
     missing = [seed for seed in read_params(params).seeds if seed not in there]
     if there and missing:
         chosen = " ".join(f"--seed {seed}" for seed in sorted(there))

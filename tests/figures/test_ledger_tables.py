@@ -1,4 +1,3 @@
-import numpy as np
 import pandas as pd
 import pytest
 from finished_project import ledger_rows, result_rows
@@ -60,7 +59,7 @@ def test_errors_are_lower_or_higher(ledger):
 
 def test_one_seed_lacks_two_others(ledger):
     """And the interval, which may leave 0 out, is not given as the reason."""
-    words = in_words(ledger.assign(seeds=1.0, rule=3, more_seeds=np.nan))
+    words = in_words(ledger.assign(seeds=1.0, rule=3, more_seeds=2))
     assert words["missing"][1] == "2 more seeds"
     said = answer_sentence(words.iloc[1])
     assert said.startswith("Not decided, there are fewer than three seeds: ")
