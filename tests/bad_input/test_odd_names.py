@@ -83,8 +83,15 @@ def home(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("terminal", TERMINALS)
-@pytest.mark.parametrize("out", [(), ("--csv", "-"), ("--csv", "out.csv", "--annotate", "seen")])
+TABLES = (("--csv", "-"), ("--csv", "out.csv", "--annotate", "seen"))
+
+
+@pytest.mark.parametrize(
+    ("terminal", "out"),
+    [(name, ()) for name in TERMINALS]
+    + [("ascii", out) for out in TABLES]
+    + [pytest.param(name, out, marks=pytest.mark.slow) for name in list(TERMINALS)[1:] for out in TABLES],
+)
 def test_a_terminal_of_any_encoding(home, called, terminal, out):
     call = ("predict", "photos", "-m", "models/rmn.safetensors", "--detector", "none", "--force")
     done = called(home, *call, *out, terminal=terminal)

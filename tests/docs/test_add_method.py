@@ -11,6 +11,7 @@ from worked_pages import ROOT, blocks_of, carry_out, copy_project, run
 from fer_repro.files import read_yaml
 
 PIPELINE = "6. Into the pipeline"
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,6 @@ def test_the_story_is_a_thin_notebook(project):
     assert all(cell.get("outputs", []) == [] for cell in story["cells"])
 
 
-@pytest.mark.slow
 def test_the_story_writes_rows_of_both_arms_and_all_seeds(project):
     carry_out([block for block in blocks_of("add_method.md") if block.section == PIPELINE], project)
     for seed in range(5):

@@ -49,7 +49,13 @@ OF_FACES = [  # the others read no faces, or pixels as they are stored: they are
 ]
 
 
-@pytest.mark.parametrize("method", OF_FACES)
+QUICK = ("ran", "fan", "adacos", "cascade", "blinding")  # a graph takes 10 to 40 seconds
+
+
+@pytest.mark.parametrize(
+    "method",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in OF_FACES],
+)
 def test_onnx_runtime_gives_torchs_numbers(exported, run_of, faces, method):
     folder, done = exported(method)
     assert done["largest difference"] < PARITY

@@ -157,7 +157,9 @@ def texts(code):
     ]
 
 
-@pytest.fixture(scope="module", params=[(), (HOOK,)], ids=["plain", "make lab"])
+@pytest.fixture(
+    scope="module", params=[pytest.param((), marks=pytest.mark.slow), (HOOK,)], ids=["plain", "make lab"]
+)
 def autosaved(request, browser, drawn, tmp_path_factory):
     """The data notebook after Run All and nothing but autosave: (project, file, before, options, figures)."""
     project, options = copy_of(drawn, tmp_path_factory.mktemp("lab") / "project"), request.param

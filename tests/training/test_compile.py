@@ -34,7 +34,7 @@ EPOCHS = 2
 ARMS = [
     pytest.param("rmn", "synthetic", "masked", marks=pytest.mark.slow),
     pytest.param("ran", "synthetic", "softmax_weights", marks=pytest.mark.slow),
-    ("fan", "synthetic_clips", "self_relation"),
+    pytest.param("fan", "synthetic_clips", "self_relation", marks=pytest.mark.slow),
     ("adacos", "synthetic_pairs", "dynamic"),
     pytest.param("efficientnet", "synthetic_forgeries", "attention", marks=pytest.mark.slow),
     pytest.param("efficientnet", "synthetic_forgeries", "xception", marks=pytest.mark.slow),
