@@ -153,7 +153,7 @@ def _predicted(
     chunks = predict_to(outs, model, inputs, looking, resume) if outs else model.stream(inputs, looking)
     rows: list[dict[str, Any]] = []
     failed = _follow(note_missing_faces(chunks), rows if keep and not outs else None)
-    table = _read_back(outs[0]) if outs and keep else as_table(rows, model.spec, {}, model.embeds)
+    table = _read_back(outs[0]) if outs and keep else as_table(rows, model.spec, {}, model.backend.outputs)
     return table, failed
 
 

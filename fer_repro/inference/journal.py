@@ -143,7 +143,7 @@ def predict_to(
             journal.add(chunk)
             yield chunk
         for out in outs:
-            write_rows(out, model.spec, journal.rows(), model.embeds, looking.finder)
+            write_rows(out, model.spec, journal.rows(), model.backend.outputs, looking.finder)
         whole = True
     finally:
         journal.close(delete=whole)
@@ -182,7 +182,7 @@ def _state_of(item: Input) -> list[Any]:
 
 
 def write_rows(
-    out: Path, spec: ModelSpec, rows: Iterator[Row], embeds: bool = False, detector: str = ""
+    out: Path, spec: ModelSpec, rows: Iterator[Row], outputs: Sequence[str] = (), detector: str = ""
 ) -> None:
     """Write rows in the format of the name's suffix, some thousand in memory at a time.
 
@@ -190,18 +190,18 @@ def write_rows(
         out: the file.
         spec: of the network.
         rows: of its table.
-        embeds: the network has embeddings, see ``Model``.
+        outputs: names of what the network gives, see ``Backend``.
         detector: what found the faces; Parquet files keep it in their metadata.
     """
     with atomic_write(out) as temporary:
         if out.suffix == ".parquet":
-            _write_parquet(temporary, spec, rows, embeds, detector)
+            _write_parquet(temporary, spec, rows, outputs, detector)
         else:
-            {".csv": _write_csv, ".json": _write_json}[out.suffix](temporary, spec, rows, embeds)
+            {".csv": _write_csv, ".json": _write_json}[out.suffix](temporary, spec, rows, outputs)
 
 
-def _write_csv(path: Path, spec: ModelSpec, rows: Iterator[Row], embeds: bool) -> None:
-    columns = output_columns(spec, embeds)
+def _write_csv(path: Path, spec: ModelSpec, rows: Iterator[Row], outputs: Sequence[str]) -> None:
+    columns = output_columns(spec, outputs)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
@@ -209,7 +209,7 @@ def _write_csv(path: Path, spec: ModelSpec, rows: Iterator[Row], embeds: bool) -
             writer.writerow([spreadsheet_cell(name, _cell(row.get(name))) for name in columns])
 
 
-def _write_json(path: Path, spec: ModelSpec, rows: Iterator[Row], embeds: bool) -> None:
+def _write_json(path: Path, spec: ModelSpec, rows: Iterator[Row], outputs: Sequence[str]) -> None:
     with path.open("w", encoding="utf-8") as file:
         file.write("[")
         for number, row in enumerate(rows):
@@ -217,19 +217,21 @@ def _write_json(path: Path, spec: ModelSpec, rows: Iterator[Row], embeds: bool) 
         file.write("\n]\n")
 
 
-def _write_parquet(path: Path, spec: ModelSpec, rows: Iterator[Row], embeds: bool, detector: str) -> None:
+def _write_parquet(
+    path: Path, spec: ModelSpec, rows: Iterator[Row], outputs: Sequence[str], detector: str
+) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     part = list(islice(rows, ROWS_AT_ONCE))
-    schema = pa.Schema.from_pandas(as_table(part, spec, {}, embeds), preserve_index=False)
-    if embeds:  # where no image of the part has a face the column would be empty
+    schema = pa.Schema.from_pandas(as_table(part, spec, {}, outputs), preserve_index=False)
+    if "embedding" in outputs:  # where no image of the part has a face the column would be empty
         place = schema.get_field_index("embedding")
         schema = schema.set(place, pa.field("embedding", pa.list_(pa.float64())))
     schema = schema.with_metadata({**(schema.metadata or {}), "detector": detector})
     with pq.ParquetWriter(path, schema) as writer:
         while True:
-            table = as_table(part, spec, {}, embeds)
+            table = as_table(part, spec, {}, outputs)
             writer.write_table(pa.Table.from_pandas(table, schema, preserve_index=False))
             part = list(islice(rows, ROWS_AT_ONCE))
             if not part:

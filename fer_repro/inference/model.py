@@ -1,6 +1,6 @@
 """A model that is ready to use: ``predict``, ``embed``, ``verify`` and ``detect_manipulation``."""
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,7 @@ class Model:
         for chunk in self.stream(list_inputs(inputs), look):
             rows += chunk.rows
             failed |= {each.source: each.reason for each in chunk.failed}
-        table = as_table(rows, self.spec, failed, self.embeds)
+        table = as_table(rows, self.spec, failed, self.backend.outputs)
         table.attrs["detector"] = look.finder
         return table
 
@@ -217,10 +217,10 @@ class Model:
 
 
 def as_table(
-    rows: list[dict[str, Any]], spec: ModelSpec, failed: Mapping[str, str], embeds: bool
+    rows: list[dict[str, Any]], spec: ModelSpec, failed: Mapping[str, str], outputs: Sequence[str]
 ) -> pd.DataFrame:
-    """Make the table of a model from its rows; ``embedding`` is left out where the network has none."""
-    columns = output_columns(spec, embeds)
+    """Make the table of a model from its rows; columns of what the network does not give are left out."""
+    columns = output_columns(spec, outputs)
     table = pd.DataFrame({name: _column(name, [row.get(name) for row in rows]) for name in columns})
     table.attrs["failed"] = dict(failed)
     return table

@@ -1,7 +1,7 @@
 """From faces to rows of a table: batches and clips through a network, in the order of the images."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,22 +40,23 @@ class Chunk:
     begin: dict[int, int] = field(default_factory=dict)
 
 
-def output_columns(spec: ModelSpec, embeds: bool) -> list[str]:
+def output_columns(spec: ModelSpec, outputs: Sequence[str]) -> list[str]:
     """Name the columns of a model's table in order.
 
     Args:
         spec: of the model.
-        embeds: its network has embeddings.
+        outputs: names of what its network gives, see ``Backend``.
     """
     named = [*FIRST]
     if spec.classes:
         named += ["prediction", "confidence", *(f"p_{name}" for name in spec.classes)]
     if spec.task == "manipulation":
         named += ["forgery_score", "forgery_logit"]
-    named += [f"weight_{name.replace(' ', '_')}" for name in spec.regions]
+    if "region_weights" in outputs:
+        named += [f"weight_{name.replace(' ', '_')}" for name in spec.regions]
     if spec.shows == "frames":
         named += ["clip", "frame_weight"]
-    return [*named, *(["embedding"] if embeds else []), "trained_on", "note"]
+    return [*named, *(["embedding"] if "embedding" in outputs else []), "trained_on", "note"]
 
 
 def predict_rows(

@@ -69,7 +69,7 @@ def watch(
             rows = [
                 row for chunk in model.stream([Still("camera", image, number)], looking) for row in chunk.rows
             ]
-            table = as_table(rows, model.spec, {}, model.embeds)
+            table = as_table(rows, model.spec, {}, model.backend.outputs)
             if writer is not None:
                 writer.add(annotated(image, table))
             yield table

@@ -14,6 +14,7 @@ from videos import write_video
 import fer_repro
 from fer_repro.datasets.store import open_store
 from fer_repro.errors import UserError
+from fer_repro.inference.prediction_rows import output_columns
 from fer_repro.inference.sources import video_frames
 from fer_repro.runs.predictions import read_predictions
 
@@ -216,3 +217,9 @@ def test_what_reads_traces_is_never_chosen(project, run_of):
     from fer_repro.inference.choosing import choose_models
 
     assert "benford" not in choose_models("manipulation", project).text()
+
+
+def test_a_network_that_weighs_no_regions_has_no_columns_of_them(run_of):
+    spec = fer_repro.load(run_of("ran")).spec
+    assert spec.regions
+    assert not [name for name in output_columns(spec, ["logits"]) if name.startswith("weight_")]
