@@ -36,6 +36,12 @@ from fer_repro.evaluation.cascade_orders import (
     stage_table,
 )
 from fer_repro.evaluation.claims import read_claims
+from fer_repro.evaluation.class_activation import (
+    areas_by_class,
+    class_activations,
+    gains_over_controls,
+    maps_of_run,
+)
 from fer_repro.evaluation.ensembles import ensemble_name, ensemble_runs
 from fer_repro.evaluation.evidence import read_evidence
 from fer_repro.evaluation.feature_strength import (
@@ -199,12 +205,13 @@ from fer_repro.figures.results import (
 from fer_repro.figures.sample_figures import pair_gallery, show_by_factor, show_faces, worst_pairs
 from fer_repro.figures.sequence_figures import alpha_by_level, distance_matrices, errors_by_level
 from fer_repro.figures.tables import beside_published
-from fer_repro.figures.true_areas import show_agreement_of_masks, show_moving
+from fer_repro.figures.true_areas import show_agreement_of_masks, show_areas_by_class, show_moving
 from fer_repro.inference.explore import explore_frames, explore_masks, explore_regions
 from fer_repro.inference.explore_scores import explore_angles, explore_forgeries
 from fer_repro.inference.explore_widgets import show_explorer
 from fer_repro.layers.cost import stage_costs
 from fer_repro.measures.metrics import ACCURACIES, find_metric, own_metric
+from fer_repro.measures.saliency import smooth
 from fer_repro.methods.method import Method
 from fer_repro.params import read_params
 from fer_repro.runs.folder import TrainedRuns, open_runs

@@ -178,3 +178,25 @@ def show_agreement_of_masks(table: pd.DataFrame, confidence: float) -> Shown:
         f"{100 * confidence:g} % bootstrap interval over faces. 'mean': the mean map, the same for all."
     )
     return show_table(shown.round({"area": 2, "chance": 2}), caption, columns)
+
+
+def show_areas_by_class(table: pd.DataFrame) -> Shown:
+    """Show how well class activation maps find the moving pixels, class by class.
+
+    Args:
+        table: ``class``, ``faces``, ``chance`` and a column for each map, in [0, 1]; empty where unknown.
+    """
+    if table.empty:
+        return say(UNKNOWN)
+    maps = [str(name) for name in table if name not in ("class", "faces", "chance")]
+    columns = (
+        Column("class", "Class"),
+        Column("faces", "Faces", "count"),
+        *(Column(name, name, "number") for name in ("chance", *maps)),
+    )
+    caption = (
+        "PR-AUC of each face's map of its true class, the mean over faces and seeds. 'centre': a map that "
+        "falls with the distance from the middle. 'truth at': the true pixels, averaged to as few places as "
+        "the maps have."
+    )
+    return show_table(table.round(dict.fromkeys(("chance", *maps), 3)), caption, columns)

@@ -175,6 +175,25 @@ def timm_key(key: str) -> str:
     return f"blocks.{stage}.{index - B4_BLOCKS[stage]}.{names.get(part, part)}.{tensor}"
 
 
+_RENAMED = {  # how a key of the networks of arXiv:2004.07676 begins, and ours
+    "feat_ext.classifier.": "unused_classifier.",
+    "efficientnet.attconv.": "extractor.attention.",
+    "xception.last_linear.": "classifier.",
+    "xception.": "extractor.backbone.",
+}
+
+
+def official_key(key: str) -> str:
+    """Rename a key of the networks of arXiv:2004.07676: efficientnet_pytorch and Cadene names to timm's."""
+    inner = key if key.startswith("feat_ext.classifier.") else key.removeprefix("feat_ext.")
+    for theirs, ours in _RENAMED.items():
+        if inner.startswith(theirs):
+            return ours + inner.removeprefix(theirs)
+    if inner.startswith("efficientnet."):
+        return f"extractor.backbone.{timm_key(inner.removeprefix('efficientnet.'))}"
+    return inner
+
+
 def load_imagenet(network: nn.Module, name: str) -> None:
     """Copy ImageNet weights that timm publishes into a trunk of full width.
 

@@ -1,4 +1,4 @@
-"""How strongly a layer responds to the samples of each group, relative to the group it responds to most."""
+"""How strongly a layer responds: to the samples of each group, and for a class at each place."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,3 +35,24 @@ def activation_ratios(strengths: Array, groups: NDArray[np.int64], count: int) -
     if not means.max() > 0:
         raise UserError("a layer is 0 for all samples: it has no ratio of activations")
     return np.asarray(means / means.max())
+
+
+def class_maps(features: NDArray, weight: NDArray) -> Array:
+    """Weigh the last maps by the rows of the linear layer: class activation maps (arXiv:1512.04150, Eq. 2).
+
+    CAM_c = sum_k w_ck F_k, so that the mean of CAM_c over all places, plus the bias b_c, is the logit of c.
+
+    Args:
+        features: (N, D, ...) F, of which the mean over the last axes enters the linear layer.
+        weight: (K, D) w.
+
+    Returns:
+        (N, K, ...).
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    maps, rows = np.asarray(features, np.float64), np.asarray(weight, np.float64)
+    if rows.ndim != 2 or maps.ndim < 3 or maps.shape[1] != rows.shape[1]:
+        raise ValueError(f"maps of shape {maps.shape}, weights {rows.shape}: expected (N, D, ...) and (K, D)")
+    return np.einsum("cd,nd...->nc...", rows, maps)

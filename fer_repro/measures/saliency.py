@@ -227,6 +227,19 @@ def enlarge(values: NDArray, height: int, width: int) -> NDArray:
     return values[..., rows[:, None], columns[None, :]]
 
 
+def smooth(values: NDArray, height: int, width: int) -> NDArray[np.float32]:
+    """Resize maps (n, h, w) to (n, height, width) bilinearly, as ``map_precision_recall`` does.
+
+    >>> smooth(np.array([[[0.0, 1.0]]]), 1, 4).round(2).tolist()
+    [[[0.0, 0.25, 0.75, 1.0]]]
+    """
+    maps = np.asarray(values, np.float32)
+    if maps.shape[1:] == (height, width):
+        return maps
+    enlarged = [Image.fromarray(each).resize((width, height), Image.Resampling.BILINEAR) for each in maps]
+    return np.stack([np.asarray(each) for each in enlarged])
+
+
 def single_maps(maps: NDArray) -> NDArray:
     """Take maps as (n, h, w): the channel of (n, 1, h, w) is dropped.
 
@@ -290,11 +303,7 @@ def _pixels(maps: NDArray, masks: NDArray) -> tuple[NDArray[np.float32], NDArray
         raise ValueError(f"maps of shape {values.shape}, masks {truth.shape}: expected one map per mask")
     if not np.isfinite(values).all():
         raise ValueError(f"map {int(np.argwhere(~np.isfinite(values))[0, 0])}: expected finite numbers")
-    if values.shape != truth.shape:
-        side = (truth.shape[2], truth.shape[1])
-        enlarged = [Image.fromarray(each).resize(side, Image.Resampling.BILINEAR) for each in values]
-        values = np.stack([np.asarray(each) for each in enlarged])
-    return values, truth
+    return smooth(values, *truth.shape[1:]), truth
 
 
 def _last_of_each(falling: NDArray) -> NDArray[np.int64]:

@@ -26,6 +26,9 @@ Differences from the paper. [C] is the authors' code, which the numbers come fro
    recipe.
 7. The stale ``feat_ext.classifier`` of tuned checkpoints is kept on import, as ``unused_classifier``, and
    does not require gradients.
+8. Pooling: the paper has the mean over places. Three arms are inspired by a closed paper on spoofed faces
+   (Shi, Zhou, Guo, ICPR 2020), whose abstract has a spatial pyramid in its place. Levels 1, 2 and 4 and the
+   maximum of each window are ours. What that paper claims cannot be tested without spoofed faces.
 """
 
 from collections.abc import Mapping
@@ -43,10 +46,11 @@ from fer_repro.layers.efficientnet_trunk import (
     Trunk,
     efficientnet,
     load_imagenet,
+    official_key,
     padding_of,
-    timm_key,
     xception,
 )
+from fer_repro.layers.pooling import PyramidPooling, Reduction
 from fer_repro.layers.pretrained import Standardise, check_images
 from fer_repro.layers.triplets import Embeddings, TripletLoss
 from fer_repro.methods.method import FirstStep, Method, OfficialLayout
@@ -89,10 +93,13 @@ class EfficientNetExtractor(Extractor):
     Args:
         backbone: as of ``Extractor``.
         attention: multiply the third stage's output by a map.
+        pooling: of the last maps; None: their mean. D is ``pooling.windows`` times as large.
     """
 
-    def __init__(self, backbone: nn.Module, attention: bool) -> None:
+    def __init__(self, backbone: nn.Module, attention: bool, pooling: PyramidPooling | None = None) -> None:
         super().__init__(backbone)
+        self.pooling = pooling
+        self.dimensions *= pooling.windows if pooling else 1
         channels = int(self.backbone.blocks[2][-1].bn3.num_features)
         self.attention = nn.Conv2d(channels, 1, 1) if attention else None
 
@@ -104,7 +111,7 @@ class EfficientNetExtractor(Extractor):
             features = features * self.attention_map(features)
         features = net.blocks[3:](features)  # (N, 448, H/32, W/32)
         features = net.bn2(net.conv_head(features))  # (N, 1792, H/32, W/32)
-        return features.mean(dim=(2, 3))
+        return self.pooling(features) if self.pooling else features.mean(dim=(2, 3))
 
     def early(self, images: Tensor) -> Tensor:
         """Return the output of stem and first three stages; in B4 that of block 9."""
@@ -241,6 +248,15 @@ _ARMS = {
     "plain_siamese": "EfficientNet trained by triplets, then a new head (B4ST).",
     "attention_siamese": "EfficientNet with attention trained by triplets, then a new head (AttST).",
     "xception": "The baseline.",
+    "pyramid": "Inspired by a paper on spoofed faces: plain, with the maxima of 1, 4 and 16 windows.",
+    "maximum": "Plain, with the maximum of a map: the pyramid's first level alone.",
+    "repeated_mean": "Plain, its mean repeated: a linear layer of as many weights as the pyramid's.",
+}
+_LEVELS = (1, 2, 4)
+_POOLINGS: dict[str, tuple[tuple[int, ...], Reduction]] = {  # of arms; the others have the mean
+    "pyramid": (_LEVELS, "max"),
+    "maximum": ((1,), "max"),
+    "repeated_mean": ((1,) * sum(level**2 for level in _LEVELS), "mean"),
 }
 _SIAMESE = ("plain_siamese", "attention_siamese")
 ENSEMBLE = ("plain", "plain_siamese", "attention", "attention_siamese")  # in the order of the paper's table
@@ -261,7 +277,8 @@ def build_extractor(arm: str, options: EfficientNetOptions, pretrained: bool = T
     else:
         rates = options.drop_connect, options.norm_momentum
         backbone = efficientnet(options.trunk, options.width, "same", *rates)
-        extractor = EfficientNetExtractor(backbone, attention=arm.startswith("attention"))
+        pooling = PyramidPooling(*_POOLINGS[arm]) if arm in _POOLINGS else None
+        extractor = EfficientNetExtractor(backbone, arm.startswith("attention"), pooling)
     if pretrained and imagenet:
         load_imagenet(extractor.backbone, _imagenet(arm, {"trunk": options.trunk}).removeprefix("timm/"))
     return extractor
@@ -312,25 +329,6 @@ def _build_loss(options: EfficientNetOptions, label_smoothing: float = 0.0) -> n
     return nn.CrossEntropyLoss(label_smoothing=label_smoothing)
 
 
-_RENAMED = {  # how a key of the authors' networks begins, and ours
-    "feat_ext.classifier.": "unused_classifier.",
-    "efficientnet.attconv.": "extractor.attention.",
-    "xception.last_linear.": "classifier.",
-    "xception.": "extractor.backbone.",
-}
-
-
-def _our_key(key: str) -> str:
-    """Rename a key of the authors' networks: efficientnet_pytorch and Cadene names to timm's."""
-    inner = key if key.startswith("feat_ext.classifier.") else key.removeprefix("feat_ext.")
-    for theirs, ours in _RENAMED.items():
-        if inner.startswith(theirs):
-            return ours + inner.removeprefix(theirs)
-    if inner.startswith("efficientnet."):
-        return f"extractor.backbone.{timm_key(inner.removeprefix('efficientnet.'))}"
-    return inner
-
-
 def official_class(state_dict: Mapping[str, Any]) -> str:
     """Infer the authors' class from the keys of a checkpoint; "" where it is none of theirs.
 
@@ -364,7 +362,7 @@ def _layout(attention: bool, siamese: bool) -> OfficialLayout:
 _XCEPTION = OfficialLayout(
     "polimi-ispl/icpr2020dfdc",
     lambda _: ForgeryDetector(XceptionExtractor(xception()), dropout=0.0),
-    rename=_our_key,
+    rename=official_key,
     container="net",
     classes=("real", "manipulated"),
     standardise=True,

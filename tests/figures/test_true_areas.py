@@ -9,6 +9,7 @@ from fer_repro.figures.true_areas import (
     precision_curves,
     precision_words,
     show_agreement_of_masks,
+    show_areas_by_class,
     show_moving,
     truth_overlay,
 )
@@ -70,3 +71,11 @@ def test_the_table_has_bounds_and_chance():
     assert "0.21 to 0.43" in markup
     assert "95 % bootstrap interval" in markup
     assert ">12<" in markup
+
+
+def test_areas_by_class_have_a_column_for_each_map():
+    assert UNKNOWN in show_areas_by_class(pd.DataFrame()).markup
+    table = pd.DataFrame({"class": ["sad", "all"], "faces": [3, 3], "chance": 0.2, "masked$": [0.2511, 0.25]})
+    markup = show_areas_by_class(table).markup
+    assert "masked$" in markup
+    assert "0.251" in markup

@@ -212,6 +212,36 @@ def test_attention_multiplies_the_third_stage():
         torch.testing.assert_close(model.features(images), rest.mean(dim=(2, 3)))
 
 
+def test_pooling_arms_differ_from_plain_in_pooling_alone():
+    images, kept = torch.rand(2, 3, 96, 96), {}
+    for arm in ("plain", "pyramid", "maximum", "repeated_mean"):
+        torch.manual_seed(0)
+        network = kept[arm] = METHOD.build_model(arm, OPTIONS, 2).eval()
+        with torch.no_grad():
+            kept[arm, "features"] = network.features(images)
+    trunks = {
+        arm: kept[arm].extractor.state_dict() for arm in ("plain", "pyramid", "maximum", "repeated_mean")
+    }
+    for trunk in trunks.values():
+        assert trunk.keys() == trunks["plain"].keys()
+        assert all(torch.equal(value, trunks["plain"][key]) for key, value in trunk.items())
+    mean, maximum = kept["plain", "features"], kept["maximum", "features"]
+    torch.testing.assert_close(kept["repeated_mean", "features"], mean.repeat(1, 21))
+    assert maximum.shape == mean.shape
+    assert (maximum >= mean).all()
+    assert torch.equal(kept["pyramid", "features"][:, : maximum.shape[1]], maximum)
+    wide, control = (kept[arm].classifier.weight for arm in ("pyramid", "repeated_mean"))
+    assert wide.shape == control.shape == (1, 21 * mean.shape[1])
+    with torch.no_grad():  # the small recipe's side: four places, which the sixteen windows repeat
+        small = (
+            kept["pyramid"]
+            .features(torch.rand(1, 3, 64, 64))
+            .split([len(wide[0]) // 21 * n for n in (1, 4, 16)], 1)
+        )
+    four, sixteen = small[1].reshape(-1, 2, 2), small[2].reshape(-1, 4, 4)
+    assert torch.equal(four.repeat_interleave(2, 1).repeat_interleave(2, 2), sixteen)
+
+
 def test_images_are_standardised_inside_the_arms():
     model = METHOD.build_model("plain", OPTIONS, 2)
     pixel = torch.tensor([0.485 + 0.229, 0.456, 0.406 - 0.225])[None, :, None, None]

@@ -25,7 +25,7 @@ FIGURES = {  # name: the set, and how many figures the story has with the image 
     "p2sgrad": ("synthetic_pairs", 11),
     "pixel_synthesis": ("synthetic_smiles", 5),
     "ran": ("synthetic", 15),
-    "rmn": ("synthetic", 14),
+    "rmn": ("synthetic", 15),
 }
 WRITTEN = {"rows.csv", "intervals.csv", "metrics.json", "curves.csv"}
 
