@@ -61,6 +61,7 @@ from fer_repro.evaluation.forgery_views import (
     scored_frames,
     true_masks,
 )
+from fer_repro.evaluation.frame_expressiveness import expressiveness_agreement
 from fer_repro.evaluation.frame_weights import (
     alpha_alone,
     compare_formulas,
@@ -143,6 +144,7 @@ from fer_repro.figures.attention import (
     show_attention_table,
     show_cover,
     show_distractors,
+    show_expressiveness,
     show_formulas,
     show_intensity,
     show_precision,

@@ -162,6 +162,49 @@ def show_agreement(table: pd.DataFrame, caption: str, places: int = 3) -> Shown:
     return show_table(pd.DataFrame(printed), caption, AGREEMENT)
 
 
+def show_expressiveness(table: pd.DataFrame, confidence: float) -> Shown:
+    """Show how far TED-inspired scores and frame weights follow the true intensity, and what follows from it.
+
+    Args:
+        table: ``weights``, ``mean``, ``low``, ``high``, ``items`` and ``clips``, which tells parts of the
+            clips apart, each with the rows ``sum minus static`` and ``α β minus static``.
+        confidence: of its intervals.
+    """
+    if table.empty:
+        return say("The true intensity of these frames is not known, so scores cannot be compared.")
+    parts = list(dict.fromkeys(table["clips"]))
+    printed = pd.DataFrame({"score": list(dict.fromkeys(table["weights"]))})
+    columns, sentences = [Column("score", "Score")], []
+    for part in parts:
+        rows = table[table["clips"] == part].set_index("weights")
+        printed[f"mean {part}"] = [_signed(value, 2) for value in rows["mean"]]
+        printed[part] = [
+            f"{_signed(low, 2)} to {_signed(high, 2)}"
+            for low, high in zip(rows["low"], rows["high"], strict=True)
+        ]
+        title = f"Clips {part} ({rows['items'].max()})".replace("Clips all", "All clips")
+        columns += [Column(f"mean {part}", title, "range"), Column(part, "Interval", "range")]
+        sentences.append(
+            f"{title}: {_gain(rows.loc['sum minus static'], 'the sum', 'its static half alone')}; "
+            f"{_gain(rows.loc['α β minus static'], 'the weights', 'the static score')}."
+        )
+    caption = (
+        "TED-inspired scores of frames and FAN's weights: Spearman's rank correlation with the true "
+        f"intensity, mean over clips, with the {100 * confidence:g} % interval over clips, and over seeds or "
+        "random orders. The last two rows are paired differences."
+    )
+    return Shown(show_table(printed, caption, columns).markup + say(" ".join(sentences)).markup)
+
+
+def _gain(row: pd.Series, first: str, second: str) -> str:
+    """Say which of two follows the intensity better, if the interval of the difference has one sign."""
+    size = f"{_signed(row['mean'], 2)}, {_signed(row['low'], 2)} to {_signed(row['high'], 2)}"
+    if row["low"] > 0 or row["high"] < 0:
+        how = "better" if row["low"] > 0 else "less well"
+        return f"{first} follow{'s' * (first == 'the sum')} the intensity {how} than {second} ({size})"
+    return f"no difference is shown between {first} and {second} ({size})"
+
+
 def show_formulas(table: pd.DataFrame, caption: str) -> Shown:
     """Show FAN's two formulas of evaluation beside each other, one row per seed.
 

@@ -246,9 +246,11 @@ def _start_licence(start: PretrainedWeights | None, spec: ModelSpec) -> Any:  # 
 def _text(spec: ModelSpec, facts: dict[str, Any]) -> str:
     paper = facts["model"]["paper"]
     archived = f" (arXiv:{paper['arxiv']})" if paper["arxiv"] else ""
+    arm = load_method(spec.method).arms.get(spec.arm, "")  # it may be inspired by another paper
     lines = [
         f"# {spec.name}",
         f"A network of *{paper['title']}*{archived}, for {spec.task}. Weights: {markdown_text(spec.source)}.",
+        *([f"Arm {spec.arm}: {markdown_text(arm)}"] if arm else []),
         EXAMPLE,
         "## Input",
         _pairs(facts["input"]),

@@ -161,6 +161,8 @@ def _graph(network: FaceNetwork, spec: ModelSpec) -> Any:  # noqa: ANN401 - onnx
         names = list(network(example))
     many = torch.export.Dim("frames" if spec.shows == "frames" else "faces")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    # PyTorch remembers how an LSTM ran before, and would freeze the number of frames in the next graph
+    getattr(torch.ops.aten.lstm.input, "_dispatch_cache", {}).clear()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

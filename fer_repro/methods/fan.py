@@ -30,6 +30,8 @@ Differences from the paper. [C] is the authors' code, its branch master.
    what is used instead, and ``fer_repro.layers.pretrained`` reads the authors' file where the user has it.
 10. Input in [0, 1] without mean and deviation, as in [C]; the paper names none. The sampling of training
     frames differs between paper and code too: ``fer_repro.loading.frames``.
+11. The arms ``frame_graph...`` and ``frame_lstm`` are not of this paper: they aggregate the same features in
+    ways that are inspired by arXiv:2010.13386, see ``fer_repro.layers.frame_graph``.
 """
 
 from collections.abc import Mapping
@@ -42,6 +44,7 @@ from torch import Tensor, nn
 
 from fer_repro.errors import UserError, nearest
 from fer_repro.layers.cost import evaluating
+from fer_repro.layers.frame_graph import Adjacency, FrameGraphClassifier
 from fer_repro.layers.image_sets import SharedTrunk, check_mask, images_second, weighted_mean
 from fer_repro.layers.pretrained import check_start, load_start
 from fer_repro.layers.resnet import Stem
@@ -70,7 +73,8 @@ class FANOutput(NamedTuple):
 
     Attributes:
         logits: (N, K) of the clips.
-        alpha: (N, T) self-attention, 0 at padding; None in arms without.
+        alpha: (N, T) self-attention, in arms of a frame graph the weights by intensity; 0 at padding; None in
+            arms without.
         beta: (N, T) relation attention, 0 at padding; None in arms without.
         frame_logits: (N, T, K) of the single frames, in score fusion only.
         mask: (N, T) bool, true where frames are; in score fusion only.
@@ -188,6 +192,32 @@ class ScoreFusion(SharedTrunk):
         return FANOutput(logits, frame_logits=frame_logits, mask=shown.squeeze(2) > 0)
 
 
+class FrameGraphNetwork(SharedTrunk):
+    """FAN's trunk with another aggregator, inspired by arXiv:2010.13386: graph, LSTM, intensity weights.
+
+    Args:
+        classes: number of expressions.
+        width: channels of stage 1; 64 in ResNet-18. Graph and LSTM keep the length of its features (ours).
+        adjacency: what frames share; None is the LSTM alone.
+        stem: before stage 1.
+    """
+
+    def __init__(
+        self, classes: int, width: int = 64, adjacency: Adjacency | None = "relu_cosine", stem: Stem = "table"
+    ) -> None:
+        super().__init__(width, stem=stem)
+        self.aggregator = FrameGraphClassifier(
+            self.features, self.features, self.features, classes, adjacency
+        )
+
+    def forward(self, frames: Tensor, mask: Tensor | None = None) -> FANOutput:
+        """Classify clips of frames in their order; arguments as in ``FrameAttentionNetwork.forward``."""
+        frames, mask, _ = _checked(frames, mask)
+        features = self.embed(frames, mask)  # (N, T, D), the nodes
+        logits, weights = self.aggregator(features, mask)  # (N, K), (N, T, 1)
+        return FANOutput(logits, weights.squeeze(2))
+
+
 def _checked(frames: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor]:
     """Return frames in our layout, the mask, and 1 where frames are, (N, T, 1)."""
     frames = images_second(frames, "frames")
@@ -234,8 +264,8 @@ def _explain(model: nn.Module, frames: Tensor, mask: Tensor | None = None) -> di
 
     Returns:
         ``alpha``, with relation attention ``beta``, and ``weights``, the share of each frame in the mean:
-        alpha or alpha beta, divided by its sum over the clip. All (N, T), 0 at padding. None for arms without
-        attention.
+        alpha or alpha beta, divided by its sum over the clip. All (N, T), 0 at padding. None for arms that
+        weigh no frames.
     """
     with evaluating(model):
         output = model(frames, mask)
@@ -253,6 +283,16 @@ _ARMS = {
     "score_fusion": "The control: frames classified on their own, softmax outputs summed.",
     "feature_average": "Frame features averaged with equal weights (ours).",
     "self_relation_reference": "The headline, evaluated with the formula of the authors' evaluation code.",
+    "frame_graph": "Inspired by arXiv:2010.13386: frames share features over a graph, an LSTM reads them.",
+    "frame_graph_identity": "The control of frame_graph: the same parameters, but nothing is shared (A = I).",
+    "frame_graph_softmax": "As frame_graph, with a softmax of the cosines as the graph's weights.",
+    "frame_lstm": "As frame_graph, without the graph: the LSTM reads the features of frames.",
+}
+_ADJACENCIES: dict[str, Adjacency | None] = {
+    "frame_graph": "relu_cosine",
+    "frame_graph_identity": "identity",
+    "frame_graph_softmax": "softmax",
+    "frame_lstm": None,
 }
 
 
@@ -267,6 +307,8 @@ def _build_model(arm: str, options: FANOptions, classes: int, pretrained: bool =
     network: SharedTrunk
     if arm == "score_fusion":
         network = ScoreFusion(classes, options.width, options.stem)
+    elif arm in _ADJACENCIES:
+        network = FrameGraphNetwork(classes, options.width, _ADJACENCIES[arm], options.stem)
     else:
         attentions: dict[str, Attention] = {"self_attention": "self", "feature_average": "none"}
         attention = attentions.get(arm, "self_relation")

@@ -9,6 +9,7 @@ import yaml
 
 import fer_repro
 from fer_repro.inference.cards import card, pretrained_weights
+from fer_repro.methods.method import load_method
 from fer_repro.runs.predictions import read_predictions
 
 
@@ -138,6 +139,7 @@ def test_a_paper_without_open_copy_has_no_number_in_an_archive(rmn_card, run_of)
     header, body = read(card(model.spec, run_of("maxout")))
     assert header["model"]["paper"]["arxiv"] == ""
     assert "*Inspired by: Probability Guided Maxout*, for expression." in body
+    assert f"Arm pgm: {load_method('maxout').arms['pgm']}" in body
     assert "arXiv" not in body.partition("## Input")[0]
 
 

@@ -19,8 +19,9 @@ from fer_repro.errors import UserError
 from fer_repro.inference import export
 from fer_repro.inference.catalogue import list_models
 from fer_repro.inference.checkpoints import open_official
-from fer_repro.inference.export import export_model
+from fer_repro.inference.export import export_model, export_onnx
 from fer_repro.inference.loading import open_weights
+from fer_repro.inference.networks import build_network
 from fer_repro.methods.method import load_method, method_names
 from fer_repro.runs.predictions import read_predictions
 from fer_repro.training.checkpoint import copy_weights, save_weights
@@ -76,6 +77,18 @@ def test_onnx_runtime_gives_torchs_numbers(exported, run_of, faces, method):
             pair = [np.stack(each["embedding"].tolist()) for each in (ours, theirs)]
             assert np.allclose(*pair, atol=PARITY)
     assert onnx_model.backend.batch == torch_model.backend.batch
+
+
+@pytest.mark.slow
+def test_graphs_of_frames_are_exported_one_after_another(run_of, tmp_path):
+    """Each takes any number of frames, also after another LSTM was exported by the same process."""
+    spec = fer_repro.load(run_of("fan")).spec
+    for arm in ("frame_lstm", "frame_graph", "frame_graph_softmax"):
+        chosen = replace(spec, arm=arm)
+        network = build_network(chosen).eval()
+        assert export_onnx(network, chosen, tmp_path / f"{arm}.onnx").outputs < PARITY
+        (given,) = onnx.load(tmp_path / f"{arm}.onnx").graph.input
+        assert given.type.tensor_type.shape.dim[0].dim_param == "frames"
 
 
 def test_the_metadata_tell_preprocessing_and_labels(exported, run_of):

@@ -20,6 +20,8 @@ from fer_repro.methods.fan import (
 
 OPTIONS = FANOptions(width=4, frames=3, sampling="paper", pretraining="none")
 ATTENTIVE = ("self_relation", "self_attention", "self_relation_reference")
+GRAPHS = ("frame_graph", "frame_graph_identity", "frame_graph_softmax")
+ORDERED = (*GRAPHS, "frame_lstm")  # these read frames in their order
 
 
 def network(arm="self_relation", seed=0):
@@ -77,7 +79,7 @@ def by_hand(model, frames, arm):
     return linear(model.pred_fc2, mean(joined, numerator, product))  # Eq. 4
 
 
-@pytest.mark.parametrize("arm", [arm for arm in METHOD.arms if arm != "score_fusion"])
+@pytest.mark.parametrize("arm", [arm for arm in METHOD.arms if arm not in ("score_fusion", *ORDERED)])
 @pytest.mark.parametrize("length", [1, 3, 5])
 @torch.no_grad()
 def test_logits_follow_the_equations(arm, length):
@@ -143,9 +145,32 @@ def test_padding_takes_no_part_in_training(arm):
 
 @pytest.mark.parametrize("arm", METHOD.arms)
 @torch.no_grad()
-def test_the_order_of_frames_does_not_matter(arm):
+def test_the_order_of_frames_matters_to_an_lstm_alone(arm):
     model, frames = network(arm), clips(2, 5)
-    torch.testing.assert_close(model(frames.flip(1)).logits, model(frames).logits, rtol=1e-9, atol=1e-12)
+    same = torch.allclose(model(frames.flip(1)).logits, model(frames).logits, rtol=1e-9, atol=1e-12)
+    assert same == (arm not in ORDERED)
+
+
+@torch.no_grad()
+def test_graph_arms_aggregate_the_features_of_the_trunk():
+    """Of one seed they have the same weights: they differ in what frames share, the LSTM in nothing else."""
+    models = {arm: network(arm) for arm in ORDERED}
+    frames, mask = padded()
+    for arm, model in models.items():
+        output = model(frames, mask)
+        logits, weights = model.aggregator(model.embed(frames, mask), mask)
+        assert torch.equal(output.logits, logits)
+        assert torch.equal(output.alpha, weights[..., 0])
+        assert (output.beta, output.frame_logits) == (None, None)
+        if arm in GRAPHS:
+            state = models["frame_graph"].state_dict()
+            assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+    assert models["frame_lstm"].aggregator.graph is None
+    assert {models[arm].aggregator.graph.adjacency for arm in GRAPHS} == {
+        "relu_cosine",
+        "identity",
+        "softmax",
+    }
 
 
 @torch.no_grad()
@@ -254,11 +279,11 @@ def test_arms_start_from_one_trunk():
 def test_arms_build_only_the_heads_they_use():
     heads = {
         arm: {key.split(".")[0] for key in _build_model(arm, OPTIONS, 7).state_dict()}
-        & {"alpha", "beta", "pred_fc1", "pred_fc2", "fc"}
+        & {"alpha", "beta", "pred_fc1", "pred_fc2", "fc", "aggregator"}
         for arm in METHOD.arms
     }
     relation = {"alpha", "beta", "pred_fc2"}
-    assert heads == {
+    assert heads == {arm: {"aggregator"} for arm in ORDERED} | {
         "self_relation": relation,
         "self_attention": {"alpha", "pred_fc1"},
         "score_fusion": {"fc"},
@@ -273,10 +298,12 @@ def test_explained_weights_add_up_to_one_over_the_frames(arm):
     model = network(arm).train()
     explained = _explain(model, frames, mask)
     assert model.training
-    if arm not in ATTENTIVE:
+    if arm not in (*ATTENTIVE, *ORDERED):
         assert explained is None
         return
     assert set(explained) == {"alpha", "weights"} | ({"beta"} if "relation" in arm else set())
+    if arm in ORDERED:
+        torch.testing.assert_close(explained["weights"], explained["alpha"])
     torch.testing.assert_close(explained["weights"].sum(1), torch.ones(2).double())
     assert all((tensor[~mask] == 0).all() for tensor in explained.values())
 
@@ -290,15 +317,16 @@ def test_explained_weights_add_up_to_one_over_the_frames(arm):
     ],
 )
 def test_what_is_no_clip_is_refused(shape, message):
-    for arm in ("self_relation", "score_fusion"):
+    for arm in ("self_relation", "score_fusion", "frame_graph"):
         with pytest.raises(UserError, match=message):
             network(arm)(torch.rand(shape).double())
 
 
 @pytest.mark.parametrize("mask", [torch.ones(2, 4), torch.ones(2, 3).bool(), torch.ones(2).bool()])
 def test_a_mask_that_does_not_fit_is_refused(mask):
-    with pytest.raises(UserError, match=r"mask is .*: expected bool \(2, 4\)"):
-        network()(clips(2, 4), mask)
+    for arm in ("self_relation", "frame_graph"):
+        with pytest.raises(UserError, match=r"mask is .*: expected bool \(2, 4\)"):
+            network(arm)(clips(2, 4), mask)
 
 
 def test_the_authors_layout_is_taken_at_any_size():
