@@ -6,7 +6,9 @@ recipes.py, sections.py, terminal.py and pipeline/notebooks.py carry numbers but
 and the evaluation of a single seed only plot in data.ipynb and train.ipynb.
 """
 
-from collections.abc import Iterable
+import ast
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 from fer_repro.files import file_sha256
@@ -67,7 +69,7 @@ STAGES = {
 
 
 def code_digests(patterns: Iterable[str], method: str = "") -> dict[str, str]:
-    """Hash the files that patterns name.
+    """Hash the files that patterns name; of the layers, only those that the others import.
 
     Args:
         patterns: of files below the package.
@@ -77,8 +79,50 @@ def code_digests(patterns: Iterable[str], method: str = "") -> dict[str, str]:
         Path below the package -> SHA-256, sorted by path.
     """
     files = {path for pattern in patterns for path in PACKAGE.glob(pattern.format(method=method))}
+    files -= _unused_layers(files)
     return {
         path.relative_to(PACKAGE).as_posix(): file_sha256(path)
         for path in sorted(files)
         if path.is_file() and path.suffix != ".pyc"
     }
+
+
+def changed_digests(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Name the files that have changed or are gone, sorted.
+
+    Args:
+        then: digests by path below the package, from ``code_digests``; older records name layers that their
+            method does not import: these count only if they are gone.
+        now: those of today.
+    """
+    gone = {name for name in then.keys() - now.keys() if not (PACKAGE / name).is_file()}
+    return sorted(gone | {name for name in now if now[name] != then.get(name)})
+
+
+def _unused_layers(files: set[Path]) -> set[Path]:
+    """Return the layers that none of the other files imports, directly or by way of other layers."""
+    folder = PACKAGE / "layers"
+    layers = {path for path in files if path.parent == folder and path.stem != "__init__"}
+    used: set[Path] = set()
+    waiting = [path for path in files - layers if path.suffix == ".py"]
+    while waiting:
+        names = _imported_layers(waiting.pop().read_text(encoding="utf-8"))
+        found = ({folder / f"{name}.py" for name in names} & layers) - used
+        used |= found
+        waiting += found
+    return layers - used
+
+
+@cache
+def _imported_layers(text: str) -> set[str]:
+    """Name the modules of ``layers`` that a file's text imports, in functions too."""
+    room, found = "fer_repro.layers", set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        found |= {name.split(".")[2] for name in names if name.startswith(f"{room}.")}
+    return found

@@ -20,7 +20,7 @@ from fer_repro.errors import UserError, exit_code
 from fer_repro.files import atomic_folder
 from fer_repro.git import ask_git
 from fer_repro.params import Params, read_params
-from fer_repro.stage_code import STAGES, code_digests
+from fer_repro.stage_code import STAGES, changed_digests, code_digests
 
 INPUTS = Path("inputs")
 NOTEBOOKS = Path("notebooks")
@@ -118,8 +118,7 @@ def check_code(notebooks: Path, name: str, method: str) -> None:
         return
     then = json.loads(path.read_text(encoding="utf-8"))
     now = code_digests(STAGES[stage], method)
-    changed = sorted(file for file in {*then, *now} if then.get(file) != now.get(file))
-    if changed:
+    if changed := changed_digests(then, now):
         raise UserError(
             f"fer_repro/{changed[0]} has changed since {path} was written; to update everything: dvc repro"
         )

@@ -15,7 +15,7 @@ from fer_repro.params import read_params
 from fer_repro.pipeline.check_results import LOCK
 from fer_repro.pipeline.inputs import INPUTS
 from fer_repro.report.records import CODE
-from fer_repro.stage_code import RUN, STAGES, TRAINING, code_digests
+from fer_repro.stage_code import RUN, STAGES, TRAINING, changed_digests, code_digests
 
 PARAMS = Path("params.yaml")
 _MOST = 8  # files that are named
@@ -39,7 +39,7 @@ def stale_record(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _changed_code(then: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
-    for name in sorted(name for name in {*now, *then} if now.get(name) != then.get(name)):
+    for name in changed_digests(then, now):
         yield f"code: fer_repro/{name} {'has changed' if name in now else 'is gone'}"
 
 

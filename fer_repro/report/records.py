@@ -28,7 +28,7 @@ from fer_repro.figures.tables import (
 from fer_repro.files import read_json
 from fer_repro.measures.metrics import find_metric, own_metric
 from fer_repro.report.provenance import FACTS
-from fer_repro.stage_code import TRAINING, code_digests
+from fer_repro.stage_code import TRAINING, changed_digests, code_digests
 
 _WANTED = {
     "commit": str, "changed": list, "dataset": str, "method": str, "note": str, "recipe": dict,
@@ -160,7 +160,7 @@ def _made_by(record: dict[str, Any]) -> str:
     if CODE not in record:
         return "Made by an earlier version of the code; which files have changed since was not recorded."
     now, then = code_digests(TRAINING, record["method"]), record[CODE]
-    changed = sorted(name for name in {*now, *then} if now.get(name) != then.get(name))
+    changed = changed_digests(then, now)
     if not changed:
         return "Made by the current code."
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
