@@ -107,7 +107,7 @@ def test_records_lead_where_they_are_better_grounded(finished):
 
 def test_the_story_shows_its_figures(finished):
     text = (finished / "executed/rmn-synthetic.ipynb").read_text(encoding="utf-8")
-    assert text.count("<figure class=") == 14
+    assert text.count("<figure class=") == 15
     assert "Traceback" not in text
 
 
