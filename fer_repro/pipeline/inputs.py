@@ -129,8 +129,7 @@ def changed_code(inputs: Path = INPUTS) -> list[str]:
     changed = set()
     for path in inputs.glob("code/*.json"):
         then = json.loads(path.read_text(encoding="utf-8"))
-        now = code_digests(then)
-        changed |= {name for name in then if now.get(name) != then[name]}
+        changed.update(changed_digests(then, code_digests(then)))
     return sorted(changed)
 
 
