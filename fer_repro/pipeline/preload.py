@@ -57,13 +57,17 @@ def preloaded() -> Iterator[None]:
         return
     with tempfile.TemporaryDirectory(prefix="fer-", ignore_cleanup_errors=True) as folder:
         address = f"{folder}/libraries"
-        server = subprocess.Popen(
-            [sys.executable, "-m", "fer_repro.pipeline.preload", address],
-            stdin=subprocess.PIPE,  # its end is the server's
-            env={**_USUAL, **os.environ, **_OURS},
-            preexec_fn=end_with_parent,
-            start_new_session=True,  # Ctrl-C of a terminal reaches the stages, which pass it on
-        )
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(address)
+            listener.listen(64)  # requests wait while the server starts
+            server = subprocess.Popen(
+                [sys.executable, "-m", "fer_repro.pipeline.preload", str(listener.fileno())],
+                stdin=subprocess.PIPE,  # its end is the server's
+                env={**_USUAL, **os.environ, **_OURS},
+                preexec_fn=end_with_parent,
+                pass_fds=[listener.fileno()],
+                start_new_session=True,  # Ctrl-C of a terminal reaches the stages, which pass it on
+            )
         before, os.environ[ADDRESS] = os.environ.get(ADDRESS, ""), address
         try:
             yield
@@ -113,11 +117,9 @@ def _here() -> dict[str, Any]:
     return {"read": {**_USUAL, **read, "PYTHONHASHSEED": "0"}, "python": sys.executable, "package": __file__}
 
 
-def _serve(address: str) -> None:
+def _serve(listening: int) -> None:
     """Import the libraries, then fork a runner for each request until standard input ends."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.bind(address)
-        listener.listen(64)  # early requests wait
+    with socket.socket(fileno=listening) as listener:
         here, before = _here(), dict(os.environ)
         for name in LIBRARIES:
             importlib.import_module(name)
@@ -296,4 +298,4 @@ def _become_kernel(asked: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1])
+    _serve(int(sys.argv[1]))
