@@ -20,7 +20,7 @@ from fer_repro.evaluation.probe_rows import METRICS as PROBE_METRICS
 from fer_repro.evaluation.probe_rows import PROTOCOL as PROBED
 from fer_repro.evaluation.probe_rows import frequent_label, probe_groups, probe_hits
 from fer_repro.evaluation.row_form import Subject, subject_of
-from fer_repro.evaluation.rows import TESTED, tested_samples
+from fer_repro.evaluation.rows import TESTED, tested_samples, ways_of_testing
 from fer_repro.loading.split import level_values
 from fer_repro.measures.metrics import METRICS, Metric
 from fer_repro.measures.variance_components import Floats, Spread, spread
@@ -157,7 +157,6 @@ def expression_evidence(runs: Sequence[Run], samples: pd.DataFrame, subject: Sub
         subject: method and data set.
     """
     predictions = runs[0].predictions
-    tta = (False, True) if runs[0].config["recipe"]["tta_copies"] else (False,)
     found = []
     tested = np.isin(predictions.splits, TESTED)
     for protocol, rows in tested_samples(runs[0].config, samples, subject.method).items():
@@ -168,10 +167,10 @@ def expression_evidence(runs: Sequence[Run], samples: pd.DataFrame, subject: Sub
         groups = sample_groups(samples, predictions.samples[chosen])
         shares = np.bincount(targets) / len(targets)
         levels = {"accuracy": shares.max(), "mean_class_accuracy": 1 / np.count_nonzero(shares)}
-        for augmented in tta:
-            hits = _hits(runs, chosen, augmented)
+        for tta in ways_of_testing(runs[0], predictions.where(chosen)):
+            hits = _hits(runs, chosen, tta != "none")
             found += [
-                _evidence(runs, subject, protocol, metric, augmented, hits, targets, groups, 100 * level)
+                _evidence(runs, subject, protocol, metric, tta != "none", hits, targets, groups, 100 * level)
                 for metric, level in levels.items()
             ]
     return found

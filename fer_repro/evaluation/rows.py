@@ -29,7 +29,7 @@ from fer_repro.measures.intervals import (
 )
 from fer_repro.methods.method import load_method
 from fer_repro.runs.folder import Run, by_arm
-from fer_repro.runs.predictions import SPLIT
+from fer_repro.runs.predictions import AUGMENTED, SPLIT, Predictions
 
 _METRICS = ("accuracy", "mean_class_accuracy")
 TESTED = (SPLIT, CHALLENGE)
@@ -163,20 +163,25 @@ def _majority_row(subject: Subject, cell: _Cell, run: Run, samples: pd.DataFrame
 
 
 def _cells(runs: Sequence[Run], samples: pd.DataFrame, subject: Subject) -> list[_Cell]:
-    predictions, copies = runs[0].predictions, runs[0].config["recipe"]["tta_copies"]
-    tested = predictions.samples[np.isin(predictions.splits, TESTED)]
-    kinds = [(False, "none")] + ([(True, f"{copies} random copies")] if copies else [])
+    tested = runs[0].predictions.where(np.isin(runs[0].predictions.splits, TESTED))
     cells = []
     for protocol, chosen in tested_samples(runs[0].config, samples, subject.method).items():
-        rows = np.isin(tested, chosen)
+        rows = np.isin(tested.samples, chosen)
         if rows.any():
-            groups = sample_groups(samples, tested[rows])
+            groups = sample_groups(samples, tested.samples[rows])
             cells += [
-                _Cell(Quantity(protocol, metric, tta), rows, augmented, groups)
-                for augmented, tta in kinds
+                _Cell(Quantity(protocol, metric, tta), rows, tta != "none", groups)
+                for tta in ways_of_testing(runs[0], tested.where(rows))
                 for metric in _METRICS
             ]
     return cells
+
+
+def ways_of_testing(run: Run, part: Predictions) -> tuple[str, ...]:
+    """Name how a run showed the images of a part of its predictions: ``none``, and the augmentation."""
+    copies = run.config["recipe"]["tta_copies"]
+    augmented = copies and np.isin(part.splits, AUGMENTED).all()
+    return ("none", f"{copies} random copies") if augmented else ("none",)
 
 
 def tested_samples(config: Mapping[str, Any], samples: pd.DataFrame, method: str) -> dict[str, np.ndarray]:

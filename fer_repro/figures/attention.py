@@ -152,7 +152,7 @@ def show_agreement(table: pd.DataFrame, caption: str, places: int = 3) -> Shown:
         {
             "weights": row["weights"],
             "value": _signed(row["mean"], places),
-            "interval": f"{_signed(row['low'], places)} to {_signed(row['high'], places)}",
+            "interval": _interval(row, places),
             "by_seed": ", ".join(_signed(value, places) for value in row["by_seed"]),
             "above": f"{row['above_zero']:.0f} %",
             "counted": f"{row['items']} of {row['of']}",
@@ -178,10 +178,7 @@ def show_expressiveness(table: pd.DataFrame, confidence: float) -> Shown:
     for part in parts:
         rows = table[table["clips"] == part].set_index("weights")
         printed[f"mean {part}"] = [_signed(value, 2) for value in rows["mean"]]
-        printed[part] = [
-            f"{_signed(low, 2)} to {_signed(high, 2)}"
-            for low, high in zip(rows["low"], rows["high"], strict=True)
-        ]
+        printed[part] = [_interval(row, 2) for _, row in rows.iterrows()]
         title = f"Clips {part} ({rows['items'].max()})".replace("Clips all", "All clips")
         columns += [Column(f"mean {part}", title, "range"), Column(part, "Interval", "range")]
         sentences.append(
@@ -198,7 +195,7 @@ def show_expressiveness(table: pd.DataFrame, confidence: float) -> Shown:
 
 def _gain(row: pd.Series, first: str, second: str) -> str:
     """Say which of two follows the intensity better, if the interval of the difference has one sign."""
-    size = f"{_signed(row['mean'], 2)}, {_signed(row['low'], 2)} to {_signed(row['high'], 2)}"
+    size = f"{_signed(row['mean'], 2)}, {_interval(row, 2)}"
     if row["low"] > 0 or row["high"] < 0:
         how = "better" if row["low"] > 0 else "less well"
         return f"{first} follow{'s' * (first == 'the sum')} the intensity {how} than {second} ({size})"
@@ -234,6 +231,10 @@ def _with_truth(samples: pd.DataFrame) -> pd.DataFrame:
     if "distractor" not in found:
         found["distractor"] = NOTHING
     return found
+
+
+def _interval(row: pd.Series, places: int) -> str:
+    return f"{_signed(row['low'], places)} to {_signed(row['high'], places)}"
 
 
 def _signed(value: float, places: int) -> str:

@@ -69,7 +69,7 @@ class LastMaps(NamedTuple):
 
     Attributes:
         maps: (N, D, h, w).
-        weight: (K, D) of the linear layer; of a single logit z, which stands for (0, z), (2, D).
+        weight: (K, D) of the linear layer; of a single logit z, read as (0, z), (2, D).
         bias: (K,).
         logits: (N, K).
     """
@@ -101,7 +101,7 @@ def last_maps(network: nn.Module, images: Tensor) -> LastMaps:
                 hooks.callback(part.register_forward_hook(note).remove)
         output = network(images)
     logits = getattr(output, "logits", output)
-    ends = [(pooled, part) for pooled, part, made in entered if made is logits or _stands_for(made, logits)]
+    ends = [(pooled, part) for pooled, part, made in entered if made is logits or _is_single(made, logits)]
     if not ends:
         raise UserError("its logits are not those of a linear layer")
     pooled, linear = ends[-1]
@@ -110,7 +110,7 @@ def last_maps(network: nn.Module, images: Tensor) -> LastMaps:
         raise UserError("what enters its linear layer is not the mean of maps over all places")
     weight = linear.weight.detach()
     bias = weight.new_zeros(len(weight)) if linear.bias is None else linear.bias.detach()
-    missing = logits.shape[1] - len(weight)  # 1 where (0, z) stands for z
+    missing = logits.shape[1] - len(weight)  # 1 where z is read as (0, z)
     return LastMaps(found[-1], F.pad(weight, (0, 0, missing, 0)), F.pad(bias, (missing, 0)), logits)
 
 
@@ -134,6 +134,6 @@ class _Means(TorchDispatchMode):
         return output
 
 
-def _stands_for(made: Tensor, logits: Tensor) -> bool:
+def _is_single(made: Tensor, logits: Tensor) -> bool:
     """Whether logits are (0, z) of a single logit z."""
     return made.ndim == 2 and made.shape[1] == 1 and torch.equal(F.pad(made, (1, 0)), logits)

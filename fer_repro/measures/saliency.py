@@ -84,8 +84,8 @@ def rank_correlation(weights: NDArray, intensity: NDArray, mask: NDArray) -> Ran
     """
     values, truth, there = np.asarray(weights), np.asarray(intensity), np.asarray(mask, bool)
     _check_alike(values, truth, there)
-    rhos = [_agreement(v[m], t[m]) for v, t, m in zip(values, truth, there, strict=True)]
-    per_clip = np.array(rhos, np.float64)
+    rhos = [_agreements(v[None, m], t[None, m]) for v, t, m in zip(values, truth, there, strict=True)]
+    per_clip = np.concatenate([np.empty(0), *rhos])
     return RankCorrelation(per_clip, mean_of(per_clip))
 
 
@@ -137,9 +137,8 @@ def weight_on_covered(weights: NDArray, coverage: NDArray) -> CoveredWeight:
     """
     values, covered = np.asarray(weights, np.float64), np.asarray(coverage, np.float64)
     _check_alike(values, covered, np.ones(covered.shape, bool))
-    pairs = list(zip(values, covered, strict=True))
-    correlations = np.array([_agreement(weight, share) for weight, share in pairs], np.float64)
-    differences = np.array([_difference(weight, share) for weight, share in pairs], np.float64)
+    correlations = _agreements(values, covered)
+    differences = np.array([_difference(*pair) for pair in zip(values, covered, strict=True)], np.float64)
     return CoveredWeight(correlations, differences, mean_of(correlations), mean_of(differences))
 
 
@@ -277,10 +276,15 @@ def spearman(first: NDArray, second: NDArray) -> float:
     return float(ours @ theirs / np.sqrt((ours @ ours) * (theirs @ theirs)))
 
 
-def _agreement(values: NDArray, truth: NDArray) -> float:
-    """Rho with a ground truth that varies: 0 for values that do not."""
-    ranks = len(truth) > 1 and np.ptp(truth) > 0
-    return 0.0 if ranks and np.ptp(values) == 0 else spearman(values, truth)
+def _agreements(values: Floats, truth: Floats) -> Floats:
+    """Rho of each row with a ground truth that varies: 0 for values that do not; (n,) of two (n, k)."""
+    if values.shape[1] < 2:
+        return np.full(len(values), np.nan)
+    ours, theirs = (rankdata(rows, axis=1) - (rows.shape[1] + 1) / 2 for rows in (values, truth))
+    squares = (ours**2).sum(1) * (theirs**2).sum(1)
+    with np.errstate(invalid="ignore"):
+        rhos = (ours * theirs).sum(1) / np.sqrt(squares)
+    return np.where(np.ptp(truth, axis=1) == 0, np.nan, np.where(np.ptp(values, axis=1) == 0, 0.0, rhos))
 
 
 def _difference(weights: Floats, coverage: Floats) -> float:

@@ -23,6 +23,7 @@ from fer_repro.measures.verification import cosine_scores, verification_metrics
 from fer_repro.pipeline.arm import Arm, Trained
 from fer_repro.runs.numbers import PredictedNumbers, read_numbers, write_numbers
 from fer_repro.runs.predictions import (
+    AUGMENTED,
     PROBED,
     SPLITS,
     Predictions,
@@ -114,15 +115,18 @@ def _predicted(arm: Arm, folds: Sequence[Trained]) -> list[np.ndarray]:
 
 def _predict(arm: Arm, trained: Trained, name: str) -> tuple[np.ndarray, ...]:
     recipe, screen = arm.config.recipe, arm.screen(arm.split(arm.table()[0], name))
+    copies = recipe.tta_copies if name in AUGMENTED else 0
     logits, means = predict(
         trained.network,
         screen,
         arm.fabric,
         arm.config.evaluation.batch_size,
         recipe.augmentation,
-        recipe.tta_copies,
+        copies,
         arm.config.seed,
     )
+    if recipe.tta_copies and not copies:
+        means = softmax(logits)  # as ``Predictions`` has it
     samples, targets = tested_rows(screen)
     return samples, np.full(len(samples), name), targets, logits, means
 
@@ -133,7 +137,7 @@ def _prediction_metrics(path: Path, augmented: bool) -> dict[str, Any]:
     for name in dict.fromkeys(predictions.splits.tolist()):
         part = predictions.of_split(name)
         numbers[name] = _rounded(classification_metrics(part.targets, softmax(part.logits)))
-        if augmented:
+        if augmented and name in AUGMENTED:
             numbers[f"{name}_tta"] = _rounded(classification_metrics(part.targets, part.probabilities))
     return numbers
 

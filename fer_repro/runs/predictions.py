@@ -21,7 +21,9 @@ P = TypeVar("P")
 
 SPLIT = "test"
 """The split that results are of."""
-SPLITS = ("val", SPLIT, CHALLENGE)
+AUGMENTED = ("val", SPLIT)
+"""The splits that test-time augmentation is for; no paper has it for hard faces."""
+SPLITS = (*AUGMENTED, CHALLENGE)
 PAIR_SCORES = "pairs.csv"
 PROBED = "probes.csv"
 PROBE_COLUMNS = ("sample", "target", *PROBES)

@@ -135,7 +135,8 @@ def test_faces_of_one_person_are_taken_together(place):
     assert (grouped.loc[differs, "low"] != alone.loc[differs, "low"]).all()
 
 
-def test_lists_of_hard_faces_choose_among_test_and_challenge(tmp_path):
+@pytest.mark.parametrize("copies", [0, 8])
+def test_lists_of_hard_faces_choose_among_test_and_challenge(tmp_path, copies):
     splits = ["train"] * 2 + ["val"] + ["test"] * 4 + ["challenge"] * 3
     listed = [1, 1, 1, 1, 0, 0, 0, 1, 1, 0]  # of test one, beside it two
     samples = sample_table([0, 1] * 5, splits, occlusion=listed, pose_30=0)
@@ -143,12 +144,13 @@ def test_lists_of_hard_faces_choose_among_test_and_challenge(tmp_path):
     hits = np.array([0, 1, 1, 1, 0, 0, 1, 0], bool)  # of val, test and challenge
     targets = samples["label"].to_numpy()[2:]
     logits = one_hot(np.where(hits, targets, 2))
-    write_classes(write_run(tmp_path, "rmn", "masked", 0, {}), CLASSES, samples, logits)
+    write_classes(write_run(tmp_path, "rmn", "masked", 0, {}, copies), CLASSES, samples, logits)
     runs = read_runs(tmp_path / "runs", "small", "rmn", [0], ["masked"])
     rows = result_rows(runs, samples, SUBJECT, 0.95, 100)
+    augmented, rows = (rows[rows["tta"].ne("none") == wanted] for wanted in (True, False))
+    assert set(augmented["protocol"]) == ({"official"} if copies else set())  # hard faces have no copies
     means = rows[(rows["metric"] == "accuracy") & (rows["seed"] == "0")].set_index("protocol")["value"]
     assert means.to_dict() == pytest.approx({"official": 75, "occlusion": 200 / 3})  # nobody is turned
-    assert set(rows["tta"]) == {"none"}  # the recipe has no copies
     assert set(rows["split"]) == {"test"}
     majority = rows[(rows["arm"] == "majority_class") & (rows["metric"] == "accuracy")]
     assert set(majority["protocol"]) == {"official", "occlusion"}

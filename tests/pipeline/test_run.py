@@ -12,11 +12,12 @@ from safetensors.torch import load_file
 from fer_repro.config import load_config
 from fer_repro.datasets.store import write_store
 from fer_repro.errors import UserError
+from fer_repro.measures.classification import softmax
 from fer_repro.methods.method import load_method
 from fer_repro.pipeline import arm, outcome
 from fer_repro.pipeline import run as module
 from fer_repro.pipeline.run import train_run
-from fer_repro.runs.predictions import read_predictions
+from fer_repro.runs.predictions import SPLITS, read_predictions
 from fer_repro.training.checkpoint import Checkpoint
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -44,7 +45,7 @@ def place(tmp_path):
     rng = np.random.default_rng(0)
     labels = np.arange(56) % 7
     images = (rng.integers(0, 60, (56, 48, 48)) + 25 * labels[:, None, None]).astype(np.uint8)
-    splits = np.repeat(["train", "val", "test"], [32, 12, 12])
+    splits = np.repeat(["train", "val", "test", "challenge"], [32, 8, 8, 8])
     samples = pd.DataFrame({"image": range(56), "label": labels, "subject": "", "clip": "", "split": splits})
     classes = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
     write_store(tmp_path / "prepared" / "synthetic", "synthetic", classes, images, samples, {})
@@ -97,12 +98,16 @@ def test_a_run_leaves_its_files_and_nothing_else(place):
     ]
     assert len(history) == 2
     predictions = read_predictions(out / "masked" / "predictions.csv")
-    assert predictions.splits.tolist() == ["val"] * 8 + ["test"] * 8
+    assert predictions.splits.tolist() == ["val"] * 8 + ["test"] * 8 + ["challenge"] * 8
     assert (np.diff(predictions.samples) > 0).all()
     metrics = json.loads((out / "masked" / "metrics.json").read_text())
     test = predictions.of_split("test")
     assert metrics["test"]["accuracy"] == np.mean(test.logits.argmax(1) == test.targets)
     assert metrics["test_tta"]["accuracy"] == np.mean(test.probabilities.argmax(1) == test.targets)
+    parts = {name: predictions.of_split(name) for name in SPLITS}
+    alike = {name: np.allclose(softmax(part.logits), part.probabilities) for name, part in parts.items()}
+    assert alike == {"val": False, "test": False, "challenge": True}  # hard faces have no copies
+    assert "challenge_tta" not in metrics
     config = json.loads((out / "masked" / "config.json").read_text())
     assert config["arm"] == "masked"
     with np.load(out / "masked" / "explained.npz", allow_pickle=False) as explained:
