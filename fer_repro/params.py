@@ -14,7 +14,9 @@ from fer_repro.files import atomic_write, read_yaml
 from fer_repro.project_files import packaged
 from fer_repro.sections import STRICT, Count, NonNegative, PositiveInt, read_section
 
-TASKS = ("faces", "clips", "pairs", "forgeries", "sequences", "traces", "synthesis", "hiding", "groups")
+FURTHER = ("further_faces", "further_forgeries", "sequences", "hiding", "groups")
+"""Tasks of further systems: they are trained with ``further_seeds``."""
+TASKS = ("faces", "clips", "pairs", "forgeries", "traces", "synthesis", *FURTHER)
 """What the pipeline trains for: each task with data sets and methods of its own."""
 DEFAULT = "default"
 """The entry of ``data`` that holds what the entry of a data set does not set."""
@@ -85,9 +87,11 @@ class PipelineConfig:
     clips: TaskConfig
     pairs: TaskConfig
     forgeries: TaskConfig
-    sequences: TaskConfig
     traces: TaskConfig
     synthesis: TaskConfig
+    further_faces: TaskConfig
+    further_forgeries: TaskConfig
+    sequences: TaskConfig
     hiding: TaskConfig
     groups: TaskConfig
 
@@ -112,19 +116,28 @@ class PipelineConfig:
         }
 
 
+Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)]
+
+
 @dataclass(frozen=True, config=STRICT)
 class Params:
     """The whole of params.yaml; ``data`` is complete, recipes are as written."""
 
     pipeline: PipelineConfig
     full: PipelineConfig  # what the full reproduction trains besides
-    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)]
+    seeds: Seeds
+    further_seeds: Seeds  # of the tasks ``FURTHER``
     data: dict[str, DataConfig]
     recipe_defaults: dict[str, Any]  # what neither a recipe nor the one that it is like sets
     methods: dict[str, MethodConfig]
     evaluation: EvaluationConfig
     runtime: RuntimeConfig
     detector: str = "cascade"  # finds the faces of videos that are added
+
+    def seeds_of(self, method: str) -> list[int]:
+        """Give the seeds that a method is trained with."""
+        further = {name for task in FURTHER for name in self.pipeline.tasks[task].methods}
+        return self.further_seeds if method in further else self.seeds
 
     def limits(self, dataset: str, where: str) -> DataConfig:
         """Look up what ``data`` sets for a data set: in its own entry, its adapter's, or the default.
@@ -162,7 +175,7 @@ def _checked(raw: dict[str, Any], where: str) -> Params:
                 raise UserError(
                     f"{where}: {key}: {name!r} becomes a folder: expected letters, digits, _ and -"
                 )
-    filled = dict(raw)
+    filled = {"further_seeds": raw.get("seeds"), **raw}
     if raw.get("full"):  # needs no task, where dvc.yaml asks for each one of pipeline
         filled["full"] = {**{task: {"datasets": [], "methods": []} for task in TASKS}, **raw["full"]}
     if isinstance(default := (raw.get("data") or {}).get(DEFAULT), dict):
@@ -184,9 +197,11 @@ def _checked(raw: dict[str, Any], where: str) -> Params:
 
 
 def _check_repeats(params: Params, where: str) -> None:
-    for seed in params.seeds:
-        if params.seeds.count(seed) > 1:  # the interval would count its runs twice
-            raise UserError(f"{where}: seeds holds {seed} twice: expected different seeds")
+    for key in ("seeds", "further_seeds"):
+        seeds = getattr(params, key)
+        for seed in seeds:
+            if seeds.count(seed) > 1:  # the interval would count its runs twice
+                raise UserError(f"{where}: {key} holds {seed} twice: expected different seeds")
     for name, method in params.methods.items():
         arms = [*method.arms, *method.more_arms]
         for arm in arms:

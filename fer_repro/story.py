@@ -389,7 +389,7 @@ def open_story(method: str, dataset: str, params_file: str, runs: str, prepared:
     enter_project()
     params, trained = read_params(Path(params_file)), open_runs(params_file, method, dataset, runs, prepared)
     return Story(
-        trained, method_arms(Path(params_file), method), tuple(params.seeds), params.evaluation.confidence,
-        params.evaluation.bootstrap, evaluate_runs(trained),
+        trained, method_arms(Path(params_file), method), tuple(params.seeds_of(method)),
+        params.evaluation.confidence, params.evaluation.bootstrap, evaluate_runs(trained),
         read_rows(Path("results/published/results.csv")),
     )  # fmt: skip

@@ -94,9 +94,9 @@ def test_numbers_mean_what_they_look_like(params):
         ("  faces:", "  face:", ["pipeline", "face", "did you mean 'faces'?"]),
         ("    - synthetic\n", "    - synthetic\n    - nothing\n", ["faces.datasets", "nothing"]),
         (
-            "    - synthetic_forgeries\n",
-            "    - synthetic_clips\n",
-            ["pipeline.datasets", "_forgeries'", "no task"],
+            "clips: {datasets: [synthetic_clips]",
+            "clips: {datasets: []",
+            ["pipeline.datasets", "_clips'", "no task"],
         ),
         ("warmup: 0.2}", "worm: 0.2}", ["schedule", "worm", "'warmup'"]),
         ("name: one_cycle, w", "name: one_cycel, w", ["schedule", "one_cycel"]),

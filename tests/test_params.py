@@ -11,6 +11,7 @@ from fer_repro.errors import UserError
 from fer_repro.params import dataset_names, enable_dataset, read_params
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
+FURTHER = "further_seeds:\n- 0\n- 1\n- 2\n"
 
 
 @pytest.fixture
@@ -51,8 +52,7 @@ def test_a_set_is_put_into_the_pipeline_once(copy):
     ]
     runs = read_params(copy).pipeline.runs
     assert {run: task for run, task in runs.items() if run[0] == "ckplus48"} == {
-        ("ckplus48", "rmn"): "faces", ("ckplus48", "ran"): "faces", ("ckplus48", "distillation"): "faces",
-        ("ckplus48", "maxout"): "faces", ("ckplus48", "cascade"): "faces", ("ckplus48", "fan"): "clips",
+        ("ckplus48", "rmn"): "faces", ("ckplus48", "ran"): "faces", ("ckplus48", "fan"): "clips",
     }  # fmt: skip
     before = copy.read_bytes()
     assert not enable_dataset(copy, "ckplus48", ["faces", "clips"], manifest)
@@ -72,6 +72,17 @@ def test_one_method_on_one_set_belongs_to_one_task(copy):
     copy.write_text(text.replace("[synthetic_clips]", "[synthetic_clips, synthetic]", 1))
     with pytest.raises(UserError, match="two tasks train 'rmn' on 'synthetic'"):
         read_params(copy)
+
+
+def test_further_systems_have_seeds_of_their_own(copy):
+    params = read_params(copy)
+    assert (params.seeds_of("rmn"), params.seeds_of("p2sgrad")) == ([0, 1, 2, 3, 4], [0, 1, 2, 3, 4])
+    assert params.seeds_of("cascade") == params.seeds_of("blinding") == [0, 1, 2]
+    copy.write_text(copy.read_text().replace(FURTHER, "further_seeds: [1, 1]\n"))
+    with pytest.raises(UserError, match="further_seeds holds 1 twice"):
+        read_params(copy)
+    copy.write_text(copy.read_text().replace("further_seeds: [1, 1]\n", ""))
+    assert read_params(copy).seeds_of("cascade") == [0, 1, 2, 3, 4]
 
 
 def test_every_known_set_has_limits():

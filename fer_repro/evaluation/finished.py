@@ -26,7 +26,7 @@ def finished_runs(params_file: Path | str, runs_root: Path | str = "runs") -> li
     def is_there(dataset: str, method: str) -> bool:
         return all(
             (run_folder(runs_root, dataset, method, seed, arm) / "metrics.json").is_file()
-            for seed in params.seeds
+            for seed in params.seeds_of(method)
             for arm in method_arms(Path(params_file), method)
         )
 

@@ -29,6 +29,7 @@ COMPARED = (
     "pipeline",
     "recipe_defaults",
     "seeds",
+    "further_seeds",
 )  # what the comparison and the report read of params.yaml
 _METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -78,7 +79,7 @@ def full_plan(params: Params) -> dict[str, dict[str, Any]]:
         "runs": {
             f"{pair['dataset']}-{pair['method']}-{seed}": {**pair, "seed": seed}
             for pair in pairs
-            for seed in params.seeds
+            for seed in params.seeds_of(pair["method"])
         },
         "records": {f"{pair['dataset']}-{pair['method']}": pair for pair in pairs},
         "half": {  # a recipe without an optimiser has no epochs to halve

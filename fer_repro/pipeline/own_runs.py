@@ -36,7 +36,7 @@ def check_seeds(params: Path, runs: Path, dataset: str, method: str) -> None:
     from fer_repro.figures.result_files import run_folders
 
     there = {seed for seed, _, _ in run_folders(runs, dataset, method)}
-    missing = [seed for seed in read_params(params).seeds if seed not in there]
+    missing = [seed for seed in read_params(params).seeds_of(method) if seed not in there]
     if there and missing:
         chosen = " ".join(f"--seed {seed}" for seed in sorted(there))
         raise UserError(
@@ -213,7 +213,7 @@ def runs_or_train(
     from fer_repro.datasets.store import open_store
     from fer_repro.pipeline.run import train_run
 
-    seeds = read_params(Path(params_file)).seeds
+    seeds = read_params(Path(params_file)).seeds_of(method)
     arms = method_arms(Path(params_file), method)
     folders = [run_folder(runs, dataset, method, seed, arm) for seed in seeds for arm in arms]
     if all((folder / FINISHED).is_file() for folder in folders):

@@ -45,7 +45,7 @@ def check_runs(params_file: Path) -> RunConfig:
     params = read_params(params_file)
     for dataset, method in params.pipeline.runs:
         for arm in method_arms(params_file, method):
-            config = load_config(params_file, method, dataset, arm, params.seeds[0])
+            config = load_config(params_file, method, dataset, arm, params.seeds_of(method)[0])
     return config
 
 
@@ -135,10 +135,10 @@ def _needs(params: Params) -> dict[str, list[str]]:
     """Name the stages of preparing, training and evaluation, each with those that it reads from."""
     stages: dict[str, list[str]] = {f"prepare@{name}": [] for name in params.pipeline.datasets}
     for (dataset, method), task in params.pipeline.runs.items():
-        for seed in params.seeds:
+        for seed in params.seeds_of(method):
             stages[f"train-{task}@{dataset}-{method}-{seed}"] = [f"prepare@{dataset}"]
     for (dataset, method), task in params.pipeline.runs.items():
-        trained = [f"train-{task}@{dataset}-{method}-{seed}" for seed in params.seeds]
+        trained = [f"train-{task}@{dataset}-{method}-{seed}" for seed in params.seeds_of(method)]
         stages[f"evaluate-{task}@{dataset}-{method}"] = [f"prepare@{dataset}", *trained]
     return stages
 

@@ -20,9 +20,11 @@ from fer_repro.measures.metrics import find_metric
 
 GROUPS = {
     "faces": "Expressions of single faces",
+    "further_faces": "Expressions of single faces",
     "clips": "Expressions of clips",
     "pairs": "Do two faces show one person?",
     "forgeries": "Real or manipulated?",
+    "further_forgeries": "Real or manipulated?",
     "traces": "Traces that processing leaves in pixels",
     "sequences": "Numbers predicted from sequences",
     "synthesis": "Faces with another expression",

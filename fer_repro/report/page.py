@@ -65,7 +65,7 @@ class Page:
     datasets: list[str]
     methods: list[str]
     trained: dict[tuple[str, str], str]  # data set and method -> task, as in stage names
-    seeds: list[int]
+    seeds: dict[str, list[int]]  # of each method
     arms: dict[str, list[str]]
     confidence: float
     tasks: dict[str, str] = field(default_factory=dict)  # method -> its first task
@@ -102,6 +102,12 @@ class Page:
             self.missing.append((path.relative_to(self.root).as_posix(), how))
         return path.is_file()
 
+    @property
+    def seed_counts(self) -> str:
+        """How many seeds the methods have, in words."""
+        counts = sorted({len(seeds) for seeds in self.seeds.values()})
+        return f"{' or '.join(map(str, counts))} seed{'' if counts == [1] else 's'}" if counts else ""
+
     def stage(self, step: str, dataset: str, method: str, *seed: object) -> str:
         """Name the stage of dvc.yaml that makes something."""
         return stage_name(self.trained, step, dataset, method, *seed)
@@ -127,7 +133,7 @@ def gather(root: Path) -> Page:
         datasets=list(params.pipeline.datasets),
         methods=methods,
         trained=params.pipeline.runs,
-        seeds=params.seeds,
+        seeds={name: params.seeds_of(name) for name in methods},
         arms={name: list(method_arms(params_file, name)) for name in methods},
         confidence=params.evaluation.confidence,
         tasks={method: task for (_, method), task in reversed([*trained.items()])},
@@ -255,7 +261,7 @@ def _add_training(page: Page) -> None:
 
 
 def _wanted(page: Page, method: str) -> Iterator[tuple[int, str]]:
-    yield from ((seed, arm) for seed in page.seeds for arm in page.arms[method])
+    yield from ((seed, arm) for seed in page.seeds[method] for arm in page.arms[method])
 
 
 def _where_it_ran(page: Page) -> str:
@@ -264,7 +270,7 @@ def _where_it_ran(page: Page) -> str:
         read_timing(page.root / "timings", dataset, method, seed, arm)
         for dataset, method in page.trained
         for seed, arm, _ in run_folders(page.root / "runs", dataset, method)
-        if seed in page.seeds and arm in page.arms[method]
+        if seed in page.seeds[method] and arm in page.arms[method]
     ]
     known = [timing for timing in timings if timing.get("environment")]
     if not known or len(known) < len(timings):
@@ -289,7 +295,7 @@ def _add_provenance(page: Page) -> None:
     page.hashes = as_html(file_hashes(root, inputs), HASHES, "SHA-256 of the files that this page read.")
     stages = [f"prepare@{dataset}" for dataset in page.datasets]
     for dataset, method in page.trained:
-        stages += [page.stage("train", dataset, method, seed) for seed in page.seeds]
+        stages += [page.stage("train", dataset, method, seed) for seed in page.seeds[method]]
         stages.append(page.stage("evaluate", dataset, method))
     locked = locked_outputs(root, [*stages, "compare"])
     if len(locked):

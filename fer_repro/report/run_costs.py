@@ -145,11 +145,11 @@ def training_times(
         ``method``, ``arm``, ``dataset`` and ``TIMES``, means over seeds but for the highest ``memory_mb``;
         ``first_step_seconds`` is of training by triplets.
     """
-    seeds, root = read_params(Path(params_file)).seeds, Path(timings_root)
+    params, root = read_params(Path(params_file)), Path(timings_root)
     rows = []
     for dataset, method in trained:
         for arm in method_arms(Path(params_file), method):
-            found = [read_timing(root, dataset, method, seed, arm) for seed in seeds]
+            found = [read_timing(root, dataset, method, seed, arm) for seed in params.seeds_of(method)]
             table = pd.DataFrame([summarise_timing(timing) for timing in found], columns=list(TIMES))
             means = {**table.mean(), "memory_mb": table["memory_mb"].max()}
             rows.append({"method": method, "arm": arm, "dataset": dataset, **means})

@@ -43,14 +43,14 @@ def measure_costs(
         what the prediction takes, two per multiply-add, NaN of arms that are fitted at once: their steps
         are not counted, and ``parameters`` are all numbers that the fit has found.
     """
-    seed = read_params(Path(params_file)).seeds[0]
+    params = read_params(Path(params_file))
     return pd.DataFrame(
         [
             {"method": method, "arm": arm, "dataset": dataset, **_cost(folder, store)}
             for dataset, method in trained
             for store in [open_store(Path(prepared_root) / dataset)]
             for arm in method_arms(Path(params_file), method)
-            for folder in [run_folder(runs_root, dataset, method, seed, arm)]
+            for folder in [run_folder(runs_root, dataset, method, params.seeds_of(method)[0], arm)]
         ],
         columns=list(COLUMNS),
     )

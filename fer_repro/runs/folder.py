@@ -369,7 +369,7 @@ def open_runs(
     """
     built, params_file = load_method(method), Path(params_file)
     trained = list(arms) or list(method_arms(params_file, method))
-    chosen = list(seeds) or read_params(params_file).seeds
+    chosen = list(seeds) or read_params(params_file).seeds_of(method)
     store = open_store(Path(prepared_root) / dataset)
     first = run_folder(runs_root, dataset, method, chosen[0], trained[0])
     config = read_run_config(first)

@@ -28,7 +28,8 @@ RECIPES = {"fer2013": ("fer2013", "real_faces"), "ferplus": ("real_faces", "ferp
 def cut_down(path):
     """One epoch, one seed, forty samples of a split, no set of the project's own."""
     params = read_yaml(path)
-    params["seeds"], params["evaluation"]["bootstrap"] = [0], 50
+    params["seeds"], params["further_seeds"] = [0], [0]
+    params["evaluation"]["bootstrap"] = 50
     params["pipeline"]["datasets"] = {}
     for task in TASKS:
         params["pipeline"][task]["datasets"] = []

@@ -133,7 +133,8 @@ def small_project(home):
     write_stills(home / "data/synthetic", subjects=subjects, faces_per_class=1)
     params = read_yaml(ROOT / "params.yaml")
     params["pipeline"] = pipeline_of("faces", ["rmn"], synthetic="data/synthetic/manifest.json")
-    params["seeds"], params["evaluation"]["bootstrap"] = [0], 50
+    params["seeds"], params["further_seeds"] = [0], [0]
+    params["evaluation"]["bootstrap"] = 50
     params["runtime"].update(checkpoint_seconds=0.0, threads=1, device="cpu")
     (home / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
 

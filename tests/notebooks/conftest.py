@@ -77,7 +77,8 @@ def drawn(tmp_path_factory):
         whole = {"name": name, "kind": name.removeprefix("synthetic_"), "seed": 0, **settings}
         manifest.write_text(json.dumps(whole), encoding="utf-8")
     params = read_yaml(ROOT / "params.yaml")
-    params["seeds"], params["evaluation"]["bootstrap"] = SEEDS, 50
+    params["seeds"], params["further_seeds"] = list(SEEDS), list(SEEDS)
+    params["evaluation"]["bootstrap"] = 50
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     for name in ("results/published", "results/records"):
         shutil.copytree(ROOT / name, folder / name)

@@ -70,7 +70,8 @@ def home(tmp_path_factory):
         for name in ("results/published", "results/records"):
             shutil.copytree(ROOT / name, folder / name)
         params = read_yaml(ROOT / "params.yaml")
-        params["seeds"], params["evaluation"]["bootstrap"] = SEEDS, 50
+        params["seeds"], params["further_seeds"] = list(SEEDS), list(SEEDS)
+        params["evaluation"]["bootstrap"] = 50
         params["pipeline"] = {"datasets": {}} | {task: {"datasets": [], "methods": []} for task in TASKS}
         yield folder, params
 

@@ -32,7 +32,7 @@ def finished(tmp_path_factory, tell):
         shutil.copytree(ROOT / name, home / name)
     params = read_yaml(ROOT / "params.yaml")
     params["pipeline"] = pipeline_of("faces", ["rmn"], synthetic="data/synthetic/manifest.json")
-    params["seeds"] = list(SEEDS)
+    params["seeds"], params["further_seeds"] = list(SEEDS), list(SEEDS)
     params["evaluation"]["bootstrap"] = 50
     (home / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     places = {name: str(home / name) for name in ("prepared", "runs")}

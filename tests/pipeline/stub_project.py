@@ -174,7 +174,7 @@ def make_project(folder):
     params["full"] = pipeline_of()
     params["data"] = {"default": params["data"]["default"]}
     params["methods"] = dict.fromkeys(("rmn", "twin"), method)
-    params["seeds"] = [0, 1]
+    params["seeds"], params["further_seeds"] = [0, 1], [0, 1]
     params["evaluation"]["confidence"] = 0.9
     plain = json.loads(json.dumps(params))  # no YAML aliases
     (folder / "params.yaml").write_text(yaml.dump(plain, sort_keys=False))

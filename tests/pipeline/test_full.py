@@ -33,7 +33,8 @@ def project(tmp_path, monkeypatch):
     write_stills(tmp_path / "data/synthetic", subjects={"train": 3, "val": 1, "test": 1}, faces_per_class=1)
     params = read_yaml(ROOT / "params.yaml")
     params["pipeline"] = pipeline_of("faces", ["rmn"], synthetic="data/synthetic/manifest.json")
-    params["full"], params["seeds"] = pipeline_of(), [0]
+    params["full"] = pipeline_of()
+    params["seeds"], params["further_seeds"] = [0], [0]
     params["evaluation"]["bootstrap"] = 20
     rmn = params["methods"]["rmn"]
     rmn["more_arms"] = ["sigmoid_mask"]

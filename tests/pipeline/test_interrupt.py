@@ -51,7 +51,7 @@ class Project:
         shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("tmp", "cache"))
         params = read_yaml(ROOT / "params.yaml")
         params["pipeline"] = pipeline_of("faces", ["rmn"], synthetic="data/synthetic/manifest.json")
-        params["seeds"] = [0]
+        params["seeds"], params["further_seeds"] = [0], [0]
         params["runtime"].update(checkpoint_seconds=0.2, threads=1, device="cpu")
         recipe = params["methods"]["rmn"]["recipes"]["synthetic"]
         recipe.update(epochs=epochs, batch_size=16, tta_copies=2)

@@ -78,7 +78,7 @@ def home(tmp_path_factory):
     write_stills(folder / "data", subjects={"train": 2, "val": 1, "test": 1}, faces_per_class=1)
     prepare_dataset("synthetic", folder / "data/manifest.json", folder / "prepared/synthetic")
     params = read_yaml(ROOT / "params.yaml")
-    params["seeds"] = [0]
+    params["seeds"], params["further_seeds"] = [0], [0]
     params["methods"]["p2sgrad"]["arms"] = ["p2sgrad", "softmax"]
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     return folder

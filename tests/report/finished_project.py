@@ -104,6 +104,8 @@ pipeline:
   synthesis: {datasets: [], methods: []}
   hiding: {datasets: [], methods: []}
   groups: {datasets: [], methods: []}
+  further_faces: {datasets: [], methods: []}
+  further_forgeries: {datasets: [], methods: []}
 full:
   datasets: {}
   faces: {datasets: [], methods: []}
@@ -115,6 +117,8 @@ full:
   synthesis: {datasets: [], methods: []}
   hiding: {datasets: [], methods: []}
   groups: {datasets: [], methods: []}
+  further_faces: {datasets: [], methods: []}
+  further_forgeries: {datasets: [], methods: []}
 seeds: [0, 1, 2]
 data: {default: {max_train: 0, max_val: 0, max_test: 0, folds: 0, select_on: val}}
 recipe_defaults: {}
