@@ -62,6 +62,7 @@ from fer_repro.evaluation.forgery_views import (
     true_masks,
 )
 from fer_repro.evaluation.frame_expressiveness import expressiveness_agreement
+from fer_repro.evaluation.frame_order import frame_order
 from fer_repro.evaluation.frame_weights import (
     alpha_alone,
     compare_formulas,
@@ -147,6 +148,7 @@ from fer_repro.figures.attention import (
     show_expressiveness,
     show_formulas,
     show_intensity,
+    show_order,
     show_precision,
     show_timelines,
     spread_faces,

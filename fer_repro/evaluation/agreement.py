@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_repro.datasets.store import Store
-from fer_repro.measures.intervals import mean_shares, spread_interval
+from fer_repro.measures.intervals import Scale, mean_shares, spread_interval
 from fer_repro.measures.saliency import (
     MapCurve,
     enlarge,
@@ -26,7 +26,11 @@ COLUMNS = ("weights", "mean", "low", "high", "by_seed", "above_zero", "items", "
 
 
 def agreement_row(
-    name: str, values: np.ndarray, groups: np.ndarray | None, confidence: float
+    name: str,
+    values: np.ndarray,
+    groups: np.ndarray | None,
+    confidence: float,
+    scale: Scale = "linear",
 ) -> dict[str, object]:
     """Average a measure over seeds and items, with an interval over both.
 
@@ -35,6 +39,7 @@ def agreement_row(
         values: (S, N), one row per seed; items with NaN under any seed are left out.
         groups: (N,) group of each item, such as its person; None where items are independent.
         confidence: such as 0.95.
+        scale: of the interval: ``logit`` for shares, ``artanh`` for correlations, ``linear`` for differences.
 
     Returns:
         ``COLUMNS``: name, mean and interval (Student's t over seeds and groups), the means of the seeds, the
@@ -49,7 +54,7 @@ def agreement_row(
     if kept.shape[1]:
         mean = float(kept.mean())
     if independent > 1:
-        found = spread_interval(spread(*mean_shares(kept, None), clusters), confidence)
+        found = spread_interval(spread(*mean_shares(kept, None), clusters), confidence, scale)
         low, high = found.low, found.high
     seeds = tuple(float(row.mean()) for row in kept) if kept.shape[1] else ()
     above = 100 * float((kept.mean(axis=0) > 0).mean()) if kept.shape[1] else float("nan")

@@ -87,7 +87,7 @@ def maps_of_run(
             f"{folder}: no class activation maps: {run.method.name} takes {run.method.inputs}, not images"
         )
     if untrained is not None:
-        run = replace(run, network=_build(run, run.config["arm"], untrained))
+        run = replace(run, network=untrained_network(run, run.config["arm"], untrained))
     try:
         maps = look(run, np.asarray(rows), _class_maps)["maps"]
     except _NoMapsError as error:
@@ -179,8 +179,16 @@ def _class_maps(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
     return {"maps": torch.from_numpy(class_maps(found.maps.numpy(), found.weight.numpy()))}
 
 
-def _build(run: LoadedRun, arm: str, seed: int) -> nn.Module:
-    """Build an arm with the initial weights of a seed; other random numbers stay as they would have been."""
+def untrained_network(run: LoadedRun, arm: str, seed: int) -> nn.Module:
+    """Build a network like a run's with the initial weights of a seed, in evaluation mode.
+
+    Other random numbers stay as they would have been.
+
+    Args:
+        run: from ``load_run``.
+        arm: of its method.
+        seed: of the weights.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return run.method.build_model(arm, run.options, len(run.classes), pretrained=False).eval()
@@ -188,7 +196,7 @@ def _build(run: LoadedRun, arm: str, seed: int) -> nn.Module:
 
 def _has_maps(run: LoadedRun, arm: str) -> bool:
     try:
-        look(replace(run, network=_build(run, arm, 0)), np.zeros(1, np.int64), _class_maps)
+        look(replace(run, network=untrained_network(run, arm, 0)), np.zeros(1, np.int64), _class_maps)
     except (UserError, _NoMapsError):
         return False
     return True

@@ -5,7 +5,7 @@ the numerator by alpha alone and divides by the sum of alpha beta, so that its c
 one number s = sum(alpha) / sum(alpha beta) > 1 per clip: relation attention no longer chooses frames.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from fer_repro.training.loop import logits_of
 from fer_repro.training.predict import item_batches
 
 Looked = dict[str, np.ndarray]
+ComputeClips = Callable[..., Mapping[str, Tensor] | None]
 _PART = "shown"  # the split that chosen rows are given, whatever their own
 
 
@@ -48,13 +49,17 @@ def frame_weights_of_test(folders: Mapping[int, Path], store: Store, limit: int 
     return {seed: look_at_clips(load_run(folder, store), rows, limit) for seed, folder in folders.items()}
 
 
-def look_at_clips(run: LoadedRun, rows: np.ndarray, limit: int = 0) -> Looked:
+def look_at_clips(
+    run: LoadedRun, rows: np.ndarray, limit: int = 0, compute: ComputeClips | None = None
+) -> Looked:
     """Run a trained network on clips and keep the weights of their frames, as ``explained.npz`` has them.
 
     Args:
         run: from ``load_run``.
         rows: (M,) positions in the sample table, all frames of every clip.
         limit: at most so many clips, in the classes' proportions; 0 takes all.
+        compute: network, frames (n, T, 3, H, W) and mask (n, T) -> tensors (n, T, ...) to keep instead; None
+            takes the method's ``explain``.
 
     Returns:
         ``alpha``, with relation attention ``beta``, and ``weights``, all (n, T) and 0 at padding; ``rows``
@@ -64,8 +69,9 @@ def look_at_clips(run: LoadedRun, rows: np.ndarray, limit: int = 0) -> Looked:
         UserError: the method does not take clips, or the arm has no attention.
     """
     parts: list[Looked] = []
+    compute = compute or run.method.explain
     for split, items, shown in _shown(run, rows, limit):
-        tensors = run.method.explain(run.network, *shown.inputs) if run.method.explain else None
+        tensors = compute(run.network, *shown.inputs) if compute else None
         if tensors is None:
             raise UserError(f"method {run.method.name}, arm '{run.config['arm']}': it weighs no frames")
         part = {name: tensor.numpy() for name, tensor in tensors.items()}
@@ -254,8 +260,9 @@ def _shown(run: LoadedRun, rows: np.ndarray, limit: int) -> Iterator[tuple[Split
 
 
 def _lengthened(values: np.ndarray, length: int, value: int) -> np.ndarray:
-    """Pad (n, t) to (n, length)."""
-    return np.pad(values, [(0, 0), (0, length - values.shape[1])], constant_values=value)
+    """Pad (n, t, ...) to (n, length, ...)."""
+    after = [(0, 0)] * (values.ndim - 2)
+    return np.pad(values, [(0, 0), (0, length - values.shape[1]), *after], constant_values=value)
 
 
 COLUMNS = (

@@ -8,6 +8,7 @@ import pandas as pd
 from fer_repro.figures.clip_figures import (
     NOTHING,
     choose_clips,
+    order_curves,
     weight_against_intensity,
     weight_by_distractor,
     weight_timelines,
@@ -200,6 +201,84 @@ def _gain(row: pd.Series, first: str, second: str) -> str:
         how = "better" if row["low"] > 0 else "less well"
         return f"{first} follow{'s' * (first == 'the sum')} the intensity {how} than {second} ({size})"
     return f"no difference is shown between {first} and {second} ({size})"
+
+
+def show_order(gaps: pd.DataFrame, whole: pd.DataFrame, confidence: float) -> Shown:
+    """Show how often two frames of a clip are put in the right order of intensity, and what follows from it.
+
+    Args:
+        gaps: see ``order_curves``; empty where nothing is known.
+        whole: ``order``, ``mean`` (the share that is right), ``low``, ``high``, ``tau``, ``tau_low``,
+            ``tau_high``, ``pairs``, ``clips`` and ``of``; the last row is the difference of the first two.
+        confidence: of the intervals.
+    """
+    if whole.empty:
+        return say("The true intensity of these frames is not known, so their order cannot be tested.")
+    sure, gain = f"{100 * confidence:g} %", whole.iloc[-1]
+    printed = pd.DataFrame({"order": whole["order"]})
+    printed["right"] = [*(f"{100 * share:.1f} %" for share in whole["mean"][:-1]), _points(gain["mean"])]
+    printed["interval"] = [*(_percents(row) for _, row in whole[:-1].iterrows()), _point_range(gain)]
+    printed["tau"] = [_signed(value, 2) for value in whole["tau"]]
+    taus = whole[["tau_low", "tau_high"]].set_axis(["low", "high"], axis=1)
+    printed["taus"] = [_interval(row, 2) for _, row in taus.iterrows()]
+    columns = (
+        Column("order", "Frames ordered by"),
+        Column("right", "Right", "range"),
+        Column("interval", "Interval", "range"),
+        Column("tau", "Kendall's τ", "range"),
+        Column("taus", "Interval", "range"),
+    )
+    table = show_table(
+        printed,
+        f"All {gain['pairs']:,} pairs of frames of {gain['clips']} test clips, and Kendall's rank "
+        f"correlation with the true intensity, mean over clips; {sure} intervals over seeds and people. The "
+        "last row is the paired difference of the first two.",
+        columns,
+    )
+    first = gaps[gaps["order"] == gaps["order"].iloc[0]]
+    alt = "; ".join(
+        f"gap {row['low_gap']:g} to {row['high_gap']:g}: {100 * row['mean']:.0f} %"
+        for _, row in first.iterrows()
+    )
+    figure = show_figure(
+        order_curves(gaps),
+        "Two frames of one test clip: how often the one of higher intensity is found, by how far their true "
+        f"intensities are apart. Dashed: guessing. Bars: {sure} intervals over seeds and people.",
+        f"Lines that rise with the gap. {first['order'].iloc[0]}, {alt}.",
+    )
+    return Shown(figure.markup + table.markup + say(_order_found(first.iloc[0], gain)).markup)
+
+
+def _order_found(least: pd.Series, gain: pd.Series) -> str:
+    """Say what the intervals decide: does comparing help, and are the smallest changes seen?"""
+    how = "No difference is shown between comparing two frames and estimating each by itself"
+    if gain["low"] > 0 or gain["high"] < 0:
+        how = (
+            f"Comparing two frames orders them {'better' if gain['low'] > 0 else 'less well'} than estimates"
+        )
+    seen = "more often than guessing" if least["low"] > 0.5 else "not shown to exceed guessing"
+    smallest = f"{least['low_gap']:g} to {least['high_gap']:g}"
+    return (
+        f"{how} ({_points(gain['mean'])}, {_point_range(gain)}). Of the smallest changes, {smallest}, "
+        f"{100 * least['mean']:.1f} % are seen rightly ({_percents(least)}): {seen}. "
+        f"Left out: {gain['of'] - gain['clips']} of {gain['of']} test clips, whose intensity is constant, as "
+        "that of neutral ones is."
+    )
+
+
+def _points(share: float) -> str:
+    return f"{_signed(100 * share, 1)} points"
+
+
+def _point_range(row: pd.Series) -> str:
+    return f"{_signed(100 * row['low'], 1)} to {_signed(100 * row['high'], 1)}"
+
+
+def _percents(row: pd.Series) -> str:
+    return " to ".join(
+        f"{100 * row[end]:.1f}" if np.isfinite(row[end]) else print_value(row[end], "number")
+        for end in ("low", "high")
+    )
 
 
 def show_formulas(table: pd.DataFrame, caption: str) -> Shown:

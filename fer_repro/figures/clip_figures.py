@@ -22,10 +22,13 @@ from fer_repro.figures.style import (
     PAPER,
     QUIET,
     arm_colours,
+    arm_markers,
     bare,
     label_edges,
+    legend_columns,
     new_figure,
     panel_grid,
+    percent_axis,
     plain,
     wrapped,
 )
@@ -263,4 +266,34 @@ def weight_by_distractor(table: pd.DataFrame) -> Figure:
     axes.spines["left"].set_visible(False)
     if len(arms) > 1:
         figure.legend(loc="outside lower center", ncols=len(arms))
+    return figure
+
+
+def order_curves(table: pd.DataFrame) -> Figure:
+    """Draw how often pairs of frames are put in the right order, by the gap of their true intensities.
+
+    Args:
+        table: ``order``, ``low_gap``, ``high_gap``, ``pairs``, ``mean``, ``low`` and ``high``, a row for
+            each order and bin; all shares.
+    """
+    orders = list(dict.fromkeys(table["order"]))
+    bins = table[table["order"] == orders[0]].sort_values("low_gap")
+    colours, markers = arm_colours(orders), arm_markers(orders)
+    figure = new_figure(7.6, 4.2)
+    axes = figure.subplots()
+    axes.axhline(0.5, color=INK, linewidth=1, linestyle=DASHES)
+    for number, order in enumerate(orders):
+        rows = table[table["order"] == order].sort_values("low_gap")
+        places = np.arange(len(rows)) + 0.09 * (number - (len(orders) - 1) / 2)  # side by side
+        reach = np.abs(rows[["low", "high"]].to_numpy().T - rows["mean"].to_numpy())
+        axes.errorbar(places, rows["mean"], reach, color=colours[order], marker=markers[order], capsize=2,
+                      elinewidth=1.1, linewidth=1.4, label=plain(order))  # fmt: skip
+    words = [
+        f"{row['low_gap']:g} to {row['high_gap']:g}\n({row['pairs']} pairs)" for _, row in bins.iterrows()
+    ]
+    axes.set_xticks(range(len(bins)), words)
+    axes.set(xlabel="gap of the true intensities", ylabel="pairs in the right order")
+    percent_axis(axes.yaxis)
+    axes.grid(axis="y")
+    figure.legend(loc="outside lower center", ncols=legend_columns(orders, 3))
     return figure

@@ -6,6 +6,7 @@ from fer_repro.evaluation.frame_weights import intensity_correlations, intensity
 from fer_repro.figures.clip_figures import (
     Clip,
     choose_clips,
+    order_curves,
     weight_against_intensity,
     weight_by_distractor,
     weight_timelines,
@@ -126,3 +127,22 @@ def test_bars_are_sorted_with_no_distractor_first():
     assert [label.get_text() for label in axes.get_yticklabels()] == ["none (2 frames)", "blink (3 frames)"]
     assert [text.get_text() for text in axes.texts] == ["1.55", "0.70"]
     assert [patch.get_width() for patch in axes.patches] == pytest.approx([1.55, 0.7])
+
+
+@pytest.mark.parametrize("orders", [1, 6])
+def test_curves_of_orders_have_every_gap_and_interval(legible, orders):
+    names = [f"network number {n}, compared" for n in range(orders)]
+    table = pd.DataFrame(
+        {
+            "order": np.repeat(names, 2), "low_gap": [0.05, 0.5] * orders, "high_gap": [0.15, 1.0] * orders,
+            "pairs": [79, 852] * orders, "mean": [0.6, 0.9] * orders, "low": [np.nan, 0.8] * orders,
+            "high": [np.nan, 0.95] * orders,
+        }
+    )  # fmt: skip
+    figure = order_curves(table)
+    words = legible(figure)
+    assert {"0.05 to 0.15\n(79 pairs)", "0.5 to 1\n(852 pairs)", *names} <= set(words)
+    for bars in figure.axes[0].containers:
+        line, (*_, (reach,)) = bars[0], bars[1:]
+        assert line.get_ydata().tolist() == [0.6, 0.9]
+        assert reach.get_segments()[-1][:, 1].tolist() == pytest.approx([0.8, 0.95])

@@ -18,7 +18,7 @@ FIGURES = {  # name: the set, and how many figures the story has with the image 
     "efficientnet": ("synthetic_forgeries", 17),
     "engagement": ("synthetic_engagement", 9),
     "face_losses": ("synthetic_forgeries", 7),
-    "fan": ("synthetic_clips", 12),
+    "fan": ("synthetic_clips", 13),
     "inside_bias": ("synthetic", 5),
     "maxout": ("synthetic", 10),
     "cascade": ("synthetic", 10),

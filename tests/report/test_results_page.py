@@ -47,7 +47,7 @@ def test_the_citation_names_every_paper():
     assert text == citation(ROOT), f"{CITATION} is old: run python -m fer_repro.report.results_page"
     found = yaml.safe_load(text)
     assert found["authors"] == [{"name": "fer_repro contributors"}]
-    riders = ["fan_graph", "fan_ted"]  # only arms or a part of a story are inspired by these
+    riders = ["fan_graph", "fan_order", "fan_ted"]  # only arms or a part of a story are inspired by these
     papers = read_yaml(ROOT / "results/published/papers.yaml")
     assert sorted(papers) == sorted([*method_names(), *riders])
     assert len(found["references"]) == len(papers)
