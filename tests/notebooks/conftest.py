@@ -4,7 +4,6 @@ import importlib
 import json
 import os
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -107,9 +106,6 @@ def libraries():
         importlib.import_module(name)  # they set variables in which stage and server must agree
     with preloaded(), pytest.MonkeyPatch.context() as patch:
         address = os.environ.get(ADDRESS, "")
-        until = time.monotonic() + 60  # a busy machine starts a Python late
-        while address and not Path(address).exists() and time.monotonic() < until:
-            time.sleep(0.05)
         patch.setenv(ADDRESS, "")
         yield address
 
