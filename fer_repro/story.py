@@ -109,6 +109,7 @@ from fer_repro.evaluation.shorter import read_shorter
 from fer_repro.evaluation.summary import Evaluation, evaluate_runs, write_results
 from fer_repro.evaluation.synthesised_faces import (
     chosen_distances,
+    enlarge_class,
     errors_by_option,
     face_rows,
     image_frames,

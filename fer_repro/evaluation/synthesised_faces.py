@@ -1,6 +1,6 @@
 """How good synthesised faces are: pixel by pixel, to a network of expressions, and to one of identities.
 
-What a map needs, pairs and lambda, and which pixels it chooses.
+What a map needs, pairs and lambda, and which pixels it chooses; and whether its faces are training data.
 
 Errors are measured before anything is stretched or limited; networks get what they were trained on, values
 in [0, 1]. The inputs as they are (a copy) and the true targets belong beside every map: the first has the
@@ -17,8 +17,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from fer_repro.datasets.draws import Stream, hashes
 from fer_repro.datasets.protocols import protocol_rows
-from fer_repro.datasets.store import Store
+from fer_repro.datasets.store import MANIFEST, Store, open_store, store_writer
 from fer_repro.errors import UserError, nearest
 from fer_repro.loading.augmentation import resize
 from fer_repro.loading.batches import Batch
@@ -26,10 +27,15 @@ from fer_repro.loading.frames import find_clips
 from fer_repro.measures.intervals import mean_interval
 from fer_repro.methods.method import Method
 from fer_repro.runs.loaded_run import LoadedRun, load_run
+from fer_repro.synthetic.factors import CLASSES
+from fer_repro.synthetic.render import render
+from fer_repro.synthetic.smiles import NEUTRAL, sample_expressions
 
 COLUMNS = ("arm", "face", "mse", "called", "similarity")
 COPY, TARGET = "copy", "target"
+REPEATED = "repeated"  # the control of added faces: the class's own, once more
 _BATCH = 64
+_CHUNK = 4096  # images in memory
 
 
 def image_frames(store: Store, split: str) -> Tensor:
@@ -191,6 +197,99 @@ def judge_faces(
         }
         parts.append(pd.DataFrame(part, columns=list(COLUMNS)))
     return pd.concat(parts, ignore_index=True)
+
+
+def enlarge_class(
+    store: Store,
+    folder: Path,
+    method: Method,
+    options: Any,  # noqa: ANN401 - the method's own
+    arm: str,
+    count: int,
+    seed: int,
+    source: str = NEUTRAL,
+    wanted: str = "disgust",
+) -> Store:
+    """Write a data set again, with further training faces of a rare class; val and test stay as they are.
+
+    A map is fitted to drawn pairs of a neutral face and the same one with the rare expression, as many as the
+    options say, and applied to neutral training faces of the set. Nothing is limited before it is rounded to
+    grey levels.
+
+    Args:
+        store: a set of square images with both classes.
+        folder: becomes the new set. ``stores/folder-NAME`` is one that `fer-repro train` finds.
+        method: with a solver.
+        options: of its recipe.
+        arm: which map; or ``REPEATED``, the rare class's own training faces again, in turn.
+        count: how many faces are added.
+        seed: draws the pairs, and which faces are changed.
+        source: the class whose faces are changed.
+        wanted: the rare class; one of the drawn expressions.
+
+    Returns:
+        The new set. Its column ``added`` names the arm for added faces and is empty for others.
+
+    Raises:
+        UserError: the folder exists, a class is missing or not drawn, or the class has fewer training faces
+            than ``count``.
+    """
+    for name in (source, wanted):
+        if name not in store.classes:
+            raise UserError(f"{store.folder}: no class '{name}'; {nearest(name, store.classes)}")
+    table = store.samples
+    taken = wanted if arm == REPEATED else source
+    given = np.flatnonzero(table["split"].eq("train") & table["label"].eq(store.classes.index(taken)))
+    if not 0 < count <= len(given) and not (arm == REPEATED and count > 0 and len(given)):
+        raise UserError(
+            f"{store.folder}: {len(given)} training faces of '{taken}', {count} to add: expected 1 to as many"
+        )
+    order = given[np.argsort(hashes(seed, Stream.SUBSET, 2, given), kind="stable")]
+    rows = np.resize(order, count)
+    images = np.asarray(store.images[table["image"].to_numpy(np.int64)[rows]])
+    if arm != REPEATED:
+        images = _changed(images, _map_to(method, options, arm, wanted, images.shape[1], seed))
+    new = table.iloc[rows].assign(
+        image=np.arange(count) + store.manifest.count, label=store.classes.index(wanted), added=arm
+    )
+    samples = pd.concat([table.assign(added=""), new], ignore_index=True)
+    note = f"{store.manifest.name} with {count} training faces of '{wanted}' added: {arm}, seed {seed}."
+    with store_writer(folder, folder.name, store.classes) as writer:
+        for begin in range(0, store.manifest.count, _CHUNK):
+            writer.append(np.asarray(store.images[begin : begin + _CHUNK]))
+        writer.append(images)
+        writer.finish(samples, {f"{MANIFEST} of {store.manifest.name}": store.digest}, note)
+    return open_store(folder)
+
+
+def _map_to(
+    method: Method,
+    options: Any,  # noqa: ANN401 - the method's own
+    arm: str,
+    wanted: str,
+    side: int,
+    seed: int,
+) -> torch.nn.Module:
+    """Fit a map from neutral drawn faces to the same with another expression."""
+    assert method.solver is not None
+    method.check_arm(arm)
+    if wanted not in CLASSES:
+        raise UserError(f"no drawn face shows '{wanted}'; {nearest(wanted, CLASSES)}")
+    pairs = render(sample_expressions(seed, {"train": options.pairs}, wanted), side).images
+    frames = torch.from_numpy(pairs).float().div(255).reshape(-1, 2, 1, side, side)
+    network: Any = method.build_model(arm, options, 1)
+    method.solver.fit(network, [Batch((frames,), torch.zeros(len(frames)))], seed)
+    return network.map
+
+
+def _changed(images: np.ndarray, change: torch.nn.Module) -> np.ndarray:
+    """Apply a map to images (N, H, H) or (N, H, H, 3) of bytes."""
+    grey = images.ndim == 3
+    planes = torch.from_numpy(images[..., None] if grey else images).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        parts = [change(part) for part in planes.split(_BATCH)]
+    levels = torch.cat(parts).clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).numpy()
+    return levels[..., 0] if grey else levels
 
 
 def _embeddings(run: LoadedRun, images: Tensor) -> Tensor:

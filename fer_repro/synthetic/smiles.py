@@ -64,12 +64,13 @@ def draw(settings: Mapping[str, Any]) -> Generated:
     return Generated(render.render(table, given.size).images, table, DISTANCE, NOTE)
 
 
-def sample_expressions(seed: int, people: Mapping[str, int]) -> pd.DataFrame:
+def sample_expressions(seed: int, people: Mapping[str, int], wanted: str = WANTED) -> pd.DataFrame:
     """Sample both images of each person.
 
     Args:
         seed: from 0.
         people: how many per split.
+        wanted: the expression that the neutral face is to get.
 
     Returns:
         Two rows per person, the neutral one first: the columns of the stills and ``expression``; ``label`` 0.
@@ -80,10 +81,10 @@ def sample_expressions(seed: int, people: Mapping[str, int]) -> pd.DataFrame:
         occluder_tone=0.0, jpeg=0,
     )  # fmt: skip
     before, shown = (
-        clear[clear["label"] == CLASSES.index(name)].reset_index(drop=True) for name in (NEUTRAL, WANTED)
+        clear[clear["label"] == CLASSES.index(name)].reset_index(drop=True) for name in (NEUTRAL, wanted)
     )
     changed = ["intensity", "noise_seed", *ACTION_COLUMNS]
     after = before.assign(**{name: shown[name] for name in changed})
-    pairs = pd.concat([before.assign(expression=NEUTRAL), after.assign(expression=WANTED)])
+    pairs = pd.concat([before.assign(expression=NEUTRAL), after.assign(expression=wanted)])
     pairs = pairs.sort_index(kind="stable").reset_index(drop=True)
     return pairs.assign(image=np.arange(len(pairs)), clip=pairs["subject"], label=0)

@@ -10,6 +10,8 @@ from fer_repro.datasets.store import write_store
 from fer_repro.errors import UserError
 from fer_repro.evaluation.synthesised_faces import (
     COLUMNS,
+    REPEATED,
+    enlarge_class,
     errors_by_option,
     face_rows,
     image_frames,
@@ -17,6 +19,8 @@ from fer_repro.evaluation.synthesised_faces import (
 )
 from fer_repro.loading.augmentation import resize
 from fer_repro.methods.pixel_synthesis import METHOD, SynthesisOptions
+from fer_repro.synthetic.render import render
+from fer_repro.synthetic.smiles import sample_expressions
 
 
 class Brightness(torch.nn.Module):
@@ -136,3 +140,78 @@ def test_faces_are_listed_person_after_person(store):
     assert table["image"][2].shape == (4, 4)
     assert table["image"][2].min() == 1  # limited
     np.testing.assert_allclose(table["image"][4], store.images[19] / 255, rtol=1e-6)
+
+
+OPTIONS = SynthesisOptions(pairs=12, strength=0.4, weak=0.01, chosen=1)
+CLASSES = ("angry", "disgust", "neutral", "bored")
+
+
+def small_set(folder, colour=False):
+    """Six grey faces of each class, one in three to test, with pixels of their own."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (18, 16, 16, 3) if colour else (18, 16, 16), dtype=np.uint8)
+    table = pd.DataFrame(
+        {"image": range(18), "label": np.arange(18) % 3, "subject": "", "clip": "", "split": "train"}
+    )
+    table.loc[table.index >= 12, "split"] = "test"
+    return write_store(folder, "few", CLASSES, images, table, {})
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_faces_of_a_rare_class_are_added_to_the_training_part_alone(tmp_path, colour):
+    store = small_set(tmp_path / "few", colour)
+    more = enlarge_class(store, tmp_path / "folder-few", METHOD, OPTIONS, "window_3", 3, 0)
+    assert (more.manifest.name, len(more.samples)) == ("folder-few", 21)
+    old = more.samples[more.samples["added"] == ""]
+    assert old.drop(columns="added").equals(store.samples)
+    assert np.array_equal(more.images[:18], store.images)
+    new = more.samples[18:]
+    assert set(new["added"]) == {"window_3"}
+    assert set(new["label"]) == {1}
+    assert set(new["split"]) == {"train"}
+    assert "3 training faces of 'disgust' added: window_3, seed 0" in more.manifest.note
+    assert not any(
+        (image == store.images).all(axis=tuple(range(1, image.ndim + 1))).any() for image in more.images[18:]
+    )
+
+
+def test_a_control_adds_the_faces_that_are_there(tmp_path):
+    store = small_set(tmp_path / "few")
+    own = store.images[:12][store.samples["label"].to_numpy()[:12] == 1]
+    again = enlarge_class(store, tmp_path / "a", METHOD, OPTIONS, REPEATED, 8, 0).images[18:]
+    copies = [sum(np.array_equal(image, face) for image in again) for face in own]
+    assert copies == [2, 2, 2, 2]  # all of them equally often, none of the test part
+    neutral = store.images[:12][store.samples["label"].to_numpy()[:12] == 2]
+    copied = enlarge_class(store, tmp_path / "b", METHOD, OPTIONS, "copy", 4, 0).images[18:]
+    assert sorted(image.tobytes() for image in copied) == sorted(image.tobytes() for image in neutral)
+
+
+def test_added_faces_are_what_the_map_makes_of_neutral_ones(tmp_path):
+    store = small_set(tmp_path / "few")
+    added = enlarge_class(store, tmp_path / "a", METHOD, OPTIONS, "mean_difference", 4, 0).images[18:]
+    given = enlarge_class(store, tmp_path / "b", METHOD, OPTIONS, "copy", 4, 0).images[18:]
+    pairs = render(sample_expressions(0, {"train": 12}, "disgust"), 16).images.astype(float)
+    change = (pairs[1::2] - pairs[::2]).mean(axis=0)
+    assert np.abs(change).max() > 5
+    assert np.abs(added - np.rint((given + change).clip(0, 255))).max() <= 1
+    others = enlarge_class(store, tmp_path / "c", METHOD, OPTIONS, "copy", 2, 1).images[18:]
+    assert not np.array_equal(others, given[:2])  # another seed changes other faces
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"count": 5}, "4 training faces of 'neutral', 5 to add"),
+        ({"count": 0}, "expected 1 to as many"),
+        ({"count": 0, "arm": REPEATED}, "expected 1 to as many"),
+        ({"wanted": "disgusst"}, "no class 'disgusst'; did you mean 'disgust'"),
+        ({"arm": "window3"}, "no arm 'window3'"),
+        ({"wanted": "bored"}, "no drawn face shows 'bored'"),
+    ],
+)
+def test_what_cannot_be_added_is_refused(tmp_path, changed, message):
+    store = small_set(tmp_path / "few")
+    given = {"arm": "copy", "count": 2, "seed": 0} | changed
+    with pytest.raises(UserError, match=message):
+        enlarge_class(store, tmp_path / "more", METHOD, OPTIONS, **given)
+    assert not (tmp_path / "more").exists()

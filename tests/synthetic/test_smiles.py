@@ -48,6 +48,14 @@ def test_people_are_not_those_of_the_stills():
     assert table.merge(others, on=["head_width", "eye_spacing", "mouth_width"]).empty
 
 
+def test_the_same_people_can_get_another_expression():
+    happy, disgusted = (sample_expressions(0, {"train": 3}, name) for name in ("happy", "disgust"))
+    assert happy[::2].equals(disgusted[::2])
+    assert set(disgusted["expression"][1::2]) == {"disgust"}
+    wrinkles = disgusted["nose_wrinkle"].to_numpy()
+    assert (wrinkles[1::2] > wrinkles[::2] + 0.3).all()
+
+
 def test_one_seed_gives_one_set(few):
     assert np.array_equal(draw(SETTINGS).images, few.images)
     assert not np.array_equal(draw({**SETTINGS, "seed": 1}).images, few.images)
