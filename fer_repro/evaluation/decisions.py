@@ -118,9 +118,11 @@ def _reason(row: dict[Hashable, Any], case: Case, rule: int, reason: str, missin
         return f"{reason}: {epochs // 2:.0f} instead of {epochs:.0f}"
     if rule == 7:
         moved = f"{case.moved:+.4f}" if unit in ("MSE", "rho") else f"{case.moved:+.2f}"
+        # of arms fitted at once it is the training of the network that they begin with
+        lengths = "" if math.isnan(epochs) else f" from {epochs // 2:.0f} to {epochs:.0f}"
         return (
-            f"{reason}: from {epochs // 2:.0f} to {epochs:.0f} the difference moved by {moved} "
-            f"{unit}, and the validation of an arm by {case.rise:+.1f} points; more epochs are needed"
+            f"{reason}:{lengths} the difference moved by {moved} {unit}, and "
+            f"the validation of an arm by {case.rise:+.1f} points; more epochs are needed"
         )
     if rule == 11 and case.published > 0 and case.high < PART * case.published:
         return f"{reason}, but the difference is less than half of the published one"

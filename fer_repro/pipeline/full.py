@@ -19,6 +19,7 @@ from fer_repro.config import RunConfig, load_config, method_arms, run_folder
 from fer_repro.datasets.prepare import prepare_dataset
 from fer_repro.datasets.store import Store, open_store
 from fer_repro.errors import UserError, exit_code
+from fer_repro.evaluation.claims import read_claims
 from fer_repro.evaluation.finished import judge_runs
 from fer_repro.evaluation.summary import evaluate_runs, write_results
 from fer_repro.files import atomic_folder, atomic_write
@@ -54,6 +55,14 @@ def arms_of(params_file: Path, dataset: str, method: str) -> tuple[str, ...]:
     if dataset == COMMON:
         return (load_method(method).headline,)
     return method_arms(params_file, method, full=True)
+
+
+def compared_arms(params_file: Path, method: str) -> tuple[str, ...]:
+    """Name the arms of the default reproduction, and those of the full one that a claim compares."""
+    default = method_arms(params_file, method)
+    of_method = [claim for claim in read_claims().claims if claim.method == method]
+    named = {arm for claim in of_method for arm in (claim.arm, *claim.against)}
+    return tuple(arm for arm in method_arms(params_file, method, full=True) if arm in {*default, *named})
 
 
 def train_job(params_file: Path, job: Job) -> None:
@@ -144,18 +153,18 @@ def record_results(params_file: Path, dataset: str, method: str, records: Path) 
 def record_recipe(
     params_file: Path, dataset: str, method: str, records: Path, recipe: str = "", half: bool = False
 ) -> Path:
-    """Train the default's arms by one recipe, evaluate them and keep a record; returns its folder.
+    """Train the arms that are compared by one recipe, evaluate them and keep a record; returns its folder.
 
     Args:
         params_file: usually ``params.yaml``.
-        dataset: of the default reproduction, as is the method.
+        dataset: that the pipeline or the full reproduction trains the method on.
         method: that is trained.
         records: where the record goes; one of runs with half the epochs is looked for there.
         recipe: empty takes the default's.
         half: of its epochs, with three seeds: the record shows whether training longer changes a result.
     """
     seeds = read_params(params_file).seeds[: _SHORTER_SEEDS if half else None]
-    arms = method_arms(params_file, method)
+    arms = compared_arms(params_file, method)
     name = "-".join([*(["half"] if half else []), *([recipe] if recipe else []), dataset, method])
     root, prepared = FULL / name, FULL / "prepared"
     store = open_store(prepared / dataset)

@@ -11,6 +11,7 @@ from statsmodels.stats.multitest import multipletests
 
 from fer_repro.evaluation.claims import Conditions, read_claims
 from fer_repro.evaluation.comparisons import against_best, against_value, departures, pretraining_class
+from fer_repro.evaluation.decisions import decide_rows
 from fer_repro.evaluation.ledger import COLUMNS, judge, write_ledger
 from fer_repro.measures.intervals import mean_shares
 from fer_repro.measures.power import more_seeds
@@ -331,6 +332,9 @@ def test_small_recipes_are_judged_by_two_lengths():
         "from 3 to 6 the difference moved by +0.00 points, and the validation of an arm by +3.5 points"
         in learning["line"]
     )
+    # arms that are fitted at once have no epochs of their own
+    said = decide_rows(pd.DataFrame([learning]).assign(epochs=np.nan))["line"].iloc[0]
+    assert "half the epochs and all: the difference moved by +0.00 points" in said
     moving = small_row(0.05, changes={"no_mask": 4.0})
     assert (moving["verdict"], moving["moved"]) == ("still learning", pytest.approx(4.0))
     assert moving["shorter_difference"] == pytest.approx(moving["difference"] - 4.0)

@@ -106,6 +106,14 @@ def test_all_arms_are_known_and_common_ground_has_the_headlines_alone():
         full.arms_of(params, "synthetic", "rnm")
 
 
+def test_arms_that_claims_compare_are_trained_at_both_lengths(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    arms = full.compared_arms(ROOT / "params.yaml", "fan")
+    assert {"self_relation", "score_fusion", "self_attention", "frame_graph"} <= {*arms}
+    assert "feature_average" not in arms  # of no claim
+    assert full.compared_arms(ROOT / "params.yaml", "rmn") == ("masked", "no_mask")
+
+
 @pytest.fixture
 def whole(project):
     """The project with git, DVC, the inputs and the stages of the full reproduction, and nothing prepared."""
