@@ -114,6 +114,7 @@ from fer_repro.evaluation.synthesised_faces import (
     face_rows,
     image_frames,
     judge_faces,
+    rare_class_rows,
     synthesise,
 )
 from fer_repro.evaluation.visible_halves import (

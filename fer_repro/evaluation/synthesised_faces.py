@@ -21,18 +21,23 @@ from fer_repro.datasets.draws import Stream, hashes
 from fer_repro.datasets.protocols import protocol_rows
 from fer_repro.datasets.store import MANIFEST, Store, open_store, store_writer
 from fer_repro.errors import UserError, nearest
+from fer_repro.evaluation.agreement import agreement_row
+from fer_repro.files import read_json
 from fer_repro.loading.augmentation import resize
 from fer_repro.loading.batches import Batch
 from fer_repro.loading.frames import find_clips
 from fer_repro.measures.intervals import mean_interval
 from fer_repro.methods.method import Method
 from fer_repro.runs.loaded_run import LoadedRun, load_run
+from fer_repro.runs.predictions import Predictions, read_predictions
 from fer_repro.synthetic.factors import CLASSES
 from fer_repro.synthetic.render import render
 from fer_repro.synthetic.smiles import NEUTRAL, sample_expressions
 
 COLUMNS = ("arm", "face", "mse", "called", "similarity")
 COPY, TARGET = "copy", "target"
+RARE_CLASS = "rare_class"  # the recipe of networks that learn from sets with added faces
+_MEASURES = ("found", "taken for it", "all right")
 REPEATED = "repeated"  # the control of added faces: the class's own, once more
 _BATCH = 64
 _CHUNK = 4096  # images in memory
@@ -260,6 +265,59 @@ def enlarge_class(
         writer.append(images)
         writer.finish(samples, {f"{MANIFEST} of {store.manifest.name}": store.digest}, note)
     return open_store(folder)
+
+
+def rare_class_rows(
+    records: Path | str, base: str, confidence: float, wanted: str = "disgust"
+) -> pd.DataFrame:
+    """Compare networks that learnt from sets of ``enlarge_class`` with those of the set as it is.
+
+    Args:
+        records: where records with kept runs lie; those of the recipe ``RARE_CLASS`` count, of the set as it
+            is and of sets named ``folder-BASE_ARM``.
+        base: name of the set as it is.
+        confidence: such as 0.95; intervals are over seeds and test faces.
+        wanted: the rare class.
+
+    Returns:
+        ``added`` (the arm, "nothing" first), ``seeds``, ``measure``, ``value``, ``low``, ``high`` in percent
+        and ``gain``, ``gain_low``, ``gain_high`` in points over the set as it is, of the same seeds.
+        Measures: how many faces of the rare class are found, how many others are taken for it, and all right
+        answers. Empty without a record of the set as it is.
+    """
+    found: dict[str, dict[int, Predictions]] = {}
+    for file in sorted(Path(records).glob("*/record.json")):
+        record = read_json(file, "it beside the record's rows.csv")
+        if record["recipe_name"] == RARE_CLASS:
+            added = "" if record["dataset"] == base else record["dataset"].removeprefix(f"folder-{base}_")
+            runs = {int(each.parts[-3]): each for each in file.parent.glob("runs/*/*/*/*/metrics.json")}
+            found[added] = {
+                seed: read_predictions(run.parent / "predictions.csv").of_split("test")
+                for seed, run in runs.items()
+            }
+    rows = []
+    for added in sorted(found) if "" in found else ():
+        seeds = sorted(found[added].keys() & found[""])
+        for measure in _MEASURES:
+            values, before = (
+                100 * np.stack([_measured(found[name][seed], measure, wanted) for seed in seeds])
+                for name in (added, "")
+            )
+            value = agreement_row(measure, values, None, confidence)
+            gain = agreement_row(measure, values - before, None, confidence)
+            numbers = [float(str(each[key])) for each in (value, gain) for key in ("mean", "low", "high")]
+            rows.append((added or "nothing", len(seeds), measure, *numbers))
+    columns = ["added", "seeds", "measure", "value", "low", "high", "gain", "gain_low", "gain_high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _measured(test: Predictions, measure: str, wanted: str) -> np.ndarray:
+    """Whether each face counts, NaN for faces that the measure is not about."""
+    label, answers = test.classes.index(wanted), test.logits.argmax(1)
+    if measure == _MEASURES[2]:
+        return np.asarray(answers == test.targets, np.float64)
+    about = (test.targets == label) == (measure == _MEASURES[0])
+    return np.where(about, answers == label, np.nan)
 
 
 def _map_to(

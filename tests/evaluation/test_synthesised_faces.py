@@ -1,3 +1,4 @@
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,9 +17,11 @@ from fer_repro.evaluation.synthesised_faces import (
     face_rows,
     image_frames,
     judge_faces,
+    rare_class_rows,
 )
 from fer_repro.loading.augmentation import resize
 from fer_repro.methods.pixel_synthesis import METHOD, SynthesisOptions
+from fer_repro.runs.predictions import write_packed
 from fer_repro.synthetic.render import render
 from fer_repro.synthetic.smiles import sample_expressions
 
@@ -215,3 +218,40 @@ def test_what_cannot_be_added_is_refused(tmp_path, changed, message):
     with pytest.raises(UserError, match=message):
         enlarge_class(store, tmp_path / "more", METHOD, OPTIONS, **given)
     assert not (tmp_path / "more").exists()
+
+
+def write_rare(folder, dataset, answers, recipe="rare_class"):
+    """A record of maxout's control whose kept runs give these answers: seed -> (N,) classes of four faces."""
+    folder.mkdir()
+    (folder / "record.json").write_text(json.dumps({"recipe_name": recipe, "dataset": dataset}))
+    for seed, given in answers.items():
+        run = folder / "runs" / dataset / "maxout" / str(seed) / "none"
+        run.mkdir(parents=True)
+        (run / "metrics.json").write_text("{}")
+        logits = np.eye(3, dtype=np.float16)[np.asarray(given)]
+        write_packed(
+            run,
+            np.array(["test"] * 4),
+            classes=np.array(["angry", "disgust", "neutral"]),
+            samples=np.arange(4),
+            targets=np.array([1, 1, 0, 2]),
+            logits=logits,
+            probabilities=logits,
+        )
+
+
+def test_networks_with_and_without_added_faces_are_compared_seed_by_seed(tmp_path):
+    assert rare_class_rows(tmp_path, "few", 0.95).empty
+    write_rare(tmp_path / "b", "folder-few_window_3", {0: [1, 1, 0, 1], 1: [1, 0, 0, 2]})
+    assert rare_class_rows(tmp_path, "few", 0.95).empty
+    write_rare(tmp_path / "c", "few", {0: [1, 0, 0, 2], 1: [0, 0, 0, 2], 2: [1, 1, 1, 1]})
+    write_rare(tmp_path / "d", "few", {0: [0, 0, 0, 0]}, "fer2013")  # of another recipe
+    table = rare_class_rows(tmp_path, "few", 0.95).set_index(["added", "measure"])
+    assert table.index.get_level_values("added").unique().tolist() == ["nothing", "window_3"]
+    assert table["seeds"].tolist() == [3, 3, 3, 2, 2, 2]
+    assert table.loc["nothing"]["value"].tolist() == pytest.approx([50, 100 / 3, 175 / 3])
+    assert table.loc["window_3"]["value"].tolist() == pytest.approx([75, 25, 75])
+    assert table.loc["nothing"]["gain"].tolist() == [0, 0, 0]
+    assert table.loc["window_3"]["gain"].tolist() == pytest.approx([50, 25, 12.5])
+    assert (table["gain_low"] <= table["gain"]).all()
+    assert (table["gain_high"] >= table["gain"]).all()
