@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from fer_repro.config import HALF
 from fer_repro.datasets.draws import Stream, hashes
 from fer_repro.datasets.protocols import protocol_rows
 from fer_repro.datasets.store import MANIFEST, Store, open_store, store_writer
@@ -36,7 +37,6 @@ from fer_repro.synthetic.smiles import NEUTRAL, sample_expressions
 
 COLUMNS = ("arm", "face", "mse", "called", "similarity")
 COPY, TARGET = "copy", "target"
-RARE_CLASS = "rare_class"  # the recipe of networks that learn from sets with added faces
 _MEASURES = ("found", "taken for it", "all right")
 REPEATED = "repeated"  # the control of added faces: the class's own, once more
 _BATCH = 64
@@ -268,14 +268,15 @@ def enlarge_class(
 
 
 def rare_class_rows(
-    records: Path | str, base: str, confidence: float, wanted: str = "disgust"
+    records: Path | str, base: str, method: str, arm: str, confidence: float, wanted: str = "disgust"
 ) -> pd.DataFrame:
     """Compare networks that learnt from sets of ``enlarge_class`` with those of the set as it is.
 
     Args:
-        records: where records with kept runs lie; those of the recipe ``RARE_CLASS`` count, of the set as it
-            is and of sets named ``folder-BASE_ARM``.
-        base: name of the set as it is.
+        records: where records with kept runs lie; those of the recipe named like ``base`` count.
+        base: name of the set as it is; those with added faces are ``folder-BASE_ARM``.
+        method: that was trained.
+        arm: of that method.
         confidence: such as 0.95; intervals are over seeds and test faces.
         wanted: the rare class.
 
@@ -288,9 +289,9 @@ def rare_class_rows(
     found: dict[str, dict[int, Predictions]] = {}
     for file in sorted(Path(records).glob("*/record.json")):
         record = read_json(file, "it beside the record's rows.csv")
-        if record["recipe_name"] == RARE_CLASS:
+        if (record["method"], record["recipe_name"], record[HALF]) == (method, base, False):
             added = "" if record["dataset"] == base else record["dataset"].removeprefix(f"folder-{base}_")
-            runs = {int(each.parts[-3]): each for each in file.parent.glob("runs/*/*/*/*/metrics.json")}
+            runs = {int(each.parts[-3]): each for each in file.parent.glob(f"runs/*/*/*/{arm}/metrics.json")}
             found[added] = {
                 seed: read_predictions(run.parent / "predictions.csv").of_split("test")
                 for seed, run in runs.items()

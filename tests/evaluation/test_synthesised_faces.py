@@ -220,10 +220,12 @@ def test_what_cannot_be_added_is_refused(tmp_path, changed, message):
     assert not (tmp_path / "more").exists()
 
 
-def write_rare(folder, dataset, answers, recipe="rare_class"):
+def write_rare(folder, dataset, answers, recipe="few", half=False):
     """A record of maxout's control whose kept runs give these answers: seed -> (N,) classes of four faces."""
     folder.mkdir()
-    (folder / "record.json").write_text(json.dumps({"recipe_name": recipe, "dataset": dataset}))
+    (folder / "record.json").write_text(
+        json.dumps({"method": "maxout", "recipe_name": recipe, "dataset": dataset, "half_epochs": half})
+    )
     for seed, given in answers.items():
         run = folder / "runs" / dataset / "maxout" / str(seed) / "none"
         run.mkdir(parents=True)
@@ -241,12 +243,13 @@ def write_rare(folder, dataset, answers, recipe="rare_class"):
 
 
 def test_networks_with_and_without_added_faces_are_compared_seed_by_seed(tmp_path):
-    assert rare_class_rows(tmp_path, "few", 0.95).empty
+    assert rare_class_rows(tmp_path, "few", "maxout", "none", 0.95).empty
     write_rare(tmp_path / "b", "folder-few_window_3", {0: [1, 1, 0, 1], 1: [1, 0, 0, 2]})
-    assert rare_class_rows(tmp_path, "few", 0.95).empty
+    assert rare_class_rows(tmp_path, "few", "maxout", "none", 0.95).empty
     write_rare(tmp_path / "c", "few", {0: [1, 0, 0, 2], 1: [0, 0, 0, 2], 2: [1, 1, 1, 1]})
-    write_rare(tmp_path / "d", "few", {0: [0, 0, 0, 0]}, "fer2013")  # of another recipe
-    table = rare_class_rows(tmp_path, "few", 0.95).set_index(["added", "measure"])
+    write_rare(tmp_path / "d", "few", {0: [0, 0, 0, 0]}, "long")  # of another recipe
+    write_rare(tmp_path / "e", "few", {0: [0, 0, 0, 0]}, half=True)
+    table = rare_class_rows(tmp_path, "few", "maxout", "none", 0.95).set_index(["added", "measure"])
     assert table.index.get_level_values("added").unique().tolist() == ["nothing", "window_3"]
     assert table["seeds"].tolist() == [3, 3, 3, 2, 2, 2]
     assert table.loc["nothing"]["value"].tolist() == pytest.approx([50, 100 / 3, 175 / 3])
