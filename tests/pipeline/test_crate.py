@@ -51,7 +51,8 @@ def test_inputs_are_named_by_digest_and_parameters_by_value(crate):
     values = {one["name"]: one["value"] for one in objects if one["@type"] == "PropertyValue"}
     assert values["recipe.epochs"] == record["recipe"]["epochs"]
     assert values["recipe.optimiser.lr"] == record["recipe"]["optimiser"]["lr"]
-    assert values["seeds"] == "0"
+    seeds = sorted({run["seed"] for run in record["runs"]})
+    assert values["seeds"] == ", ".join(map(str, seeds))
     assert values["arms"] == "softmax_weights, whole_face"
 
 
