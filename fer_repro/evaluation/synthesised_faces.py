@@ -57,9 +57,13 @@ def image_frames(store: Store, split: str) -> Tensor:
         raise UserError(f"{store.folder}: expected clips of two images of which the second is wanted")
     table = store.samples.iloc[protocol_rows(store.samples, split, "official")]
     rows = find_clips(table, str(store.folder)).rows
-    pixels = torch.from_numpy(store.images[store.samples["image"].to_numpy(np.int64)[rows]]).float() / 255
-    planes = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
-    return planes.unflatten(0, (-1, 2))
+    return _planes(store.images[store.samples["image"].to_numpy(np.int64)[rows]]).unflatten(0, (-1, 2))
+
+
+def _planes(pixels: np.ndarray) -> Tensor:
+    """Turn bytes (N, H, W) or (N, H, W, 3) into (N, C, H, W) in [0, 1]."""
+    scaled = torch.from_numpy(pixels).float() / 255
+    return scaled[:, None] if scaled.ndim == 3 else scaled.permute(0, 3, 1, 2)
 
 
 def synthesise(folders: Mapping[str, Path], store: Store) -> dict[str, Tensor]:
@@ -122,20 +126,26 @@ def errors_by_option(
     Returns:
         ``arm``, ``setting``, ``value``, ``low``, ``high``: mean squared error, and its interval over seeds.
     """
-    assert method.solver is not None
     learnt, tested = image_frames(store, "train"), image_frames(store, "test")
-    batch, whole = Batch((learnt,), torch.zeros(len(learnt))), len(learnt)
+    whole = len(learnt)
     rows = []
     for arm in arms:
         for value in (value for value in values if name != "pairs" or value <= whole):
             errors = []
             for seed in seeds[:1] if (name, value) == ("pairs", whole) else seeds:
-                network: Any = method.build_model(arm, replace(options, **{name: value}), 1)
-                method.solver.fit(network, [batch], seed)
+                network = _fitted(method, replace(options, **{name: value}), arm, learnt, seed)
                 errors.append(float(network(tested).values.double().square().mean()))
             found = mean_interval(errors, confidence)
             rows.append((arm, value, found.value, found.low, found.high))
     return pd.DataFrame(rows, columns=["arm", "setting", "value", "low", "high"])
+
+
+def _fitted(method: Method, options: Any, arm: str, learnt: Tensor, seed: int) -> Any:  # noqa: ANN401
+    """Fit an arm's map to pairs (N, 2, C, H, W) of which the seed selects some."""
+    assert method.solver is not None
+    network = method.build_model(arm, options, 1)
+    method.solver.fit(network, [Batch((learnt,), torch.zeros(len(learnt)))], seed)
+    return network
 
 
 def chosen_distances(folders: Mapping[int, Path], store: Store) -> pd.DataFrame:
@@ -217,9 +227,8 @@ def enlarge_class(
 ) -> Store:
     """Write a data set again, with further training faces of a rare class; val and test stay as they are.
 
-    A map is fitted to drawn pairs of a neutral face and the same one with the rare expression, as many as the
-    options say, and applied to neutral training faces of the set. Nothing is limited before it is rounded to
-    grey levels.
+    A map is fitted to synthetic pairs of a neutral face and the same one with the rare expression, as many as
+    the options say, and applied to neutral training faces of the set.
 
     Args:
         store: a set of square images with both classes.
@@ -228,31 +237,24 @@ def enlarge_class(
         options: of its recipe.
         arm: which map; or ``REPEATED``, the rare class's own training faces again, in turn.
         count: how many faces are added.
-        seed: draws the pairs, and which faces are changed.
+        seed: of the pairs, and of the choice of faces.
         source: the class whose faces are changed.
-        wanted: the rare class; one of the drawn expressions.
+        wanted: the rare class; one of the synthetic expressions.
 
     Returns:
         The new set. Its column ``added`` names the arm for added faces and is empty for others.
 
     Raises:
-        UserError: the folder exists, a class is missing or not drawn, or the class has fewer training faces
-            than ``count``.
+        UserError: the folder exists, a class is missing or is no synthetic expression, or it has fewer
+            training faces than ``count``.
     """
     for name in (source, wanted):
         if name not in store.classes:
             raise UserError(f"{store.folder}: no class '{name}'; {nearest(name, store.classes)}")
-    table = store.samples
-    taken = wanted if arm == REPEATED else source
-    given = np.flatnonzero(table["split"].eq("train") & table["label"].eq(store.classes.index(taken)))
-    if not 0 < count <= len(given) and not (arm == REPEATED and count > 0 and len(given)):
-        raise UserError(
-            f"{store.folder}: {len(given)} training faces of '{taken}', {count} to add: expected 1 to as many"
-        )
-    order = given[np.argsort(hashes(seed, Stream.SUBSET, 2, given), kind="stable")]
-    rows = np.resize(order, count)
+    table, repeated = store.samples, arm == REPEATED
+    rows = _training_faces(store, wanted if repeated else source, count, seed, repeated)
     images = np.asarray(store.images[table["image"].to_numpy(np.int64)[rows]])
-    if arm != REPEATED:
+    if not repeated:
         images = _changed(images, _map_to(method, options, arm, wanted, images.shape[1], seed))
     new = table.iloc[rows].assign(
         image=np.arange(count) + store.manifest.count, label=store.classes.index(wanted), added=arm
@@ -265,6 +267,19 @@ def enlarge_class(
         writer.append(images)
         writer.finish(samples, {f"{MANIFEST} of {store.manifest.name}": store.digest}, note)
     return open_store(folder)
+
+
+def _training_faces(store: Store, name: str, count: int, seed: int, repeated: bool) -> np.ndarray:
+    """Choose training faces of a class: (count,) rows of the sample table, more than once if ``repeated``."""
+    table = store.samples
+    given = np.flatnonzero(table["split"].eq("train") & table["label"].eq(store.classes.index(name)))
+    most = np.inf if repeated and len(given) else len(given)
+    if not 0 < count <= most:
+        raise UserError(
+            f"{store.folder}: {len(given)} training faces of '{name}', {count} to add: expected 1 to as many"
+        )
+    order = given[np.argsort(hashes(seed, Stream.SUBSET, 2, given), kind="stable")]
+    return np.resize(order, count)
 
 
 def rare_class_rows(
@@ -329,26 +344,22 @@ def _map_to(
     side: int,
     seed: int,
 ) -> torch.nn.Module:
-    """Fit a map from neutral drawn faces to the same with another expression."""
-    assert method.solver is not None
+    """Fit a map from neutral synthetic faces to the same with another expression."""
     method.check_arm(arm)
     if wanted not in CLASSES:
         raise UserError(f"no drawn face shows '{wanted}'; {nearest(wanted, CLASSES)}")
     pairs = render(sample_expressions(seed, {"train": options.pairs}, wanted), side).images
-    frames = torch.from_numpy(pairs).float().div(255).reshape(-1, 2, 1, side, side)
-    network: Any = method.build_model(arm, options, 1)
-    method.solver.fit(network, [Batch((frames,), torch.zeros(len(frames)))], seed)
-    return network.map
+    network = _fitted(method, options, arm, _planes(pairs).unflatten(0, (-1, 2)), seed)
+    change: torch.nn.Module = network.map
+    return change
 
 
 def _changed(images: np.ndarray, change: torch.nn.Module) -> np.ndarray:
     """Apply a map to images (N, H, H) or (N, H, H, 3) of bytes."""
-    grey = images.ndim == 3
-    planes = torch.from_numpy(images[..., None] if grey else images).permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
-        parts = [change(part) for part in planes.split(_BATCH)]
+        parts = [change(part) for part in _planes(images).split(_BATCH)]
     levels = torch.cat(parts).clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).numpy()
-    return levels[..., 0] if grey else levels
+    return levels[..., 0] if images.ndim == 3 else levels
 
 
 def _embeddings(run: LoadedRun, images: Tensor) -> Tensor:
